@@ -1,0 +1,57 @@
+"""Run batch jobs from Python on an ARC compute element, such as LOTUS on JASMIN."""
+
+from __future__ import annotations
+
+from jasmin_arc.arc_interface import ArcInterface
+from jasmin_arc.config import ConnectionConfig
+from jasmin_arc.constants import ARC_STATUS_MAPPING, JobStatuses, LogLevels
+from jasmin_arc.description import JobDescription
+from jasmin_arc.exceptions import (
+    BindingsNotFoundError,
+    InputFileError,
+    InvalidConfigError,
+    InvalidJobDescription,
+    JasminArcError,
+    JobFailedError,
+    JobListError,
+    JobNotFoundError,
+    JobSubmissionError,
+    NoTargetsAvailableError,
+    OperationNotPossibleError,
+    OutputError,
+    PartialFailureError,
+    ProxyGenerationError,
+    ServerError,
+    ServerUnavailableError,
+    SubmissionUnknownError,
+)
+from jasmin_arc.job_info import JobInfo
+
+__version__ = "2.0.0.dev0"
+
+__all__ = [
+    "ARC_STATUS_MAPPING",
+    "ArcInterface",
+    "BindingsNotFoundError",
+    "ConnectionConfig",
+    "InputFileError",
+    "InvalidConfigError",
+    "InvalidJobDescription",
+    "JasminArcError",
+    "JobDescription",
+    "JobFailedError",
+    "JobInfo",
+    "JobListError",
+    "JobNotFoundError",
+    "JobStatuses",
+    "JobSubmissionError",
+    "LogLevels",
+    "NoTargetsAvailableError",
+    "OperationNotPossibleError",
+    "OutputError",
+    "PartialFailureError",
+    "ProxyGenerationError",
+    "ServerError",
+    "ServerUnavailableError",
+    "SubmissionUnknownError",
+]

@@ -1,0 +1,110 @@
+"""The seam between what users hold and the places where jobs run."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import BinaryIO, ClassVar
+
+from jasmin_arc.description import JobDescription
+from jasmin_arc.exceptions import JasminArcError, OperationNotPossibleError
+from jasmin_arc.job_info import JobInfo, RemoteFile
+from jasmin_arc.site_info import SiteInfo
+
+INPUT_URLS = "input-urls"
+OUTPUT_URLS = "output-urls"
+QUEUES = "queues"
+RUNTIME_ENVIRONMENTS = "runtime-environments"
+RENEW = "renew"
+RESTART = "restart"
+
+
+class Backend(ABC):
+    """A place where jobs run, as a contract.
+
+    Bulk is the primitive: each job of a call gets an answer of its own, so that one bad job does not spoil the
+    rest. A call as a whole raises only when none of its jobs could be answered for: the server is out of reach,
+    the proxy cannot be made. Every error is a :class:`~jasmin_arc.exceptions.JasminArcError`. Threads may share a
+    backend.
+    """
+
+    name: ClassVar[str]
+    """How the configuration calls it."""
+
+    capabilities: ClassVar[frozenset[str]] = frozenset()
+    """What this place can do that others cannot: names from this module, such as :data:`RESTART`."""
+
+    @abstractmethod
+    def submit(self, jobs: Sequence[JobDescription]) -> list[str | JasminArcError]:
+        """Submit the jobs, inputs and all, and return an id or an error for each, in order.
+
+        A successful return of an id guarantees that the job is in the job list, that its inputs are uploaded and
+        that it will run. An error guarantees that it will not, save for
+        :class:`~jasmin_arc.exceptions.SubmissionUnknownError`, which :meth:`recover` settles.
+        """
+
+    @abstractmethod
+    def query(self, job_ids: Sequence[str]) -> dict[str, JobInfo]:
+        """Ask for the present state of the jobs; an id that is not known there is absent from the answer.
+
+        :raises ServerError: if the question failed; no job's state is ever guessed
+        """
+
+    @abstractmethod
+    def list_jobs(self) -> list[str]:
+        """Return the ids of all jobs that this user has there."""
+
+    @abstractmethod
+    def cancel(self, job_ids: Sequence[str]) -> dict[str, JasminArcError]:
+        """Cancel the jobs and return the failures; a job that has already ended is none."""
+
+    @abstractmethod
+    def clean(self, job_ids: Sequence[str]) -> dict[str, JasminArcError]:
+        """Erase the jobs, their files and all, and return the failures; a job already gone is none."""
+
+    @abstractmethod
+    def list_files(self, job_id: str, path: str = "") -> list[RemoteFile]:
+        """List one directory of the job's session directory, not its subdirectories' contents.
+
+        :raises JobNotFoundError: if there is no such job or directory
+        """
+
+    @abstractmethod
+    def open(self, job_id: str, path: str, offset: int = 0) -> BinaryIO:
+        """Open a file of the session directory for reading from ``offset``.
+
+        Reading it to its end gives the whole file or raises: a transfer cut short is never taken for the end.
+
+        :raises JobNotFoundError: if there is no such job or file
+        """
+
+    @abstractmethod
+    def evidence(self, job_id: str) -> dict[str, str]:
+        """Collect what the place has logged about the job: texts by name. Empty where there is nothing."""
+
+    @abstractmethod
+    def site(self) -> SiteInfo:
+        """Describe the place: queues, limits, slots, runtime environments."""
+
+    def restart(self, job_ids: Sequence[str]) -> dict[str, JasminArcError]:
+        """Let the place itself run failed jobs again, and return the failures."""
+        return self._refuse(job_ids, "restart a job")
+
+    def renew(self, job_ids: Sequence[str]) -> dict[str, JasminArcError]:
+        """Give the jobs' delegated credentials a new lifetime, and return the failures."""
+        return self._refuse(job_ids, "renew a job's credentials")
+
+    def recover(self) -> dict[str, JobInfo | None]:
+        """Settle what an earlier process left unfinished.
+
+        :returns: by job id: what became of it, ``None`` for a job that was removed since it could never run
+        """
+        return {}
+
+    @abstractmethod
+    def close(self) -> None:
+        """Let go of connections and threads. Jobs go on. A second call does nothing."""
+
+    def _refuse(self, job_ids: Sequence[str], what: str) -> dict[str, JasminArcError]:
+        reason = f"the {self.name} backend cannot {what}"
+        return {job_id: OperationNotPossibleError(f"{reason}: {job_id}") for job_id in job_ids}

@@ -1,0 +1,259 @@
+"""The configuration: its options, their defaults, and where their values come from."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import logging
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from jasmin_arc.exceptions import InvalidConfigError
+
+ENVIRONMENT_PREFIX = "JASMIN_ARC_"
+CONFIG_PATH_VARIABLE = ENVIRONMENT_PREFIX + "CONFIG"
+
+
+class ConnectionConfig:
+    """The available options and their default values.
+
+    :param config_dict: options to override; each key is the name of an option
+    :param logger: receives a warning for each option that does not exist
+    :param origin: where the values come from, for error messages
+    :raises InvalidConfigError: if a value has the wrong type or is impossible
+    """
+
+    ARCPROXY_PATH: str = "/usr/bin/arcproxy"
+    """Path to the arcproxy program, which makes the proxy certificate from the private key and certificate"""
+
+    ARC_SERVER: str = "jasmin-ce.ceda.ac.uk:60000/arex"
+    """URL of the ARC server: host, port (443 where it is missing) and path (``/arex`` where it is missing)"""
+
+    CERTS_DIR: str = "/etc/grid-security/certificates"
+    """Path to the directory with the trusted CA certificates"""
+
+    CLIENT_CERT: str = "~/.arc/usercert.pem"
+    """Path to the grid certificate"""
+
+    CLIENT_KEY: str = "~/.arc/userkey-nopass.pem"
+    """Path to the private key that belongs to the grid certificate"""
+
+    JOBS_INFO_FILE: str = "~/.arc/jobs.dat"
+    """Path to the job list, which ARC's own tools (arcstat, arcget, ...) read and write too"""
+
+    OUTPUT_FILE: str = "output"
+    """Name of the file or directory to download when job outputs are saved"""
+
+    PROXY_FILE: str = "/tmp/arcproxy_file"  # noqa: S108 - the documented default; proxy.py takes it safely
+    """Path of the proxy certificate. Where something that is not yours stands at the default path, a path of
+    your own is used instead"""
+
+    PROXY_RENEWAL_THRESHOLD: int = 3600
+    """A new proxy is made when the present one ends within this number of seconds"""
+
+    PROXY_VALIDITY_PERIOD: int = 12 * 60 * 60
+    """Number of seconds that a new proxy is valid (default: 12 hours)"""
+
+    TIMEOUT: int = 20
+    """Number of seconds to wait for an answer of the server before it counts as out of reach"""
+
+    def __init__(
+        self,
+        config_dict: Mapping[str, Any],
+        logger: logging.Logger | None = None,
+        *,
+        origin: str = "the configuration",
+    ) -> None:
+        if not isinstance(config_dict, Mapping):
+            raise InvalidConfigError(f"{origin} must be a JSON object, not {_kind(config_dict)}")
+        self._sources = dict.fromkeys(OPTIONS, "default")
+        self._override(config_dict, origin, logger)
+        self._check_together(origin)
+
+    @classmethod
+    def load(
+        cls,
+        config_path: str | os.PathLike[str] | None = None,
+        *,
+        config: Mapping[str, Any] | None = None,
+        environ: Mapping[str, str] | None = None,
+        logger: logging.Logger | None = None,
+    ) -> ConnectionConfig:
+        """Read the configuration: defaults, then the JSON file, then the environment, then ``config``.
+
+        :param config_path: the JSON file; by default the one that ``JASMIN_ARC_CONFIG`` names, if it is set
+        :param config: options that override all others
+        :param environ: the environment (default: the process's own)
+        :raises InvalidConfigError: if the file cannot be read or is not JSON, or a value is impossible
+        """
+        environ = os.environ if environ is None else environ
+        path = config_path if config_path is not None else environ.get(CONFIG_PATH_VARIABLE) or None
+        loaded = cls({})
+        if path is not None:
+            loaded._override(_read_json(path), os.fspath(path), logger)
+        for name, text in _environment_options(environ, logger).items():
+            variable = ENVIRONMENT_PREFIX + name
+            loaded._override({name: _from_text(name, text)}, f"the environment variable {variable}", logger)
+        if config is not None:
+            if not isinstance(config, Mapping):
+                raise InvalidConfigError(f"config must be a mapping, not {_kind(config)}")
+            loaded._override(config, "the config argument", logger)
+        loaded._check_together("the configuration")
+        return loaded
+
+    @property
+    def sources(self) -> dict[str, str]:
+        """Where the value of each option comes from: ``default``, a file, a variable, or an argument."""
+        return dict(self._sources)
+
+    @property
+    def endpoint(self) -> str:
+        """The URL of the compute element, complete: ``https://HOST:PORT/PATH``."""
+        return _endpoint(self.ARC_SERVER)
+
+    def as_dict(self) -> dict[str, Any]:
+        """All options with their values, as they would stand in a JSON file."""
+        return {name: getattr(self, name) for name in OPTIONS}
+
+    def is_default(self, option: str) -> bool:
+        """Say whether nothing has overridden the option."""
+        return self._sources[option] == "default"
+
+    def __repr__(self) -> str:
+        changed = {name: getattr(self, name) for name in OPTIONS if not self.is_default(name)}
+        return f"{type(self).__name__}({changed!r})"
+
+    def _override(self, options: Mapping[str, Any], origin: str, logger: logging.Logger | None) -> None:
+        for name, value in options.items():
+            if name in OPTIONS:
+                setattr(self, name, _checked(name, value, origin))
+                self._sources[name] = origin
+            elif logger is not None:
+                logger.warning("%s: there is no option %r%s", origin, name, _nearest(str(name)))
+
+    def _check_together(self, origin: str) -> None:
+        for name in PATH_OPTIONS:
+            setattr(self, name, os.path.expanduser(getattr(self, name)))  # noqa: PTH111 - keeps the text
+        if self.PROXY_RENEWAL_THRESHOLD >= self.PROXY_VALIDITY_PERIOD:
+            raise InvalidConfigError(
+                f"{origin}: PROXY_RENEWAL_THRESHOLD ({self.PROXY_RENEWAL_THRESHOLD} s) must be smaller than "
+                f"PROXY_VALIDITY_PERIOD ({self.PROXY_VALIDITY_PERIOD} s)"
+            )
+
+
+OPTIONS = tuple(name for name in vars(ConnectionConfig) if name.isupper())
+PATH_OPTIONS = ("ARCPROXY_PATH", "CERTS_DIR", "CLIENT_CERT", "CLIENT_KEY", "JOBS_INFO_FILE", "PROXY_FILE")
+
+
+def _read_json(path: str | os.PathLike[str]) -> Any:
+    try:
+        text = Path(path).expanduser().read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError, RuntimeError) as error:
+        raise InvalidConfigError(f"cannot read the configuration file {os.fspath(path)}: {error}") from error
+    try:
+        options = json.loads(text)
+    except ValueError as error:
+        raise InvalidConfigError(f"{os.fspath(path)} is not valid JSON: {error}") from error
+    if not isinstance(options, dict):
+        raise InvalidConfigError(f"{os.fspath(path)} must hold a JSON object, not {_kind(options)}")
+    return options
+
+
+def _environment_options(environ: Mapping[str, str], logger: logging.Logger | None) -> dict[str, str]:
+    options = {}
+    for variable, text in environ.items():
+        name = variable[len(ENVIRONMENT_PREFIX) :]
+        if not variable.startswith(ENVIRONMENT_PREFIX) or variable == CONFIG_PATH_VARIABLE:
+            continue
+        if name in OPTIONS:
+            options[name] = text
+        elif logger is not None and difflib.get_close_matches(name, OPTIONS, 1, 0.8):
+            logger.warning("environment: there is no option %r%s", name, _nearest(name))
+    return options
+
+
+def _from_text(name: str, text: str) -> Any:
+    # A text that is no number stays one, so that the type check names it as the user wrote it.
+    if isinstance(getattr(ConnectionConfig, name), int):
+        try:
+            return int(text)
+        except ValueError:
+            return text
+    return text
+
+
+def _checked(name: str, value: Any, origin: str) -> Any:
+    def wrong(reason: str) -> InvalidConfigError:
+        return InvalidConfigError(f"{origin}: {name} {reason}, not {value!r}")
+
+    if isinstance(getattr(ConnectionConfig, name), int):
+        if isinstance(value, bool) or not isinstance(value, int):
+            raise wrong("must be a whole number of seconds")
+        if value <= 0:
+            raise wrong("must be more than 0")
+        return value
+    if isinstance(value, os.PathLike):
+        value = os.fspath(value)
+    if not isinstance(value, str):
+        raise wrong("must be a text")
+    if "\0" in value or "\n" in value:
+        raise wrong("must be one line of text")
+    problem = _CHECKS.get(name, _not_empty)(value)
+    if problem:
+        raise wrong(problem)
+    return value
+
+
+def _not_empty(value: str) -> str | None:
+    return None if value.strip() else "must not be empty"
+
+
+def _check_server(value: str) -> str | None:
+    try:
+        _endpoint(value)
+    except ValueError as error:
+        return str(error)
+    return None
+
+
+def _check_output(value: str) -> str | None:
+    if value.startswith("/") or ".." in value.split("/"):
+        return "must be a name inside the job's session directory"
+    return None
+
+
+_CHECKS: dict[str, Callable[[str], str | None]] = {
+    "ARC_SERVER": _check_server,
+    "OUTPUT_FILE": _check_output,
+}
+
+
+def _endpoint(server: str) -> str:
+    url = server.strip()
+    parts = urlsplit(url if "://" in url else "https://" + url)
+    if parts.scheme != "https":
+        raise ValueError("must be an https address")
+    try:
+        port = parts.port or 443
+    except ValueError:
+        raise ValueError("must have a port between 1 and 65535") from None
+    if not parts.hostname or any(char.isspace() for char in url):
+        raise ValueError("must be HOST:PORT/PATH, such as 'ce.example.org:443/arex'")
+    if parts.username or parts.query or parts.fragment:
+        raise ValueError("must be HOST:PORT/PATH without user, query or fragment")
+    host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
+    return f"https://{host}:{port}{parts.path.rstrip('/') or '/arex'}"
+
+
+def _nearest(name: str) -> str:
+    close = difflib.get_close_matches(name.upper(), OPTIONS, 1)
+    return f"; did you mean {close[0]}?" if close else f"; the options are {', '.join(OPTIONS)}"
+
+
+def _kind(value: Any) -> str:
+    return {dict: "an object", list: "an array", str: "a text", type(None): "null"}.get(
+        type(value), type(value).__name__
+    )

@@ -1,0 +1,1 @@
+"""Job descriptions as text: ADL, xRSL and JSDL."""

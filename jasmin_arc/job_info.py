@@ -1,0 +1,75 @@
+"""What is known of a job and of its files."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from jasmin_arc.constants import ARC_STATUS_MAPPING, FINAL_STATES, JobStatuses
+
+
+@dataclass(frozen=True)
+class JobInfo:
+    """What the place where a job runs says of it. What it did not say is ``None`` or empty.
+
+    All times are aware and in UTC. Times used are those of one slot, whatever the number of slots.
+    """
+
+    id: str
+    """The job id, as ``submit_job`` returned it"""
+    state: str
+    """ARC's general state, such as ``Queuing`` (see ``ARC_STATUS_MAPPING``)"""
+    native_state: str = ""
+    """The state in the words of the place where the job runs, such as ``EXITINGLRMS``"""
+    name: str = ""
+    """The job's name"""
+    exit_code: int | None = None
+    """What the job's program ended with"""
+    queue: str = ""
+    """The queue that the job was submitted to"""
+    nodes: tuple[str, ...] = ()
+    """The hosts that the job runs or ran on"""
+    slots: int | None = None
+    """The number of slots that the job asked for"""
+    position: int | None = None
+    """How many places from the head of the queue"""
+    submitted: datetime | None = None
+    """When the job was accepted"""
+    started: datetime | None = None
+    """When the job began to run"""
+    ended: datetime | None = None
+    """When the job ended"""
+    wall_time: timedelta | None = None
+    """How long the job ran"""
+    cpu_time: timedelta | None = None
+    """The CPU time that the job used"""
+    memory: int | None = None
+    """The most memory that the job used, in bytes"""
+    errors: tuple[str, ...] = field(default=())
+    """What the compute element says went wrong"""
+    proxy_expires: datetime | None = None
+    """When the job's delegated credentials end"""
+    session_expires: datetime | None = None
+    """When the compute element erases the job's files"""
+
+    @property
+    def status(self) -> JobStatuses:
+        """The state in our simplified model."""
+        return ARC_STATUS_MAPPING.get(self.state, JobStatuses.FAILED)
+
+    @property
+    def final(self) -> bool:
+        """Say whether the job has ended, whichever way."""
+        return self.state in FINAL_STATES
+
+
+@dataclass(frozen=True)
+class RemoteFile:
+    """A file or directory of a job's session directory."""
+
+    name: str
+    """The path inside the session directory, with ``/`` between its parts; checked to stay inside"""
+    size: int | None = None
+    """The size in bytes; ``None`` where it is not known, and for directories"""
+    is_dir: bool = False
+    """Whether it is a directory"""

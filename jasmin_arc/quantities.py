@@ -1,0 +1,80 @@
+"""Durations and sizes as people write them."""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+from typing import Any
+
+from jasmin_arc.exceptions import InvalidJobDescription
+
+_SECONDS = {"s": 1, "sec": 1, "m": 60, "min": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
+_LONG_NAMES = {"second": "s", "minute": "m", "hour": "h", "day": "d", "week": "w", "hr": "h"}
+_PART = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([a-z]+)\s*")
+_CLOCK = re.compile(r"(?:(\d+)-)?(\d+):([0-5]?\d):([0-5]?\d)\Z")
+_SIZE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([kmgtp]?)(?:i?b)?\s*\Z", re.IGNORECASE)
+_LONGEST = 10 * 365 * 86400
+
+
+def parse_duration(value: Any, field: str) -> timedelta:
+    """Read a duration: seconds, a timedelta, ``"90m"``, ``"1h 30m"``, ``"01:30:00"`` or ``"2-00:00:00"``.
+
+    :returns: whole seconds, rounded up
+    :raises InvalidJobDescription: if it is none of these, is not more than 0, or more than ten years
+    """
+    if isinstance(value, timedelta):
+        seconds: float | None = value.total_seconds()
+    elif isinstance(value, str):
+        seconds = _seconds(value.strip().lower())
+    elif isinstance(value, (int, float)) and not isinstance(value, bool):
+        seconds = float(value)
+    else:
+        seconds = None
+    if seconds is None or not 0 < seconds <= _LONGEST:
+        raise InvalidJobDescription(
+            f"{field}: must be a duration of more than 0, such as '2h', '1h 30m', '01:30:00' or 5400 (seconds), "
+            f"not {value!r}"
+        )
+    return timedelta(seconds=-int(-seconds // 1))
+
+
+def _seconds(text: str) -> float | None:
+    clock = _CLOCK.match(text)
+    if clock:
+        days, hours, minutes, seconds = (int(part or 0) for part in clock.groups())
+        return days * 86400 + hours * 3600 + minutes * 60 + seconds
+    if re.fullmatch(r"\d+(\.\d+)?", text):
+        return float(text)
+    total, position = 0.0, 0
+    while position < len(text):
+        part = _PART.match(text, position)
+        unit = part and _unit(part[2])
+        if not part or unit is None:
+            return None
+        total += float(part[1]) * unit
+        position = part.end()
+    return total
+
+
+def _unit(name: str) -> int | None:
+    single = name[:-1] if name.endswith("s") and len(name) > 1 else name
+    return _SECONDS.get(_LONG_NAMES.get(single, single))
+
+
+def parse_size(value: Any, field: str) -> int:
+    """Read a size in bytes: a whole number, or a text such as ``"4 GB"`` or ``"512M"``.
+
+    Units are powers of 1024, as in Slurm.
+
+    :raises InvalidJobDescription: if it is neither, or not more than 0
+    """
+    size: int | None = None
+    if isinstance(value, str):
+        match = _SIZE.match(value)
+        if match:
+            size = int(float(match[1]) * 1024 ** " kmgtp".index(match[2].lower() or " "))
+    elif isinstance(value, int) and not isinstance(value, bool):
+        size = value
+    if size is None or not 0 < size < 2**62:
+        raise InvalidJobDescription(f"{field}: must be a size such as '4 GB' or a number of bytes, not {value!r}")
+    return size

@@ -1,0 +1,39 @@
+"""What a compute element offers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+
+@dataclass(frozen=True)
+class QueueInfo:
+    """A queue of a compute element. What is not published is ``None``: no limit is known."""
+
+    name: str
+    max_wall_time: timedelta | None = None
+    max_cpu_time: timedelta | None = None
+    max_slots: int | None = None
+    """The most slots that one job may ask for"""
+    max_memory: int | None = None
+    """The most memory per slot, in bytes"""
+    total_slots: int | None = None
+    free_slots: int | None = None
+    running: int | None = None
+    """Jobs running, of all users"""
+    waiting: int | None = None
+    """Jobs waiting, of all users"""
+
+
+@dataclass(frozen=True)
+class SiteInfo:
+    """A compute element: its queues and the runtime environments that it offers."""
+
+    endpoint: str
+    name: str = ""
+    queues: tuple[QueueInfo, ...] = ()
+    runtime_environments: tuple[str, ...] = ()
+    interfaces: tuple[str, ...] = ()
+    """The interfaces that it speaks, such as ``org.nordugrid.arcrest``"""
+    healthy: bool = True
+    """Whether it says of itself that it works"""
