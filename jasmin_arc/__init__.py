@@ -24,7 +24,9 @@ from jasmin_arc.exceptions import (
     ServerError,
     ServerUnavailableError,
     SubmissionUnknownError,
+    WaitTimeoutError,
 )
+from jasmin_arc.job import Job
 from jasmin_arc.job_info import JobInfo
 
 __version__ = "2.0.0.dev0"
@@ -38,6 +40,7 @@ __all__ = [
     "InvalidConfigError",
     "InvalidJobDescription",
     "JasminArcError",
+    "Job",
     "JobDescription",
     "JobFailedError",
     "JobInfo",
@@ -54,4 +57,5 @@ __all__ = [
     "ServerError",
     "ServerUnavailableError",
     "SubmissionUnknownError",
+    "WaitTimeoutError",
 ]

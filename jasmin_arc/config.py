@@ -32,8 +32,12 @@ class ConnectionConfig:
     ARC_SERVER: str = "jasmin-ce.ceda.ac.uk:60000/arex"
     """URL of the ARC server: host, port (443 where it is missing) and path (``/arex`` where it is missing)"""
 
+    BACKEND: str = "auto"
+    """How jobs are run: ``bindings`` (the NorduGrid ARC bindings), ``rest`` (ARC's REST interface, nothing of ARC
+    needed), ``local`` (on this machine), or ``auto`` (the bindings where they can be loaded, else REST)"""
+
     CERTS_DIR: str = "/etc/grid-security/certificates"
-    """Path to the directory with the trusted CA certificates"""
+    """Path to the trusted CA certificates: a hashed directory or a bundle file"""
 
     CLIENT_CERT: str = "~/.arc/usercert.pem"
     """Path to the grid certificate"""
@@ -43,6 +47,12 @@ class ConnectionConfig:
 
     JOBS_INFO_FILE: str = "~/.arc/jobs.dat"
     """Path to the job list, which ARC's own tools (arcstat, arcget, ...) read and write too"""
+
+    LOCAL_DIR: str = "~/.local/state/jasmin_arc"
+    """Path to the directory with the jobs of the ``local`` backend (default: below ``$XDG_STATE_HOME``)"""
+
+    LOCAL_SLOTS: int = 0
+    """Number of slots of the ``local`` backend; 0 means one for each core that this process may use"""
 
     OUTPUT_FILE: str = "output"
     """Name of the file or directory to download when job outputs are saved"""
@@ -92,6 +102,8 @@ class ConnectionConfig:
         environ = os.environ if environ is None else environ
         path = config_path if config_path is not None else environ.get(CONFIG_PATH_VARIABLE) or None
         loaded = cls({})
+        if environ.get("XDG_STATE_HOME"):
+            loaded.LOCAL_DIR = os.path.join(environ["XDG_STATE_HOME"], "jasmin_arc")  # noqa: PTH118
         if path is not None:
             loaded._override(_read_json(path), os.fspath(path), logger)
         for name, text in _environment_options(environ, logger).items():
@@ -145,7 +157,16 @@ class ConnectionConfig:
 
 
 OPTIONS = tuple(name for name in vars(ConnectionConfig) if name.isupper())
-PATH_OPTIONS = ("ARCPROXY_PATH", "CERTS_DIR", "CLIENT_CERT", "CLIENT_KEY", "JOBS_INFO_FILE", "PROXY_FILE")
+PATH_OPTIONS = (
+    "ARCPROXY_PATH",
+    "CERTS_DIR",
+    "CLIENT_CERT",
+    "CLIENT_KEY",
+    "JOBS_INFO_FILE",
+    "LOCAL_DIR",
+    "PROXY_FILE",
+)
+BACKENDS = ("auto", "bindings", "rest", "local")
 
 
 def _read_json(path: str | os.PathLike[str]) -> Any:
@@ -191,9 +212,10 @@ def _checked(name: str, value: Any, origin: str) -> Any:
 
     if isinstance(getattr(ConnectionConfig, name), int):
         if isinstance(value, bool) or not isinstance(value, int):
-            raise wrong("must be a whole number of seconds")
-        if value <= 0:
-            raise wrong("must be more than 0")
+            raise wrong("must be a whole number")
+        least = 0 if name == "LOCAL_SLOTS" else 1
+        if not least <= value < 2**31:
+            raise wrong(f"must be at least {least}")
         return value
     if isinstance(value, os.PathLike):
         value = os.fspath(value)
@@ -219,6 +241,10 @@ def _check_server(value: str) -> str | None:
     return None
 
 
+def _check_backend(value: str) -> str | None:
+    return None if value in BACKENDS else f"must be one of {', '.join(BACKENDS)}"
+
+
 def _check_output(value: str) -> str | None:
     if value.startswith("/") or ".." in value.split("/"):
         return "must be a name inside the job's session directory"
@@ -227,6 +253,7 @@ def _check_output(value: str) -> str | None:
 
 _CHECKS: dict[str, Callable[[str], str | None]] = {
     "ARC_SERVER": _check_server,
+    "BACKEND": _check_backend,
     "OUTPUT_FILE": _check_output,
 }
 

@@ -16,6 +16,7 @@
     │   └── SubmissionUnknownError
     ├── JobListError
     ├── JobFailedError
+    ├── WaitTimeoutError (also a TimeoutError)
     ├── OutputError
     ├── OperationNotPossibleError
     └── PartialFailureError
@@ -93,6 +94,20 @@ class JobListError(JasminArcError):
 
 class JobFailedError(JasminArcError):
     """The job ended without success; the message says why in short."""
+
+
+class WaitTimeoutError(JasminArcError, TimeoutError):
+    """Time was up before all jobs had ended. They go on.
+
+    :ivar unfinished: the ids of the jobs that had not ended
+    """
+
+    def __init__(self, message: str, unfinished: Sequence[str]) -> None:
+        super().__init__(message)
+        self.unfinished = list(unfinished)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (type(self), (str(self), self.unfinished))
 
 
 class OutputError(JasminArcError):

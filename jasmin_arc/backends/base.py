@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import BinaryIO, ClassVar
 
 from jasmin_arc.description import JobDescription
@@ -34,13 +34,22 @@ class Backend(ABC):
     capabilities: ClassVar[frozenset[str]] = frozenset()
     """What this place can do that others cannot: names from this module, such as :data:`RESTART`."""
 
+    @property
     @abstractmethod
-    def submit(self, jobs: Sequence[JobDescription]) -> list[str | JasminArcError]:
+    def endpoint(self) -> str:
+        """The URL of the place; the job list keeps it with each job."""
+
+    @abstractmethod
+    def submit(
+        self, jobs: Sequence[JobDescription], *, progress: Callable[[int], object] | None = None
+    ) -> list[str | JasminArcError]:
         """Submit the jobs, inputs and all, and return an id or an error for each, in order.
 
         A successful return of an id guarantees that the job is in the job list, that its inputs are uploaded and
         that it will run. An error guarantees that it will not, save for
         :class:`~jasmin_arc.exceptions.SubmissionUnknownError`, which :meth:`recover` settles.
+
+        :param progress: called with the number of jobs that have been dealt with since the last call
         """
 
     @abstractmethod
@@ -49,6 +58,10 @@ class Backend(ABC):
 
         :raises ServerError: if the question failed; no job's state is ever guessed
         """
+
+    def states(self, job_ids: Sequence[str]) -> dict[str, str]:
+        """Ask for the present general states alone, as cheaply as the place allows; otherwise like :meth:`query`."""
+        return {job_id: info.state for job_id, info in self.query(job_ids).items()}
 
     @abstractmethod
     def list_jobs(self) -> list[str]:

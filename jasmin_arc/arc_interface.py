@@ -1,0 +1,617 @@
+"""The facade: check what the user gave, make one call down, translate the answer."""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Future, as_completed, wait
+from concurrent.futures import TimeoutError as FuturesTimeoutError
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, TextIO, TypeVar
+
+from jasmin_arc.config import ConnectionConfig
+from jasmin_arc.constants import ARC_STATUS_MAPPING, FINAL_STATES, JobStatuses, LogLevels
+from jasmin_arc.description import Duration, InputSource, JobDescription
+from jasmin_arc.exceptions import (
+    InvalidConfigError,
+    JasminArcError,
+    JobNotFoundError,
+    OperationNotPossibleError,
+    PartialFailureError,
+    WaitTimeoutError,
+)
+from jasmin_arc.job import Job
+from jasmin_arc.job_info import JobInfo
+from jasmin_arc.logs import make_logger
+from jasmin_arc.progress import ProgressBar
+
+if TYPE_CHECKING:
+    from jasmin_arc.backends.base import Backend
+    from jasmin_arc.job_list import JobList, JobRecord
+    from jasmin_arc.proxy import ProxyManager
+    from jasmin_arc.watcher import Watcher
+
+_Result = TypeVar("_Result")
+_STANDARD_OUTPUT: Any = object()
+
+
+class ArcInterface:
+    """Class to handle interactions with the ARC CE server.
+
+    Nothing is read but the configuration until the first call that needs more. Threads may share an interface.
+
+    :param config_path: path to the JSON file with the configuration (default: the one that the environment variable
+        ``JASMIN_ARC_CONFIG`` names, else the default settings)
+    :param log: file-like object to write log messages to, or ``None`` to disable logging (default: ``sys.stdout``)
+    :param log_level: the level of detail that the log shows
+    :param config: a :class:`~jasmin_arc.config.ConnectionConfig`, or a mapping of options that override all others
+    :raises InvalidConfigError: if the configuration is not valid JSON or is otherwise invalid
+    """
+
+    def __init__(
+        self,
+        config_path: str | os.PathLike[str] | None = None,
+        log: TextIO | None = _STANDARD_OUTPUT,
+        log_level: LogLevels = LogLevels.INFO,
+        *,
+        config: ConnectionConfig | Mapping[str, Any] | None = None,
+    ) -> None:
+        if not isinstance(log_level, LogLevels):
+            raise InvalidConfigError(f"log_level must be one of LogLevels, not {log_level!r}")
+        self.logger = make_logger(sys.stdout if log is _STANDARD_OUTPUT else log, log_level)
+        if isinstance(config, ConnectionConfig):
+            self.config = config
+        else:
+            self.config = ConnectionConfig.load(config_path, config=config, logger=self.logger)
+        self._lock = threading.RLock()
+        self._backend: Backend | None = None
+        self._job_list: JobList | None = None
+        self._proxy: ProxyManager | None = None
+        self._watcher: Watcher | None = None
+
+    # --- The parts, each made when it is first used ---
+
+    @property
+    def backend(self) -> Backend:
+        """The place where jobs run."""
+        with self._lock:
+            if self._backend is None:
+                self._backend = self._make_backend()
+            return self._backend
+
+    @property
+    def job_list(self) -> JobList:
+        """The list of submitted jobs."""
+        with self._lock:
+            if self._job_list is None:
+                from jasmin_arc.job_list import JobList
+
+                self._job_list = JobList(Path(self.config.JOBS_INFO_FILE))
+            return self._job_list
+
+    @property
+    def proxy(self) -> ProxyManager:
+        """The proxy certificate."""
+        with self._lock:
+            if self._proxy is None:
+                from jasmin_arc.proxy import ProxyManager
+
+                self._proxy = ProxyManager(self.config, self.logger)
+            return self._proxy
+
+    @property
+    def _watch(self) -> Watcher:
+        with self._lock:
+            if self._watcher is None:
+                from jasmin_arc.watcher import Watcher
+
+                self._watcher = Watcher(self._states, self.logger)
+            return self._watcher
+
+    def _make_backend(self) -> Backend:
+        from jasmin_arc.backends import make_backend
+
+        return make_backend(self.config, self.job_list, self.logger, lambda: self.proxy)
+
+    def close(self) -> None:
+        """Let go of connections, files and threads. Jobs go on; a later call opens what it needs again."""
+        with self._lock:
+            parts = (self._watcher, self._backend, self._job_list)
+            self._watcher = self._backend = self._job_list = None
+        for part in parts:
+            if part is not None:
+                part.close()
+
+    def __enter__(self) -> ArcInterface:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.config.BACKEND} {self.config.endpoint}>"
+
+    # --- Submitting ---
+
+    def submit_job(
+        self,
+        executable: str | os.PathLike[str] = "",
+        args: Sequence[str] = (),
+        input_files: Sequence[str | os.PathLike[str]] | Mapping[str, InputSource] = (),
+        *,
+        name: str | None = None,
+        outputs: str | Sequence[str] | Mapping[str, str | None] | None = None,
+        environment: Mapping[str, str] | None = None,
+        queue: str | None = None,
+        slots: int = 1,
+        slots_per_host: int | None = None,
+        memory: str | int | None = None,
+        wall_time: Duration | None = None,
+        cpu_time: Duration | None = None,
+        runtime_environments: Sequence[str] = (),
+        stdin: str | os.PathLike[str] | bytes | None = None,
+        steps: Sequence[Sequence[str]] = (),
+        stop_on_failure: bool = True,
+        rerun: int = 0,
+    ) -> str:
+        """Submit a job and return the job ID.
+
+        A successful return guarantees that the job is in the job list and will run. For the options see
+        :class:`~jasmin_arc.description.JobDescription`.
+
+        :param executable: the command to run on the cluster
+        :param args: the arguments to pass to the executable; they arrive exactly as given
+        :param input_files: paths of local files to copy to the session directory, in which the job runs
+        :raises InvalidJobDescription: if a value is impossible
+        :raises InputFileError: if an input file cannot be used; nothing has been sent
+        :raises NoTargetsAvailableError: if the server is out of reach or offers nothing to run jobs on
+        :raises JobSubmissionError: if the server refuses the job; the message has its reason
+        :raises SubmissionUnknownError: if the server's answer was lost; see :meth:`recover`
+        """
+        description = JobDescription(
+            executable=executable,
+            arguments=args,
+            name=name,
+            inputs=input_files,
+            outputs=outputs,
+            environment=environment,
+            queue=queue,
+            slots=slots,
+            slots_per_host=slots_per_host,
+            memory=memory,
+            wall_time=wall_time,
+            cpu_time=cpu_time,
+            runtime_environments=runtime_environments,
+            stdin=stdin,
+            steps=steps,
+            stop_on_failure=stop_on_failure,
+            rerun=rerun,
+        )
+        (result,) = self._submit([description])
+        if isinstance(result, JasminArcError):
+            raise result
+        return result
+
+    def submit_jobs(self, descriptions: Sequence[JobDescription], *, progress: bool = False) -> list[str]:
+        """Submit many jobs and return their ids, in order.
+
+        :param progress: show a progress bar
+        :raises PartialFailureError: if some were not submitted; its ``results`` has an id or an error for each
+        """
+        results = self._submit(descriptions, progress=progress)
+        return _all_or_partial(results, "submitted")
+
+    def _submit(self, descriptions: Sequence[JobDescription], *, progress: bool = False) -> list[str | JasminArcError]:
+        for description in descriptions:
+            if not isinstance(description, JobDescription):
+                raise TypeError(f"a JobDescription is needed, not {description!r}")
+        complete = [self._with_outputs(description) for description in descriptions]
+        if not complete:
+            return []
+        with ProgressBar(len(complete), "job", show=progress) as bar:
+            return self.backend.submit(complete, progress=bar.update)
+
+    def _with_outputs(self, description: JobDescription) -> JobDescription:
+        return (
+            description if description.outputs is not None else description.replace(outputs=[self.config.OUTPUT_FILE])
+        )
+
+    # --- Asking ---
+
+    def get_job_status(self, job_id: str) -> JobStatuses:
+        """Return the status of the given job.
+
+        :param job_id: ID of the job as returned by ``submit_job``
+        :raises JobNotFoundError: if no job with the given ID could be found
+        :raises ServerError: if the server does not answer; no status is ever guessed
+        """
+        return _status(self._one(job_id, self._states([job_id])))
+
+    def get_job_statuses(self, job_ids: Sequence[str]) -> list[JobStatuses]:
+        """Return the statuses of many jobs, in order, with few requests however many they are.
+
+        :raises PartialFailureError: if some of the jobs could not be found
+        """
+        states = self._states(_ids(job_ids))
+        return _all_or_partial(
+            [_status(states[job_id]) if job_id in states else _unknown(job_id) for job_id in job_ids], "found"
+        )
+
+    def get_job_info(self, job_id: str) -> JobInfo:
+        """Return what is known of the given job.
+
+        :raises JobNotFoundError: if no job with the given ID could be found
+        """
+        return self._one(job_id, self._infos([job_id]))
+
+    def get_job_infos(self, job_ids: Sequence[str]) -> list[JobInfo]:
+        """Return what is known of many jobs, in order.
+
+        :raises PartialFailureError: if some of the jobs could not be found
+        """
+        infos = self._infos(_ids(job_ids))
+        return _all_or_partial([infos.get(job_id) or _unknown(job_id) for job_id in job_ids], "found")
+
+    def job(self, job_id: str) -> Job:
+        """Return a handle on the job; nothing is asked."""
+        (checked,) = _ids([job_id])
+        return Job(self, checked)
+
+    def list_jobs(self) -> list[str]:
+        """Return the ids of the jobs on the server and in the job list."""
+        known = self.job_list.ids(self.backend.endpoint)
+        return list(dict.fromkeys([*known, *self.backend.list_jobs()]))
+
+    def _states(self, job_ids: Sequence[str]) -> dict[str, str]:
+        found = dict(self.backend.states(job_ids))
+        return self._sticky(job_ids, found)
+
+    def _infos(self, job_ids: Sequence[str]) -> dict[str, JobInfo]:
+        infos = self.backend.query(job_ids)
+        states = self._sticky(job_ids, {job_id: info.state for job_id, info in infos.items()})
+        return {
+            job_id: infos[job_id]
+            if job_id in infos and infos[job_id].state == state
+            else JobInfo(id=job_id, state=state)
+            for job_id, state in states.items()
+        }
+
+    def _sticky(self, job_ids: Sequence[str], states: dict[str, str]) -> dict[str, str]:
+        """Keep the ends that were seen once, also when the server has forgotten the job since."""
+        doubtful = [job_id for job_id in job_ids if states.get(job_id, "Deleted") in FINAL_STATES]
+        if not doubtful:
+            return states
+        records = self.job_list.get(doubtful)
+        for job_id, record in records.items():
+            if record.final_state:
+                states[job_id] = record.final_state
+        fresh = {
+            job_id: states[job_id] for job_id, record in records.items() if job_id in states and not record.final_state
+        }
+        if fresh:
+            self.job_list.set_final(fresh)
+        return states
+
+    def _one(self, job_id: str, answers: Mapping[str, _Result]) -> _Result:
+        if job_id not in answers:
+            raise _unknown(job_id)
+        return answers[job_id]
+
+    # --- Waiting ---
+
+    def wait(
+        self, job_ids: Sequence[str], *, timeout: float | None = None, progress: bool = False
+    ) -> list[JobStatuses]:
+        """Return the statuses of the jobs, in order, once all have ended.
+
+        A server that does not answer meanwhile is waited out, with a warning in the log.
+
+        :param timeout: the most seconds to wait; the jobs go on in any case
+        :param progress: show a progress bar
+        :raises WaitTimeoutError: if time is up; its ``unfinished`` names the jobs that have not ended
+        :raises PartialFailureError: if some of the jobs could not be found
+        """
+        ids = _ids(job_ids)
+        with self._watching(ids) as futures:
+            self._wait_for(futures, timeout, progress=progress)
+        return _all_or_partial([_outcome(futures[job_id]) for job_id in ids], "found")
+
+    def _wait_for(self, futures: Mapping[str, Future[str]], timeout: float | None, *, progress: bool) -> None:
+        with ProgressBar(len(futures), "job", show=progress) as bar:
+            for future in futures.values():
+                future.add_done_callback(lambda _: bar.update(1))
+            _, unfinished = wait(futures.values(), timeout)
+        if unfinished:
+            left = [job_id for job_id, future in futures.items() if future in unfinished]
+            raise WaitTimeoutError(
+                f"{len(left)} of {len(futures)} jobs have not ended after {timeout:g} s: {_some(left)}", left
+            )
+
+    def as_completed(self, job_ids: Sequence[str], *, timeout: float | None = None) -> Iterator[Job]:
+        """Yield a handle on each job as it ends.
+
+        :param timeout: the most seconds to wait for all; the jobs go on in any case
+        :raises WaitTimeoutError: if time is up
+        :raises JobNotFoundError: if a job could not be found
+        """
+        with self._watching(_ids(job_ids)) as futures:
+            names = {future: job_id for job_id, future in futures.items()}
+            try:
+                for future in as_completed(names, timeout):
+                    future.result()
+                    yield Job(self, names.pop(future))
+            except FuturesTimeoutError as error:
+                left = list(names.values())
+                raise WaitTimeoutError(
+                    f"{len(left)} of {len(futures)} jobs have not ended after {timeout:g} s: {_some(left)}", left
+                ) from error
+
+    async def status_when_ended(self, job_id: str) -> JobStatuses:
+        """Wait without blocking the event loop, and return the job's status once it has ended.
+
+        All jobs that are waited for at the same time, in whichever way, share their questions to the server.
+
+        :raises JobNotFoundError: if the job could not be found
+        """
+        import asyncio
+
+        with self._watching(_ids([job_id])) as futures:
+            # Shielded, as a caller that gives up must not end the wait of others.
+            return _status(await asyncio.shield(asyncio.wrap_future(futures[job_id])))
+
+    @contextmanager
+    def _watching(self, job_ids: Sequence[str]) -> Iterator[dict[str, Future[str]]]:
+        watcher = self._watch
+        futures = watcher.watch(job_ids)
+        try:
+            yield futures
+        finally:
+            watcher.forget(futures)
+
+    # --- Ending ---
+
+    def cancel_job(self, job_id: str) -> None:
+        """Cancel the given job. A job that has ended already is left as it is.
+
+        :raises JobNotFoundError: if no job with the given ID could be found
+        """
+        _raise_first(self.backend.cancel(_ids([job_id])))
+
+    def cancel_jobs(self, job_ids: Sequence[str]) -> None:
+        """Cancel many jobs. Those that have ended already are left as they are.
+
+        :raises PartialFailureError: if some could not be cancelled
+        """
+        _partial(job_ids, self.backend.cancel(_ids(job_ids)), "cancelled")
+
+    def clean_jobs(self, job_ids: Sequence[str]) -> None:
+        """Erase jobs with their files from the server and from the job list.
+
+        :raises PartialFailureError: if some could not be erased
+        """
+        ids = _ids(job_ids)
+        failures = self.backend.clean(ids)
+        self.job_list.remove([job_id for job_id in ids if job_id not in failures])
+        _partial(ids, failures, "erased")
+
+    # --- Outputs ---
+
+    def save_job_outputs(
+        self,
+        job_id: str,
+        *,
+        directory: str | os.PathLike[str] | None = None,
+        files: Sequence[str] | None = None,
+        overwrite: bool = False,
+        progress: bool = False,
+    ) -> str | None:
+        """Download the outputs of a job and return the path of the directory that they are in.
+
+        The outputs that the job's description names (by default ``OUTPUT_FILE``) are saved under their names, standard
+        output and error as ``stdout.txt`` and ``stderr.txt``. An interrupted download leaves nothing half-written.
+
+        :param directory: where to save them; made if it is not there (default: a new temporary directory)
+        :param files: names or patterns of what to save, besides stdout and stderr
+        :param overwrite: whether files that are there already are replaced
+        :param progress: show a progress bar
+        :returns: the directory, or ``None`` where there was nothing to save
+        :raises JobNotFoundError: if no job with the given ID could be found
+        :raises OutputError: if a download failed or a file is there already
+        """
+        from jasmin_arc.staging import save_outputs
+
+        (checked,) = _ids([job_id])
+        target = Path(directory).expanduser() if directory is not None else Path(tempfile.mkdtemp(prefix="jasmin_arc-"))
+        try:
+            with ProgressBar(None, "B", show=progress) as bar:
+                saved = save_outputs(
+                    self.backend,
+                    checked,
+                    target,
+                    outputs=files if files is not None else self._outputs_of(checked),
+                    overwrite=overwrite,
+                    progress=bar.update,
+                )
+        finally:
+            if directory is None:
+                _remove_if_empty(target)
+        if not saved:
+            return None
+        self.job_list.mark_saved([checked])
+        return str(target)
+
+    def save_outputs(
+        self,
+        job_ids: Sequence[str],
+        directory: str | os.PathLike[str],
+        *,
+        files: Sequence[str] | None = None,
+        overwrite: bool = False,
+        progress: bool = False,
+    ) -> list[str | None]:
+        """Download the outputs of many jobs, each into a folder of its own, and return the folders, in order.
+
+        A folder is called like the last part of the job's id. For the rest see :meth:`save_job_outputs`.
+
+        :raises PartialFailureError: if some could not be saved
+        """
+        from jasmin_arc.staging import save_many
+
+        ids = _ids(job_ids)
+        root = Path(directory).expanduser()
+        folders = {job_id: root / job_id.rstrip("/").rpartition("/")[2] for job_id in ids}
+        records = self.job_list.get(ids)
+        with ProgressBar(len(folders), "job", show=progress) as bar:
+            results = save_many(
+                self.backend,
+                folders,
+                outputs=lambda job_id: files if files is not None else self._outputs_in(records.get(job_id)),
+                overwrite=overwrite,
+                job_done=lambda: bar.update(1),
+            )
+        self.job_list.mark_saved([job_id for job_id in ids if isinstance(results[job_id], list) and results[job_id]])
+        return _all_or_partial([_folder(results[job_id], folders[job_id]) for job_id in ids], "saved")
+
+    def _outputs_of(self, job_id: str) -> Sequence[str]:
+        return self._outputs_in(self.job_list.get([job_id]).get(job_id))
+
+    def _outputs_in(self, record: JobRecord | None) -> Sequence[str]:
+        if record is None or not record.description:
+            return [self.config.OUTPUT_FILE]
+        outputs = JobDescription.from_json(record.description).outputs or {}
+        return [name for name, target in outputs.items() if target is None]
+
+    # --- Putting right ---
+
+    def recover(self) -> dict[str, str]:
+        """Settle what an earlier process left unfinished when it was killed in the middle of a submission.
+
+        Jobs whose answer was lost are found; those that were complete are kept, the others, which could never run, are
+        erased. Nothing is submitted again.
+
+        :returns: by job id: its state, or ``"removed"``
+        """
+        return {
+            job_id: info.state if info is not None else "removed" for job_id, info in self.backend.recover().items()
+        }
+
+    # --- What the 2017 interface offered besides ---
+
+    def create_proxy(self) -> None:
+        """Create a proxy certificate from the private key and certificate, and save it to the path in the config.
+
+        :raises ProxyGenerationError: if the certificate cannot be generated
+        """
+        self.proxy.create()
+
+    def create_user_config(self) -> Any:
+        """Create a user config for use with the ARC client.
+
+        :returns: an instance of ``arc.UserConfig`` with the necessary keys, certificates and proxy files
+        :raises BindingsNotFoundError: if the bindings cannot be loaded
+        """
+        return self._bindings().create_user_config()
+
+    def get_user_config(self) -> Any:
+        """Return the cached user config, or create a new one. A proxy that ends soon is renewed.
+
+        :returns: an instance of ``arc.UserConfig`` (see :meth:`create_user_config`)
+        """
+        return self._bindings().user_config()
+
+    def get_job(self, job_id: str) -> Any:
+        """Return an instance of ``arc.Job`` representing the job with the given ID.
+
+        :raises JobNotFoundError: if no job with the given ID could be found
+        """
+        (checked,) = _ids([job_id])
+        return self._bindings().arc_job(checked)
+
+    def get_job_descriptions(self, description: str) -> Any:
+        """Return an instance of ``arc.JobDescriptionList`` with the job that the given text describes.
+
+        :param description: the job description in xRSL, ADL or JSDL
+        :raises InvalidJobDescription: if it is none of these
+        """
+        return self._bindings().parse_descriptions(description)
+
+    def _bindings(self) -> Any:
+        backend = self.backend
+        if backend.name != "bindings":
+            raise OperationNotPossibleError(
+                f"this returns objects of the ARC bindings, which the {backend.name} backend does not use; "
+                "set BACKEND to bindings"
+            )
+        return backend
+
+
+def _ids(job_ids: Sequence[str]) -> list[str]:
+    # A single text is a sequence too, of its letters: never what was meant.
+    if isinstance(job_ids, (str, bytes)):
+        raise TypeError(f"a list of job ids is needed, not {job_ids!r}")
+    ids = list(job_ids)
+    for job_id in ids:
+        if not isinstance(job_id, str):
+            raise TypeError(f"a job id is a text, not {job_id!r}")
+        if "://" not in job_id:
+            raise JobNotFoundError(f"not a job id: {job_id!r} (a job id is a URL, as submit_job returns it)")
+    return ids
+
+
+def _unknown(job_id: str) -> JobNotFoundError:
+    return JobNotFoundError(f"no job with this id could be found: {job_id}")
+
+
+def _status(state: str) -> JobStatuses:
+    return ARC_STATUS_MAPPING.get(state, JobStatuses.FAILED)
+
+
+def _outcome(future: Future[str]) -> JobStatuses | JasminArcError:
+    error = future.exception()
+    if error is None:
+        return _status(future.result())
+    if isinstance(error, JasminArcError):
+        return error
+    raise error
+
+
+def _folder(result: Any, folder: Path) -> str | JasminArcError | None:
+    if isinstance(result, JasminArcError):
+        return result
+    return str(folder) if result else None
+
+
+def _all_or_partial(results: Sequence[_Result | JasminArcError], done: str) -> list[_Result]:
+    errors = [result for result in results if isinstance(result, JasminArcError)]
+    if errors:
+        raise PartialFailureError(
+            f"{len(errors)} of {len(results)} jobs could not be {done}; the first: {errors[0]}", results
+        )
+    return [result for result in results if not isinstance(result, JasminArcError)]
+
+
+def _partial(job_ids: Sequence[str], failures: Mapping[str, JasminArcError], done: str) -> None:
+    _all_or_partial([failures.get(job_id) for job_id in job_ids], done)
+
+
+def _raise_first(failures: Mapping[str, JasminArcError]) -> None:
+    for error in failures.values():
+        raise error
+
+
+def _some(job_ids: Sequence[str]) -> str:
+    return ", ".join(job_ids[:3]) + (", ..." if len(job_ids) > 3 else "")
+
+
+def _remove_if_empty(folder: Path) -> None:
+    try:
+        folder.rmdir()
+    except OSError:
+        return

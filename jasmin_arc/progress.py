@@ -1,0 +1,36 @@
+"""Progress bars, where they were asked for."""
+
+from __future__ import annotations
+
+from types import TracebackType
+from typing import Any
+
+
+class ProgressBar:
+    """A bar of tqdm's, or nothing at all.
+
+    :param total: how much there is to do, or ``None`` where it is not known
+    :param unit: what is counted; ``"B"`` for bytes
+    :param show: whether there is anything to see; tqdm is loaded only then
+    """
+
+    def __init__(self, total: int | None, unit: str, *, show: bool) -> None:
+        self._bar: Any = None
+        if show:
+            from tqdm.auto import tqdm
+
+            self._bar = tqdm(total=total, unit=unit, unit_scale=unit == "B", dynamic_ncols=True)
+
+    def update(self, amount: int) -> None:
+        """Count ``amount`` more as done."""
+        if self._bar is not None:
+            self._bar.update(amount)
+
+    def __enter__(self) -> ProgressBar:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._bar is not None:
+            self._bar.close()
