@@ -1,0 +1,98 @@
+"""Run ARC's ``arcproxy`` program, which makes a proxy file from a key and a certificate."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import threading
+from pathlib import Path
+
+from jasmin_arc.config import ConnectionConfig
+from jasmin_arc.exceptions import ProxyGenerationError
+
+TIMEOUT = 30.0
+"""Seconds after which it is ended: 6.17 can loop for ever (bug 4100)."""
+
+_MOST_OUTPUT = 1 << 16
+
+
+def is_available(config: ConnectionConfig) -> bool:
+    """Say whether ``ARCPROXY_PATH`` names a program."""
+    return Path(config.ARCPROXY_PATH).is_file() and os.access(config.ARCPROXY_PATH, os.X_OK)
+
+
+def run_arcproxy(config: ConnectionConfig, target: Path, *, passphrase: bytes | None) -> None:
+    """Write a proxy to ``target``, a path in a folder that nobody else can enter; its mode is 0600.
+
+    :param passphrase: of an encrypted key; it goes through a pipe
+    :raises ProxyGenerationError: with the reason that the program gave, or if it does not end
+    """
+    command = [
+        config.ARCPROXY_PATH,
+        f"--cert={config.CLIENT_CERT}",
+        f"--key={config.CLIENT_KEY}",
+        f"--cadir={config.CERTS_DIR}",
+        f"--proxy={target}",
+        f"--constraint=validityPeriod={config.PROXY_VALIDITY_PERIOD}",
+    ]
+    if passphrase is not None:
+        command.append("--passwordsource=key=stdin")
+    try:
+        code, output = _run(command, b"" if passphrase is None else passphrase + b"\n")
+    except OSError as error:
+        reason = f"{config.ARCPROXY_PATH} (ARCPROXY_PATH) cannot be run: {error.strerror}"
+        raise ProxyGenerationError(f"cannot create a proxy: {reason}") from error
+    if code != 0 or not target.exists():
+        raise ProxyGenerationError(f"cannot create a proxy: {config.ARCPROXY_PATH} {_reason(code, output)}")
+    target.chmod(0o600)
+
+
+def _run(command: list[str], text: bytes) -> tuple[int, bytes]:
+    """Run a program so that it can neither ask a terminal, nor run for ever, nor fill the memory."""
+    with subprocess.Popen(
+        command,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        env={**os.environ, "LC_ALL": "C"},
+        start_new_session=True,
+    ) as process:
+        try:
+            output = _exchange(process, text)
+            if len(output) < _MOST_OUTPUT:
+                process.wait(TIMEOUT)
+        except subprocess.TimeoutExpired:
+            pass
+        finally:
+            if process.returncode is None:
+                os.killpg(process.pid, signal.SIGKILL)
+    return process.returncode, output
+
+
+def _exchange(process: subprocess.Popen[bytes], text: bytes) -> bytes:
+    assert process.stdin is not None
+    assert process.stdout is not None
+    # Its children may hold the pipe open, so the whole group has to end before reading can.
+    timer = threading.Timer(TIMEOUT, os.killpg, (process.pid, signal.SIGKILL))
+    timer.daemon = True
+    timer.start()
+    try:
+        with contextlib.suppress(BrokenPipeError), process.stdin as stdin:
+            stdin.write(text)
+        return process.stdout.read(_MOST_OUTPUT)
+    finally:
+        timer.cancel()
+
+
+def _reason(code: int, output: bytes) -> str:
+    if code == -signal.SIGKILL:
+        return (
+            f"did not end within {TIMEOUT:g} s, or wrote without end, and was ended; where ARCPROXY_PATH names no "
+            "file, the proxy is made without that program"
+        )
+    lines = output.decode(errors="replace").splitlines()
+    told = [line for line in lines if line.strip() and not line.startswith(("WARNING:", "Your identity:"))]
+    text = "".join(char if char.isprintable() else " " for char in "; ".join(told[-4:]))
+    return f"failed: {text[:500] or f'exit code {code}'}"

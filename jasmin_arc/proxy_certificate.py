@@ -1,0 +1,159 @@
+"""RFC 3820 proxy certificates, as PEM texts and objects of ``cryptography``; no files.
+
+Whatever is wrong with a text or a key is a :class:`ValueError` that says what, and never quotes it.
+"""
+
+from __future__ import annotations
+
+import itertools
+import re
+import secrets
+from collections.abc import Iterable, Sequence
+from datetime import datetime, timedelta, timezone
+from typing import Union
+
+from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.x509.oid import NameOID, ObjectIdentifier
+
+PublicKey = Union[rsa.RSAPublicKey, ec.EllipticCurvePublicKey]
+PrivateKey = Union[rsa.RSAPrivateKey, ec.EllipticCurvePrivateKey]
+
+PROXY_CERT_INFO = ObjectIdentifier("1.3.6.1.5.5.7.1.14")
+# SEQUENCE { SEQUENCE { OBJECT IDENTIFIER id-ppl-inheritAll } }: RFC 3820, 3.8
+_INHERIT_ALL = bytes.fromhex("300c300a06082b06010505071501")
+# Clocks differ; ARC's own tools date proxies back by the same five minutes.
+_BACK_DATED = timedelta(minutes=5)
+_KEY_BITS = 2048
+_KEY_BLOCK = re.compile(rb"-----BEGIN ([A-Z ]*PRIVATE KEY)-----.*?-----END \1-----[ \t]*\n?", re.DOTALL)
+_ENCRYPTED = re.compile(rb"\A-----BEGIN ENCRYPTED |^Proc-Type: 4,ENCRYPTED", re.MULTILINE)
+
+
+def sign_proxy(
+    public_key: PublicKey, *, issuer_cert: x509.Certificate, issuer_key: PrivateKey, lifetime: timedelta
+) -> x509.Certificate:
+    """Sign a proxy certificate that inherits all rights of its issuer and never outlives it.
+
+    :param lifetime: from now on; cut short where the issuer ends earlier
+    :raises ValueError: if the issuer is not valid now
+    """
+    now = datetime.now(timezone.utc).replace(microsecond=0)
+    if not issuer_cert.not_valid_before_utc <= now < issuer_cert.not_valid_after_utc:
+        raise ValueError("the certificate that should sign the proxy is not valid now")
+    serial = secrets.randbits(63) + 1
+    common_name = x509.NameAttribute(NameOID.COMMON_NAME, str(serial))
+    builder = (
+        x509.CertificateBuilder()
+        .subject_name(x509.Name([*issuer_cert.subject.rdns, x509.RelativeDistinguishedName([common_name])]))
+        .issuer_name(issuer_cert.subject)
+        .public_key(public_key)
+        .serial_number(serial)
+        .not_valid_before(max(now - _BACK_DATED, issuer_cert.not_valid_before_utc))
+        .not_valid_after(min(now + lifetime, issuer_cert.not_valid_after_utc))
+        .add_extension(x509.UnrecognizedExtension(PROXY_CERT_INFO, _INHERIT_ALL), critical=True)
+        .add_extension(_key_usage(public_key), critical=True)
+    )
+    return builder.sign(issuer_key, hashes.SHA256())
+
+
+def make_proxy(chain: Sequence[x509.Certificate], key: PrivateKey, *, lifetime: timedelta) -> bytes:
+    """Make a new key and a proxy certificate for it: the whole text of a proxy file, private key included.
+
+    :param chain: the certificate that signs, then those that vouch for it
+    :param key: belongs to the first of the chain
+    """
+    proxy_key = rsa.generate_private_key(public_exponent=65537, key_size=_KEY_BITS)
+    proxy = sign_proxy(proxy_key.public_key(), issuer_cert=chain[0], issuer_key=key, lifetime=lifetime)
+    key_pem = proxy_key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.TraditionalOpenSSL, serialization.NoEncryption()
+    )
+    return chain_pem([proxy]) + key_pem + chain_pem(chain)
+
+
+def chain_pem(certs: Iterable[x509.Certificate]) -> bytes:
+    """Write the certificates one after the other."""
+    return b"".join(cert.public_bytes(serialization.Encoding.PEM) for cert in certs)
+
+
+def load_certificates(pem: bytes) -> list[x509.Certificate]:
+    """Read all certificates of a text that may hold keys too, in its order.
+
+    :raises ValueError: if there is none, or one is broken
+    """
+    try:
+        return x509.load_pem_x509_certificates(pem)
+    except (ValueError, x509.InvalidVersion) as error:
+        raise ValueError("holds no valid PEM certificate") from error
+
+
+def is_encrypted(pem: bytes) -> bool:
+    """Say whether the private key in the text needs a passphrase."""
+    return _ENCRYPTED.search(_key_block(pem)) is not None
+
+
+def load_key(pem: bytes, passphrase: bytes | None = None) -> PrivateKey:
+    """Read the private key of a text that may hold certificates too.
+
+    :raises ValueError: if there is none, it is broken or of another kind than RSA and EC, or the passphrase is wrong
+    """
+    block = _key_block(pem)
+    try:
+        key = serialization.load_pem_private_key(block, passphrase if is_encrypted(pem) else None)
+    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
+        wrong = "cannot be decrypted: the passphrase is wrong" if is_encrypted(pem) else "holds no valid private key"
+        raise ValueError(wrong) from error
+    if not isinstance(key, (rsa.RSAPrivateKey, ec.EllipticCurvePrivateKey)):
+        raise ValueError("holds a private key that is neither RSA nor EC")
+    return key
+
+
+def belongs(key: PrivateKey, cert: x509.Certificate) -> bool:
+    """Say whether it is the certificate of this key."""
+    try:
+        return cert.public_key() == key.public_key()
+    except (ValueError, UnsupportedAlgorithm):
+        return False
+
+
+def holder(chain: Sequence[x509.Certificate]) -> list[x509.Certificate]:
+    """Cut the chain after its first certificate that is no proxy: that is who holds the proxies before it."""
+    proxies = list(itertools.takewhile(is_proxy, chain))
+    return list(chain[: len(proxies) + 1])
+
+
+def is_proxy(cert: x509.Certificate) -> bool:
+    """Say whether it is an RFC 3820 proxy certificate."""
+    try:
+        return any(extension.oid == PROXY_CERT_INFO for extension in cert.extensions)
+    except (ValueError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType):
+        # Extensions that make no sense are for the server to refuse.
+        return False
+
+
+def name_text(name: x509.Name) -> str:
+    """Write a name as ARC's tools do: ``/DC=org/O=Example/CN=Jane Doe``."""
+    special = {NameOID.EMAIL_ADDRESS: "emailAddress"}
+    return "".join(f"/{special.get(part.oid, part.rfc4514_attribute_name)}={part.value!s}" for part in name)
+
+
+def _key_block(pem: bytes) -> bytes:
+    found = _KEY_BLOCK.search(pem)
+    if found is None:
+        raise ValueError("holds no PEM private key")
+    return found.group()
+
+
+def _key_usage(public_key: PublicKey) -> x509.KeyUsage:
+    return x509.KeyUsage(
+        digital_signature=True,
+        content_commitment=False,
+        key_encipherment=isinstance(public_key, rsa.RSAPublicKey),
+        data_encipherment=False,
+        key_agreement=False,
+        key_cert_sign=False,
+        crl_sign=False,
+        encipher_only=False,
+        decipher_only=False,
+    )

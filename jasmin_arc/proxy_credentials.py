@@ -1,0 +1,150 @@
+"""The user's certificate and private key: read, checked, and what to do where something is wrong with them."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import shlex
+import stat
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING
+
+from jasmin_arc.config import ConnectionConfig
+from jasmin_arc.exceptions import ProxyGenerationError
+
+if TYPE_CHECKING:
+    from cryptography import x509
+
+    from jasmin_arc.proxy_certificate import PrivateKey
+
+MOST_BYTES = 1 << 20
+"""No certificate, key or proxy is longer; more is not read."""
+
+_CONVERTED = "; a PKCS#12 file (.p12, .pfx) is converted by: "
+_HOW_CERT = f"{_CONVERTED}openssl pkcs12 -in FILE -clcerts -nokeys -out usercert.pem"
+_HOW_KEY = f"{_CONVERTED}(umask 077; openssl pkcs12 -in FILE -nocerts -out userkey.pem)"
+
+
+@dataclass(frozen=True)
+class Credentials:
+    """A pair that belongs together and is in date."""
+
+    chain: list[x509.Certificate]
+    """The certificate, then those that vouch for it, if the file holds them."""
+    key: PrivateKey = field(repr=False)
+    passphrase: bytes | None = field(repr=False)
+    """What decrypts the key file."""
+
+
+def read_credentials(
+    config: ConnectionConfig, *, passphrase: Callable[[], str] | None, longer_than: datetime | None = None
+) -> Credentials:
+    """Read ``CLIENT_CERT`` and ``CLIENT_KEY``.
+
+    :param passphrase: returns the passphrase of an encrypted key; without it a terminal is asked
+    :param longer_than: refuse a certificate that ends no later than this
+    :raises ProxyGenerationError: if there is anything wrong with them; the message says what to do
+    """
+    chain = read_chain(config)
+    _check_dates(chain[0], _cert_name(config), longer_than)
+    key, secret = _read_key(config, passphrase)
+    from jasmin_arc.proxy_certificate import belongs
+
+    if not belongs(key, chain[0]):
+        raise ProxyGenerationError(
+            f"cannot create a proxy: {_key_name(config)} does not belong to {_cert_name(config)}; "
+            "set both options to files of the same pair"
+        )
+    return Credentials(chain, key, secret)
+
+
+def read_chain(config: ConnectionConfig) -> list[x509.Certificate]:
+    """Read ``CLIENT_CERT`` without checking more than that it holds a certificate.
+
+    :raises ProxyGenerationError: if it does not
+    """
+    from jasmin_arc.proxy_certificate import load_certificates
+
+    name = _cert_name(config)
+    try:
+        first, *others = load_certificates(_read(config.CLIENT_CERT, name))
+    except ValueError as error:
+        raise ProxyGenerationError(f"cannot create a proxy: {name} {error}{_HOW_CERT}") from error
+    # A server trusts its own copy of the root, or none.
+    return [first, *(cert for cert in others if cert.issuer != cert.subject)]
+
+
+def _check_dates(cert: x509.Certificate, name: str, longer_than: datetime | None) -> None:
+    now = datetime.now(timezone.utc).replace(microsecond=0)
+    begin, end = cert.not_valid_before_utc, cert.not_valid_after_utc
+    if end <= now:
+        raise ProxyGenerationError(
+            f"cannot create a proxy: {name} expired at {end}; ask your certificate authority for a new one"
+        )
+    if begin > now:
+        raise ProxyGenerationError(
+            f"cannot create a proxy: {name} is not valid before {begin}, and now is {now}; check the clock"
+        )
+    if longer_than is not None and end <= longer_than:
+        raise ProxyGenerationError(
+            f"{name} ends at {end}, which no proxy outlasts; ask your certificate authority for a new one"
+        )
+
+
+def _read_key(config: ConnectionConfig, passphrase: Callable[[], str] | None) -> tuple[PrivateKey, bytes | None]:
+    from jasmin_arc.proxy_certificate import is_encrypted, load_key
+
+    name = _key_name(config)
+    pem = _read(config.CLIENT_KEY, name, private=True)
+    try:
+        secret = _ask(config, passphrase) if is_encrypted(pem) else None
+        return load_key(pem, secret), secret
+    except ValueError as error:
+        raise ProxyGenerationError(f"cannot create a proxy: {name} {error}{_HOW_KEY}") from error
+
+
+def _ask(config: ConnectionConfig, passphrase: Callable[[], str] | None) -> bytes:
+    if passphrase is not None:
+        return passphrase().encode()
+    name = _key_name(config)
+    if sys.stdin is None or not sys.stdin.isatty():
+        raise ProxyGenerationError(
+            f"cannot create a proxy: {name} is encrypted, and there is no terminal to ask for its passphrase; run "
+            "'jasmin-arc proxy create' on a terminal, or set CLIENT_KEY to a copy without passphrase: "
+            f"(umask 077; openssl pkey -in {shlex.quote(config.CLIENT_KEY)} -out ~/.arc/userkey-nopass.pem)"
+        )
+    try:
+        return getpass.getpass(f"Passphrase of {config.CLIENT_KEY}: ").encode()
+    except EOFError as error:
+        raise ProxyGenerationError(f"cannot create a proxy: no passphrase was given for {name}") from error
+
+
+def _read(path: str, name: str, *, private: bool = False) -> bytes:
+    try:
+        # A named pipe must not block.
+        with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb") as file:
+            mode = os.fstat(file.fileno()).st_mode
+            text = file.read(MOST_BYTES) if stat.S_ISREG(mode) else b""
+    except FileNotFoundError as error:
+        raise ProxyGenerationError(
+            f"cannot create a proxy: {name} does not exist; set that option to where yours is"
+        ) from error
+    except OSError as error:
+        raise ProxyGenerationError(f"cannot create a proxy: {name} cannot be read: {error.strerror}") from error
+    # arcproxy draws the line here too: a group may share a key, the world may not.
+    if private and mode & stat.S_IRWXO:
+        raise ProxyGenerationError(
+            f"cannot create a proxy: {name} is open to every user of this machine; run: chmod 600 {shlex.quote(path)}"
+        )
+    return text
+
+
+def _cert_name(config: ConnectionConfig) -> str:
+    return f"the certificate {config.CLIENT_CERT} (CLIENT_CERT)"
+
+
+def _key_name(config: ConnectionConfig) -> str:
+    return f"the private key {config.CLIENT_KEY} (CLIENT_KEY)"
