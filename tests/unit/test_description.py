@@ -1,0 +1,172 @@
+"""A job description checks itself, and says which field is wrong."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from jasmin_arc import InvalidJobDescription, JobDescription
+from jasmin_arc.quantities import parse_duration, parse_size
+
+texts = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=20)
+
+
+def test_what_is_not_given_has_sensible_values() -> None:
+    job = JobDescription(executable="/usr/bin/env")
+    assert (job.name, job.arguments, job.inputs, job.outputs, job.slots) == ("env", (), {}, None, 1)
+    assert job.commands == (("/usr/bin/env",),)
+
+
+def test_values_take_their_simplest_form() -> None:
+    job = JobDescription(
+        executable=Path("run.sh"),
+        inputs=["data/./f1.nc", Path("/a/run.sh"), "https://example.org/d/f%202.nc?x=1"],
+        outputs="./results//*.nc",
+        memory="4 GB",
+        wall_time="1h 30m",
+        cpu_time=timedelta(minutes=1),
+    )
+    assert job.executable == "run.sh"
+    assert job.inputs == {
+        "f1.nc": Path("data/f1.nc"),
+        "run.sh": Path("/a/run.sh"),
+        "f 2.nc": "https://example.org/d/f%202.nc?x=1",
+    }
+    assert job.outputs == {"results/*.nc": None}
+    assert (job.memory, job.wall_time, job.cpu_time) == (4 * 1024**3, timedelta(hours=1.5), timedelta(seconds=60))
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("executable", ""),
+        ("executable", 5),
+        ("executable", "-rf"),
+        ("arguments", "one text"),
+        ("arguments", [1]),
+        ("arguments", ["nul\0"]),
+        ("arguments", ["x" * 200_000]),
+        ("name", "two\nlines"),
+        ("name", ""),
+        ("inputs", "one path"),
+        ("inputs", ["a/f", "b/f"]),
+        ("inputs", {"../f": "f"}),
+        ("inputs", {"/f": "f"}),
+        ("inputs", {"": "f"}),
+        ("inputs", {"stdout": "f"}),
+        ("inputs", {".jasmin_arc_run": "f"}),
+        ("inputs", {"f": 5}),
+        ("inputs", {"f": "http://not a url"}),
+        ("outputs", ["../f"]),
+        ("outputs", {"*.nc": "https://example.org/"}),
+        ("outputs", {"f": "not a url"}),
+        ("environment", {"1A": "x"}),
+        ("environment", {"A B": "x"}),
+        ("environment", {"A": 1}),
+        ("environment", ["A=1"]),
+        ("queue", "two words"),
+        ("slots", 0),
+        ("slots", True),
+        ("slots", "4"),
+        ("slots_per_host", 2),
+        ("memory", "much"),
+        ("memory", 0),
+        ("memory", True),
+        ("wall_time", "soon"),
+        ("wall_time", -1),
+        ("wall_time", "1h x"),
+        ("cpu_time", float("nan")),
+        ("runtime_environments", "ENV"),
+        ("runtime_environments", [""]),
+        ("stdin", "https://example.org/x"),
+        ("steps", [["a"], []]),
+        ("steps", ["text"]),
+        ("stop_on_failure", 1),
+        ("rerun", -1),
+    ],
+)
+def test_an_impossible_value_names_its_field(field: str, value: Any) -> None:
+    options = {"executable": "" if field == "steps" else "/bin/true", field: value}
+    with pytest.raises(InvalidJobDescription, match=rf"^{field}"):
+        JobDescription(**options)
+
+
+def test_executable_and_steps_exclude_each_other() -> None:
+    with pytest.raises(InvalidJobDescription, match="not both"):
+        JobDescription(executable="a", steps=[["b"]])
+    assert JobDescription(steps=[["a", "x"], ["b"]]).commands == (("a", "x"), ("b",))
+
+
+def test_a_description_cannot_be_changed_but_copied() -> None:
+    job = JobDescription(executable="a")
+    with pytest.raises(AttributeError):
+        job.slots = 2  # type: ignore[misc]
+    assert job.replace(slots=2).slots == 2
+    with pytest.raises(InvalidJobDescription, match="colour"):
+        job.replace(colour="red")
+
+
+@given(
+    st.builds(
+        JobDescription,
+        executable=st.just("run"),
+        arguments=st.lists(texts, max_size=3),
+        environment=st.dictionaries(st.sampled_from(["A", "B_1"]), texts),
+        inputs=st.dictionaries(
+            st.sampled_from(["a", "b/c"]), st.one_of(st.binary(), st.just("/x"), st.just("s3://x/y"))
+        ),
+        outputs=st.one_of(st.none(), st.just({"o": None, "p": "https://example.org/p"})),
+        memory=st.one_of(st.none(), st.integers(1, 2**40)),
+        wall_time=st.one_of(st.none(), st.integers(1, 10**6)),
+        stdin=st.one_of(st.none(), st.binary()),
+        slots=st.integers(1, 64),
+        rerun=st.integers(0, 5),
+    )
+)
+def test_json_both_ways(job: JobDescription) -> None:
+    assert JobDescription.from_json(job.to_json()) == job
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{", '{"executable": "a", "color": 1}', '{"executable": {"base64": "!"}}'])
+def test_json_that_is_no_description_is_refused(text: str) -> None:
+    with pytest.raises(InvalidJobDescription):
+        JobDescription.from_json(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        ("2h", 7200),
+        ("90 min", 5400),
+        ("1h30m", 5400),
+        ("1 day 2 hours", 93600),
+        ("01:30:00", 5400),
+        ("2-00:00:01", 172801),
+        ("45", 45),
+        (0.2, 1),
+        ("1.5h", 5400),
+    ],
+)
+def test_durations(text: Any, seconds: int) -> None:
+    assert parse_duration(text, "wall_time") == timedelta(seconds=seconds)
+
+
+@pytest.mark.parametrize(
+    ("text", "size"), [("4 GB", 4 * 2**30), ("512M", 2**29), ("1.5 GiB", 3 * 2**29), ("100", 100), (7, 7)]
+)
+def test_sizes(text: Any, size: int) -> None:
+    assert parse_size(text, "memory") == size
+
+
+@given(st.text())
+def test_any_text_is_a_quantity_or_an_error(text: str) -> None:
+    for parse in (parse_duration, parse_size):
+        try:
+            parse(text, "field")
+        except InvalidJobDescription as error:
+            assert "field" in str(error)

@@ -1,0 +1,94 @@
+"""The run script, run by a real shell."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from jasmin_arc import JobDescription
+from jasmin_arc.run_script import OUTPUT_LIST_NAME, STDIN_NAME, run_script
+
+texts = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=60)
+
+
+def run(job: JobDescription, folder: Path, shell: str = "/bin/sh") -> subprocess.CompletedProcess[bytes]:
+    (folder / ".run").write_bytes(run_script(job))
+    return subprocess.run([shell, ".run"], cwd=folder, capture_output=True, stdin=subprocess.DEVNULL)
+
+
+@settings(deadline=None, max_examples=50)
+@given(st.lists(texts, max_size=5), texts)
+def test_arguments_and_environment_arrive_exactly(
+    tmp_path_factory: pytest.TempPathFactory, arguments: list[str], value: str
+) -> None:
+    job = JobDescription(
+        executable="/bin/sh",
+        arguments=["-c", 'printf "%s\\0" "$VALUE" "$@"', "sh", *arguments],
+        environment={"VALUE": value},
+    )
+    done = run(job, tmp_path_factory.mktemp("run"))
+    assert done.stdout.decode().split("\0")[:-1] == [value, *arguments], done.stderr
+
+
+def test_bytes_that_are_no_text_arrive(tmp_path: Path) -> None:
+    name = os.fsdecode(b"caf\xe9")
+    assert run(JobDescription(executable="echo", arguments=[name]), tmp_path).stdout == b"caf\xe9\n"
+
+
+def test_the_program_takes_the_shells_place(tmp_path: Path) -> None:
+    job = JobDescription(executable="/bin/sh", arguments=["-c", "kill -TERM $$"])
+    assert run(job, tmp_path).returncode == -15
+
+
+@pytest.mark.parametrize("shell", ["/bin/sh", "/bin/bash"])
+@pytest.mark.parametrize(("program", "code"), [("/no/such", 127), ("no-such-program", 127), ("/etc/passwd", 126)])
+def test_what_cannot_run_says_so(tmp_path: Path, shell: str, program: str, code: int) -> None:
+    done = run(JobDescription(executable=program), tmp_path, shell)
+    assert done.returncode == code
+    assert program.encode() in done.stderr
+
+
+def test_an_input_runs_whatever_its_mode(tmp_path: Path) -> None:
+    (tmp_path / "tree").mkdir()
+    for name in ("pro gram", "tree/inner"):
+        (tmp_path / name).write_text("#!/bin/sh\necho $0 $1\n")
+        (tmp_path / name).chmod(0o600)
+    inputs = {"pro gram": "x", "tree": "y"}
+    for program in ("pro gram", "./pro gram", "tree/inner"):
+        done = run(JobDescription(executable=program, arguments=["arg"], inputs=inputs), tmp_path)
+        assert done.stdout.split()[-1] == b"arg", done.stderr
+
+
+def test_stdin_comes_from_its_file(tmp_path: Path) -> None:
+    (tmp_path / STDIN_NAME).write_bytes(b"typed")
+    assert run(JobDescription(executable="cat", stdin=b"typed"), tmp_path).stdout == b"typed"
+
+
+@pytest.mark.parametrize(
+    ("stop", "output", "code"),
+    [(True, b"1\n2\n", 3), (False, b"1\n2\n4\n", 3)],
+)
+def test_steps_run_one_after_another(tmp_path: Path, stop: bool, output: bytes, code: int) -> None:
+    steps = [["echo", "1"], ["sh", "-c", "echo 2; exit 3"], ["echo", "4"]]
+    done = run(JobDescription(steps=steps, stop_on_failure=stop), tmp_path)
+    assert (done.stdout, done.returncode) == (output, code)
+
+
+def test_steps_without_failure_succeed(tmp_path: Path) -> None:
+    assert run(JobDescription(steps=[["true"], ["exit.sh"]], inputs={"exit.sh": "x"}), tmp_path).returncode == 126 + 1
+    assert run(JobDescription(steps=[["true"], ["true"]]), tmp_path).returncode == 0
+
+
+def test_patterns_are_listed_when_the_program_has_ended(tmp_path: Path) -> None:
+    script = "mkdir d; touch a1.nc 'b 2.nc' c.txt d/x.nc; touch 'q$x.nc'; exit 5"
+    job = JobDescription(
+        executable="/bin/sh", arguments=["-c", script], outputs=["*.nc", "d/[x-z].nc", "none*", "q$?.nc", "plain"]
+    )
+    assert run(job, tmp_path).returncode == 5
+    lines = (tmp_path / OUTPUT_LIST_NAME).read_text().splitlines()
+    assert sorted(set(lines)) == ["a1.nc", "b 2.nc", "d/x.nc", "q$x.nc"]

@@ -1,0 +1,109 @@
+"""Waiting: one question for all, outages waited out."""
+
+from __future__ import annotations
+
+import io
+import threading
+from collections.abc import Iterator, Sequence
+from concurrent.futures import wait
+
+import pytest
+
+from jasmin_arc import JasminArcError, JobNotFoundError, LogLevels, ServerError, ServerUnavailableError
+from jasmin_arc.logs import make_logger
+from jasmin_arc.watcher import MOST_FAILURES, Watcher
+
+LIMIT = 20
+
+
+class Site:
+    """Answers as scripted: each entry is an answer for all jobs, or an error."""
+
+    def __init__(self, *script: dict[str, str] | Exception) -> None:
+        self.script = list(script)
+        self.questions: list[list[str]] = []
+
+    def states(self, job_ids: Sequence[str]) -> dict[str, str]:
+        self.questions.append(list(job_ids))
+        answer = self.script.pop(0) if len(self.script) > 1 else self.script[0]
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+
+@pytest.fixture
+def log() -> io.StringIO:
+    return io.StringIO()
+
+
+@pytest.fixture(autouse=True)
+def _no_thread_is_left() -> Iterator[None]:
+    before = threading.active_count()
+    yield
+    for thread in threading.enumerate():
+        if thread.name == "jasmin_arc watcher":
+            thread.join(LIMIT)
+    assert threading.active_count() <= before
+
+
+def watcher(site: Site, log: io.StringIO) -> Watcher:
+    return Watcher(site.states, make_logger(log, LogLevels.INFO))
+
+
+def test_many_jobs_share_one_question(log: io.StringIO) -> None:
+    ids = [f"x://{number}" for number in range(1000)]
+    site = Site(dict.fromkeys(ids, "Running"), dict.fromkeys(ids, "Finished"))
+    futures = watcher(site, log).watch(ids)
+    wait(futures.values(), LIMIT)
+    assert {future.result() for future in futures.values()} == {"Finished"}
+    assert len(site.questions) == 2
+
+
+def test_an_outage_is_waited_out_with_one_warning(log: io.StringIO) -> None:
+    down = ServerUnavailableError("connection refused")
+    site = Site({"x://1": "Running"}, down, down, {"x://1": "Finished"})
+    (future,) = watcher(site, log).watch(["x://1"]).values()
+    assert future.result(LIMIT) == "Finished"
+    assert log.getvalue().count("connection refused") == 1
+    assert "answers again" in log.getvalue()
+
+
+def test_a_server_that_only_ever_errs_ends_the_wait(log: io.StringIO) -> None:
+    site = Site(ServerError("forbidden", status=403))
+    (future,) = watcher(site, log).watch(["x://1"]).values()
+    with pytest.raises(ServerError, match="forbidden"):
+        future.result(LIMIT)
+    assert len(site.questions) == MOST_FAILURES
+
+
+def test_an_unknown_job_ends_its_own_wait_alone(log: io.StringIO) -> None:
+    site = Site({"x://1": "Running"}, {"x://1": "Killed"})
+    futures = watcher(site, log).watch(["x://1", "x://2"])
+    with pytest.raises(JobNotFoundError, match="x://2"):
+        futures["x://2"].result(LIMIT)
+    assert futures["x://1"].result(LIMIT) == "Killed"
+
+
+def test_a_fault_of_our_own_reaches_the_waiting_caller(log: io.StringIO) -> None:
+    (future,) = watcher(Site(ZeroDivisionError("oops")), log).watch(["x://1"]).values()
+    with pytest.raises(ZeroDivisionError):
+        future.result(LIMIT)
+
+
+def test_who_still_waits_when_it_is_closed_is_told(log: io.StringIO) -> None:
+    watching = watcher(Site({"x://1": "Running"}), log)
+    (future,) = watching.watch(["x://1"]).values()
+    watching.close()
+    with pytest.raises(JasminArcError, match="closed"):
+        future.result(LIMIT)
+
+
+def test_one_that_gives_up_leaves_the_others_waiting(log: io.StringIO) -> None:
+    site = Site({"x://1": "Running"})
+    watching = watcher(site, log)
+    (first,) = watching.watch(["x://1"]).values()
+    (second,) = watching.watch(["x://1"]).values()
+    watching.forget(["x://1"])
+    site.script = [{"x://1": "Finished"}]
+    assert second.result(LIMIT) == first.result(LIMIT) == "Finished"
+    watching.forget(["x://1"])
