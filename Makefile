@@ -1,0 +1,54 @@
+# `make` lists the targets. GRID_DIR, GRID_PORT and GRID_TIMERS: see tests/grid/README.md.
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint bench docs grid-up grid-down grid-status clean venv
+
+# ARC's bindings load only in a Python of the same minor version as the distribution's: on Debian take that one.
+DEBIAN_PYTHON := $(if $(wildcard /etc/debian_version),$(wildcard /usr/bin/python3))
+PYTHON ?= $(or $(DEBIAN_PYTHON),python3)
+VENV := .venv
+GRID := tests/grid/grid.sh
+GRID_DIR ?= /tmp/jasmin-arc-grid
+export GRID_DIR
+CONFIG = $(GRID_DIR)/config.json
+
+help:  ## list the targets
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
+
+demo: venv  ## start the grid and run one job on it; the job's output comes last
+	@$(GRID) up >/dev/null
+	@$(VENV)/bin/python examples/basic.py $(CONFIG)
+
+test: venv  ## run all tests; the grid is left as it was found (PYTEST_ARGS='-k name' for some of them)
+	@JASMIN_ARC_TEST_CONFIG=$(CONFIG) $(GRID) with $(VENV)/bin/python -m pytest $(PYTEST_ARGS)
+
+lint: venv  ## check style and types
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy --strict jasmin_arc
+
+docs: venv  ## build the documentation in docs/_build/html; a warning is an error
+	$(VENV)/bin/sphinx-build -W -b html docs docs/_build/html
+
+bench: venv  ## start the grid and measure
+	@$(GRID) up >/dev/null
+	@$(VENV)/bin/python benchmarks/run.py $(BENCH_ARGS)
+
+grid-up:  ## start Slurm and an ARC CE on this machine (installs packages: Debian or Ubuntu, as root)
+	@$(GRID) up
+
+grid-down:  ## end every process of the grid
+	@$(GRID) down
+
+grid-status:  ## say what of the grid runs
+	@$(GRID) status
+
+clean:  ## remove the virtual environment and what was built; a grid has its own: tests/grid/grid.sh wipe
+	rm -rf $(VENV) docs/_build build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+venv: $(VENV)/.installed  ## make the virtual environment in .venv
+
+# From scratch when pyproject.toml has changed: a dependency that was dropped must not linger.
+$(VENV)/.installed: pyproject.toml
+	@PYTHON='$(PYTHON)' VENV='$(VENV)' tests/grid/make_venv.sh
+	@touch $@

@@ -1,0 +1,80 @@
+# The CE: A-REX, its web service, and the helper that shortens its timers. Sourced by grid.sh.
+# shellcheck shell=bash
+ARC_CONFIG=$GRID_DIR/arc/arc.conf
+
+arex_daemons() {
+    if [ "$TIMERS" = short ]; then echo arex-ws arex accelerate; else echo arex-ws arex; fi
+}
+
+# shellcheck disable=SC2046     # one word for each daemon
+arex_running() { running $(arex_daemons); }
+any_arex_running() { running arex || running arex-ws || running accelerate; }
+
+start_arex() {
+    if arex_running; then return; fi
+    stop_arex
+    free_port "$PORT" GRID_PORT
+    prepare_arex
+    # The web service comes first: the information provider, which A-REX starts at once, looks whether it listens and
+    # else calls the endpoint critical for a whole period.
+    start_arex_daemon arex-ws arc-arex-ws-start
+    wait_for 30 listening "$PORT" || die "the web service does not listen on port $PORT; see $GRID_DIR/arc/log"
+    start_arex_daemon arex arc-arex-start
+    if [ "$TIMERS" = short ]; then start_accelerate; fi
+}
+
+prepare_arex() {
+    mkdir -p "$GRID_DIR"/arc/{bin,control,session,log,run,tmp}
+    chmod 755 "$GRID_DIR"/arc{,/session}
+    chmod 1777 "$GRID_DIR/arc/tmp"              # A-REX writes there as the job's user too
+    # A document or a lock of an earlier A-REX would speak for this one.
+    rm -f "$GRID_DIR"/arc/control/info.xml "$GRID_DIR"/arc/tmp/{arex.xml.*,scan-slurm-job.lock}
+    # Without this file A-REX computes one of 4096 bits: minutes of a full core.
+    [ -s "$GRID_DIR/arc/control/dhparam.pem" ] ||
+        (umask 077; openssl dhparam -dsaparam -out "$GRID_DIR/arc/control/dhparam.pem" 2048 2>/dev/null)
+    render arc.conf "$ARC_CONFIG"
+    if [ "$TIMERS" = short ]; then
+        sed -i 's/ *# short timers only$//' "$ARC_CONFIG"
+    else
+        sed -i '/# short timers only$/d' "$ARC_CONFIG"
+    fi
+}
+
+# start_arex_daemon NAME SCRIPT: with the package's own start script, changed in two places that arc.conf cannot reach
+start_arex_daemon() {
+    local script=$GRID_DIR/arc/bin/$2
+    cp "/usr/share/arc/$2" "$script"
+    if [ "$1" = arex-ws ]; then
+        insert "$script" 'listen on the loopback address only' '<tcp:Listen>' \
+            '<tcp:Interface>127.0.0.1</tcp:Interface><tcp:Version>4</tcp:Version>'
+    elif [ "$TIMERS" = short ]; then
+        # shellcheck disable=SC2016     # it is the script that has a variable there
+        insert "$script" 'shorten the information period (unit 0.1 s)' '<arex:gmconfig>$ARC_RUNTIME_CONFIG</arex:gmconfig>' \
+            '<arex:InfoproviderWakeupPeriod>100</arex:InfoproviderWakeupPeriod>'
+    fi
+    launch arex "$script" || die_of_start "$1"
+    wait_for 30 running "$1" || die_of_start "$1"
+}
+
+# insert FILE PURPOSE ANCHOR TEXT: put the text behind the anchor, everywhere in the file
+insert() {
+    local script
+    script=$(cat "$1")
+    [[ $script == *"$3"* ]] || die "cannot $2: $1 has no $3 (grids are made for A-REX 6.17)"
+    printf '%s\n' "${script//"$3"/"$3$4"}" >"$1"
+}
+
+start_accelerate() {
+    # setsid puts it into the background, away from the caller's terminal and its Ctrl-C
+    launch arex setsid --fork "$SYSTEM_PYTHON" "$HERE/accelerate.py" "$GRID_DIR/arc"
+    wait_for 10 running accelerate || die_of_start accelerate
+}
+
+stop_arex() {
+    # A-REX takes up to 11 s to notice SIGTERM. It survives being killed: a job's state is in its control files.
+    stop_daemons 3 arex arex-ws accelerate
+    # shellcheck disable=SC2046     # one word for each pid
+    kill_all $(strays arex)
+}
+
+listening() { [ -n "$(ss -Hltn "src = 127.0.0.1:$1")" ]; }

@@ -1,0 +1,167 @@
+#!/bin/bash
+# A real Slurm and a real ARC CE on this machine, for tests. README.md tells what and why.
+set -euo pipefail
+
+USAGE="usage: grid.sh COMMAND
+  up           install what is missing, start the grid, wait until it accepts jobs
+  down         end every process of the grid; its files and logs stay
+  status       say what runs (exit code 0 when the grid is up, 3 when it is not)
+  with CMD...  run CMD with the grid up, and leave the grid as it was found
+  stop-arex    stop the CE and its web service; jobs stay in Slurm
+  start-arex   start them again and wait until the CE accepts jobs
+  logs         print the end of every log
+  wipe         down, and remove all its files
+Variables: GRID_DIR, GRID_PORT, GRID_TIMERS (short or stock), GRID_USER; see tests/grid/README.md"
+
+HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+
+say() { echo "grid: $*" >&2; }      # stdout is for answers alone: the path of config.json, the status
+die() { say "$*"; exit 1; }
+die_of_start() { tail -n 5 "$GRID_DIR/start.log" >&2; die "$1 did not start; see '$HERE/grid.sh logs'"; }
+
+for part in settings packages processes certificates slurm arex; do
+    # shellcheck source=/dev/null
+    . "$HERE/$part.sh"
+done
+
+# Only one command at a time changes a grid. The daemons are started without descriptor 9, or they would keep the lock.
+lock() {
+    mkdir -p "$GRID_DIR"
+    exec 9>"$GRID_DIR/lock"
+    flock -w 300 9 || die "another grid.sh has been busy with $GRID_DIR for five minutes"
+}
+
+need_root() {
+    [ "$(id -u)" = 0 ] || die "needs root, and Debian 12 or Ubuntu: Slurm and A-REX change to the job's user"
+}
+
+accepts_jobs() { "$SYSTEM_PYTHON" "$HERE/accepts_jobs.py" "$CONFIG_JSON"; }
+
+wait_until_it_accepts_jobs() {
+    local why='' deadline=$((SECONDS + 90))
+    until why=$(accepts_jobs 2>&1) && slurm_ready; do
+        ((SECONDS < deadline)) || die "does not accept jobs after 90 s (${why:-Slurm has no usable node}); see '$HERE/grid.sh logs'"
+        sleep 0.1
+    done
+}
+
+is_up() { slurm_running && arex_running && accepts_jobs >/dev/null 2>&1; }
+
+# What was asked for must be what runs: to change it under running jobs would surprise everyone who uses the grid.
+refuse_other_settings() {
+    slurm_running || arex_running || return 0
+    if [ -n "$ASKED_TIMERS" ] && [ "$ASKED_TIMERS" != "$RECORDED_TIMERS" ]; then
+        die "the grid in $GRID_DIR is running with $RECORDED_TIMERS timers, not $ASKED_TIMERS: 'make grid-down' first"
+    fi
+    if [ -n "$ASKED_PORT" ] && [ "$ASKED_PORT" != "$RECORDED_PORT" ]; then
+        die "the grid in $GRID_DIR is running on port $RECORDED_PORT, not $ASKED_PORT: 'make grid-down' first"
+    fi
+}
+
+make_account() {
+    id "$GRID_USER" >/dev/null 2>&1 || useradd --create-home --shell /bin/bash "$GRID_USER" 9>&-
+}
+
+check_folder() {
+    mkdir -p "$GRID_DIR" "$GRID_DIR/client"
+    chmod go+rx "$GRID_DIR"
+    runuser -u "$GRID_USER" -- test -x "$GRID_DIR" ||
+        die "the job user $GRID_USER cannot enter $GRID_DIR: choose a GRID_DIR below folders that everyone may enter"
+}
+
+# render TEMPLATE TARGET: fill in the @NAMES@
+render() {
+    sed -e "s#@GRID_DIR@#$GRID_DIR#g" -e "s#@NODE@#$NODE#g" -e "s#@USER@#$GRID_USER#g" -e "s#@PORT@#$PORT#g" \
+        -e "s#@SLURMCTLD_PORT@#$SLURMCTLD_PORT#g" -e "s#@SLURMD_PORT@#$SLURMD_PORT#g" "$HERE/$1" >"$2.new"
+    chmod 644 "$2.new"
+    mv "$2.new" "$2"
+}
+
+up() {
+    refuse_other_settings
+    if is_up; then
+        say "already up ($TIMERS timers)"
+    else
+        install_packages
+        need_root
+        lock
+        read_settings       # again: whoever held the lock may have changed them
+        refuse_other_settings
+        record_settings
+        make_account
+        check_folder
+        make_certificates
+        start_slurm
+        start_arex
+        render config.json "$CONFIG_JSON"
+        render client.conf "$GRID_DIR/client/client.conf"
+        render env.sh "$GRID_DIR/client/env.sh"
+        wait_until_it_accepts_jobs
+        say "up after $SECONDS s ($TIMERS timers, https://localhost:$PORT/arex)"
+    fi
+    echo "$CONFIG_JSON"
+}
+
+down() {
+    [ -d "$GRID_DIR" ] || { say "not up"; return 0; }
+    need_root
+    lock
+    stop_arex
+    cancel_slurm_jobs
+    stop_slurm
+    say "down; logs stay in $GRID_DIR"
+}
+
+status() {
+    local name state=0
+    for name in $SLURM_DAEMONS $(arex_daemons); do
+        if running "$name"; then
+            echo "$name: running, pid $(pid_of "$name")"
+        else
+            echo "$name: not running"
+            state=3
+        fi
+    done
+    if [ $state = 0 ] && why=$(accepts_jobs 2>&1); then
+        echo "up: accepts jobs at localhost:$PORT/arex ($TIMERS timers); configuration $CONFIG_JSON"
+    else
+        echo "not up: ${why:-see above} ($GRID_DIR)"
+        state=3
+    fi
+    return $state
+}
+
+# with COMMAND...: the command's exit code is ours
+with_grid() {
+    if ! is_up; then
+        trap '"$HERE/grid.sh" down' EXIT
+        trap 'exit 130' INT TERM        # so that the line above also runs after Ctrl-C
+    fi
+    "$HERE/grid.sh" up >/dev/null
+    "$@"
+}
+
+logs() {
+    local log
+    for log in "$GRID_DIR"/*.log "$GRID_DIR"/munge/*.log "$GRID_DIR"/slurm/log/*.log "$GRID_DIR"/arc/log/*; do
+        if [ -f "$log" ] && [ -s "$log" ]; then
+            printf '\n=== %s\n' "$log"
+            tail -n "${GRID_LOG_LINES:-40}" "$log"
+        fi
+    done
+}
+
+wipe() {
+    down
+    rm -rf "${GRID_DIR:?}"/{munge,slurm,arc,certs,certificates,client,config.json,settings,lock,start.log,openssl.log}
+    rmdir --ignore-fail-on-non-empty "$GRID_DIR"
+}
+
+read_settings
+case ${1:-} in
+    up | down | status | logs | wipe) "$1" ;;
+    with) shift; with_grid "$@" ;;
+    stop-arex) need_root; lock; stop_arex ;;
+    start-arex) need_root; lock; start_arex; wait_until_it_accepts_jobs ;;
+    *) echo "$USAGE" >&2; exit 2 ;;
+esac

@@ -1,0 +1,47 @@
+# The Debian packages a grid needs. Sourced by grid.sh.
+# shellcheck shell=bash
+PACKAGES=(
+    slurmctld slurmd slurm-client munge                                  # Slurm
+    nordugrid-arc-arex                                                   # the CE
+    nordugrid-arc-client nordugrid-arc-plugins-arcrest nordugrid-arc-plugins-needed python3-nordugrid-arc
+    time                                                                 # A-REX measures jobs with /usr/bin/time
+    openssl iproute2 procps                                              # certificates; ss; ps for A-REX's scripts
+)
+
+missing_packages() {
+    local package
+    for package in "${PACKAGES[@]}"; do
+        dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q ' installed$' || echo "$package"
+    done
+}
+
+install_packages() {
+    local missing
+    if ! command -v dpkg-query >/dev/null || ! command -v apt-get >/dev/null; then
+        die "needs root on Debian 12 or Ubuntu, for its packages ${PACKAGES[*]}"
+    fi
+    missing=$(missing_packages | tr '\n' ' ')
+    [ -n "$missing" ] || return 0
+    [ "$(id -u)" = 0 ] || die "needs root, to install $missing"
+    say "installing $missing"
+    without_starting_services apt_get_install "$missing" || die "apt-get could not install $missing"
+}
+
+apt_get_install() {
+    local wait=(-o DPkg::Lock::Timeout=300)     # another apt-get may be at work
+    apt-get "${wait[@]}" update -q >&2 || return 1
+    # shellcheck disable=SC2086                 # one word for each package
+    DEBIAN_FRONTEND=noninteractive apt-get "${wait[@]}" install -q -y --no-install-recommends \
+        -o Dpkg::Options::=--force-confold $1 >&2 </dev/null
+}
+
+# Debian starts the service of a package when it installs it: the machine's own munged, which nobody here wants.
+without_starting_services() {
+    local policy=/usr/sbin/policy-rc.d code=0
+    if [ -e $policy ]; then "$@"; return; fi
+    printf '#!/bin/sh\nexit 101\n' >$policy
+    chmod 755 $policy
+    "$@" || code=$?
+    rm -f $policy
+    return $code
+}

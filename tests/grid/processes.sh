@@ -1,0 +1,95 @@
+# Start, recognise and end the grid's own processes, and nobody else's. Sourced by grid.sh.
+# shellcheck shell=bash
+#
+# A daemon is running when its pid file names a process whose command line holds a path of this grid: a pid alone may
+# since belong to someone else. What is left behind without a pid file (helpers of a killed A-REX, jobs that hid
+# from Slurm) is found by its environment, which no other process of the machine shares.
+
+pid_file() {
+    case $1 in
+        munged) echo "$GRID_DIR/munge/munged.pid" ;;
+        slurmctld | slurmd) echo "$GRID_DIR/slurm/$1.pid" ;;
+        arex) echo "$GRID_DIR/arc/run/arched-arex.pid" ;;
+        arex-ws) echo "$GRID_DIR/arc/run/arched-arex-ws.pid" ;;
+        accelerate) echo "$GRID_DIR/arc/run/accelerate.pid" ;;
+    esac
+}
+
+pid_of() { cat "$(pid_file "$1")" 2>/dev/null; }
+
+# running NAME...: all of them run
+running() {
+    local name pid
+    for name; do
+        pid=$(pid_of "$name") && [[ $pid =~ ^[0-9]+$ ]] || return 1
+        [[ "$(tr '\0' ' ' 2>/dev/null <"/proc/$pid/cmdline")" == *[\ =]"$GRID_DIR"/* ]] || return 1   # a zombie's is empty
+    done
+}
+
+# launch PART COMMAND...: start a daemon that carries the grid's mark, with nothing else of the caller's environment: a
+# virtual environment or a PYTHONPATH would change A-REX's own scripts.
+launch() {
+    local part=$1
+    shift
+    env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LANG=C.UTF-8 JASMIN_ARC_GRID="$part:$GRID_DIR" \
+        SLURM_CONF="$SLURM_CONF" ARC_CONFIG="$ARC_CONFIG" TMPDIR="$GRID_DIR/arc/tmp" \
+        "$@" </dev/null >>"$GRID_DIR/start.log" 2>&1 9>&-
+}
+
+# strays PART: pids of what the daemons of a part (slurm or arex) have left behind; a slurmstepd is a job's, not slurmd's.
+strays() {
+    local pid
+    for pid in $(processes_with_environment "JASMIN_ARC_GRID=$1:$GRID_DIR"); do
+        if [ "$(cat "/proc/$pid/comm" 2>/dev/null)" != slurmstepd ]; then echo "$pid"; fi
+    done
+}
+
+# Slurm gives every job the path of its configuration. SLURM_JOB_ID tells a job from a shell that only asks squeue.
+job_processes() {
+    local pid
+    for pid in $(processes_with_environment "SLURM_CONF=$SLURM_CONF"); do
+        if grep -qz '^SLURM_JOB_ID=' "/proc/$pid/environ" 2>/dev/null; then echo "$pid"; fi
+    done
+    # slurmstepd writes its title over its environment, but works in the folder of the log
+    for pid in $(pgrep -x slurmstepd); do
+        if [ "$(readlink "/proc/$pid/cwd")" = "$GRID_DIR/slurm/log" ]; then echo "$pid"; fi
+    done
+}
+
+processes_with_environment() {
+    { grep -lzxF -- "$1" /proc/[0-9]*/environ 2>/dev/null || true; } | cut -d / -f 3
+}
+
+# stop_daemons SECONDS NAME...: ask all of them at once, wait that long for the last one, then kill
+stop_daemons() {
+    local patience=$1 name
+    shift
+    for name; do
+        if running "$name"; then kill "$(pid_of "$name")" 2>/dev/null || true; fi
+    done
+    for name; do
+        wait_for "$patience" not running "$name" || kill -KILL "$(pid_of "$name")" 2>/dev/null || true
+        rm -f "$(pid_file "$name")"
+    done
+}
+
+kill_all() { if [ $# -gt 0 ]; then kill -KILL "$@" 2>/dev/null || true; fi; }
+
+not() { ! "$@"; }
+
+# wait_for SECONDS COMMAND...: until the command succeeds
+wait_for() {
+    local deadline=$((SECONDS + $1))
+    shift
+    until "$@"; do
+        ((SECONDS <= deadline)) || return 1
+        sleep 0.1
+    done
+}
+
+# free_port PORT VARIABLE: end with a clear message when somebody listens there, on whatever address
+free_port() {
+    local listener
+    listener=$(ss -Hltnp "sport = :$1")
+    [ -z "$listener" ] || die "port $1 is in use by ${listener##*users:}: choose another with $2=..."
+}

@@ -1,0 +1,40 @@
+# Where a grid lives, which ports it uses, and how it was started. Sourced by grid.sh.
+# shellcheck shell=bash disable=SC2034   # the variables are for the other files
+GRID_DIR=$(realpath -m "${GRID_DIR:-/tmp/jasmin-arc-grid}")
+GRID_USER=${GRID_USER:-griduser}
+ASKED_PORT=${GRID_PORT:-}
+ASKED_TIMERS=${GRID_TIMERS:-}
+
+CONFIG_JSON=$GRID_DIR/config.json
+NODE=$(hostname -s)                 # slurmctld starts only when its configuration names this very host
+SYSTEM_PYTHON=/usr/bin/python3
+
+case $GRID_DIR in
+    *[!A-Za-z0-9/._+-]*) die "GRID_DIR may hold letters, digits and / . _ + - only: $GRID_DIR" ;;
+esac
+((${#GRID_DIR} <= 80)) || die "GRID_DIR is too long for the path of a Unix socket (80 characters): $GRID_DIR"
+[[ $ASKED_PORT =~ ^([1-9][0-9]{0,4})?$ ]] || die "GRID_PORT is not a port: $ASKED_PORT"
+case $ASKED_TIMERS in
+    '' | short | stock) ;;
+    *) die "GRID_TIMERS is short or stock, not $ASKED_TIMERS" ;;
+esac
+
+# Job ids are URLs with the port in them, so a grid keeps its port; the timers are asked for at each start.
+read_settings() {
+    RECORDED_PORT='' RECORDED_TIMERS=''
+    # shellcheck source=/dev/null
+    if [ -r "$GRID_DIR/settings" ]; then . "$GRID_DIR/settings"; fi
+    PORT=${ASKED_PORT:-${RECORDED_PORT:-8453}}
+    TIMERS=${ASKED_TIMERS:-short}
+    # A grid, or a half of one, goes on as it was started.
+    if slurm_running || any_arex_running; then TIMERS=${RECORDED_TIMERS:-$TIMERS}; fi
+    SLURMCTLD_PORT=${GRID_SLURMCTLD_PORT:-$(wrapped_port $((PORT + 8000)))}
+    SLURMD_PORT=${GRID_SLURMD_PORT:-$(wrapped_port $((PORT + 16000)))}
+}
+
+wrapped_port() { echo $(($1 > 65535 ? $1 - 40000 : $1)); }
+
+record_settings() {
+    printf 'RECORDED_PORT=%s\nRECORDED_TIMERS=%s\n' "$PORT" "$TIMERS" >"$GRID_DIR/settings.new"
+    mv "$GRID_DIR/settings.new" "$GRID_DIR/settings"
+}

@@ -1,0 +1,51 @@
+# Slurm: munged, slurmctld, and one slurmd that says it has 64 processors. Sourced by grid.sh.
+# shellcheck shell=bash
+SLURM_DAEMONS="munged slurmctld slurmd"
+export SLURM_CONF=$GRID_DIR/slurm/slurm.conf
+unset SLURM_JOB_ID      # started inside a Slurm job, this script would else take its own commands for jobs to end
+
+# shellcheck disable=SC2086     # one word for each daemon
+slurm_running() { running $SLURM_DAEMONS; }
+
+slurm_ready() { timeout 5 sinfo -h -o %T 2>/dev/null | grep -qE '^(idle|mixed|allocated)$'; }
+
+start_slurm() {
+    if slurm_running; then return; fi
+    stop_slurm_daemons
+    free_port "$SLURMCTLD_PORT" GRID_SLURMCTLD_PORT
+    free_port "$SLURMD_PORT" GRID_SLURMD_PORT
+    mkdir -p "$GRID_DIR/munge" "$GRID_DIR"/slurm/{state,spool,log} "$GRID_DIR/arc/tmp"
+    chmod 755 "$GRID_DIR/munge" "$GRID_DIR"/slurm{,/state,/spool,/log}     # munged wants it so, whatever the umask
+    render slurm.conf "$SLURM_CONF"
+    [ -s "$GRID_DIR/munge/munge.key" ] || (umask 077; head -c 1024 /dev/urandom >"$GRID_DIR/munge/munge.key")
+    rm -f "$GRID_DIR"/munge/munge.socket*       # a killed munged leaves it, and the next one would not start
+    launch slurm munged --key-file="$GRID_DIR/munge/munge.key" --socket="$GRID_DIR/munge/munge.socket" \
+        --pid-file="$GRID_DIR/munge/munged.pid" --log-file="$GRID_DIR/munge/munged.log" \
+        --seed-file="$GRID_DIR/munge/munged.seed" || die_of_start munged
+    launch slurm slurmctld -f "$SLURM_CONF" || die_of_start slurmctld
+    launch slurm slurmd -f "$SLURM_CONF" -N "$NODE" || die_of_start slurmd
+    # They go to the background before they have written their pid files.
+    wait_for 30 slurm_running || die "Slurm did not start; see $GRID_DIR/slurm/log"
+}
+
+# slurmd may go and come without its jobs noticing; so the jobs are not touched here.
+# shellcheck disable=SC2046,SC2086      # one word for each daemon, each pid
+stop_slurm_daemons() {
+    stop_daemons 10 slurmd slurmctld
+    stop_daemons 5 munged
+    kill_all $(strays slurm)
+}
+
+cancel_slurm_jobs() {
+    running munged slurmctld slurmd || return 0
+    timeout 20 scancel --user="$GRID_USER" 2>/dev/null || true
+    wait_for 20 no_jobs_left || true
+}
+
+no_jobs_left() { [ -z "$(timeout 5 squeue -h -o %i 2>/dev/null)" ]; }
+
+# shellcheck disable=SC2046
+stop_slurm() {
+    stop_slurm_daemons
+    kill_all $(job_processes)
+}
