@@ -40,8 +40,9 @@ def sign_proxy(
     :raises ValueError: if the issuer is not valid now
     """
     now = datetime.now(timezone.utc).replace(microsecond=0)
-    if not issuer_cert.not_valid_before_utc <= now < issuer_cert.not_valid_after_utc:
-        raise ValueError("the certificate that should sign the proxy is not valid now")
+    end = issuer_cert.not_valid_after_utc
+    if not issuer_cert.not_valid_before_utc <= now < end:
+        raise ValueError("has expired, or is not valid yet")
     serial = secrets.randbits(63) + 1
     common_name = x509.NameAttribute(NameOID.COMMON_NAME, str(serial))
     builder = (
@@ -51,7 +52,7 @@ def sign_proxy(
         .public_key(public_key)
         .serial_number(serial)
         .not_valid_before(max(now - _BACK_DATED, issuer_cert.not_valid_before_utc))
-        .not_valid_after(min(now + lifetime, issuer_cert.not_valid_after_utc))
+        .not_valid_after(now + min(lifetime, end - now))
         .add_extension(x509.UnrecognizedExtension(PROXY_CERT_INFO, _INHERIT_ALL), critical=True)
         .add_extension(_key_usage(public_key), critical=True)
     )

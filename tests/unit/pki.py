@@ -1,0 +1,102 @@
+"""A throw-away certificate authority and the credentials of a user, for the tests of proxies."""
+
+from __future__ import annotations
+
+import functools
+import subprocess
+from dataclasses import dataclass
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+from typing import Any
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.x509.oid import NameOID
+
+DAY = timedelta(days=1)
+
+
+@functools.cache
+def rsa_key(name: str = "user", bits: int = 2048) -> rsa.RSAPrivateKey:
+    """A key for each name; made once, since that takes long."""
+    return rsa.generate_private_key(public_exponent=65537, key_size=bits)
+
+
+def x509_name(*common_names: str) -> x509.Name:
+    parts = [x509.NameAttribute(NameOID.ORGANIZATION_NAME, "Test")]
+    return x509.Name(parts + [x509.NameAttribute(NameOID.COMMON_NAME, name) for name in common_names])
+
+
+def certificate(
+    subject: str,
+    key: Any,
+    issuer: str,
+    issuer_key: Any,
+    *,
+    ca: bool = False,
+    starts: timedelta = -DAY,
+    ends: timedelta = DAY,
+) -> x509.Certificate:
+    now = datetime.now(timezone.utc)
+    usage = dict.fromkeys(
+        ("content_commitment", "data_encipherment", "key_agreement", "encipher_only", "decipher_only"), False
+    )
+    return (
+        x509.CertificateBuilder()
+        .subject_name(x509_name(subject))
+        .issuer_name(x509_name(issuer))
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now + starts)
+        .not_valid_after(now + ends)
+        .add_extension(x509.BasicConstraints(ca=ca, path_length=None), critical=True)
+        .add_extension(
+            x509.KeyUsage(digital_signature=not ca, key_encipherment=not ca, key_cert_sign=ca, crl_sign=ca, **usage),
+            critical=True,
+        )
+        .sign(issuer_key, hashes.SHA256())
+    )
+
+
+def key_pem(key: Any, passphrase: bytes | None = None) -> bytes:
+    encryption: Any = serialization.BestAvailableEncryption(passphrase) if passphrase else serialization.NoEncryption()
+    return key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, encryption)
+
+
+def pem(*certs: x509.Certificate) -> bytes:
+    return b"".join(cert.public_bytes(serialization.Encoding.PEM) for cert in certs)
+
+
+@dataclass
+class Pki:
+    """A CA, an intermediate CA below it, and a folder for files."""
+
+    folder: Path
+
+    def __post_init__(self) -> None:
+        self.ca_key = ec.generate_private_key(ec.SECP256R1())
+        self.middle_key = ec.generate_private_key(ec.SECP256R1())
+        self.ca = certificate("CA", self.ca_key, "CA", self.ca_key, ca=True)
+        self.middle = certificate("Middle", self.middle_key, "CA", self.ca_key, ca=True)
+
+    def user(self, name: str = "Jane Doe", key: Any = None, **dates: timedelta) -> x509.Certificate:
+        return certificate(name, key or rsa_key(), "CA", self.ca_key, **dates)
+
+    def user_below_middle(self, key: Any) -> x509.Certificate:
+        return certificate("Jane Doe", key, "Middle", self.middle_key)
+
+    def write(self, name: str, text: bytes, mode: int = 0o600) -> Path:
+        path = self.folder / name
+        path.write_bytes(text)
+        path.chmod(mode)
+        return path
+
+    def verify(self, *chain: x509.Certificate) -> None:
+        """Let OpenSSL judge the chain, which starts with a proxy."""
+        ca = self.write("ca.pem", pem(self.ca))
+        leaf = self.write("leaf.pem", pem(chain[0]))
+        others = self.write("others.pem", pem(*chain[1:]))
+        command = ["openssl", "verify", "-allow_proxy_certs", "-CAfile", ca, "-untrusted", others, leaf]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
