@@ -10,30 +10,32 @@ from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, as_completed, wait
 from concurrent.futures import TimeoutError as FuturesTimeoutError
 from contextlib import contextmanager
+from datetime import datetime, timedelta, timezone
+from fnmatch import fnmatchcase
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, TextIO, TypeVar
+from typing import TYPE_CHECKING, Any, TextIO, TypeVar, overload
 
 from jasmin_arc.config import ConnectionConfig
-from jasmin_arc.constants import ARC_STATUS_MAPPING, FINAL_STATES, JobStatuses, LogLevels
+from jasmin_arc.constants import ARC_STATUS_MAPPING, FINAL_STATES, STDOUT_NAME, JobStatuses, LogLevels
 from jasmin_arc.description import Duration, InputSource, JobDescription
 from jasmin_arc.exceptions import (
     InvalidConfigError,
     JasminArcError,
-    JobNotFoundError,
     OperationNotPossibleError,
-    PartialFailureError,
     WaitTimeoutError,
 )
 from jasmin_arc.job import Job
-from jasmin_arc.job_info import JobInfo
+from jasmin_arc.job_info import JobInfo, RemoteFile
 from jasmin_arc.logs import make_logger
 from jasmin_arc.progress import ProgressBar
+from jasmin_arc.results import all_or_partial, job_id_of, job_ids_of, not_found, raise_failures, some
 
 if TYPE_CHECKING:
     from jasmin_arc.backends.base import Backend
     from jasmin_arc.job_list import JobList, JobRecord
     from jasmin_arc.proxy import ProxyManager
+    from jasmin_arc.site_info import SiteInfo
     from jasmin_arc.watcher import Watcher
 
 _Result = TypeVar("_Result")
@@ -206,7 +208,7 @@ class ArcInterface:
         :raises PartialFailureError: if some were not submitted; its ``results`` has an id or an error for each
         """
         results = self._submit(descriptions, progress=progress)
-        return _all_or_partial(results, "submitted")
+        return all_or_partial(results, "submitted")
 
     def _submit(self, descriptions: Sequence[JobDescription], *, progress: bool = False) -> list[str | JasminArcError]:
         for description in descriptions:
@@ -239,9 +241,9 @@ class ArcInterface:
 
         :raises PartialFailureError: if some of the jobs could not be found
         """
-        states = self._states(_ids(job_ids))
-        return _all_or_partial(
-            [_status(states[job_id]) if job_id in states else _unknown(job_id) for job_id in job_ids], "found"
+        states = self._states(job_ids_of(job_ids))
+        return all_or_partial(
+            [_status(states[job_id]) if job_id in states else not_found(job_id) for job_id in job_ids], "found"
         )
 
     def get_job_info(self, job_id: str) -> JobInfo:
@@ -256,18 +258,40 @@ class ArcInterface:
 
         :raises PartialFailureError: if some of the jobs could not be found
         """
-        infos = self._infos(_ids(job_ids))
-        return _all_or_partial([infos.get(job_id) or _unknown(job_id) for job_id in job_ids], "found")
+        infos = self._infos(job_ids_of(job_ids))
+        return all_or_partial([infos.get(job_id) or not_found(job_id) for job_id in job_ids], "found")
 
     def job(self, job_id: str) -> Job:
         """Return a handle on the job; nothing is asked."""
-        (checked,) = _ids([job_id])
+        checked = job_id_of(job_id)
         return Job(self, checked)
 
-    def list_jobs(self) -> list[str]:
-        """Return the ids of the jobs on the server and in the job list."""
-        known = self.job_list.ids(self.backend.endpoint)
-        return list(dict.fromkeys([*known, *self.backend.list_jobs()]))
+    def list_jobs(
+        self,
+        *,
+        status: JobStatuses | None = None,
+        name: str | None = None,
+        since: datetime | timedelta | None = None,
+    ) -> list[str]:
+        """Return the ids of the jobs on the server and in the job list, oldest first where that is known.
+
+        :param status: only jobs with this status; asks the server, with few requests
+        :param name: only jobs whose name matches this pattern, such as ``"model-*"``
+        :param since: only jobs submitted after this time, or within this timedelta
+        :raises ServerError: if the server does not answer
+        """
+        return self._select(status, name, since)
+
+    def _select(self, status: JobStatuses | None, name: str | None, since: datetime | timedelta | None) -> list[str]:
+        records = {record.id or "": record for record in self.job_list.records(self.backend.endpoint)}
+        ids = list(dict.fromkeys([*records, *self.backend.list_jobs()]))
+        if name is not None or since is not None:
+            start = _start(since)
+            ids = [job_id for job_id in ids if job_id in records and _matches(records[job_id], name, start)]
+        if status is not None and ids:
+            states = self._states(ids)
+            ids = [job_id for job_id in ids if job_id in states and _status(states[job_id]) is status]
+        return ids
 
     def _states(self, job_ids: Sequence[str]) -> dict[str, str]:
         found = dict(self.backend.states(job_ids))
@@ -301,7 +325,7 @@ class ArcInterface:
 
     def _one(self, job_id: str, answers: Mapping[str, _Result]) -> _Result:
         if job_id not in answers:
-            raise _unknown(job_id)
+            raise not_found(job_id)
         return answers[job_id]
 
     # --- Waiting ---
@@ -318,10 +342,10 @@ class ArcInterface:
         :raises WaitTimeoutError: if time is up; its ``unfinished`` names the jobs that have not ended
         :raises PartialFailureError: if some of the jobs could not be found
         """
-        ids = _ids(job_ids)
+        ids = job_ids_of(job_ids)
         with self._watching(ids) as futures:
             self._wait_for(futures, timeout, progress=progress)
-        return _all_or_partial([_outcome(futures[job_id]) for job_id in ids], "found")
+        return all_or_partial([_outcome(futures[job_id]) for job_id in ids], "found")
 
     def _wait_for(self, futures: Mapping[str, Future[str]], timeout: float | None, *, progress: bool) -> None:
         with ProgressBar(len(futures), "job", show=progress) as bar:
@@ -331,7 +355,7 @@ class ArcInterface:
         if unfinished:
             left = [job_id for job_id, future in futures.items() if future in unfinished]
             raise WaitTimeoutError(
-                f"{len(left)} of {len(futures)} jobs have not ended after {timeout:g} s: {_some(left)}", left
+                f"{len(left)} of {len(futures)} jobs have not ended after {timeout:g} s: {some(left)}", left
             )
 
     def as_completed(self, job_ids: Sequence[str], *, timeout: float | None = None) -> Iterator[Job]:
@@ -341,7 +365,7 @@ class ArcInterface:
         :raises WaitTimeoutError: if time is up
         :raises JobNotFoundError: if a job could not be found
         """
-        with self._watching(_ids(job_ids)) as futures:
+        with self._watching(job_ids_of(job_ids)) as futures:
             names = {future: job_id for job_id, future in futures.items()}
             try:
                 for future in as_completed(names, timeout):
@@ -350,7 +374,7 @@ class ArcInterface:
             except FuturesTimeoutError as error:
                 left = list(names.values())
                 raise WaitTimeoutError(
-                    f"{len(left)} of {len(futures)} jobs have not ended after {timeout:g} s: {_some(left)}", left
+                    f"{len(left)} of {len(futures)} jobs have not ended after {timeout:g} s: {some(left)}", left
                 ) from error
 
     async def status_when_ended(self, job_id: str) -> JobStatuses:
@@ -362,7 +386,7 @@ class ArcInterface:
         """
         import asyncio
 
-        with self._watching(_ids([job_id])) as futures:
+        with self._watching([job_id_of(job_id)]) as futures:
             # Shielded, as a caller that gives up must not end the wait of others.
             return _status(await asyncio.shield(asyncio.wrap_future(futures[job_id])))
 
@@ -382,24 +406,89 @@ class ArcInterface:
 
         :raises JobNotFoundError: if no job with the given ID could be found
         """
-        _raise_first(self.backend.cancel(_ids([job_id])))
+        for error in self.backend.cancel([job_id_of(job_id)]).values():
+            raise error
 
     def cancel_jobs(self, job_ids: Sequence[str]) -> None:
         """Cancel many jobs. Those that have ended already are left as they are.
 
         :raises PartialFailureError: if some could not be cancelled
         """
-        _partial(job_ids, self.backend.cancel(_ids(job_ids)), "cancelled")
+        raise_failures(job_ids, self.backend.cancel(job_ids_of(job_ids)), "cancelled")
 
-    def clean_jobs(self, job_ids: Sequence[str]) -> None:
-        """Erase jobs with their files from the server and from the job list.
+    def clean_jobs(self, job_ids: Sequence[str], *, force: bool = False) -> None:
+        """Erase jobs with their files from the server and from the job list. Jobs already gone are no failure.
 
-        :raises PartialFailureError: if some could not be erased
+        :param force: also erase ended jobs whose outputs were never saved
+        :raises PartialFailureError: if some could not be erased, or were refused since their outputs were never saved
         """
-        ids = _ids(job_ids)
-        failures = self.backend.clean(ids)
+        ids = job_ids_of(job_ids)
+        failures = {} if force else self._unsaved(ids)
+        failures.update(self.backend.clean([job_id for job_id in ids if job_id not in failures]))
         self.job_list.remove([job_id for job_id in ids if job_id not in failures])
-        _partial(ids, failures, "erased")
+        raise_failures(ids, failures, "erased")
+
+    def _unsaved(self, job_ids: Sequence[str]) -> dict[str, JasminArcError]:
+        records = self.job_list.get(job_ids)
+        doubtful = [job_id for job_id in job_ids if job_id not in records or records[job_id].outputs_saved is None]
+        states = self._states(doubtful) if doubtful else {}
+        return {
+            job_id: OperationNotPossibleError(
+                f"the outputs of {job_id} were never saved; save them first, or erase them with force=True"
+            )
+            for job_id in doubtful
+            if states.get(job_id) in ("Finished", "Failed")
+        }
+
+    def resubmit_jobs(self, job_ids: Sequence[str], *, progress: bool = False) -> list[str]:
+        """Submit the same descriptions, with the same inputs, as new jobs, and return the new ids, in order.
+
+        The old jobs stay as they are; the job list links the new ones to them. Inputs are read anew, from where they
+        were read for the old job.
+
+        :raises PartialFailureError: if some could not be submitted again
+        """
+        ids = job_ids_of(job_ids)
+        descriptions = self._descriptions(ids)
+        sendable = [job_id for job_id in ids if isinstance(descriptions[job_id], JobDescription)]
+        results: dict[str, str | JasminArcError] = {
+            job_id: entry for job_id, entry in descriptions.items() if isinstance(entry, JasminArcError)
+        }
+        sent = self._submit(
+            [entry for job_id in sendable if isinstance(entry := descriptions[job_id], JobDescription)],
+            progress=progress,
+        )
+        results.update(zip(sendable, sent))
+        self.job_list.link({new: old for old, new in zip(sendable, sent) if isinstance(new, str)})
+        return all_or_partial([results[job_id] for job_id in ids], "submitted again")
+
+    def _descriptions(self, job_ids: Sequence[str]) -> dict[str, JobDescription | JasminArcError]:
+        records = self.job_list.get(job_ids)
+        found: dict[str, JobDescription | JasminArcError] = {}
+        for job_id in job_ids:
+            try:
+                text = records[job_id].description if job_id in records else ""
+                found[job_id] = JobDescription.from_json(text) if text else self.backend.description(job_id)
+            except JasminArcError as error:
+                found[job_id] = error
+        return found
+
+    def restart_jobs(self, job_ids: Sequence[str]) -> None:
+        """Let the compute element itself run failed jobs again, under their old ids.
+
+        :raises PartialFailureError: for jobs whose description did not allow it (``rerun``), or that did not fail
+        """
+        failures = self.backend.restart(job_ids_of(job_ids))
+        self.job_list.reopen([job_id for job_id in job_ids if job_id not in failures])
+        raise_failures(job_ids, failures, "restarted")
+
+    def renew(self, job_ids: Sequence[str]) -> None:
+        """Give the delegated credentials of jobs a new lifetime, from a fresh proxy.
+
+        :raises PartialFailureError: if some could not be renewed
+        """
+        ids = job_ids_of(job_ids)
+        raise_failures(ids, self.backend.renew(ids), "renewed")
 
     # --- Outputs ---
 
@@ -427,7 +516,7 @@ class ArcInterface:
         """
         from jasmin_arc.staging import save_outputs
 
-        (checked,) = _ids([job_id])
+        checked = job_id_of(job_id)
         target = Path(directory).expanduser() if directory is not None else Path(tempfile.mkdtemp(prefix="jasmin_arc-"))
         try:
             with ProgressBar(None, "B", show=progress) as bar:
@@ -464,7 +553,7 @@ class ArcInterface:
         """
         from jasmin_arc.staging import save_many
 
-        ids = _ids(job_ids)
+        ids = job_ids_of(job_ids)
         root = Path(directory).expanduser()
         folders = {job_id: root / job_id.rstrip("/").rpartition("/")[2] for job_id in ids}
         records = self.job_list.get(ids)
@@ -477,7 +566,7 @@ class ArcInterface:
                 job_done=lambda: bar.update(1),
             )
         self.job_list.mark_saved([job_id for job_id in ids if isinstance(results[job_id], list) and results[job_id]])
-        return _all_or_partial([_folder(results[job_id], folders[job_id]) for job_id in ids], "saved")
+        return all_or_partial([_folder(results[job_id], folders[job_id]) for job_id in ids], "saved")
 
     def _outputs_of(self, job_id: str) -> Sequence[str]:
         return self._outputs_in(self.job_list.get([job_id]).get(job_id))
@@ -487,6 +576,58 @@ class ArcInterface:
             return [self.config.OUTPUT_FILE]
         outputs = JobDescription.from_json(record.description).outputs or {}
         return [name for name, target in outputs.items() if target is None]
+
+    # --- Looking inside ---
+
+    def list_files(self, job_id: str, path: str = "") -> list[RemoteFile]:
+        """List the job's files, or those of one of its folders, with their sizes; also while it runs.
+
+        :raises JobNotFoundError: if there is no such job or folder
+        """
+        return self.backend.list_files(job_id_of(job_id), path)
+
+    @overload
+    def read(self, job_id: str, name: str = ..., *, limit: int | None = ..., encoding: str = ...) -> str: ...
+    @overload
+    def read(self, job_id: str, name: str = ..., *, limit: int | None = ..., encoding: None) -> bytes: ...
+    def read(
+        self, job_id: str, name: str = STDOUT_NAME, *, limit: int | None = None, encoding: str | None = "utf-8"
+    ) -> str | bytes:
+        """Return the content of one of the job's files; also while it runs.
+
+        :param name: the file: ``"stdout"``, ``"stderr"``, or any that :meth:`list_files` shows
+        :param limit: the most bytes to read
+        :param encoding: how to read it as text, where what cannot be read is replaced; ``None`` returns bytes
+        :raises JobNotFoundError: if there is no such job or file
+        """
+        from jasmin_arc.reading import read_all
+
+        content = read_all(self.backend, job_id_of(job_id), name, limit=limit)
+        return content if encoding is None else content.decode(encoding, "replace")
+
+    def follow(self, job_id: str, name: str = STDOUT_NAME) -> Iterator[str]:
+        """Yield the text of one of the job's files as it grows, until the job has ended.
+
+        A file that is not there yet is waited for.
+
+        :raises JobNotFoundError: if there is no such job
+        """
+        from jasmin_arc.reading import follow
+
+        return follow(self.backend, job_id_of(job_id), name)
+
+    def site(self) -> SiteInfo:
+        """Return what the place where jobs run offers: queues, limits, slots, runtime environments."""
+        return self.backend.site()
+
+    def check(self, description: JobDescription) -> list[str]:
+        """Compare the description with what the site offers, and return what stands in its way; nothing is sent.
+
+        :returns: one sentence for each problem, with the nearest name for a typo; empty where there is none
+        """
+        from jasmin_arc.check import check
+
+        return check(description, self.backend.site())
 
     # --- Putting right ---
 
@@ -531,7 +672,7 @@ class ArcInterface:
 
         :raises JobNotFoundError: if no job with the given ID could be found
         """
-        (checked,) = _ids([job_id])
+        checked = job_id_of(job_id)
         return self._bindings().arc_job(checked)
 
     def get_job_descriptions(self, description: str) -> Any:
@@ -550,23 +691,6 @@ class ArcInterface:
                 "set BACKEND to bindings"
             )
         return backend
-
-
-def _ids(job_ids: Sequence[str]) -> list[str]:
-    # A single text is a sequence too, of its letters: never what was meant.
-    if isinstance(job_ids, (str, bytes)):
-        raise TypeError(f"a list of job ids is needed, not {job_ids!r}")
-    ids = list(job_ids)
-    for job_id in ids:
-        if not isinstance(job_id, str):
-            raise TypeError(f"a job id is a text, not {job_id!r}")
-        if "://" not in job_id:
-            raise JobNotFoundError(f"not a job id: {job_id!r} (a job id is a URL, as submit_job returns it)")
-    return ids
-
-
-def _unknown(job_id: str) -> JobNotFoundError:
-    return JobNotFoundError(f"no job with this id could be found: {job_id}")
 
 
 def _status(state: str) -> JobStatuses:
@@ -588,26 +712,15 @@ def _folder(result: Any, folder: Path) -> str | JasminArcError | None:
     return str(folder) if result else None
 
 
-def _all_or_partial(results: Sequence[_Result | JasminArcError], done: str) -> list[_Result]:
-    errors = [result for result in results if isinstance(result, JasminArcError)]
-    if errors:
-        raise PartialFailureError(
-            f"{len(errors)} of {len(results)} jobs could not be {done}; the first: {errors[0]}", results
-        )
-    return [result for result in results if not isinstance(result, JasminArcError)]
+def _start(since: datetime | timedelta | None) -> datetime | None:
+    if isinstance(since, timedelta):
+        return datetime.now(timezone.utc) - since
+    # A time without a zone is the user's own, as everywhere in Python.
+    return since.astimezone(timezone.utc) if since is not None else None
 
 
-def _partial(job_ids: Sequence[str], failures: Mapping[str, JasminArcError], done: str) -> None:
-    _all_or_partial([failures.get(job_id) for job_id in job_ids], done)
-
-
-def _raise_first(failures: Mapping[str, JasminArcError]) -> None:
-    for error in failures.values():
-        raise error
-
-
-def _some(job_ids: Sequence[str]) -> str:
-    return ", ".join(job_ids[:3]) + (", ..." if len(job_ids) > 3 else "")
+def _matches(record: JobRecord, name: str | None, start: datetime | None) -> bool:
+    return (name is None or fnmatchcase(record.name, name)) and (start is None or record.submitted >= start)
 
 
 def _remove_if_empty(folder: Path) -> None:

@@ -95,6 +95,14 @@ class Backend(ABC):
     def evidence(self, job_id: str) -> dict[str, str]:
         """Collect what the place has logged about the job: texts by name. Empty where there is nothing."""
 
+    def description(self, job_id: str) -> JobDescription:
+        """Return the description that the job was submitted with, as far as the place still has it.
+
+        :raises JobNotFoundError: if there is no such job
+        :raises OperationNotPossibleError: if the place does not have it
+        """
+        raise OperationNotPossibleError(f"the {self.name} backend does not keep the description of {job_id}")
+
     @abstractmethod
     def site(self) -> SiteInfo:
         """Describe the place: queues, limits, slots, runtime environments."""

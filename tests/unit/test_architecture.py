@@ -10,11 +10,12 @@ import jasmin_arc
 PACKAGE = Path(jasmin_arc.__file__).parent
 LAYERS = [
     {"exceptions", "constants"},
-    {"quantities", "logs", "progress", "config", "job_info", "site_info", "proxy_certificate", "proxy_credentials"},
+    {"quantities", "logs", "progress", "results", "config", "job_info", "site_info", "proxy_certificate", "proxy_credentials", "arcproxy", "owner"},
     {"description"},
-    {"run_script", "proxy", "job_list"},
+    {"run_script", "proxy", "job_list_file"},
+    {"job_list"},
     {"backends.base"},
-    {"staging", "watcher", "explain"},
+    {"staging", "watcher", "explain", "check", "reading"},
     {"backends.rest"},
     {"backends.bindings", "backends.local"},
     {"backends"},

@@ -1,0 +1,70 @@
+"""Comparing a job description with what a compute element offers, before anything is sent."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Sequence
+from datetime import timedelta
+
+from jasmin_arc.description import JobDescription
+from jasmin_arc.site_info import QueueInfo, SiteInfo
+
+
+def check(description: JobDescription, site: SiteInfo) -> list[str]:
+    """Return what stands in the way of the job, one sentence each; an empty list where nothing does.
+
+    What the site does not publish is not held against the job.
+    """
+    problems = [
+        _no_such("runtime environment", name, site.runtime_environments)
+        for name in description.runtime_environments
+        if name not in site.runtime_environments
+    ]
+    if description.queue is None:
+        return problems + _fits_nowhere(description, site.queues)
+    for queue in site.queues:
+        if queue.name == description.queue:
+            return problems + over_limits(description, queue)
+    return [*problems, _no_such("queue", description.queue, [queue.name for queue in site.queues])]
+
+
+def over_limits(description: JobDescription, queue: QueueInfo) -> list[str]:
+    """Return which of the queue's limits the job is over, one sentence each."""
+    slots = _least(queue.max_slots, queue.total_slots)
+    pairs = [
+        ("wall_time", description.wall_time, queue.max_wall_time),
+        ("cpu_time", description.cpu_time, queue.max_cpu_time),
+        ("slots", description.slots, slots),
+        ("memory", description.memory, queue.max_memory),
+    ]
+    return [
+        f"{field}: {_words(field, asked)} is over the limit of queue {queue.name!r}, {_words(field, limit)}"
+        for field, asked, limit in pairs
+        if asked is not None and limit is not None and asked > limit  # type: ignore[operator]
+    ]
+
+
+def _fits_nowhere(description: JobDescription, queues: Sequence[QueueInfo]) -> list[str]:
+    problems = [over_limits(description, queue) for queue in queues]
+    if not problems or not all(problems):
+        return []
+    return [problem for queue_problems in problems for problem in queue_problems]
+
+
+def _no_such(what: str, name: str, known: Iterable[str]) -> str:
+    names = sorted(set(known))
+    close = difflib.get_close_matches(name, names, 1)
+    hint = f"; did you mean {close[0]!r}?" if close else ""
+    offered = f"; there is {', '.join(names)}" if names else "; the site offers none"
+    return f"there is no {what} {name!r} at this site{hint or offered}"
+
+
+def _least(*limits: int | None) -> int | None:
+    known = [limit for limit in limits if limit]
+    return min(known) if known else None
+
+
+def _words(field: str, value: int | timedelta | None) -> str:
+    if field == "memory" and isinstance(value, int):
+        return f"{value / 2**20:.0f} MB per slot"
+    return str(value)

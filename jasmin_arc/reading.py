@@ -1,0 +1,86 @@
+"""Looking into a job's files while they are where the job runs."""
+
+from __future__ import annotations
+
+import codecs
+import time
+from collections.abc import Iterator
+
+from jasmin_arc.backends.base import Backend
+from jasmin_arc.constants import FINAL_STATES
+from jasmin_arc.exceptions import JobNotFoundError, ServerUnavailableError
+
+_BLOCK = 64 * 1024
+_FASTEST = 0.25
+_SLOWEST = 2.0
+
+
+def read_all(backend: Backend, job_id: str, name: str, *, offset: int = 0, limit: int | None = None) -> bytes:
+    """Return the content of a file of the session directory.
+
+    :param limit: the most bytes to return
+    """
+    with backend.open(job_id, name, offset) as stream:
+        return _read(stream, limit)
+
+
+def read_tail(backend: Backend, job_id: str, name: str, size: int) -> bytes:
+    """Return the last ``size`` bytes of a file at most; nothing where there is no such file."""
+    folder = name.rpartition("/")[0]
+    for entry in backend.list_files(job_id, folder):
+        if entry.name == name and not entry.is_dir:
+            return read_all(backend, job_id, name, offset=max(0, (entry.size or 0) - size), limit=size)
+    return b""
+
+
+def follow(backend: Backend, job_id: str, name: str) -> Iterator[str]:
+    """Yield the text of a file as it grows, until the job has ended and the file with it.
+
+    A file that is not there yet is waited for; so is a server that does not answer for a while.
+
+    :raises JobNotFoundError: if there is no such job
+    """
+    decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
+    offset, pace = 0, _FASTEST
+    while True:
+        try:
+            final = _is_final(backend, job_id)
+            for block in _new_blocks(backend, job_id, name, offset):
+                offset += len(block)
+                pace = _FASTEST
+                yield decoder.decode(block)
+        except ServerUnavailableError:
+            final = False
+        if final:
+            yield decoder.decode(b"", final=True)
+            return
+        time.sleep(pace)
+        pace = min(pace * 1.5, _SLOWEST)
+
+
+def _is_final(backend: Backend, job_id: str) -> bool:
+    states = backend.states([job_id])
+    if job_id not in states:
+        raise JobNotFoundError(f"no job with this id could be found: {job_id}")
+    return states[job_id] in FINAL_STATES
+
+
+def _new_blocks(backend: Backend, job_id: str, name: str, offset: int) -> Iterator[bytes]:
+    try:
+        stream = backend.open(job_id, name, offset)
+    except JobNotFoundError:
+        return
+    with stream:
+        while block := stream.read(_BLOCK):
+            yield block
+
+
+def _read(stream: object, limit: int | None) -> bytes:
+    read = stream.read  # type: ignore[attr-defined]
+    if limit is None:
+        return bytes(read())
+    parts, left = [], limit
+    while left > 0 and (block := read(min(left, _BLOCK))):
+        parts.append(block)
+        left -= len(block)
+    return b"".join(parts)
