@@ -35,7 +35,8 @@ _TABLES = {
     "jasmin_arc_jobs": (
         "jasmin_arc_jobs(token TEXT PRIMARY KEY, endpoint TEXT NOT NULL, name TEXT NOT NULL, "
         "description TEXT NOT NULL, id TEXT UNIQUE, phase TEXT NOT NULL, submitted REAL NOT NULL, "
-        "delegation_id TEXT NOT NULL, final_state TEXT NOT NULL, outputs_saved REAL, resubmission_of TEXT NOT NULL, owner TEXT NOT NULL)"
+        "delegation_id TEXT NOT NULL, final_state TEXT NOT NULL, outputs_saved REAL, resubmission_of TEXT NOT NULL, "
+        "owner TEXT NOT NULL)"
     ),
 }
 

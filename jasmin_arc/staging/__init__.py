@@ -1,0 +1,11 @@
+"""Files on their way: inputs checked and sent, outputs chosen, downloaded and put in place.
+
+All of it knows the contract of :class:`~jasmin_arc.backends.base.Backend`, and no backend.
+"""
+
+from __future__ import annotations
+
+from jasmin_arc.staging.inputs import StagedInput, plan_inputs, upload_all
+from jasmin_arc.staging.outputs import save_many, save_outputs
+
+__all__ = ["StagedInput", "plan_inputs", "save_many", "save_outputs", "upload_all"]

@@ -1,0 +1,201 @@
+"""Outputs: chosen from what the job left, checked against its listing, downloaded in parallel."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing
+from functools import partial
+from pathlib import Path
+from typing import Union
+
+from jasmin_arc.backends.base import Backend
+from jasmin_arc.constants import STDERR_NAME, STDOUT_NAME
+from jasmin_arc.exceptions import JasminArcError, JobNotFoundError, OutputError, ServerError
+from jasmin_arc.job_info import RemoteFile
+from jasmin_arc.parallel import Crew
+from jasmin_arc.staging.session_tree import Parts, SessionTree
+from jasmin_arc.staging.target_folder import TargetFolder
+
+BLOCK = 1024 * 1024
+_STREAMS = (STDOUT_NAME, STDERR_NAME)
+
+Saved = Union[list[Path], JasminArcError]
+
+
+def save_outputs(
+    backend: Backend,
+    job_id: str,
+    directory: Path,
+    *,
+    outputs: Sequence[str],
+    overwrite: bool = False,
+    workers: int = 8,
+    planned: Callable[[int, int], None] | None = None,
+    progress: Callable[[int], None] | None = None,
+) -> list[Path]:
+    """Save a job's stdout and stderr, as ``stdout.txt`` and ``stderr.txt``, and its outputs under their own names.
+
+    A file stands under its final name only when it is complete. Interrupted, this returns at once and leaves no
+    temporary file behind, though what was already complete.
+
+    :param directory: where to; made if there is something to save
+    :param outputs: names of files and folders, and patterns; one that is absent is no error
+    :param overwrite: whether files that are there already are replaced
+    :param planned: called once, before the download, with the number of files and of their bytes
+    :param progress: called with the size of each piece that has arrived
+    :returns: the files and the empty folders, in order of their names; nothing where there is nothing
+    :raises JobNotFoundError: if there is no such job
+    :raises OutputError: if a file is there already, has an impossible name, or did not arrive whole
+    """
+    result = save_many(
+        backend,
+        {job_id: directory},
+        outputs=lambda _: outputs,
+        overwrite=overwrite,
+        workers=workers,
+        planned=planned,
+        progress=progress,
+    )[job_id]
+    if isinstance(result, JasminArcError):
+        raise result
+    return result
+
+
+def save_many(
+    backend: Backend,
+    directories: Mapping[str, Path],
+    *,
+    outputs: Callable[[str], Sequence[str]],
+    overwrite: bool = False,
+    workers: int = 8,
+    planned: Callable[[int, int], None] | None = None,
+    progress: Callable[[int], None] | None = None,
+    job_done: Callable[[], None] | None = None,
+) -> dict[str, Saved]:
+    """Save the outputs of many jobs, each into its own directory, as :func:`save_outputs` does for one.
+
+    :param outputs: tells the outputs of a job
+    :param planned: called for each job
+    :param job_done: called when a job's outputs are saved, or have failed
+    :returns: by job id the paths that were saved, or the error
+    """
+    notes = _Notes(planned, progress, job_done)
+    jobs: dict[str, _JobDownload] = {}
+    try:
+        with Crew(workers) as crew:
+            for job_id, directory in directories.items():
+                folder = TargetFolder(Path(directory), overwrite=overwrite)
+                jobs[job_id] = _JobDownload(backend, job_id, folder, crew, notes)
+                crew.add(partial(jobs[job_id].start, outputs))
+            crew.wait()
+    finally:
+        for job in jobs.values():
+            job.folder.abandon()
+    return {job_id: job.result() for job_id, job in jobs.items()}
+
+
+class _Notes:
+    """The caller's own functions, called by one thread at a time."""
+
+    def __init__(
+        self,
+        planned: Callable[[int, int], None] | None,
+        progress: Callable[[int], None] | None,
+        job_done: Callable[[], None] | None,
+    ) -> None:
+        self._planned, self._progress, self._job_done = planned, progress, job_done
+        self._lock = threading.Lock()
+
+    def planned(self, files: int, size: int) -> None:
+        if self._planned is not None:
+            with self._lock:
+                self._planned(files, size)
+
+    def progress(self, size: int) -> None:
+        if self._progress is not None:
+            with self._lock:
+                self._progress(size)
+
+    def job_done(self) -> None:
+        if self._job_done is not None:
+            with self._lock:
+                self._job_done()
+
+
+class _JobDownload:
+    def __init__(self, backend: Backend, job_id: str, folder: TargetFolder, crew: Crew, notes: _Notes) -> None:
+        self.folder = folder
+        self._backend, self._job_id, self._crew, self._notes = backend, job_id, crew, notes
+        self._lock = threading.Lock()
+        self._left = 0
+        self._saved: list[Path] = []
+        self._error: JasminArcError | None = None
+
+    def result(self) -> Saved:
+        return self._error or sorted(self._saved)
+
+    def start(self, outputs: Callable[[str], Sequence[str]]) -> None:
+        """Find out what there is, and have it downloaded."""
+        try:
+            chosen = _choose(SessionTree(self._backend, self._job_id), outputs(self._job_id))
+            self.folder.refuse_existing(target for target, entry in chosen.items() if not entry.is_dir)
+        except JasminArcError as error:
+            self._error = error
+            chosen = {}
+        sizes = [entry.size or 0 for entry in chosen.values() if not entry.is_dir]
+        self._notes.planned(len(sizes), sum(sizes))
+        self._left = len(chosen)
+        if not chosen:
+            self._notes.job_done()
+        for target, entry in chosen.items():
+            self._crew.add(partial(self._save, target, entry))
+
+    def _save(self, target: Parts, entry: RemoteFile) -> None:
+        try:
+            if self._error is None:
+                self._saved.append(self._save_one(target, entry))
+        except JasminArcError as error:
+            self._error = self._error or error
+        with self._lock:
+            self._left -= 1
+            last = not self._left
+        if last:
+            self._notes.job_done()
+
+    def _save_one(self, target: Parts, entry: RemoteFile) -> Path:
+        if entry.is_dir:
+            return self.folder.make_folder(target)
+        try:
+            with closing(self._backend.open(self._job_id, entry.name)) as stream:
+                return self.folder.write(target, self._blocks(stream.read, entry))
+        except (ServerError, JobNotFoundError) as error:
+            raise OutputError(f"could not download {entry.name!r} of job {self._job_id}: {error}") from error
+
+    def _blocks(self, read: Callable[[int], bytes], entry: RemoteFile) -> Iterator[bytes]:
+        """The content piece by piece; an error if it is not as long as listed, or once it is longer."""
+        count = 0
+        while block := read(BLOCK):
+            count += len(block)
+            if entry.size is not None and count > entry.size:
+                break
+            self._notes.progress(len(block))
+            yield block
+        if entry.size not in (None, count):
+            raise OutputError(
+                f"{entry.name!r} of job {self._job_id} has {entry.size} bytes by its listing, but "
+                f"{'more' if count > (entry.size or 0) else count} arrived; if the job still writes it, try again later"
+            )
+
+
+def _choose(tree: SessionTree, outputs: Sequence[str]) -> dict[Parts, RemoteFile]:
+    """What to save, by the names to save it under."""
+    found = [chosen for output in outputs for chosen in tree.choose(output)]
+    chosen = {parts: entry for parts, entry in found if entry.is_dir or parts not in [(name,) for name in _STREAMS]}
+    taken = {parts[0] for parts in chosen}
+    for name in _STREAMS:
+        stream = tree.find(name)
+        if stream is not None and not stream.is_dir:
+            # An output of that very name keeps it.
+            chosen[(name if f"{name}.txt" in taken else f"{name}.txt",)] = stream
+    return chosen
