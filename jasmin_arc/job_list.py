@@ -186,14 +186,19 @@ class JobList:
         """
         known = self.get(states)
         new = {job_id: state for job_id, state in states.items() if job_id in known and not known[job_id].final_state}
-        if new:
-            self._update(known, new, "final_state = ?", "final_state = ''")
+        self._update(new, "final_state = ?", unless_set="final_state")
+
+    def reopen(self, job_ids: Iterable[str]) -> None:
+        """Write down that jobs that had ended run again, at the user's wish: their ends are yet to come."""
+        self._update(dict.fromkeys(job_ids, ""), "final_state = ?, outputs_saved = NULL")
 
     def mark_saved(self, job_ids: Iterable[str]) -> None:
         """Write down that the jobs' outputs have now been saved. Jobs that are not in the list are left out."""
-        known = self.get(job_ids)
-        if known:
-            self._update(known, dict.fromkeys(known, _now().timestamp()), "outputs_saved = ?", "1")
+        self._update(dict.fromkeys(job_ids, _now().timestamp()), "outputs_saved = ?")
+
+    def link(self, resubmissions: Mapping[str, str]) -> None:
+        """Write down, by the ids of new jobs, the ids of the jobs that they repeat."""
+        self._update(resubmissions, "resubmission_of = ?")
 
     def remove(self, job_ids: Iterable[str]) -> None:
         """Erase the jobs from the list, from ARC's table as well."""
@@ -206,15 +211,19 @@ class JobList:
     def close(self) -> None:
         """Do nothing: no call leaves anything open."""
 
-    def _update(self, known: Mapping[str, JobRecord], values: Mapping[str, object], change: str, where: str) -> None:
-        foreign = [record for job_id, record in known.items() if job_id in values and not record.token]
+    def _update(self, values: Mapping[str, object], change: str, *, unless_set: str | None = None) -> None:
+        """Change the records of the jobs by their ids; jobs that are not in the list are left out."""
+        known = self.get(values)
+        if not known:
+            return
+        foreign = [_row(record, token=new_token()) for record in known.values() if not record.token]
+        where = f"id = ? AND {unless_set} = ''" if unless_set else "id = ?"
         with self._file.writing() as database:
-            # ARC's table has no column for this, so a job of ARC's tools gets a row in ours.
-            # Another process may have had the same thought since.
-            _insert_ours(database, [_row(record, token=new_token()) for record in foreign], verb="INSERT OR IGNORE")
+            # ARC's table has no column for this, so a job of ARC's tools gets a row in ours; perhaps it just got one.
+            _insert_ours(database, foreign, verb="INSERT OR IGNORE")
             database.executemany(
-                f"UPDATE jasmin_arc_jobs SET {change} WHERE id = ? AND {where}",  # noqa: S608 - no input
-                [(value, _escape(job_id)) for job_id, value in values.items()],
+                f"UPDATE jasmin_arc_jobs SET {change} WHERE {where}",  # noqa: S608
+                [(values[job_id], _escape(job_id)) for job_id in known],
             )
 
     def _check_all_there(self, found: int, wanted: int) -> None:
