@@ -37,6 +37,7 @@ class Caller:
 
 @pytest.mark.parametrize("arcproxy", ["/usr/bin/arcproxy", "/nowhere/arcproxy"], ids=["arcproxy", "native"])
 def test_the_compute_element_takes_our_delegation(grid_config: dict[str, Any], tmp_path: Path, arcproxy: str) -> None:
+    assert Path(arcproxy).exists() is arcproxy.startswith("/usr")
     config = ConnectionConfig({**grid_config, "PROXY_FILE": str(tmp_path / "proxy"), "ARCPROXY_PATH": arcproxy})
     proxy = ProxyManager(config, logging.getLogger("test")).path()
     call = Caller(config, proxy)
