@@ -8,9 +8,12 @@ import signal
 import subprocess
 import threading
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from jasmin_arc.config import ConnectionConfig
 from jasmin_arc.exceptions import ProxyGenerationError
+
+if TYPE_CHECKING:
+    from jasmin_arc.config import ConnectionConfig
 
 TIMEOUT = 30.0
 """Seconds after which it is ended: 6.17 can loop for ever (bug 4100)."""

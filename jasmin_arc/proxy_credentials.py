@@ -12,12 +12,12 @@ from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
-from jasmin_arc.config import ConnectionConfig
 from jasmin_arc.exceptions import ProxyGenerationError
 
 if TYPE_CHECKING:
     from cryptography import x509
 
+    from jasmin_arc.config import ConnectionConfig
     from jasmin_arc.proxy_certificate import PrivateKey
 
 MOST_BYTES = 1 << 20
