@@ -10,8 +10,8 @@ from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 
-from jasmin_arc import proxy_certificate
 from jasmin_arc.exceptions import ProxyGenerationError, ServerError
+from jasmin_arc.proxy_certificate import PublicKey, chain_pem, load_certificates, load_key, sign_proxy
 
 _MOST_BYTES = 1 << 16
 _RSA_BITS = range(2048, 8193)
@@ -32,19 +32,19 @@ def sign_request(csr_pem: bytes, proxy_pem: bytes, *, lifetime: timedelta | None
     """
     public_key = _requested_key(csr_pem)
     try:
-        chain = proxy_certificate.load_certificates(proxy_pem)
-        signed = proxy_certificate.sign_proxy(
+        chain = load_certificates(proxy_pem)
+        signed = sign_proxy(
             public_key,
             issuer_cert=chain[0],
-            issuer_key=proxy_certificate.load_key(proxy_pem),
+            issuer_key=load_key(proxy_pem),
             lifetime=timedelta.max if lifetime is None else lifetime,
         )
     except ValueError as error:
         raise ProxyGenerationError(f"cannot delegate: the proxy {error}; make a new one") from error
-    return proxy_certificate.chain_pem([signed, *chain])
+    return chain_pem([signed, *chain])
 
 
-def _requested_key(csr_pem: bytes) -> proxy_certificate.PublicKey:
+def _requested_key(csr_pem: bytes) -> PublicKey:
     try:
         der = _der(csr_pem)
         request = x509.load_der_x509_csr(_with_known_version(der))
@@ -80,7 +80,7 @@ def _header_length(der: bytes) -> int:
     return 2 + (length[0] & 0x7F if length >= b"\x80" else 0)
 
 
-def _strong(key: object) -> proxy_certificate.PublicKey:
+def _strong(key: object) -> PublicKey:
     if isinstance(key, rsa.RSAPublicKey) and key.key_size in _RSA_BITS:
         return key
     if isinstance(key, ec.EllipticCurvePublicKey) and key.key_size >= _LEAST_EC_BITS:
@@ -88,7 +88,7 @@ def _strong(key: object) -> proxy_certificate.PublicKey:
     raise ValueError("its key is neither RSA of 2048 to 8192 bits nor EC of 256 or more")
 
 
-def _verify(key: proxy_certificate.PublicKey, request: x509.CertificateSigningRequest, signed: bytes) -> None:
+def _verify(key: PublicKey, request: x509.CertificateSigningRequest, signed: bytes) -> None:
     algorithm = request.signature_hash_algorithm
     if algorithm is None:
         raise ValueError("it is signed in an unknown way")
