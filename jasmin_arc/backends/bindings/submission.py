@@ -1,0 +1,126 @@
+"""Submits one job through the bindings, and finds out what became of it where they do not tell."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from jasmin_arc.backends.bindings.log_capture import LogLine, reasons
+from jasmin_arc.backends.bindings.translate import REST_INTERFACE, JobAddress
+from jasmin_arc.exceptions import (
+    InputFileError,
+    InvalidJobDescription,
+    JasminArcError,
+    JobSubmissionError,
+    NoTargetsAvailableError,
+    SubmissionUnknownError,
+)
+
+if TYPE_CHECKING:
+    from jasmin_arc.staging import StagedInput
+
+_REJECTED = re.compile(r"Failed to submit all jobs: \d{3}\b")
+_ANSWER_LOST = re.compile(r"Failed to submit all jobs")
+_NO_CONNECTION = re.compile(r"Failed to establish connection")
+_NO_LOCAL_FILE = re.compile(r"Cannot find local input file '(.*)' \(")
+
+
+@contextmanager
+def staged(inputs: Sequence[StagedInput]) -> Iterator[list[tuple[str, Path]]]:
+    """Put the inputs side by side under plain names, which need no quoting in a URL: links and files in a folder
+    that is private and vanishes afterwards.
+
+    :returns: the name in the session directory and the path here of each, in order
+    """
+    folder = Path(tempfile.mkdtemp(prefix="jasmin_arc_"))
+    try:
+        try:
+            placed = [(entry.name, _place(entry, folder / str(number))) for number, entry in enumerate(inputs)]
+        except OSError as error:
+            raise InputFileError(f"the inputs cannot be put into {folder}: {error.strerror}") from error
+        yield placed
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _place(entry: StagedInput, place: Path) -> Path:
+    if isinstance(entry.source, bytes):
+        place.write_bytes(entry.source)
+    else:
+        place.symlink_to(Path(os.path.abspath(entry.source)))  # noqa: PTH100 - a link at the end is followed all the same
+    return place
+
+
+def parse(arc: Any, text: str) -> Any:
+    """Parse a description in xRSL or ADL by the library's own parser.
+
+    :returns: an ``arc.JobDescriptionList``, empty if the text is not a description
+    """
+    descriptions = arc.JobDescriptionList()
+    accepted = arc.JobDescription.Parse(text, descriptions)
+    return descriptions if accepted else arc.JobDescriptionList()
+
+
+def send(arc: Any, user_config: Any, endpoint: str, text: str) -> str:
+    """Submit one job and upload its inputs.
+
+    :param text: the ADL; its inputs have ``file:`` sources
+    :returns: the job id, or an empty text: the library's log tells what happened
+    """
+    # One job at a time: several in one call are broken in ARC 6.14 to 7.0.0.
+    descriptions = parse(arc, text)
+    if len(descriptions) != 1:
+        raise InvalidJobDescription("the ARC bindings do not accept the description that was made of this job")
+    job = arc.Job()
+    # To the endpoint, not to a target of the discovery: that would also set a queue that nobody asked for.
+    destination = arc.Endpoint(endpoint, arc.Endpoint.JOBSUBMIT, REST_INTERFACE)
+    status = arc.Submitter(user_config).Submit(destination, descriptions[0], job)
+    return str(job.JobID) if status else ""
+
+
+def forgotten_job(lines: Sequence[LogLine], endpoint: str, inputs: Sequence[tuple[str, Path]]) -> JobAddress | None:
+    """Find the job that was created and whose upload then failed: the library forgets its id, but logs the uploads."""
+    job = rf"{re.escape(endpoint)}/rest/1\.\d+/jobs/[\w.-]+"
+    for _, path in inputs:
+        upload = re.compile(rf"(?:Real t|T)ransfer from file:(?://)?{re.escape(str(path))} to ({job})/session/")
+        for line in lines:
+            match = upload.match(line.text)
+            if match:
+                return JobAddress.parse(match[1])
+    return None
+
+
+def refusal(
+    lines: Sequence[LogLine], name: str, endpoint: str, inputs: Sequence[tuple[str, Path]], *, queues: Sequence[str]
+) -> JasminArcError:
+    """Translate a submission without a job: rejected, never sent, or nobody knows."""
+    why = with_names(reasons(lines), inputs)
+    lost = [line.text for line in lines if _NO_LOCAL_FILE.match(line.text)]
+    if lost:
+        return InputFileError(f"job {name!r} was not submitted: {with_names(lost[0], inputs)}")
+    if any(_REJECTED.match(line.text) for line in lines):
+        known = f" (its queues: {', '.join(queues)})" if "queue" in why.lower() and queues else ""
+        return JobSubmissionError(f"{endpoint} rejected job {name!r}: {why}{known}")
+    if any(_NO_CONNECTION.match(line.text) for line in lines):
+        return NoTargetsAvailableError(f"{endpoint} cannot be reached, job {name!r} was not submitted: {why}")
+    if any(_ANSWER_LOST.match(line.text) for line in lines):
+        return SubmissionUnknownError(
+            f"{endpoint} did not answer whether it took job {name!r}: {why or 'the connection was lost'}; "
+            "it is not sent again, recover() looks for it"
+        )
+    return JobSubmissionError(
+        f"job {name!r} was not submitted to {endpoint}: {why or 'the ARC bindings gave no reason'}"
+    )
+
+
+def with_names(text: str, inputs: Sequence[tuple[str, Path]]) -> str:
+    """Replace our own paths in a message by the names of the inputs."""
+    for name, path in inputs:
+        text = re.sub(rf"(?:file:(?://)?)?{re.escape(str(path))}(?!\d)", lambda _, name=name: name, text)  # type: ignore[misc]
+    return text

@@ -1,0 +1,139 @@
+"""The objects of the bindings in our words, copied: theirs are windows into memory that the library may reuse."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta, timezone
+from typing import Any
+
+from jasmin_arc.job_info import JobInfo
+from jasmin_arc.site_info import QueueInfo, SiteInfo
+
+REST_INTERFACE = "org.nordugrid.arcrest"
+_MIB = 2**20
+_UNLIMITED = 2**31 - 1
+_JOB_ID = re.compile(r"(?P<endpoint>https://[^/?#;\s]+(?:/[^/?#;\s]+)*?)/rest/1\.\d+/jobs/(?P<name>[\w.-]+)/?")
+
+
+@dataclass(frozen=True)
+class JobAddress:
+    """Where a job lives, read from its id."""
+
+    id: str
+    endpoint: str
+    name: str
+
+    @classmethod
+    def parse(cls, job_id: str) -> JobAddress | None:
+        """Read a job id such as ``https://HOST:PORT/arex/rest/1.0/jobs/NAME``; ``None`` for anything else."""
+        match = _JOB_ID.fullmatch(job_id) if job_id.isprintable() and job_id.isascii() else None
+        return cls(job_id, match["endpoint"], match["name"]) if match else None
+
+
+def make_arc_job(arc: Any, address: JobAddress) -> Any:
+    """Make an ``arc.Job`` that is complete enough for the library to ask about it."""
+    job = arc.Job()
+    job.JobID = address.id.rstrip("/")
+    job.IDFromEndpoint = address.name
+    # Without all of these the library drops the job silently.
+    for part in ("ServiceInformation", "JobStatus", "JobManagement"):
+        setattr(job, part + "URL", arc.URL(address.endpoint))
+        setattr(job, part + "InterfaceName", REST_INTERFACE)
+    return job
+
+
+def job_info(job: Any, job_id: str, name: str) -> JobInfo:
+    """Translate an ``arc.Job`` that the compute element has told about."""
+    state = str(job.State.GetGeneralState())
+    slots = _known(job.RequestedSlots)
+    return JobInfo(
+        id=job_id,
+        state=state,
+        native_state=str(job.State.GetSpecificState()),
+        name=str(job.Name) or name,
+        exit_code=_known(job.ExitCode),
+        queue=str(job.Queue),
+        nodes=tuple(str(node) for node in job.ExecutionNode),
+        slots=slots,
+        position=_known(job.WaitingPosition) if state in ("Accepted", "Submitting", "Queuing") else None,
+        submitted=_time(job.SubmissionTime),
+        started=_time(job.StartTime),
+        ended=_time(job.ComputingManagerEndTime) or _time(job.EndTime),
+        # The compute element publishes wall time times slots.
+        wall_time=_period(job.UsedTotalWallTime, slots),
+        cpu_time=_period(job.UsedTotalCPUTime, 1),
+        memory=_megabytes(job.UsedMainMemory),
+        errors=tuple(str(error) for error in job.Error),
+        proxy_expires=_time(job.ProxyExpirationTime),
+        session_expires=_time(job.WorkingAreaEraseTime),
+    )
+
+
+def site_info(targets: Sequence[Any], endpoint: str) -> SiteInfo:
+    """Translate the ``arc.ExecutionTarget`` objects of one compute element."""
+    queues: dict[str, QueueInfo] = {}
+    for target in targets:
+        queue = _queue(target)
+        if queue.name:
+            queues.setdefault(queue.name, queue)
+    return SiteInfo(
+        endpoint=endpoint,
+        name=str(targets[0].ComputingService.Name) if targets else "",
+        queues=tuple(queues.values()),
+        runtime_environments=_distinct(
+            str(entry.toString()) for target in targets for entry in target.ApplicationEnvironments
+        ),
+        interfaces=_distinct(str(target.ComputingEndpoint.InterfaceName) for target in targets),
+        healthy=bool(targets) and all(str(target.ComputingEndpoint.HealthState) == "ok" for target in targets),
+    )
+
+
+def _queue(target: Any) -> QueueInfo:
+    share = target.ComputingShare
+    return QueueInfo(
+        name=str(share.Name),
+        max_wall_time=_limit(share.MaxWallTime),
+        max_cpu_time=_limit(share.MaxCPUTime),
+        max_slots=_known(share.MaxSlotsPerJob),
+        max_memory=_megabytes(share.MaxVirtualMemory) or _megabytes(share.MaxMainMemory),
+        total_slots=_known(target.ComputingManager.TotalSlots),
+        free_slots=_known(share.FreeSlots),
+        running=_known(share.RunningJobs),
+        waiting=_known(share.WaitingJobs),
+    )
+
+
+def _distinct(values: Iterable[str]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(value for value in values if value))
+
+
+def _known(number: Any) -> int | None:
+    # The library's word for "not told" is -1.
+    return None if int(number) < 0 else int(number)
+
+
+def _megabytes(number: Any) -> int | None:
+    # Nothing runs in 0 bytes: it was not measured, or there is no limit.
+    return (_known(number) or 0) * _MIB or None
+
+
+def _limit(period: Any) -> timedelta | None:
+    return None if period.GetPeriod() >= _UNLIMITED else _period(period, 1)
+
+
+def _period(period: Any, slots: int | None) -> timedelta | None:
+    seconds = _known(period.GetPeriod())
+    try:
+        return None if seconds is None else timedelta(seconds=seconds / (slots or 1))
+    except OverflowError:
+        return None
+
+
+def _time(moment: Any) -> datetime | None:
+    seconds = _known(moment.GetTime())
+    try:
+        return None if seconds is None else datetime.fromtimestamp(seconds, timezone.utc)
+    except (OverflowError, OSError, ValueError):
+        return None
