@@ -10,12 +10,12 @@ import jasmin_arc
 PACKAGE = Path(jasmin_arc.__file__).parent
 LAYERS = [
     {"exceptions", "constants"},
-    {"quantities", "logs", "progress", "results", "config", "job_info", "site_info", "proxy_certificate", "proxy_credentials", "arcproxy", "owner"},
-    {"description"},
-    {"run_script", "proxy", "job_list_file"},
-    {"job_list"},
-    {"backends.base"},
-    {"staging", "watcher", "explain", "check", "reading"},
+    {"quantities", "logs", "progress", "parallel", "results", "config", "job_info", "site_info", "owner"},
+    {"proxy_certificate", "description", "job_list_file"},
+    {"proxy_credentials", "arcproxy", "job_list"},
+    {"proxy", "backends.base"},
+    {"staging", "watcher", "check", "reading"},
+    {"explain"},
     {"backends.rest"},
     {"backends.bindings", "backends.local"},
     {"backends"},
@@ -32,7 +32,7 @@ def room(module: str) -> str:
     if parts[:1] == ["backends"]:
         return ".".join(parts[:2])
     # A description and its texts know each other: JobDescription.from_adl, formats.adl.
-    return {"formats": "description"}.get(parts[0], parts[0]) if parts else ""
+    return {"formats": "description", "run_script": "description"}.get(parts[0], parts[0]) if parts else ""
 
 
 def layer(name: str) -> int:
