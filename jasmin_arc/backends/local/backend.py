@@ -1,0 +1,246 @@
+"""The backend for this machine."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
+
+from jasmin_arc.backends.base import INPUT_URLS, QUEUES, Backend
+from jasmin_arc.backends.local import launch
+from jasmin_arc.backends.local.ends import end_former
+from jasmin_arc.backends.local.layout import Layout, boot_id, job_id, split_job_id, this_host
+from jasmin_arc.backends.local.plan import QUEUE
+from jasmin_arc.backends.local.report import evidence_of, job_info, native_state
+from jasmin_arc.backends.local.session import list_folder, open_file
+from jasmin_arc.backends.local.store import Store
+from jasmin_arc.backends.local.submission import Submission
+from jasmin_arc.backends.local.tidy import remove_tree
+from jasmin_arc.constants import ARC_REST_STATES
+from jasmin_arc.description import JobDescription
+from jasmin_arc.exceptions import JasminArcError, JobNotFoundError, OperationNotPossibleError, ServerError
+from jasmin_arc.job_info import JobInfo, RemoteFile
+from jasmin_arc.site_info import QueueInfo, SiteInfo
+
+if TYPE_CHECKING:
+    from jasmin_arc.config import ConnectionConfig
+    from jasmin_arc.job_list import JobList
+
+_BATCH = 200
+"""How many jobs one transaction submits"""
+_START_SECONDS = 1.0
+"""How long a runner that was started may take to be heard of"""
+
+
+class LocalBackend(Backend):
+    """Jobs on this machine.
+
+    What it does not do: jobs are not isolated from each other or from the user's files; of the limits, only the
+    number of slots and the wall time are kept, not memory and CPU time.
+    """
+
+    name = "local"
+    capabilities = frozenset({INPUT_URLS, QUEUES})
+
+    def __init__(self, config: ConnectionConfig, job_list: JobList, log: logging.Logger) -> None:
+        self._job_list = job_list
+        self._log = log
+        self._host = this_host()
+        self._layout = Layout(os.path.abspath(config.LOCAL_DIR), self._host)  # noqa: PTH100 - a text is needed
+        self._slots = config.LOCAL_SLOTS or _cores()
+        self._lock = threading.Lock()
+        self._started = float("-inf")
+
+    @property
+    def endpoint(self) -> str:
+        """The first part of the ids of this machine's jobs."""
+        return f"local://{self._host}"
+
+    # ---- submitting
+
+    def submit(
+        self, jobs: Sequence[JobDescription], *, progress: Callable[[int], object] | None = None
+    ) -> list[str | JasminArcError]:
+        """See :meth:`Backend.submit`. A return means that the jobs' inputs are copied and their records written.
+
+        :raises ServerError: if LOCAL_DIR cannot be used
+        """
+        results: list[str | JasminArcError] = []
+        for start in range(0, len(jobs), _BATCH):
+            with self._store() as store:
+                batch = Submission(self._layout, self._job_list, store, slots=self._slots)
+                results += batch.submit(jobs[start : start + _BATCH], self._wake)
+            if progress is not None:
+                progress(min(_BATCH, len(jobs) - start))
+        return results
+
+    def recover(self) -> dict[str, JobInfo | None]:
+        """Settle submissions whose process was killed: a job whose record was written runs, another never will."""
+        left = [record for record in self._job_list.unfinished(self.endpoint) if record.abandoned and record.id]
+        found = self.query([record.id for record in left if record.id])
+        for record in left:
+            key = split_job_id(record.id or "")
+            if record.id not in found and key:
+                remove_tree(self._layout.job(key[1]))
+        self._job_list.commit(found)
+        self._job_list.forget([record.token for record in left if record.id not in found])
+        return {record.id: found.get(record.id) for record in left if record.id}
+
+    # ---- asking
+
+    def query(self, job_ids: Sequence[str]) -> dict[str, JobInfo]:
+        """See :meth:`Backend.query`. Of a job of another host, the last that its runner has written down."""
+        with self._store() as store:
+            rows = self._rows(store, job_ids)
+            waiting = {row["host"] for row in rows.values() if row["state"] == "QUEUING"}
+            places = {key: place for host in waiting for key, place in store.positions(host).items()}
+        return {wanted: job_info(self._layout, row, places.get(row["key"])) for wanted, row in rows.items()}
+
+    def states(self, job_ids: Sequence[str]) -> dict[str, str]:
+        """See :meth:`Backend.states`."""
+        with self._store() as store:
+            rows = self._rows(store, job_ids)
+        return {wanted: ARC_REST_STATES[native_state(self._layout, row)] for wanted, row in rows.items()}
+
+    def list_jobs(self) -> list[str]:
+        """Return the ids of all jobs in LOCAL_DIR, also those of other hosts that share it."""
+        with self._store() as store:
+            return [job_id(host, key) for host, key in store.ids()]
+
+    def _rows(self, store: Store, job_ids: Sequence[str]) -> dict[str, sqlite3.Row]:
+        """The records of the jobs that there are; those of this host that are not final have a runner."""
+        rows = self._find(store, job_ids)
+        mine = [row for row in rows.values() if row["ended"] is None and row["host"] == self._host]
+        if not mine:
+            return rows
+        if any(row["boot"] != boot_id() for row in mine):
+            end_former(store, self._layout)
+            rows = self._find(store, job_ids)
+        self._wake()
+        return rows
+
+    def _find(self, store: Store, job_ids: Sequence[str]) -> dict[str, sqlite3.Row]:
+        parts = {wanted: split_job_id(wanted) for wanted in job_ids}
+        rows = store.get(list(dict.fromkeys(part[1] for part in parts.values() if part)))
+        return {
+            wanted: rows[part[1]]
+            for wanted, part in parts.items()
+            if part and part[1] in rows and rows[part[1]]["host"] == part[0]
+        }
+
+    # ---- ending
+
+    def cancel(self, job_ids: Sequence[str]) -> dict[str, JasminArcError]:
+        """See :meth:`Backend.cancel`. The end comes soon; a job may take some seconds to end by itself."""
+        with self._store() as store:
+            rows = self._rows(store, job_ids)
+            keys = [row["key"] for row in rows.values() if row["ended"] is None]
+            if keys:
+                store.cancel(keys)
+                self._wake()
+        return {wanted: _not_found(wanted) for wanted in job_ids if wanted not in rows}
+
+    def clean(self, job_ids: Sequence[str]) -> dict[str, JasminArcError]:
+        """See :meth:`Backend.clean`. A job that has not ended is refused."""
+        failures: dict[str, JasminArcError] = {}
+        gone = []
+        with self._store() as store:
+            for wanted, row in self._rows(store, job_ids).items():
+                try:
+                    self._erase(row)
+                    gone.append(row["key"])
+                except OSError as error:
+                    failures[wanted] = ServerError(f"the files of {wanted} cannot be erased: {error}")
+                except OperationNotPossibleError as error:
+                    failures[wanted] = error
+            if gone:
+                store.delete(gone)
+        return failures
+
+    def _erase(self, row: sqlite3.Row) -> None:
+        if row["ended"] is None:
+            raise OperationNotPossibleError(
+                f"the job {job_id(row['host'], row['key'])} has not ended; cancel it before it is erased"
+            )
+        remove_tree(self._layout.job(row["key"]))
+
+    # ---- looking inside
+
+    def list_files(self, job_id: str, path: str = "") -> list[RemoteFile]:
+        """See :meth:`Backend.list_files`. Symbolic links that lead out of the session folder are left out."""
+        return list_folder(self._session(job_id), path, job_id)
+
+    def open(self, job_id: str, path: str, offset: int = 0) -> BinaryIO:
+        """See :meth:`Backend.open`."""
+        return open_file(self._session(job_id), path, offset, job_id)
+
+    def _session(self, job_id: str) -> Path:
+        return Path(self._layout.session(self._row(job_id)["key"]))
+
+    def evidence(self, job_id: str) -> dict[str, str]:
+        """The life of the job, what the runner said of it, and the end of its standard error."""
+        return evidence_of(self._layout, self._row(job_id))
+
+    def _row(self, job_id: str) -> sqlite3.Row:
+        with self._store() as store:
+            rows = self._find(store, [job_id])
+        if job_id not in rows:
+            raise _not_found(job_id)
+        return rows[job_id]
+
+    def site(self) -> SiteInfo:
+        """This machine: its slots and its one queue."""
+        with self._store() as store:
+            running, taken, waiting = store.load(self._host)
+        queue = QueueInfo(
+            name=QUEUE,
+            max_slots=self._slots,
+            total_slots=self._slots,
+            free_slots=max(self._slots - taken, 0),
+            running=running,
+            waiting=waiting,
+        )
+        return SiteInfo(endpoint=self.endpoint, name=self._host, queues=(queue,), interfaces=("local",))
+
+    def close(self) -> None:
+        """Do nothing: no call leaves anything open."""
+
+    # ---- what all of it needs
+
+    @contextmanager
+    def _store(self) -> Iterator[Store]:
+        try:
+            self._layout.make()
+            with Store(self._layout.database) as store:
+                yield store
+        except (OSError, sqlite3.Error) as error:
+            raise ServerError(
+                f"the jobs in LOCAL_DIR, {self._layout.root}, cannot be read or written: {error}"
+            ) from error
+
+    def _wake(self) -> None:
+        """Call the runner, and start one if none answers."""
+        if launch.wake(self._layout):
+            return
+        with self._lock:
+            if time.monotonic() - self._started > _START_SECONDS:
+                self._log.debug("starting a runner for %s", self._layout.root)
+                launch.start(self._layout)
+                self._started = time.monotonic()
+
+
+def _cores() -> int:
+    try:
+        return len(os.sched_getaffinity(0))
+    except AttributeError:
+        return os.cpu_count() or 1
+
+
+def _not_found(job_id: str) -> JobNotFoundError:
+    return JobNotFoundError(f"there is no job {job_id} on this machine")

@@ -1,0 +1,109 @@
+"""Fetching a job's URL inputs, in a process of its own, which the runner starts."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import time
+from pathlib import Path
+from urllib.parse import unquote, urlsplit, urlunsplit
+
+from jasmin_arc.backends.local.layout import Layout, private, write_json
+from jasmin_arc.backends.local.store import Store
+
+SCHEMES = ("file", "http", "https")
+_TIMEOUT_SECONDS = 60.0
+_TRIES = 3
+_CHUNK = 1 << 20
+
+
+class _NotFetchedError(Exception):
+    """The input cannot be had."""
+
+
+def main(root: str, host: str, key: str) -> None:
+    """Fetch the inputs of a job, and write down whether they are all there."""
+    layout = Layout(root, host)
+    with Store(layout.database) as store:
+        urls: dict[str, str] = json.loads(store.plan(key))["urls"]
+    parent, error = os.getppid(), ""
+    temporary = Path(layout.job(key, f"fetching.{os.getpid()}"))
+    try:
+        for name, url in urls.items():
+            _fetch(url, temporary)
+            if os.getppid() != parent:
+                return  # The runner that asked is gone; the next one asks again.
+            target = Path(layout.session(key), name)
+            target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            temporary.replace(target)
+    except (_NotFetchedError, OSError) as problem:
+        error = str(problem)
+    finally:
+        temporary.unlink(missing_ok=True)
+    write_json(layout.job(key, "fetched"), {"error": error})
+
+
+def _fetch(url: str, target: Path) -> None:
+    if urlsplit(url).scheme.lower() == "file":
+        return _copy(url, target)
+    for number in range(1, _TRIES + 1):
+        try:
+            return _download(url, target)
+        except _PassingError as error:
+            if number == _TRIES:
+                raise _NotFetchedError(f"cannot fetch the input URL {shown(url)}: {error}") from error
+            time.sleep(number)
+    return None
+
+
+class _PassingError(Exception):
+    """The next try may succeed."""
+
+
+def _copy(url: str, target: Path) -> None:
+    source = Path(unquote(urlsplit(url).path))
+    if not source.is_file():
+        raise _NotFetchedError(f"input URL not found: {shown(url)} (there is no such file)")
+    try:
+        with source.open("rb") as reader, open(target, "wb", opener=private) as writer:
+            shutil.copyfileobj(reader, writer, _CHUNK)
+    except OSError as error:
+        raise _NotFetchedError(f"cannot fetch the input URL {shown(url)}: {error}") from error
+
+
+def _download(url: str, target: Path) -> None:
+    import urllib3
+
+    pool = urllib3.PoolManager(cert_reqs="CERT_REQUIRED", timeout=_TIMEOUT_SECONDS, retries=False)
+    with pool, open(target, "wb", opener=private) as writer:
+        try:
+            reply = pool.request("GET", url, redirect=True, preload_content=False, retries=urllib3.Retry(0, redirect=5))
+            with contextlib.closing(reply):
+                _check(url, reply.status)
+                for chunk in reply.stream(_CHUNK, decode_content=True):
+                    writer.write(chunk)
+        except urllib3.exceptions.HTTPError as error:
+            raise _PassingError(_reason(error)) from error
+
+
+def _check(url: str, status: int) -> None:
+    if status in (404, 410):
+        raise _NotFetchedError(f"input URL not found: {shown(url)} (HTTP {status})")
+    if status == 429 or status >= 500:
+        raise _PassingError(f"HTTP {status}")
+    if status != 200:
+        raise _NotFetchedError(f"cannot fetch the input URL {shown(url)}: HTTP {status}")
+
+
+def _reason(error: Exception) -> str:
+    """What went wrong, without the URL, which may hold a secret."""
+    inner = getattr(error, "reason", None) or error
+    return f"{type(inner).__name__}: {str(inner).rpartition(': ')[2]}"
+
+
+def shown(url: str) -> str:
+    """A URL without what may be a secret in it: user, password and query."""
+    parts = urlsplit(url)
+    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))

@@ -1,0 +1,97 @@
+"""From the record of a job to what users see of it."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Iterator
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+
+from jasmin_arc.backends.local.layout import Layout, job_id
+from jasmin_arc.backends.local.plan import QUEUE
+from jasmin_arc.constants import ARC_REST_STATES, STDERR_NAME
+from jasmin_arc.job_info import JobInfo
+
+_TAIL_BYTES = 4000
+_LOG_BYTES = 1 << 20
+
+
+def native_state(layout: Layout, row: sqlite3.Row) -> str:
+    """The state in ARC's words; what its supervisor has written down goes before the record."""
+    state = str(row["state"])
+    if state != "RUNNING" or row["host"] != layout.host:
+        return state
+    if any(Path(layout.job(row["key"], name)).exists() for name in ("exit", "done")):
+        return "FINISHING"
+    return "KILLING" if row["cancel"] else state
+
+
+def job_info(layout: Layout, row: sqlite3.Row, position: int | None) -> JobInfo:
+    """All that is known of a job.
+
+    :param position: its place in the queue, if it is in one
+    """
+    native = native_state(layout, row)
+    started, ended = _time(row["started"]), _time(row["ended"])
+    return JobInfo(
+        id=job_id(row["host"], row["key"]),
+        state=ARC_REST_STATES[native],
+        native_state=native,
+        name=row["name"],
+        exit_code=row["exit_code"],
+        queue=QUEUE,
+        nodes=(row["host"],) if started else (),
+        slots=row["slots"],
+        position=position,
+        submitted=_time(row["submitted"]),
+        started=started,
+        ended=ended,
+        wall_time=max((ended or _now()) - started, timedelta(0)) if started else None,
+        cpu_time=None if row["cpu_time"] is None else timedelta(seconds=row["cpu_time"]),
+        memory=row["memory"],
+        errors=tuple(row["errors"].splitlines()),
+    )
+
+
+def evidence_of(layout: Layout, row: sqlite3.Row) -> dict[str, str]:
+    """What there is to read about a job, by name."""
+    texts = {
+        "status": "\n".join(_life(layout, row)),
+        "failed": row["errors"],
+        "errors": _log_lines(layout, row["key"]),
+        "stderr": _tail(Path(layout.session(row["key"]), STDERR_NAME), _TAIL_BYTES),
+    }
+    return {name: text for name, text in texts.items() if text}
+
+
+def _life(layout: Layout, row: sqlite3.Row) -> Iterator[str]:
+    for moment in ("submitted", "started", "ended"):
+        when = _time(row[moment])
+        if when:
+            yield f"{moment} {when.isoformat(timespec='milliseconds')}"
+    yield f"{native_state(layout, row)} on {row['host']}"
+    if row["host"] != layout.host and row["ended"] is None:
+        yield f"only {row['host']} can say whether the job lives; ask there"
+
+
+def _log_lines(layout: Layout, key: str) -> str:
+    return "\n".join(line for line in _tail(Path(layout.log), _LOG_BYTES).splitlines() if key in line)
+
+
+def _tail(path: Path, size: int) -> str:
+    try:
+        with path.open("rb") as file:
+            file.seek(0, os.SEEK_END)
+            file.seek(max(file.tell() - size, 0))
+            return file.read().decode("utf-8", "replace")
+    except OSError:
+        return ""
+
+
+def _time(seconds: float | None) -> datetime | None:
+    return None if seconds is None else datetime.fromtimestamp(seconds, timezone.utc)
+
+
+def _now() -> datetime:
+    return datetime.now(timezone.utc)

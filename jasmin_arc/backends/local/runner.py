@@ -1,0 +1,318 @@
+"""The runner: one process for each host and ``LOCAL_DIR`` that starts queued jobs, and ends when none are left.
+
+It may be killed at any time. What it was about to do stands in the record; each job that runs has a supervisor of
+its own, which needs no runner and starts another one when it finds none; and a job is started only by whoever
+makes its claim file, of which there can be one.
+"""
+
+from __future__ import annotations
+
+# ruff: noqa: PTH110, PTH112, PTH123, PTH208
+# Reason: what this loads is what a user waits for at the first job.
+import contextlib
+import gc
+import json
+import os
+import select
+import signal
+import sqlite3
+import sys
+import time
+import traceback
+from typing import Any
+
+from jasmin_arc.backends.local import launch
+from jasmin_arc.backends.local.ends import end_former, failed, killed
+from jasmin_arc.backends.local.layout import Layout, is_locked, lock, read_json, remove
+from jasmin_arc.backends.local.store import Store
+from jasmin_arc.backends.local.supervisor import supervise
+from jasmin_arc.backends.local.tidy import tidy
+
+IDLE_SECONDS = 3.0
+"""How long to stay when there is nothing left to do"""
+_POLL_SECONDS = 1.0
+"""Calls can get lost with the process that was to make them, so the runner looks by itself too"""
+_FETCHES = 4
+"""How many jobs may fetch inputs at the same time"""
+_PATIENCE = 30
+"""How many times in a row the record may be out of reach"""
+
+
+def main(root: str, host: str) -> None:
+    """Run the jobs of this host, unless another runner does already."""
+    layout = Layout(root, host)
+    while True:
+        if lock(layout.lock) is not None:
+            break
+        if launch.wake(layout):
+            return
+        # The other is about to end, or has only begun.
+        time.sleep(0.005)
+    _Runner(layout).run()
+
+
+class _Runner:
+    """What the runner knows beyond the record."""
+
+    def __init__(self, layout: Layout) -> None:
+        self._layout = layout
+        self._store = Store(layout.database)
+        self._bell = _Bell(layout.wake)
+        self._running: dict[str, sqlite3.Row] = {}
+        self._supervisors: dict[int, str] = {}
+        self._fetchers: dict[str, int] = {}
+        self._dead: set[int] = set()
+        self._forked: set[str] = set()
+        self._signalled: set[str] = set()
+
+    def run(self) -> None:
+        """Work until there is nothing left to do."""
+        self._adopt()
+        gc.freeze()
+        failures = 0
+        while failures < _PATIENCE and os.path.exists(self._layout.database):
+            try:
+                busy = self._turn()
+                failures = 0
+            except sqlite3.Error:
+                failures += 1
+                traceback.print_exc()
+                time.sleep(1.0)
+                continue
+            if not self._bell.wait(_POLL_SECONDS if busy else IDLE_SECONDS) and not busy and self._leave():
+                return
+
+    def _leave(self) -> bool:
+        """Close the door, then look once more: who comes later finds it closed and starts another runner."""
+        self._bell.close()
+        if not self._store.has_open(self._layout.host):
+            return True
+        self._bell = _Bell(self._layout.wake)
+        return False
+
+    def _adopt(self) -> None:
+        """Take over what a former runner left."""
+        host = self._layout.host
+        end_former(self._store, self._layout)
+        self._running = {row["key"]: row for row in self._store.in_state(host, "RUNNING")}
+        with self._store.transaction():
+            left = [row["key"] for row in self._store.in_state(host, "PREPARING")]
+            self._store.move(left, "ACCEPTED")
+
+    def _turn(self) -> bool:
+        """Do what there is to do now, and say whether jobs are left."""
+        self._reap()
+        ended = self._ended()
+        fetched = self._fetched()
+        ended.update({key: failed(f"Failed in data staging: {error}") for key, error in fetched.items() if error})
+        ended.update(self._cancel())
+        with self._store.transaction():
+            for key, record in ended.items():
+                self._store.end(key, record)
+            self._store.queue_accepted(self._layout.host)
+            self._store.move([key for key in fetched if key not in ended], "QUEUING")
+            fetches = self._next_fetches()
+            starts = self._next_starts(ended)
+            busy = self._store.has_open(self._layout.host)
+        for key in ended:
+            self._forget(key)
+        for key in fetched:
+            self._dead.discard(self._fetchers.pop(key))
+        for row in fetches:
+            self._fetch(row["key"])
+        for row in starts:
+            self._running[row["key"]] = row
+            self._start(row)
+        return busy
+
+    def _reap(self) -> None:
+        """Collect the children that have ended."""
+        while True:
+            try:
+                pid, _ = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                return
+            if pid == 0:
+                return
+            if self._supervisors.pop(pid, None) is None:
+                self._dead.add(pid)
+
+    # ---- ends
+
+    def _ended(self) -> dict[str, dict[str, Any]]:
+        """How running jobs ended since the last turn."""
+        own = set(self._supervisors.values())
+        looks = {key: self._look(key, row) for key, row in self._running.items() if key not in own}
+        return {key: record for key, record in looks.items() if record}
+
+    def _look(self, key: str, row: sqlite3.Row) -> dict[str, Any] | None:
+        """How a running job ended; ``None`` if it has not. A job that was about to be started is started."""
+        done = self._layout.job(key, "done")
+        if os.path.exists(done):
+            return self._record(done)
+        if os.path.exists(self._layout.job(key, "claim")):
+            return None if is_locked(self._layout.job(key, "claim")) else self._orphaned(key, row)
+        if key in self._forked:
+            return failed(f"the job could not be started; see {self._layout.log}")
+        self._start(row)
+        return None
+
+    def _orphaned(self, key: str, row: sqlite3.Row) -> dict[str, Any]:
+        """The end of a job whose supervisor is gone: what it wrote down last, if anything."""
+        # It may have come to its end since we last looked.
+        for name in ("done", "exit"):
+            if os.path.exists(self._layout.job(key, name)):
+                tidy(self._layout.session(key), json.loads(row["plan"]))
+                return self._record(self._layout.job(key, name))
+        _kill_marked(self._layout.job_id(key))
+        tidy(self._layout.session(key), json.loads(row["plan"]))
+        return failed("the process that watched the job was killed, and how the job ended is not known")
+
+    def _record(self, path: str) -> dict[str, Any]:
+        record: dict[str, Any] = read_json(path)
+        return record
+
+    def _forget(self, key: str) -> None:
+        self._running.pop(key, None)
+        self._forked.discard(key)
+        self._signalled.discard(key)
+        remove(*(self._layout.job(key, name) for name in ("claim", "done", "exit", "fetched")))
+
+    # ---- cancelling
+
+    def _cancel(self) -> dict[str, dict[str, Any]]:
+        """Tell the supervisors of cancelled jobs, and end those that do not run yet."""
+        ended = {}
+        for row in self._store.cancelled(self._layout.host):
+            key = row["key"]
+            if key in self._running:
+                self._tell(key)
+                continue
+            if key in self._fetchers:
+                _kill(self._fetchers[key], signal.SIGKILL)
+            tidy(self._layout.session(key), json.loads(row["plan"]))
+            ended[key] = killed()
+        return ended
+
+    def _tell(self, key: str) -> None:
+        if key in self._signalled:
+            return
+        own = [pid for pid, other in self._supervisors.items() if other == key]
+        pid = own[0] if own else self._claimant(key)
+        if pid:
+            _kill(pid, signal.SIGTERM)
+            self._signalled.add(key)
+
+    def _claimant(self, key: str) -> int | None:
+        """The supervisor of a job that a former runner started, if it lives."""
+        path = self._layout.job(key, "claim")
+        if not is_locked(path):
+            return None
+        with open(path, encoding="ascii") as file:
+            return int(file.read() or 0) or None
+
+    # ---- preparing
+
+    def _next_fetches(self) -> list[sqlite3.Row]:
+        room = max(_FETCHES - len(self._fetchers), 0)
+        rows = self._store.in_state(self._layout.host, "ACCEPTED", limit=room, fetch=1)
+        self._store.move([row["key"] for row in rows], "PREPARING")
+        return rows
+
+    def _fetch(self, key: str) -> None:
+        remove(self._layout.job(key, "fetched"))
+        argv = launch.command(self._layout, "fetch", key)
+        self._fetchers[key] = os.posix_spawn(argv[0], argv, os.environ)
+
+    def _fetched(self) -> dict[str, str]:
+        """The jobs whose fetching has ended since the last turn, each with its error, if there was one."""
+        errors = {}
+        for key, pid in self._fetchers.items():
+            if pid in self._dead:
+                result = read_json(self._layout.job(key, "fetched"))
+                errors[key] = "the process that fetched the inputs was killed" if result is None else result["error"]
+        return errors
+
+    # ---- starting
+
+    def _next_starts(self, ended: dict[str, Any]) -> list[sqlite3.Row]:
+        """First come, first served: nobody overtakes a job that waits for more slots."""
+        slots = self._store.slots(self._layout.host)
+        free = slots - sum(min(row["slots"], slots) for key, row in self._running.items() if key not in ended)
+        starts = []
+        for row in self._store.in_state(self._layout.host, "QUEUING", limit=max(free, 0)):
+            free -= min(row["slots"], slots)
+            if free < 0:
+                break
+            starts.append(row)
+        self._store.move([row["key"] for row in starts], "RUNNING", started=time.time())
+        return starts
+
+    def _start(self, row: sqlite3.Row) -> None:
+        key = row["key"]
+        self._forked.add(key)
+        sys.stderr.flush()
+        # Held back until the supervisor has a handler for it.
+        signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
+        runner, pid = os.getpid(), os.fork()
+        if pid == 0:
+            self._be_supervisor(key, row["plan"], runner)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGTERM])
+        self._supervisors[pid] = key
+
+    def _be_supervisor(self, key: str, plan: str, runner: int) -> None:
+        code = 1
+        try:
+            self._bell.close()
+            supervise(self._layout, key, json.loads(plan))
+            if os.getppid() != runner and not launch.wake(self._layout):
+                argv = launch.command(self._layout, "run")
+                os.execv(argv[0], argv)  # noqa: S606 - our own program
+            code = 0
+        except BaseException:  # noqa: BLE001 - nothing may escape into the runner's code
+            traceback.print_exc()
+        finally:
+            sys.stderr.flush()
+            os._exit(code)
+
+
+class _Bell:
+    """The named pipe on which the runner is called; children that end ring it too."""
+
+    def __init__(self, path: str) -> None:
+        with contextlib.suppress(FileExistsError):
+            os.mkfifo(path, 0o600)
+        # Open for writing as well, or it would be at its end whenever nobody calls.
+        self._descriptor = os.open(path, os.O_RDWR | os.O_NONBLOCK)
+        signal.signal(signal.SIGCHLD, lambda *_: None)
+        signal.set_wakeup_fd(self._descriptor, warn_on_full_buffer=False)
+
+    def wait(self, seconds: float) -> bool:
+        """Wait to be called, and say whether somebody did."""
+        if not select.select([self._descriptor], [], [], seconds)[0]:
+            return False
+        os.read(self._descriptor, 65536)
+        return True
+
+    def close(self) -> None:
+        """Let nobody call any more."""
+        signal.set_wakeup_fd(-1)
+        os.close(self._descriptor)
+
+
+def _kill(pid: int, number: int) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, number)
+
+
+def _kill_marked(job_id: str) -> None:
+    """Kill what is left of a job whose supervisor is gone: the processes that have its id in their environment."""
+    mark = os.fsencode(f"JASMIN_ARC_JOB_ID={job_id}")
+    for name in os.listdir("/proc") if os.path.isdir("/proc") else []:
+        try:
+            with open(f"/proc/{int(name)}/environ", "rb") as file:
+                marked = mark in file.read().split(b"\0")
+        except (OSError, ValueError):
+            continue
+        if marked:
+            _kill(int(name), signal.SIGKILL)

@@ -1,0 +1,219 @@
+"""The record of the jobs of one ``LOCAL_DIR``: an SQLite database that every process opens for itself."""
+
+from __future__ import annotations
+
+# ruff: noqa: PTH110
+# Reason: the runner loads this at its start, and pathlib is slow to load.
+import os
+import sqlite3
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from jasmin_arc.backends.local.layout import private
+
+_VERSION = 1
+_BUSY_SECONDS = 30.0
+_CHUNK = 500
+_SCHEMA = (
+    """CREATE TABLE jobs (
+        seq INTEGER PRIMARY KEY AUTOINCREMENT,
+        key TEXT NOT NULL UNIQUE,
+        host TEXT NOT NULL,
+        boot TEXT NOT NULL,
+        state TEXT NOT NULL,
+        cancel INTEGER NOT NULL DEFAULT 0,
+        fetch INTEGER NOT NULL DEFAULT 0,
+        name TEXT NOT NULL,
+        slots INTEGER NOT NULL,
+        submitted REAL NOT NULL,
+        started REAL,
+        ended REAL,
+        exit_code INTEGER,
+        cpu_time REAL,
+        memory INTEGER,
+        errors TEXT NOT NULL DEFAULT '',
+        plan TEXT NOT NULL
+    )""",
+    "CREATE INDEX open_jobs ON jobs (host, state, seq) WHERE ended IS NULL",
+    "CREATE INDEX cancelled_jobs ON jobs (host) WHERE ended IS NULL AND cancel = 1",
+    "CREATE TABLE hosts (host TEXT PRIMARY KEY, slots INTEGER NOT NULL) WITHOUT ROWID",
+)
+_SHOWN = (
+    "key, host, boot, state, cancel, name, slots, submitted, started, ended, exit_code, cpu_time, memory, errors, seq"
+)
+"""All columns but the plan, which can be long"""
+
+
+class Store:
+    """One connection to the record; for one thread, and not for use after a fork."""
+
+    def __init__(self, path: str) -> None:
+        if not os.path.exists(path):
+            os.close(private(path, os.O_RDWR | os.O_CREAT))
+        self._connection = sqlite3.connect(path, timeout=_BUSY_SECONDS, isolation_level=None)
+        try:
+            self._connection.row_factory = sqlite3.Row
+            # Home directories are on network file systems as often as not, where a write-ahead log does not work.
+            self._connection.execute("PRAGMA synchronous = FULL")
+            self._create()
+        except BaseException:
+            self._connection.close()
+            raise
+
+    def _create(self) -> None:
+        if self._version() == _VERSION:
+            return
+        with self.transaction():
+            found = self._version()
+            if found not in (0, _VERSION):
+                raise sqlite3.DatabaseError(f"it was made by another version of jasmin_arc (format {found})")
+            if not found:
+                for statement in _SCHEMA:
+                    self._connection.execute(statement)
+                self._connection.execute(f"PRAGMA user_version = {_VERSION}")
+
+    def _version(self) -> int:
+        return int(self._connection.execute("PRAGMA user_version").fetchone()[0])
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._connection.close()
+
+    def __enter__(self) -> Store:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """All that is done inside is done at once, or not at all."""
+        self._connection.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+        except BaseException:
+            self._connection.execute("ROLLBACK")
+            raise
+        self._connection.execute("COMMIT")
+
+    # ---- what the submitting side asks
+
+    def add(self, rows: Iterable[dict[str, Any]], *, host: str, slots: int) -> None:
+        """Record new jobs of this host, all or none, and how many slots the host now has."""
+        with self.transaction():
+            self._connection.executemany(
+                "INSERT INTO jobs (key, host, boot, state, fetch, name, slots, submitted, plan) VALUES "
+                "(:key, :host, :boot, 'ACCEPTED', :fetch, :name, :slots, :submitted, :plan)",
+                rows,
+            )
+            self._connection.execute("INSERT OR REPLACE INTO hosts (host, slots) VALUES (?, ?)", (host, slots))
+
+    def get(self, keys: Sequence[str]) -> dict[str, sqlite3.Row]:
+        """The jobs with these keys, without their plans."""
+        found = {}
+        for start in range(0, len(keys), _CHUNK):
+            chunk = keys[start : start + _CHUNK]
+            query = f"SELECT {_SHOWN} FROM jobs WHERE key IN ({_marks(chunk)})"  # noqa: S608 - question marks alone
+            found.update({row["key"]: row for row in self._connection.execute(query, chunk)})
+        return found
+
+    def ids(self) -> list[tuple[str, str]]:
+        """Host and key of every job, the oldest first."""
+        return [
+            (row["host"], row["key"]) for row in self._connection.execute("SELECT host, key FROM jobs ORDER BY seq")
+        ]
+
+    def positions(self, host: str) -> dict[str, int]:
+        """By key, the place of each waiting job of a host in its queue; the first has 1."""
+        rows = self._connection.execute(
+            "SELECT key FROM jobs WHERE ended IS NULL AND host = ? AND state = 'QUEUING' ORDER BY seq", (host,)
+        )
+        return {row["key"]: place for place, row in enumerate(rows, 1)}
+
+    def cancel(self, keys: Sequence[str]) -> None:
+        """Ask for the end of jobs; the runner of their host sees to it."""
+        with self.transaction():
+            self._connection.executemany(
+                "UPDATE jobs SET cancel = 1 WHERE key = ? AND ended IS NULL", [(key,) for key in keys]
+            )
+
+    def delete(self, keys: Sequence[str]) -> None:
+        """Forget jobs."""
+        with self.transaction():
+            self._connection.executemany("DELETE FROM jobs WHERE key = ?", [(key,) for key in keys])
+
+    def load(self, host: str) -> tuple[int, int, int]:
+        """How many jobs of a host run, how many slots they take, and how many jobs wait."""
+        row = self._connection.execute(
+            "SELECT COALESCE(SUM(state = 'RUNNING'), 0), COALESCE(SUM((state = 'RUNNING') * slots), 0), "
+            "COALESCE(SUM(state <> 'RUNNING'), 0) FROM jobs WHERE ended IS NULL AND host = ?",
+            (host,),
+        ).fetchone()
+        return (row[0], row[1], row[2])
+
+    # ---- what the runner asks
+
+    def slots(self, host: str) -> int:
+        """How many slots a host has."""
+        row = self._connection.execute("SELECT slots FROM hosts WHERE host = ?", (host,)).fetchone()
+        return int(row[0]) if row else 1
+
+    def has_open(self, host: str) -> bool:
+        """Say whether jobs of a host have not ended."""
+        query = "SELECT EXISTS (SELECT 1 FROM jobs WHERE ended IS NULL AND host = ?)"
+        return bool(self._connection.execute(query, (host,)).fetchone()[0])
+
+    def in_state(self, host: str, state: str, *, limit: int = -1, fetch: int = 0) -> list[sqlite3.Row]:
+        """The jobs of a host in one state, plans and all, the oldest first.
+
+        :param fetch: 1 for only those with inputs to fetch
+        """
+        return self._connection.execute(
+            "SELECT * FROM jobs WHERE ended IS NULL AND host = ? AND state = ? AND fetch >= ? ORDER BY seq LIMIT ?",
+            (host, state, fetch, limit),
+        ).fetchall()
+
+    def cancelled(self, host: str) -> list[sqlite3.Row]:
+        """The jobs of a host that are to be cancelled and have not ended."""
+        query = "SELECT * FROM jobs WHERE ended IS NULL AND cancel = 1 AND host = ?"
+        return self._connection.execute(query, (host,)).fetchall()
+
+    def of_former_boots(self, host: str, boot: str) -> list[sqlite3.Row]:
+        """The jobs of a host that have not ended and were submitted before it was last started."""
+        query = "SELECT * FROM jobs WHERE ended IS NULL AND host = ? AND boot <> ?"
+        return self._connection.execute(query, (host, boot)).fetchall()
+
+    def queue_accepted(self, host: str) -> None:
+        """Let all accepted jobs queue that have nothing to fetch."""
+        self._connection.execute(
+            "UPDATE jobs SET state = 'QUEUING' WHERE ended IS NULL AND host = ? AND state = 'ACCEPTED' AND fetch = 0",
+            (host,),
+        )
+
+    def move(self, keys: Iterable[str], state: str, *, started: float | None = None) -> None:
+        """Give jobs that have not ended another state."""
+        self._connection.executemany(
+            "UPDATE jobs SET state = ?, started = ? WHERE key = ? AND ended IS NULL",
+            [(state, started, key) for key in keys],
+        )
+
+    def end(self, key: str, record: dict[str, Any]) -> None:
+        """Record how a job ended; a job that has ended stays as it is."""
+        self._connection.execute(
+            "UPDATE jobs SET state = :state, ended = :ended, started = COALESCE(:started, started), "
+            "exit_code = :exit_code, cpu_time = :cpu_time, memory = :memory, errors = :errors "
+            "WHERE key = :key AND ended IS NULL",
+            {**_NOTHING_KNOWN, **record, "errors": "\n".join(record["errors"]), "key": key},
+        )
+
+    def plan(self, key: str) -> str:
+        """The plan of a job, as it was added."""
+        return str(self._connection.execute("SELECT plan FROM jobs WHERE key = ?", (key,)).fetchone()[0])
+
+
+_NOTHING_KNOWN: dict[str, Any] = {"started": None, "exit_code": None, "cpu_time": None, "memory": None}
+
+
+def _marks(values: Sequence[str]) -> str:
+    return ", ".join("?" * len(values))

@@ -1,0 +1,124 @@
+"""Submitting a batch of jobs: their session folders first, then all their records at once."""
+
+from __future__ import annotations
+
+import json
+import secrets
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from jasmin_arc.backends.local.layout import Layout, boot_id
+from jasmin_arc.backends.local.plan import make_plan, refuse_impossible
+from jasmin_arc.backends.local.session import write_inputs
+from jasmin_arc.backends.local.store import Store
+from jasmin_arc.backends.local.tidy import remove_tree
+from jasmin_arc.description import JobDescription
+from jasmin_arc.exceptions import JasminArcError, JobListError, SubmissionUnknownError
+from jasmin_arc.job_list import JobList, JobRecord, new_token
+from jasmin_arc.staging import StagedInput, plan_inputs
+
+
+@dataclass(frozen=True)
+class _Job:
+    """A job on its way."""
+
+    description: JobDescription
+    inputs: tuple[StagedInput, ...]
+    key: str
+    record: JobRecord
+
+    @property
+    def id(self) -> str:
+        return self.record.id or ""
+
+
+class Submission:
+    """One batch. Whenever it is cut short, either a job's record is written and it runs, or it never will.
+
+    :param slots: how many slots this host has
+    """
+
+    def __init__(self, layout: Layout, job_list: JobList, store: Store, *, slots: int) -> None:
+        self._layout = layout
+        self._job_list = job_list
+        self._store = store
+        self._slots = slots
+        self._boot = boot_id()
+
+    def submit(self, descriptions: Sequence[JobDescription], wake: Callable[[], object]) -> list[str | JasminArcError]:
+        """Submit the jobs and return an id or an error for each, in order.
+
+        :param wake: calls the runner
+        """
+        jobs = [self._prepare(description) for description in descriptions]
+        good = [job for job in jobs if isinstance(job, _Job)]
+        if not good:
+            return [job for job in jobs if isinstance(job, JasminArcError)]
+        failures = self._commit(good, wake)
+        return [job if isinstance(job, JasminArcError) else failures.get(job.key, job.id) for job in jobs]
+
+    def _prepare(self, description: JobDescription) -> _Job | JasminArcError:
+        try:
+            refuse_impossible(description, self._slots)
+            inputs = plan_inputs(description)
+        except JasminArcError as error:
+            return error
+        key = secrets.token_hex(12)
+        record = JobRecord(
+            token=new_token(),
+            endpoint=f"local://{self._layout.host}",
+            name=description.name,
+            description=description.to_json(),
+            id=self._layout.job_id(key),
+        )
+        return _Job(description, inputs, key, record)
+
+    def _commit(self, jobs: list[_Job], wake: Callable[[], object]) -> dict[str, JasminArcError]:
+        """Submit jobs that are in order; the failures by key."""
+        self._job_list.intend([job.record for job in jobs])
+        failures: dict[str, JasminArcError] = {}
+        try:
+            for job in jobs:
+                try:
+                    write_inputs(Path(self._layout.session(job.key)), job.inputs)
+                except JasminArcError as error:
+                    failures[job.key] = error
+            written = [job for job in jobs if job.key not in failures]
+            self._store.add([self._row(job) for job in written], host=self._layout.host, slots=self._slots)
+        except BaseException:
+            self._abandon(jobs)
+            raise
+        wake()
+        self._abandon([job for job in jobs if job.key in failures])
+        failures.update(self._list(written))
+        return failures
+
+    def _row(self, job: _Job) -> dict[str, Any]:
+        plan = make_plan(job.description, job.id)
+        return {
+            "key": job.key,
+            "host": self._layout.host,
+            "boot": self._boot,
+            "fetch": int(bool(plan["urls"])),
+            "name": job.description.name,
+            "slots": job.description.slots,
+            "submitted": job.record.submitted.timestamp(),
+            "plan": json.dumps(plan),
+        }
+
+    def _abandon(self, jobs: list[_Job]) -> None:
+        if jobs:
+            for job in jobs:
+                remove_tree(self._layout.job(job.key))
+            self._job_list.forget([job.record.token for job in jobs])
+
+    def _list(self, jobs: list[_Job]) -> dict[str, JasminArcError]:
+        """Put jobs that run into the job list; the failures by key."""
+        try:
+            self._job_list.commit([job.id for job in jobs])
+        except JobListError as error:
+            reason = f"it runs, but is not in the job list: {error}; recover() settles it"
+            return {job.key: SubmissionUnknownError(f"{job.id}: {reason}") for job in jobs}
+        return {}

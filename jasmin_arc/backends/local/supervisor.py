@@ -1,0 +1,245 @@
+"""What watches one job: a fork of the runner that starts it, ends it where it must end, and writes down how it ended.
+
+A supervisor needs no runner once it lives. On Linux it is a *subreaper*: whatever the job starts stays its
+descendant, sessions and double forks notwithstanding, so that it can end the whole tree and knows when it is gone.
+"""
+
+from __future__ import annotations
+
+# ruff: noqa: PTH104, PTH123, PTH208
+# Reason: the runner loads this at its start, and pathlib is slow to load.
+import contextlib
+import ctypes
+import os
+import resource
+import select
+import signal
+import sys
+import time
+from typing import Any
+
+from jasmin_arc.backends.local.ends import CANCELLED
+from jasmin_arc.backends.local.layout import Layout, lock, private, remove, write_json
+from jasmin_arc.backends.local.tidy import tidy
+from jasmin_arc.constants import RUN_SCRIPT_NAME, STDERR_NAME, STDOUT_NAME
+
+GRACE_SECONDS = 5.0
+"""Between the request to end and the end by force"""
+_FORCE_SECONDS = 30.0
+"""How long to insist on the end of processes that do not even die when killed"""
+_LINUX = sys.platform == "linux"
+_IGNORED = (signal.SIGINT, signal.SIGQUIT, signal.SIGPIPE, signal.SIGXFSZ, signal.SIGHUP)
+
+
+def supervise(layout: Layout, key: str, plan: dict[str, Any]) -> None:
+    """Run a job, unless it was started before, and write down how it ended.
+
+    :param plan: what the job needs, as the backend recorded it
+    """
+    if _claim(layout, key) is None:
+        return
+    session = layout.session(key)
+    record = _Watch(session, plan).run()
+    write_json(layout.job(key, "exit"), record)
+    tidy(session, plan)
+    os.rename(layout.job(key, "exit"), layout.job(key, "done"))
+
+
+def _claim(layout: Layout, key: str) -> int | None:
+    """Take the job, once and for all: the claim appears under its name already locked, or not at all."""
+    path = layout.job(key, "claim")
+    own = f"{path}.{os.getpid()}"
+    descriptor = lock(own)
+    if descriptor is None:
+        return None
+    os.write(descriptor, b"%d\n" % os.getpid())
+    try:
+        os.link(own, path)
+    except FileExistsError:
+        return None
+    finally:
+        remove(own)
+    return descriptor
+
+
+class _Watch:
+    """A job that runs."""
+
+    def __init__(self, session: str, plan: dict[str, Any]) -> None:
+        self._session = session
+        self._wall_time: float | None = plan["wall_time"]
+        self._signals = _Signals()
+        _become_subreaper()
+        self._status: int | None = None
+        self._started = time.time()
+        self._deadline = time.monotonic() + self._wall_time if self._wall_time else None
+        self._pid = _start(session, plan["environment"])
+
+    def run(self) -> dict[str, Any]:
+        """Wait for the job's end, or bring it about; nothing of the job lives on.
+
+        :returns: how it ended, as the record has it
+        """
+        stopped = ""
+        while self._status is None:
+            self._reap()
+            stopped = self._why_stop() if self._status is None else ""
+            if stopped:
+                self._stop()
+                break
+            if self._status is None:
+                self._signals.wait(None if self._deadline is None else self._deadline - time.monotonic())
+        self._force()
+        return self._record(stopped)
+
+    def _why_stop(self) -> str:
+        if self._signals.cancelled:
+            return "KILLED"
+        if self._deadline is not None and time.monotonic() >= self._deadline:
+            return "FAILED"
+        return ""
+
+    def _reap(self) -> bool:
+        """Collect what has ended, and say whether something of the job still lives."""
+        while True:
+            try:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                return False
+            if pid == 0:
+                return True
+            if pid == self._pid:
+                self._status = status
+
+    def _stop(self) -> None:
+        """Ask the whole tree to end, and give it time to."""
+        self._signal_all(signal.SIGTERM)
+        self._signal_all(signal.SIGCONT)
+        limit = time.monotonic() + GRACE_SECONDS
+        while self._reap() and time.monotonic() < limit:
+            self._signals.wait(limit - time.monotonic())
+
+    def _force(self) -> None:
+        """Kill what is left of the tree."""
+        limit = time.monotonic() + _FORCE_SECONDS
+        if not _LINUX:
+            self._signal_all(signal.SIGKILL)
+        while self._reap() and time.monotonic() < limit:
+            self._signal_all(signal.SIGKILL)
+            self._signals.wait(0.01)
+
+    def _signal_all(self, number: int) -> None:
+        for pid in descendants(os.getpid()) if _LINUX else [-self._pid]:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.kill(pid, number)
+
+    def _record(self, stopped: str) -> dict[str, Any]:
+        used = resource.getrusage(resource.RUSAGE_CHILDREN)
+        state, code, errors = self._outcome(stopped)
+        return {
+            "state": state,
+            "started": self._started,
+            "ended": time.time(),
+            "exit_code": code,
+            "cpu_time": used.ru_utime + used.ru_stime,
+            "memory": used.ru_maxrss * (1024 if _LINUX else 1),
+            "errors": errors,
+        }
+
+    def _outcome(self, stopped: str) -> tuple[str, int | None, list[str]]:
+        if stopped == "KILLED":
+            return "KILLED", None, [CANCELLED]
+        if stopped:
+            limit = f"{self._wall_time:g} s"
+            return "FAILED", None, [f"LRMS error: (271) Job timeout: it was killed at its wall-time limit of {limit}"]
+        code = _exit_code(self._status)
+        return ("FAILED", code, [f"LRMS error: ({code}) Job failed"]) if code else ("FINISHED", 0, [])
+
+
+class _Signals:
+    """The signals that a supervisor waits for."""
+
+    def __init__(self) -> None:
+        self.cancelled = False
+        self._read, write = os.pipe()
+        os.set_blocking(self._read, False)
+        os.set_blocking(write, False)
+        signal.signal(signal.SIGCHLD, lambda *_: None)
+        signal.signal(signal.SIGTERM, self._cancel)
+        signal.set_wakeup_fd(write, warn_on_full_buffer=False)
+        # The runner holds the signal back until there is someone to receive it.
+        signal.pthread_sigmask(signal.SIG_SETMASK, [])
+
+    def _cancel(self, *_: object) -> None:
+        self.cancelled = True
+
+    def wait(self, seconds: float | None) -> None:
+        """Return at the next signal, or after so many seconds."""
+        if select.select([self._read], [], [], None if seconds is None else max(seconds, 0.0))[0]:
+            os.read(self._read, 4096)
+
+
+def _start(session: str, environment: dict[str, str]) -> int:
+    """Start the run script in a session of its own."""
+    pid = os.fork()
+    if pid:
+        return pid
+    try:
+        _become_job(session)
+        os.execve("/bin/sh", ["/bin/sh", RUN_SCRIPT_NAME], environment)  # noqa: S606 - the program that is meant
+    except OSError as error:
+        print(f"{session}: cannot be started: {error}", file=sys.stderr, flush=True)  # noqa: T201 - the job's stderr
+    finally:
+        os._exit(126)
+
+
+def _become_job(session: str) -> None:
+    os.setsid()
+    os.chdir(session)
+    create = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW
+    for target, source in enumerate(
+        (os.open(os.devnull, os.O_RDONLY), private(STDOUT_NAME, create), private(STDERR_NAME, create))
+    ):
+        os.dup2(source, target)
+    signal.set_wakeup_fd(-1)
+    for number in _IGNORED:
+        signal.signal(number, signal.SIG_DFL)
+
+
+def _exit_code(status: int | None) -> int:
+    """The exit code as a shell has it."""
+    if status is None:
+        return 0
+    return os.WEXITSTATUS(status) if os.WIFEXITED(status) else 128 + os.WTERMSIG(status)
+
+
+def _become_subreaper() -> None:
+    if not _LINUX:
+        return
+    set_child_subreaper = 36
+    if ctypes.CDLL(None, use_errno=True).prctl(set_child_subreaper, 1, 0, 0, 0):
+        raise OSError(ctypes.get_errno(), "prctl(PR_SET_CHILD_SUBREAPER)")
+
+
+def descendants(ancestor: int) -> list[int]:
+    """The processes below one, from ``/proc``."""
+    children: dict[int, list[int]] = {}
+    for name in os.listdir("/proc"):
+        if name.isdigit():
+            children.setdefault(_parent(name), []).append(int(name))
+    found: list[int] = []
+    todo = [ancestor]
+    while todo:
+        below = children.get(todo.pop(), [])
+        found += below
+        todo += below
+    return found
+
+
+def _parent(pid: str) -> int:
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            # The program's name stands in parentheses and may hold any character, these included.
+            return int(file.read().rpartition(b")")[2].split()[1])
+    except (OSError, IndexError):
+        return 0

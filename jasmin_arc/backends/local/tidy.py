@@ -1,0 +1,78 @@
+"""What becomes of a session folder at the job's end: the outputs stay, the rest is deleted."""
+
+from __future__ import annotations
+
+# ruff: noqa: PTH101, PTH106, PTH108, PTH118, PTH123
+# Reason: the runner loads this at its start, and pathlib is slow to load.
+import contextlib
+import os
+import stat
+import sys
+from typing import Any
+
+from jasmin_arc.constants import STDERR_NAME, STDOUT_NAME
+
+
+def tidy(session: str, plan: dict[str, Any]) -> None:
+    """Keep standard output and error and the outputs of the plan, and delete all else."""
+    listed = _listed(os.path.join(session, plan["output_list"])) if plan["output_list"] else []
+    keep = {STDOUT_NAME, STDERR_NAME, *plan["outputs"], *listed}
+    parents = {parent for name in keep for parent in _parents(name)}
+    try:
+        _tidy(session, "", keep, parents)
+    except OSError as error:
+        # What cannot be deleted is no reason to lose how the job ended.
+        print(f"{session}: cannot be tidied: {error}", file=sys.stderr, flush=True)  # noqa: T201 - the runner's log
+
+
+def _listed(path: str) -> list[str]:
+    """The outputs that the job's run script listed, those inside the session folder."""
+    try:
+        with open(path, encoding="utf-8", errors="surrogateescape") as file:
+            names = file.read().split("\n")
+    except OSError:
+        return []
+    return ["/".join(part for part in name.split("/") if part not in ("", ".")) for name in names]
+
+
+def _parents(name: str) -> list[str]:
+    parts = name.split("/")
+    return ["/".join(parts[:length]) for length in range(1, len(parts))]
+
+
+def _tidy(folder: str, prefix: str, keep: set[str], parents: set[str]) -> None:
+    for entry in _entries(folder):
+        name = prefix + entry.name
+        if name in keep:
+            continue
+        if not entry.is_dir(follow_symlinks=False):
+            os.unlink(entry.path)
+        elif name in parents:
+            _tidy(entry.path, name + "/", keep, parents)
+            _remove_if_empty(entry.path)
+        else:
+            remove_tree(entry.path)
+
+
+def remove_tree(folder: str) -> None:
+    """Remove a folder and all in it, also where the job took away its own permission to do so."""
+    if not os.path.lexists(folder):
+        return
+    for entry in _entries(folder):
+        if entry.is_dir(follow_symlinks=False):
+            remove_tree(entry.path)
+        else:
+            os.unlink(entry.path)
+    os.rmdir(folder)
+
+
+def _entries(folder: str) -> list[os.DirEntry[str]]:
+    if stat.S_IMODE(os.lstat(folder).st_mode) & 0o700 != 0o700:
+        os.chmod(folder, 0o700)
+    with os.scandir(folder) as entries:
+        return list(entries)
+
+
+def _remove_if_empty(folder: str) -> None:
+    with contextlib.suppress(OSError):
+        os.rmdir(folder)
