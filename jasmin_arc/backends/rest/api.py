@@ -1,0 +1,174 @@
+"""The requests of the ARC REST interface, one method each."""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+from urllib.parse import quote, urlsplit
+
+from jasmin_arc.backends.rest.client import Client, Reply
+from jasmin_arc.backends.rest.documents import JobAnswer, is_job_id, job_answers, versions
+from jasmin_arc.exceptions import JasminArcError, JobNotFoundError, ServerError, SubmissionUnknownError
+
+if TYPE_CHECKING:
+    from urllib3 import BaseHTTPResponse
+
+_XML = {"Content-Type": "application/xml"}
+_PEM = {"Content-Type": "application/x-pem-file"}
+_VERSIONS = ("1.1", "1.0")
+"""The versions that we speak, the best one first"""
+_ID_VERSION = "1.0"
+"""The version in the URLs that are job ids, as ARC's own tools write them"""
+_IDS_AT_ONCE = 1000
+"""A server reads a list of ids up to 1 MiB and ignores the rest"""
+_LONGEST_LOG = 1 << 20
+
+
+class Api:
+    """Speaks the interface's newest version that the server has. Threads may share it."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+        self._root = urlsplit(client.endpoint).path + "/rest"
+        self._lock = threading.Lock()
+        self._base = ""
+
+    @property
+    def client(self) -> Client:
+        """The connections."""
+        return self._client
+
+    # --- Job ids ---
+
+    def job_url(self, name: str) -> str:
+        """Return the job id for the server's own name of a job."""
+        return f"{self._client.endpoint}/rest/{_ID_VERSION}/jobs/{name}"
+
+    def job_name(self, job_id: str) -> str:
+        """Return the server's own name of a job.
+
+        :raises JobNotFoundError: if the job is not of this server
+        """
+        name = _name_in(job_id, self._client.endpoint)
+        if name is None:
+            raise JobNotFoundError(f"not a job of the compute element {self._client.endpoint}: {job_id}")
+        return name
+
+    def names(self, job_ids: Iterable[str]) -> tuple[dict[str, str], dict[str, JasminArcError]]:
+        """Return the server's own names by job id, and errors for the ids of jobs that are not of this server."""
+        names: dict[str, str] = {}
+        foreign: dict[str, JasminArcError] = {}
+        for job_id in job_ids:
+            try:
+                names[job_id] = self.job_name(job_id)
+            except JobNotFoundError as error:
+                foreign[job_id] = error
+        return names, foreign
+
+    # --- Requests ---
+
+    def base(self) -> str:
+        """Return the path of the interface's newest version that both sides know."""
+        with self._lock:
+            if not self._base:
+                offered = versions(self._client.read("GET", self._root).body)
+                common = next((version for version in _VERSIONS if version in offered), None)
+                if common is None:
+                    raise ServerError(
+                        f"the server {self._client.endpoint} speaks the versions {offered or 'none'} of the ARC REST "
+                        f"interface, but this library {' and '.join(_VERSIONS)}"
+                    )
+                self._base = f"{self._root}/{common}"
+            return self._base
+
+    def jobs(self, states: Collection[str] = ()) -> list[JobAnswer]:
+        """List all own jobs; with ``states``, those that are in one of them right now, with their state."""
+        query = f"?state={','.join(states)}" if states else ""
+        return job_answers(self._client.read("GET", f"{self.base()}/jobs{query}").body)
+
+    def ask(self, action: str, names: Sequence[str]) -> dict[str, JobAnswer]:
+        """Ask something of many jobs: ``status``, ``info`` or ``delegations``. The answers are by name."""
+        return self._bulk(action, names, self._client.read)
+
+    def tell(self, action: str, names: Sequence[str]) -> dict[str, JobAnswer]:
+        """Demand something of many jobs: ``kill``, ``clean`` or ``restart``. The answers are by name."""
+        return self._bulk(action, names, self._client.once)
+
+    def _bulk(self, action: str, names: Sequence[str], send: Callable[..., Reply]) -> dict[str, JobAnswer]:
+        answers: dict[str, JobAnswer] = {}
+        wanted = list(dict.fromkeys(names))
+        for first in range(0, len(wanted), _IDS_AT_ONCE):
+            chunk = wanted[first : first + _IDS_AT_ONCE]
+            body = "<jobs>" + "".join(f"<job><id>{name}</id></job>" for name in chunk) + "</jobs>"
+            reply = send("POST", f"{self.base()}/jobs?action={action}", body=body.encode("ascii"), headers=_XML)
+            answers.update((answer.id, answer) for answer in job_answers(reply.body) if answer.id)
+        return answers
+
+    @contextmanager
+    def creating(self) -> Iterator[Callable[[bytes], list[JobAnswer]]]:
+        """Give a function that creates jobs of a document with their descriptions; see :meth:`Client.creating`."""
+        path = f"{self.base()}/jobs?action=new"
+        with self._client.creating() as post:
+
+            def create(document: bytes) -> list[JobAnswer]:
+                reply = post(path, document)
+                try:
+                    return job_answers(reply.body)
+                except ServerError as error:
+                    raise SubmissionUnknownError(f"the answer to a submission makes no sense: {error}") from error
+
+            yield create
+
+    def diagnose(self, name: str, what: str, *, most: int = _LONGEST_LOG) -> str | None:
+        """Read one of the files that the server keeps on a job; ``None`` if there is no such job or file."""
+        path = f"{self.base()}/jobs/{name}/diagnose/{what}"
+        reply = self._client.read("GET", path, most=most, allow={404})
+        return None if reply.status == 404 else reply.body.decode("utf-8", "replace")
+
+    def upload(self, name: str, path: str, pieces: bytes | Iterable[bytes], size: int) -> None:
+        """Store a file in the job's session directory."""
+        self._client.upload(self._session(name, path), pieces, size)
+
+    def download(self, name: str, path: str, *, offset: int = 0) -> BaseHTTPResponse:
+        """Begin to read a file or a directory's listing; 404 and 416 are returned as well."""
+        return self._client.download(self._session(name, path), offset=offset, allow={404, 416})
+
+    def _session(self, name: str, path: str) -> str:
+        return f"{self.base()}/jobs/{name}/session/{quote(path, errors='surrogateescape')}".rstrip("/")
+
+    # --- Delegations ---
+
+    def new_delegation(self) -> tuple[str, bytes]:
+        """Begin a delegation: return its id and the certificate request."""
+        reply = self._client.once("POST", f"{self.base()}/delegations?action=new", body=b"")
+        # 6.17 puts the query into the Location as well, before the id.
+        delegation_id = reply.headers.get("Location", "").rpartition("/")[2]
+        if not is_job_id(delegation_id):
+            raise ServerError(f"the server {self._client.endpoint} begins a delegation but does not name it")
+        return delegation_id, reply.body
+
+    def renew_delegation(self, delegation_id: str) -> bytes:
+        """Begin to renew a delegation: return the certificate request."""
+        return self._client.once("POST", f"{self.base()}/delegations/{delegation_id}?action=renew", body=b"").body
+
+    def sign_delegation(self, delegation_id: str, chain: bytes) -> None:
+        """Complete a delegation, new or renewed."""
+        self._client.once("PUT", f"{self.base()}/delegations/{delegation_id}", body=chain, headers=_PEM)
+
+    def info(self) -> bytes:
+        """Return the server's description of itself, in GLUE2."""
+        return self._client.read("GET", f"{self.base()}/info").body
+
+
+def _name_in(job_id: str, endpoint: str) -> str | None:
+    try:
+        here, there = urlsplit(endpoint), urlsplit(job_id)
+        same = (here.scheme, here.hostname, here.port or 443) == (there.scheme, there.hostname, there.port or 443)
+    except ValueError:
+        return None
+    match = re.fullmatch(re.escape(here.path) + r"/rest/[0-9.]{1,10}/jobs/([^/]+)", there.path)
+    plain = same and match is not None and not (there.query or there.fragment or there.username)
+    return match[1] if plain and match is not None and is_job_id(match[1]) else None

@@ -1,0 +1,218 @@
+"""Jobs on an ARC compute element, by its REST interface alone: nothing of ARC has to be installed."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import datetime, timedelta, timezone
+from typing import BinaryIO, ClassVar
+
+from jasmin_arc.backends.base import (
+    INPUT_URLS,
+    OUTPUT_URLS,
+    QUEUES,
+    RENEW,
+    RESTART,
+    RUNTIME_ENVIRONMENTS,
+    Backend,
+)
+from jasmin_arc.backends.rest.api import Api
+from jasmin_arc.backends.rest.client import Client
+from jasmin_arc.backends.rest.delegations import Delegations
+from jasmin_arc.backends.rest.documents import JobAnswer
+from jasmin_arc.backends.rest.files import list_files, open_file
+from jasmin_arc.backends.rest.glue2 import general_state, site_info
+from jasmin_arc.backends.rest.recovery import Recovery
+from jasmin_arc.backends.rest.states import States
+from jasmin_arc.backends.rest.submission import Submitter
+from jasmin_arc.config import ConnectionConfig
+from jasmin_arc.description import JobDescription
+from jasmin_arc.exceptions import JasminArcError, JobNotFoundError, OperationNotPossibleError, ServerError
+from jasmin_arc.job_info import JobInfo, RemoteFile
+from jasmin_arc.job_list import JobList
+from jasmin_arc.proxy import ProxyManager
+from jasmin_arc.site_info import SiteInfo
+
+_LOGS = ("failed", "errors", "diag", "comment", "status", "description", "local", "input_status", "output_status")
+
+
+class RestBackend(Backend):
+    """A compute element with an ARC REST interface.
+
+    Nothing is sent before the first call that needs an answer.
+    """
+
+    name: ClassVar[str] = "rest"
+    capabilities: ClassVar[frozenset[str]] = frozenset(
+        {INPUT_URLS, OUTPUT_URLS, QUEUES, RUNTIME_ENVIRONMENTS, RENEW, RESTART}
+    )
+
+    def __init__(self, config: ConnectionConfig, proxy: ProxyManager, job_list: JobList, log: logging.Logger) -> None:
+        self._log = log
+        self._client = Client(
+            config.endpoint, certs_dir=config.CERTS_DIR, timeout=config.TIMEOUT, credentials=proxy.path, log=log
+        )
+        self._api = Api(self._client)
+        self._least = timedelta(seconds=config.PROXY_RENEWAL_THRESHOLD)
+        self._delegations = Delegations(self._api, proxy, self._least, log)
+        self._states = States(self._api)
+        self._submitter = Submitter(self._api, self._delegations, job_list, log)
+        self._recovery = Recovery(self._api, job_list, log)
+
+    @property
+    def endpoint(self) -> str:
+        """The URL of the compute element."""
+        return self._client.endpoint
+
+    def submit(
+        self, jobs: Sequence[JobDescription], *, progress: Callable[[int], object] | None = None
+    ) -> list[str | JasminArcError]:
+        """See the contract."""
+        return self._submitter.submit(jobs, progress)
+
+    def query(self, job_ids: Sequence[str]) -> dict[str, JobInfo]:
+        """See the contract."""
+        names = self._own(job_ids)
+        infos = self._states.infos(names)
+        self._keep_alive(names, infos.values())
+        return infos
+
+    def states(self, job_ids: Sequence[str]) -> dict[str, str]:
+        """See the contract."""
+        names = self._own(job_ids)
+        native = self._states.native(list(dict.fromkeys(names.values())))
+        self._delegations.keep_alive()
+        return {job_id: general_state(native[name]) for job_id, name in names.items() if name in native}
+
+    def list_jobs(self) -> list[str]:
+        """See the contract."""
+        return [self._api.job_url(job.id) for job in self._api.jobs() if job.id]
+
+    def cancel(self, job_ids: Sequence[str]) -> dict[str, JasminArcError]:
+        """See the contract."""
+        return self._tell("kill", "cancelled", job_ids)
+
+    def clean(self, job_ids: Sequence[str]) -> dict[str, JasminArcError]:
+        """See the contract."""
+        names, foreign = self._api.names(job_ids)
+        if not names:
+            return foreign
+        # A job that has not ended is erased once it has.
+        self._api.tell("kill", list(names.values()))
+        answers = self._api.tell("clean", list(names.values()))
+        return {**foreign, **_failures(names, answers, "erased", gone_is_fine=True)}
+
+    def restart(self, job_ids: Sequence[str]) -> dict[str, JasminArcError]:
+        """See the contract. The server allows it only for failed jobs whose descriptions allow reruns."""
+        failures = self._tell("restart", "restarted", job_ids)
+        names, _ = self._api.names(job_ids)
+        self._states.forget(list(names.values()))
+        return failures
+
+    def renew(self, job_ids: Sequence[str]) -> dict[str, JasminArcError]:
+        """See the contract."""
+        names, failures = self._api.names(job_ids)
+        answers = self._api.ask("delegations", list(names.values())) if names else {}
+        outcomes: dict[str, JasminArcError | None] = {}
+        for job_id, name in names.items():
+            answer = answers.get(name)
+            if answer is None or not answer.done:
+                failures[job_id] = _failure(job_id, answer, "renewed")
+            elif not answer.delegations:
+                failures[job_id] = OperationNotPossibleError(f"the job has no credentials to renew: {job_id}")
+            else:
+                error = next(filter(None, (self._renewed(entry, outcomes) for entry in answer.delegations)), None)
+                if error is not None:
+                    failures[job_id] = error
+        return failures
+
+    def _renewed(self, delegation_id: str, outcomes: dict[str, JasminArcError | None]) -> JasminArcError | None:
+        if delegation_id not in outcomes:
+            try:
+                self._delegations.renew(delegation_id)
+                outcomes[delegation_id] = None
+            except JasminArcError as error:
+                outcomes[delegation_id] = error
+        return outcomes[delegation_id]
+
+    def list_files(self, job_id: str, path: str = "") -> list[RemoteFile]:
+        """See the contract."""
+        return list_files(self._api, job_id, path)
+
+    def open(self, job_id: str, path: str, offset: int = 0) -> BinaryIO:
+        """See the contract."""
+        return open_file(self._api, job_id, path, offset)
+
+    def evidence(self, job_id: str) -> dict[str, str]:
+        """See the contract. The names are those of the server's own files on the job."""
+        name = self._api.job_name(job_id)
+        found = {log: self._api.diagnose(name, log) for log in _LOGS}
+        if found["status"] is None:
+            raise JobNotFoundError(f"no job with this id could be found: {job_id}")
+        return {log: text for log, text in found.items() if text}
+
+    def site(self) -> SiteInfo:
+        """See the contract."""
+        return site_info(self.endpoint, self._api.info())
+
+    def recover(self) -> dict[str, JobInfo | None]:
+        """See the contract."""
+        settled = self._recovery.settle()
+        infos = self.query([job_id for job_id, kept in settled.items() if kept])
+        return {
+            job_id: infos.get(job_id, JobInfo(id=job_id, state="Undefined")) if kept else None
+            for job_id, kept in settled.items()
+        }
+
+    def close(self) -> None:
+        """See the contract."""
+        self._client.close()
+
+    def _own(self, job_ids: Iterable[str]) -> dict[str, str]:
+        names, foreign = self._api.names(job_ids)
+        for error in foreign.values():
+            self._log.warning("%s", error)
+        return names
+
+    def _tell(self, action: str, done: str, job_ids: Sequence[str]) -> dict[str, JasminArcError]:
+        names, foreign = self._api.names(job_ids)
+        answers = self._api.tell(action, list(names.values())) if names else {}
+        return {**foreign, **_failures(names, answers, done)}
+
+    def _keep_alive(self, names: Mapping[str, str], infos: Iterable[JobInfo]) -> None:
+        """Renew the credentials of jobs that are still queued or running, whichever process submitted them."""
+        soon = datetime.now(timezone.utc) + self._least
+        ending = [
+            names[info.id]
+            for info in infos
+            if not info.final and info.proxy_expires is not None and info.proxy_expires < soon
+        ]
+        others: list[str] = []
+        if ending:
+            try:
+                answers = self._api.ask("delegations", ending)
+                others = [entry for answer in answers.values() for entry in answer.delegations]
+            except ServerError as error:
+                self._log.warning("the credentials of %d jobs end soon: %s", len(ending), error)
+        self._delegations.keep_alive(others)
+
+
+def _failures(
+    names: Mapping[str, str], answers: Mapping[str, JobAnswer], done: str, *, gone_is_fine: bool = False
+) -> dict[str, JasminArcError]:
+    failures = {}
+    for job_id, name in names.items():
+        answer = answers.get(name)
+        if answer is None or not (answer.done or (gone_is_fine and answer.code == 404)):
+            failures[job_id] = _failure(job_id, answer, done)
+    return failures
+
+
+def _failure(job_id: str, answer: JobAnswer | None, done: str) -> JasminArcError:
+    if answer is None:
+        return ServerError(f"the compute element does not say whether the job was {done}: {job_id}")
+    if answer.code == 404:
+        return JobNotFoundError(f"no job with this id could be found: {job_id}")
+    if answer.code == 505:
+        return OperationNotPossibleError(f"the job cannot be {done} now ({answer.reason}): {job_id}")
+    return ServerError(f"the job was not {done} ({answer.code} {answer.reason}): {job_id}", status=answer.code)

@@ -1,0 +1,131 @@
+"""Reads the XML that a compute element sends. Whatever is not as it should be is a :class:`ServerError`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+from xml.etree.ElementTree import ParseError
+
+from defusedxml import DefusedXmlException
+from defusedxml.ElementTree import fromstring
+
+from jasmin_arc.backends.rest.errors import printable
+from jasmin_arc.exceptions import OutputError, ServerError
+from jasmin_arc.job_info import RemoteFile
+
+if TYPE_CHECKING:
+    from xml.etree.ElementTree import Element
+
+_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._~-]{0,254}\Z")
+_DEEPEST = 64
+
+
+@dataclass(frozen=True)
+class JobAnswer:
+    """What a bulk request says of one job."""
+
+    code: int
+    reason: str
+    id: str
+    state: str
+    delegations: tuple[str, ...]
+    info: Element | None
+    """The GLUE2 document ``ComputingActivity``"""
+
+    @property
+    def done(self) -> bool:
+        """Say whether the request succeeded for this job."""
+        return 200 <= self.code < 300
+
+
+def parse(text: bytes) -> Element:
+    """Parse a document without entities and without a document type.
+
+    :raises ServerError: if it is not well-formed, or built to do harm
+    """
+    try:
+        root: Element = fromstring(text, forbid_dtd=True)
+    except (ParseError, DefusedXmlException, ValueError, LookupError) as error:
+        raise ServerError(f"the server sends XML that cannot be read: {printable(str(error))}") from error
+    _check_depth(root)
+    return root
+
+
+def _check_depth(root: Element) -> None:
+    level, depth = [root], 0
+    while level:
+        level = [child for element in level for child in element]
+        depth += 1
+        if depth > _DEEPEST:
+            raise ServerError("the server sends XML that is nested too deeply")
+
+
+def local(element: Element) -> str:
+    """Return an element's name without its namespace."""
+    return str(element.tag).rpartition("}")[2]
+
+
+def children(element: Element, name: str) -> Iterator[Element]:
+    """Yield the direct children of that name, whatever their namespace."""
+    return (child for child in element if local(child) == name)
+
+
+def texts(element: Element, name: str) -> list[str]:
+    """Return the texts of the direct children of that name, without those that are empty."""
+    found = ((child.text or "").strip() for child in children(element, name))
+    return [text for text in found if text]
+
+
+def text(element: Element, name: str) -> str:
+    """Return the text of the first direct child of that name."""
+    return next(iter(texts(element, name)), "")
+
+
+def is_job_id(name: str) -> bool:
+    """Say whether the text may be a job's id at a compute element; it becomes a part of paths and URLs."""
+    return bool(_ID.match(name))
+
+
+def versions(document: bytes) -> list[str]:
+    """Read the versions of the REST interface that a server speaks."""
+    return texts(parse(document), "version")
+
+
+def job_answers(document: bytes) -> list[JobAnswer]:
+    """Read the answer to a bulk request, or a list of jobs."""
+    return [_job_answer(job) for job in children(parse(document), "job")]
+
+
+def _job_answer(job: Element) -> JobAnswer:
+    code, job_id = text(job, "status-code"), text(job, "id")
+    document = next(children(job, "info_document"), None)
+    return JobAnswer(
+        code=int(code) if code.isdecimal() and code.isascii() and len(code) < 5 else 0,
+        reason=printable(text(job, "reason")),
+        id=job_id if is_job_id(job_id) else "",
+        state=printable(text(job, "state"), longest=50),
+        delegations=tuple(filter(is_job_id, texts(job, "delegation_id"))),
+        info=None if document is None else next(children(document, "ComputingActivity"), None),
+    )
+
+
+def listing(document: bytes, folder: str) -> list[RemoteFile]:
+    """Read the listing of a directory.
+
+    :param folder: its path inside the session directory
+    :raises OutputError: if a name would lead out of the directory
+    """
+    files = []
+    for entry in parse(document):
+        name, kind = entry.text or "", local(entry)
+        if kind not in ("file", "dir"):
+            continue
+        if name in ("", ".", "..") or "/" in name or "\0" in name:
+            raise OutputError(f"the server lists a file with an impossible name: {printable(repr(name))}")
+        size = entry.get("size", "")
+        known = kind == "file" and size.isdecimal() and size.isascii() and len(size) < 19
+        path = f"{folder}/{name}" if folder else name
+        files.append(RemoteFile(path, size=int(size) if known else None, is_dir=kind == "dir"))
+    return files

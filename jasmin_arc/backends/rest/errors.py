@@ -1,0 +1,86 @@
+"""What went wrong on the way to a compute element and back, in our words."""
+
+from __future__ import annotations
+
+import re
+import ssl
+from collections.abc import Iterator
+
+from urllib3 import exceptions as foreign
+
+from jasmin_arc.exceptions import ServerError, ServerUnavailableError
+
+_TRANSIENT = frozenset({408, 425, 429, 502, 503, 504})
+# A-REX answers 500 to everything, so its reason phrase has to tell what another attempt cannot change.
+_PERMANENT_500 = re.compile(
+    r"no more jobs|missing payload|payload is|can't be assigned|not implemented|wrong number|not allowed"
+    r"|failed (accepting|deleting)|error (creating|seeking|writing)",
+    re.IGNORECASE,
+)
+_REFUSED = frozenset({401, 403})
+
+
+class RetryLaterError(ServerUnavailableError):
+    """The server says itself that it is worth trying again, and perhaps when."""
+
+    def __init__(self, message: str, *, status: int, seconds: float | None) -> None:
+        super().__init__(message, status=status)
+        self.seconds = seconds
+
+
+def of_transport(error: Exception, what: str, endpoint: str) -> ServerError:
+    """Translate an error of urllib3, or of the layers below it.
+
+    :param what: what was asked, such as ``GET /arex/rest``
+    """
+    causes = list(_causes(error))
+    verification = next((cause for cause in causes if isinstance(cause, ssl.SSLCertVerificationError)), None)
+    if verification is not None:
+        return ServerError(
+            f"the server {endpoint} is not trusted: {verification.verify_message or verification}. "
+            "CERTS_DIR must hold the CA certificate that its host certificate comes from"
+        )
+    if any("ALERT" in str(getattr(cause, "reason", "")) for cause in causes if isinstance(cause, ssl.SSLError)):
+        return ServerError(f"the server {endpoint} refuses the proxy certificate: {_plain(error)}")
+    if isinstance(error, (foreign.NewConnectionError, foreign.ConnectTimeoutError)):
+        return ServerUnavailableError(f"cannot connect to {endpoint}: {_plain(error)}")
+    if isinstance(error, foreign.TimeoutError) or any(isinstance(cause, TimeoutError) for cause in causes):
+        return ServerUnavailableError(f"the server {endpoint} does not answer in time ({what})")
+    return ServerUnavailableError(f"the connection to {endpoint} broke ({what}): {_plain(error)}")
+
+
+def of_status(status: int, reason: str, retry_after: str | None, what: str, endpoint: str) -> ServerError:
+    """Translate a reply that is an error."""
+    told = f"{status} {printable(reason)}".strip()
+    message = f"the server {endpoint} answers {told} ({what})"
+    if status in _TRANSIENT or (status == 500 and not _PERMANENT_500.search(reason)):
+        return RetryLaterError(message, status=status, seconds=_seconds(retry_after))
+    if 300 <= status < 400:
+        return ServerError(f"{message}: redirects are not followed; is ARC_SERVER right?", status=status)
+    if status in _REFUSED:
+        return ServerError(f"{message}: is this certificate's owner allowed to use the site?", status=status)
+    return ServerError(message, status=status)
+
+
+def printable(text: str, *, longest: int = 500) -> str:
+    """Make a text of the server safe to show: printable, on one line, not too long."""
+    shown = "".join(char if char.isprintable() else " " for char in text[: longest + 1]).strip()
+    return shown if len(shown) <= longest else shown[:longest] + "..."
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    for _ in range(10):
+        if error is None:
+            return
+        yield error
+        inner = next((argument for argument in error.args if isinstance(argument, BaseException)), None)
+        error = inner or error.__cause__ or error.__context__
+
+
+def _plain(error: Exception) -> str:
+    last = list(_causes(error))[-1]
+    return printable(getattr(last, "strerror", None) or str(last) or type(last).__name__)
+
+
+def _seconds(value: str | None) -> float | None:
+    return float(value) if value is not None and re.fullmatch(r"\d{1,6}", value.strip()) else None

@@ -1,0 +1,133 @@
+"""The files of a job's session directory: listed, and read as streams."""
+
+from __future__ import annotations
+
+import io
+import re
+import time
+from typing import TYPE_CHECKING, BinaryIO, cast
+
+from urllib3.exceptions import HTTPError
+
+from jasmin_arc.backends.rest.deadline import limited
+from jasmin_arc.backends.rest.documents import listing
+from jasmin_arc.backends.rest.errors import of_transport
+from jasmin_arc.exceptions import JobNotFoundError, OutputError, ServerError
+from jasmin_arc.job_info import RemoteFile
+
+if TYPE_CHECKING:
+    from urllib3 import BaseHTTPResponse
+
+    from jasmin_arc.backends.rest.api import Api
+
+_BUFFER = 1 << 20
+_LONGEST_LISTING = 64 << 20
+_SLOWEST = 10_000
+"""Bytes per second that a download must reach on the whole, not counting the reader's own time"""
+
+
+def list_files(api: Api, job_id: str, path: str) -> list[RemoteFile]:
+    """List one directory of the session directory."""
+    folder = _inside(path)
+    response = api.download(api.job_name(job_id), folder)
+    if response.status != 200 or not _is_listing(response):
+        _discard(response)
+        raise JobNotFoundError(f"there is no such job or directory: {job_id} {folder}")
+    with _Download(response, f"{job_id} {folder}", api.client.endpoint, api.client.timeout) as stream:
+        text = stream.read(_LONGEST_LISTING + 1)
+    if len(text) > _LONGEST_LISTING:
+        raise ServerError(f"the server lists more than {_LONGEST_LISTING} bytes of names: {job_id} {folder}")
+    return listing(text, folder)
+
+
+def open_file(api: Api, job_id: str, path: str, offset: int) -> BinaryIO:
+    """Open a file of the session directory."""
+    name = _inside(path)
+    response = api.download(api.job_name(job_id), name, offset=offset)
+    what = f"{job_id} {name}"
+    if response.status == 416:
+        _discard(response)
+        return io.BytesIO()
+    if response.status == 404 or _is_listing(response):
+        _discard(response)
+        raise JobNotFoundError(f"there is no such job or file: {what}")
+    try:
+        _check_range(response, offset, what)
+        raw = _Download(response, what, api.client.endpoint, api.client.timeout)
+    except OutputError:
+        _discard(response)
+        raise
+    return cast(BinaryIO, io.BufferedReader(raw, _BUFFER))
+
+
+def _inside(path: str) -> str:
+    parts = [part for part in path.split("/") if part not in ("", ".")]
+    if ".." in parts or "\0" in path:
+        raise OutputError(f"not a name inside the session directory: {path!r}")
+    return "/".join(parts)
+
+
+def _is_listing(response: BaseHTTPResponse) -> bool:
+    # Files are sent as application/octet-stream, whatever they hold.
+    return response.headers.get("Content-Type", "").partition(";")[0].strip() in ("application/xml", "text/xml")
+
+
+def _check_range(response: BaseHTTPResponse, offset: int, what: str) -> None:
+    if not offset and response.status == 200:
+        return
+    begins = re.match(r"bytes (\d{1,18})-", response.headers.get("Content-Range", ""))
+    if response.status != 206 or begins is None or int(begins[1]) != offset:
+        raise OutputError(f"the server does not send {what} from byte {offset} on, as it was asked to")
+
+
+def _discard(response: BaseHTTPResponse) -> None:
+    """Be done with a reply. Only a short one is worth reading to its end for the sake of the connection."""
+    if response.headers.get("Content-Length") == "0":
+        response.release_conn()
+    else:
+        response.close()
+
+
+class _Download(io.RawIOBase):
+    """The body of a reply, which is whole or an error."""
+
+    def __init__(self, response: BaseHTTPResponse, what: str, endpoint: str, timeout: float) -> None:
+        length = response.headers.get("Content-Length")
+        chunked = response.headers.get("Transfer-Encoding", "").lower() == "chunked"
+        if not chunked and (length is None or not re.fullmatch(r"\d{1,18}", length)):
+            raise OutputError(f"the server does not tell the size of {what}")
+        self._response = response
+        self._what = what
+        self._endpoint = endpoint
+        self._timeout = timeout
+        self._left = timeout + (int(length) if length is not None else 1 << 40) / _SLOWEST
+
+    def readable(self) -> bool:
+        """Say that it can be read."""
+        return True
+
+    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
+        """Read some of it; 0 only at the end of the whole."""
+        began = time.monotonic()
+        try:
+            with limited(min(self._timeout, self._left)):
+                piece = self._response.read(len(buffer))
+        except (HTTPError, OSError) as error:
+            self._response.close()
+            raise OutputError(
+                f"the download of {self._what} broke off: {of_transport(error, 'GET', self._endpoint)}"
+            ) from error
+        finally:
+            self._left -= time.monotonic() - began
+        buffer[: len(piece)] = piece
+        return len(piece)
+
+    def close(self) -> None:
+        """Free the connection; one in the middle of a file is given up."""
+        if not self.closed:
+            whole = self._response.closed or getattr(self._response, "length_remaining", None) == 0
+            if whole:
+                self._response.release_conn()
+            else:
+                self._response.close()
+        super().close()

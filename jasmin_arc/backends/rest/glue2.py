@@ -1,0 +1,131 @@
+"""What a compute element publishes of jobs and of itself, in GLUE2, as our own data."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta, timezone
+from typing import TYPE_CHECKING
+
+from jasmin_arc.backends.rest.documents import children, local, parse, text, texts
+from jasmin_arc.backends.rest.errors import printable
+from jasmin_arc.constants import ARC_REST_STATES
+from jasmin_arc.job_info import JobInfo
+from jasmin_arc.site_info import QueueInfo, SiteInfo
+
+if TYPE_CHECKING:
+    from xml.etree.ElementTree import Element
+
+_MEGABYTE = 1024 * 1024
+_UNLIMITED = 2**31 - 1
+"""What Slurm's back end of ARC publishes where there is no limit"""
+
+
+def general_state(native: str) -> str:
+    """Return ARC's general state for a state of the REST interface."""
+    return ARC_REST_STATES.get(native, "Other" if native else "Undefined")
+
+
+def job_info(job_id: str, activity: Element) -> JobInfo:
+    """Read a ``ComputingActivity``. It is as old as the last run of the server's information provider."""
+    native = next((state[8:] for state in texts(activity, "State") if state.startswith("arcrest:")), "")
+    slots = _number(activity, "RequestedSlots")
+    wall = _seconds(activity, "UsedTotalWallTime")
+    return JobInfo(
+        id=job_id,
+        state=general_state(native),
+        native_state=printable(native, longest=50),
+        name=printable(text(activity, "Name")),
+        exit_code=_number(activity, "ExitCode"),
+        queue=printable(text(activity, "Queue")),
+        nodes=tuple(map(printable, texts(activity, "ExecutionNode"))),
+        slots=slots,
+        position=_number(activity, "WaitingPosition") or None,
+        submitted=time(text(activity, "SubmissionTime")),
+        started=time(text(activity, "StartTime")),
+        ended=time(text(activity, "EndTime") or text(activity, "ComputingManagerEndTime")),
+        # The server multiplies by the slots.
+        wall_time=wall / max(slots or 1, 1) if wall is not None else None,
+        cpu_time=_seconds(activity, "UsedTotalCPUTime"),
+        memory=_megabytes(activity, "UsedMainMemory"),
+        errors=tuple(map(printable, texts(activity, "Error"))),
+        proxy_expires=time(text(activity, "ProxyExpirationTime")),
+        session_expires=time(text(activity, "WorkingAreaEraseTime")),
+    )
+
+
+def site_info(endpoint: str, document: bytes) -> SiteInfo:
+    """Read the description of a compute element."""
+    service = next((entry for entry in parse(document).iter() if local(entry) == "ComputingService"), None)
+    if service is None:
+        return SiteInfo(endpoint=endpoint)
+    managers = list(children(service, "ComputingManager"))
+    slots = next((number for manager in managers if (number := _number(manager, "TotalSlots")) is not None), None)
+    endpoints = list(children(service, "ComputingEndpoint"))
+    return SiteInfo(
+        endpoint=endpoint,
+        name=printable(text(service, "Name")),
+        queues=tuple(_queue(share, slots) for share in children(service, "ComputingShare")),
+        runtime_environments=tuple(_environments(managers)),
+        interfaces=tuple(dict.fromkeys(printable(text(entry, "InterfaceName")) for entry in endpoints)),
+        healthy=all(text(entry, "HealthState") in ("", "ok") for entry in endpoints),
+    )
+
+
+def time(written: str) -> datetime | None:
+    """Read a time: ``2026-11-20T08:18:00Z``, or ``20261120081800Z`` as in A-REX's own files."""
+    for pattern in ("%Y-%m-%dT%H:%M:%SZ", "%Y%m%d%H%M%SZ"):
+        try:
+            return datetime.strptime(written, pattern).replace(tzinfo=timezone.utc)
+        except ValueError:
+            continue
+    return None
+
+
+def number(written: str) -> int | None:
+    """Read a whole number of sane length."""
+    digits = written[1:] if written.startswith("-") else written
+    return int(written) if digits.isdecimal() and digits.isascii() and len(digits) < 16 else None
+
+
+def _number(element: Element, name: str) -> int | None:
+    return number(text(element, name))
+
+
+def _seconds(element: Element, name: str) -> timedelta | None:
+    seconds = _number(element, name)
+    return timedelta(seconds=seconds) if seconds is not None and 0 <= seconds < 10**11 else None
+
+
+def _megabytes(element: Element, name: str) -> int | None:
+    megabytes = _number(element, name)
+    return megabytes * _MEGABYTE if megabytes else None
+
+
+def _limit(share: Element, name: str) -> int | None:
+    limit = _number(share, name)
+    return limit if limit is not None and 0 < limit < _UNLIMITED else None
+
+
+def _queue(share: Element, total_slots: int | None) -> QueueInfo:
+    wall, cpu = _limit(share, "MaxWallTime"), _limit(share, "MaxCPUTime")
+    memory = _limit(share, "MaxMainMemory") or _limit(share, "MaxVirtualMemory")
+    return QueueInfo(
+        name=printable(text(share, "MappingQueue") or text(share, "Name")),
+        max_wall_time=timedelta(seconds=wall) if wall else None,
+        max_cpu_time=timedelta(seconds=cpu) if cpu else None,
+        max_slots=_limit(share, "MaxSlotsPerJob"),
+        max_memory=memory * _MEGABYTE if memory else None,
+        total_slots=total_slots,
+        free_slots=_number(share, "FreeSlots"),
+        running=_number(share, "RunningJobs"),
+        waiting=_number(share, "WaitingJobs"),
+    )
+
+
+def _environments(managers: list[Element]) -> list[str]:
+    names = []
+    for manager in managers:
+        for entry in manager.iter():
+            if local(entry) == "ApplicationEnvironment":
+                version = text(entry, "AppVersion")
+                names.append(printable(text(entry, "AppName") + (f"-{version}" if version else "")))
+    return sorted(set(names))

@@ -1,0 +1,100 @@
+"""Settling what earlier processes left in the middle of a submission.
+
+A job that was written down with its id either has its run script, and then it runs and is kept, or never will run, and
+then it is erased. For one whose id was never learned, the server is searched for its token; it cannot have a run
+script, so it is erased.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime, timedelta, timezone
+from typing import TYPE_CHECKING
+
+from jasmin_arc.backends.rest.parallel import run_all
+from jasmin_arc.backends.rest.submission import erase, is_complete
+from jasmin_arc.exceptions import JasminArcError
+from jasmin_arc.formats.adl import ANNOTATION_PREFIX
+
+if TYPE_CHECKING:
+    from jasmin_arc.backends.rest.api import Api
+    from jasmin_arc.job_list import JobList, JobRecord
+
+_WORKERS = 4
+_STILL_ON_ITS_WAY = timedelta(seconds=60)
+"""A request whose sender died may still be waiting to be dealt with for as long"""
+
+
+class Recovery:
+    """Settles the unfinished submissions of one job list at one compute element."""
+
+    def __init__(self, api: Api, job_list: JobList, log: logging.Logger) -> None:
+        self._api = api
+        self._job_list = job_list
+        self._log = log
+
+    def settle(self) -> dict[str, bool]:
+        """Return by job id whether the job was kept (or else erased).
+
+        :raises ServerError: if the server cannot be asked; what was not settled stays for the next time
+        """
+        unfinished = self._job_list.unfinished(self._api.client.endpoint)
+        abandoned = [record for record in unfinished if record.abandoned]
+        created = [record for record in abandoned if record.id is not None]
+        intended = [record for record in abandoned if record.id is None]
+        return {**self._settle_created(created), **self._settle_intended(intended, unfinished)}
+
+    def _settle_created(self, records: Sequence[JobRecord]) -> dict[str, bool]:
+        names, _ = self._api.names(record.id or "" for record in records)
+        known = list(names)
+        results = run_all(lambda job_id: is_complete(self._api, names[job_id]), known, workers=_WORKERS)
+        answers = {job_id: result for job_id, result in zip(known, results) if not isinstance(result, JasminArcError)}
+        kept = [job_id for job_id, complete in answers.items() if complete]
+        self._job_list.commit(kept)
+        tokens = {names[job_id]: record.token for record in records if (job_id := record.id or "") in answers}
+        erased = self._erase({name: token for name, token in tokens.items() if self._api.job_url(name) not in kept})
+        return {**dict.fromkeys(kept, True), **dict.fromkeys(erased, False)}
+
+    def _settle_intended(self, records: Sequence[JobRecord], unfinished: Sequence[JobRecord]) -> dict[str, bool]:
+        if not records:
+            return {}
+        found = self._search(records, {record.id for record in unfinished if record.id is not None})
+        erased = self._erase(found)
+        long_ago = datetime.now(timezone.utc) - _STILL_ON_ITS_WAY
+        lost = {record.token for record in records if record.submitted < long_ago} - set(found.values())
+        self._job_list.forget(lost)
+        return dict.fromkeys(erased, False)
+
+    def _search(self, records: Sequence[JobRecord], created: Collection[str]) -> dict[str, str]:
+        """Return the tokens of those that exist, by name."""
+        known = {*self._job_list.ids(self._api.client.endpoint), *created}
+        names, _ = self._api.names(known)
+        listed = (job.id for job in self._api.jobs())
+        strangers = sorted({name for name in listed if name} - set(names.values()))
+        candidates = self._candidates(strangers, records)
+        tokens = {record.token for record in records}
+        results = run_all(self._token, candidates, workers=_WORKERS)
+        return {name: token for name, token in zip(candidates, results) if isinstance(token, str) and token in tokens}
+
+    def _candidates(self, names: Sequence[str], records: Sequence[JobRecord]) -> list[str]:
+        """Leave out jobs with other credentials. A job that has ended may have let go of its own."""
+        delegations = {record.delegation_id for record in records}
+        answers = self._api.ask("delegations", names) if names else {}
+        return [
+            name for name, answer in answers.items() if not answer.delegations or delegations & set(answer.delegations)
+        ]
+
+    def _token(self, name: str) -> str:
+        description = self._api.diagnose(name, "description") or ""
+        return description.partition(ANNOTATION_PREFIX)[2].partition("<")[0].strip()
+
+    def _erase(self, tokens: Mapping[str, str]) -> list[str]:
+        """Erase jobs and forget them, and return their ids."""
+        if not tokens:
+            return []
+        gone = erase(self._api, list(tokens))
+        self._job_list.forget(tokens[name] for name in gone)
+        for name in tokens.keys() - gone:
+            self._log.warning("the job %s can never run, but cannot be erased now", self._api.job_url(name))
+        return [self._api.job_url(name) for name in gone]

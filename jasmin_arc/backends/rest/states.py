@@ -1,0 +1,179 @@
+"""What the jobs are doing right now.
+
+A-REX answers most questions from what its information provider last wrote, which on a busy site is a minute old. Live
+are the list of jobs with their states, and the job's own ``status`` file; these know nothing of the batch system,
+though. So the phase and the end are taken live, and what the batch system does with the job from what was written.
+"""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from jasmin_arc.backends.rest.documents import JobAnswer
+from jasmin_arc.backends.rest.errors import printable
+from jasmin_arc.backends.rest.glue2 import general_state, job_info, number, time
+from jasmin_arc.constants import ARC_REST_STATES
+from jasmin_arc.job_info import JobInfo
+
+if TYPE_CHECKING:
+    from jasmin_arc.backends.rest.api import Api
+
+_ONE_BY_ONE = 8
+"""Up to so many jobs, a question each is cheaper than the list of all that the user has"""
+_IN_BATCH_SYSTEM = "RUNNING"
+_SEEN_IN_BATCH_SYSTEM = frozenset({"QUEUING", "RUNNING", "HELD", "EXITINGLRMS", "OTHER"})
+_ENDS = frozenset({"FINISHED", "FAILED", "KILLED", "WIPED"})
+_REST_STATES = {
+    "ACCEPTED": "ACCEPTING",
+    "PENDING:ACCEPTED": "ACCEPTED",
+    "PREPARING": "PREPARING",
+    "PENDING:PREPARING": "PREPARED",
+    "SUBMIT": "SUBMITTING",
+    "INLRMS": _IN_BATCH_SYSTEM,
+    "PENDING:INLRMS": "EXECUTED",
+    "FINISHING": "FINISHING",
+    "CANCELING": "KILLING",
+    "FINISHED": "FINISHED",
+    "DELETED": "WIPED",
+}
+"""The states in A-REX's own files, and what the REST interface calls them"""
+_CANCELLED = "canceled by external request"
+_MOST_KNOWN = 100_000
+
+
+class States:
+    """Asks for states and all that is known of jobs. All names are the server's own. Threads may share it."""
+
+    def __init__(self, api: Api) -> None:
+        self._api = api
+        self._lock = threading.Lock()
+        self._failures: dict[str, tuple[str, tuple[str, ...]]] = {}
+        self._logged: dict[str, JobInfo] = {}
+
+    def native(self, names: Sequence[str]) -> dict[str, str]:
+        """Return the jobs' present native states; those that the server does not know are absent."""
+        live = self._live(names)
+        doubtful = [
+            name
+            for name, state in live.items()
+            if state == _IN_BATCH_SYSTEM or (state == "FAILED" and name not in self._failures)
+        ]
+        written = self._api.ask("status", doubtful) if doubtful else {}
+        return {
+            name: self._settled(name, state, written[name].state if name in written else "")
+            for name, state in live.items()
+        }
+
+    def infos(self, ids: dict[str, str]) -> dict[str, JobInfo]:
+        """Return all that is known of the jobs, by job id.
+
+        :param ids: the job ids, with their names
+        """
+        live = self._live(list(ids.values()))
+        answers = self._api.ask("info", list(live)) if live else {}
+        return {
+            job_id: self._merged(job_id, name, live[name], answers.get(name))
+            for job_id, name in ids.items()
+            if name in live
+        }
+
+    def _live(self, names: Sequence[str]) -> dict[str, str]:
+        """Return live states, in which everything in the batch system is RUNNING and a killed job may be FAILED."""
+        if len(names) <= _ONE_BY_ONE:
+            found = {name: self._own_state(name) for name in names}
+            return {name: state for name, state in found.items() if state}
+        wanted = frozenset(names)
+        jobs = self._api.jobs(tuple(ARC_REST_STATES))
+        return {job.id: job.state for job in jobs if job.id in wanted and job.state}
+
+    def _own_state(self, name: str) -> str:
+        written = self._api.diagnose(name, "status", most=1000)
+        if written is None:
+            return ""
+        state = _REST_STATES.get(written.strip(), "OTHER")
+        if state == "FINISHED":
+            return self._failure(name)[0]
+        return state
+
+    def _settled(self, name: str, live: str, written: str) -> str:
+        if live == _IN_BATCH_SYSTEM:
+            # Nothing written yet means that it has not been there for long.
+            return written if written in _SEEN_IN_BATCH_SYSTEM else "QUEUING"
+        if live == "FAILED":
+            known = name not in self._failures and written in ("FAILED", "KILLED")
+            return written if known else self._failure(name)[0]
+        return live
+
+    def _failure(self, name: str) -> tuple[str, tuple[str, ...]]:
+        """Return the end of a job that has ended, and what went wrong."""
+        with self._lock:
+            if name in self._failures:
+                return self._failures[name]
+        written = self._api.diagnose(name, "failed", most=1 << 16)
+        if written is None:
+            return "FINISHED", ()
+        errors = tuple(printable(line) for line in written.splitlines() if line.strip())
+        failure = ("KILLED" if _CANCELLED in written else "FAILED", errors)
+        with self._lock:
+            self._failures[name] = failure
+            _forget_oldest(self._failures)
+        return failure
+
+    def forget(self, names: Sequence[str]) -> None:
+        """Forget the ends of jobs that are run again."""
+        with self._lock:
+            for name in names:
+                self._failures.pop(name, None)
+                self._logged.pop(name, None)
+
+    def _merged(self, job_id: str, name: str, live: str, answer: JobAnswer | None) -> JobInfo:
+        written = JobInfo(id=job_id, state="Undefined")
+        if answer is not None and answer.info is not None:
+            written = job_info(job_id, answer.info)
+        state = self._settled(name, live, written.native_state)
+        info = replace(written, state=general_state(state), native_state=state)
+        if state in _ENDS and written.native_state not in _ENDS:
+            return self._completed(name, info)
+        return info
+
+    def _completed(self, name: str, info: JobInfo) -> JobInfo:
+        """Add what the information provider has not yet written of a job that has just ended."""
+        with self._lock:
+            if name in self._logged:
+                return self._logged[name]
+        log = _assignments(self._api.diagnose(name, "diag") or "")
+        _, errors = self._failure(name) if info.native_state != "FINISHED" else ("", ())
+        completed = replace(
+            info,
+            errors=errors or info.errors,
+            exit_code=number(log.get("exitcode", "")),
+            nodes=info.nodes or tuple(filter(None, [printable(log.get("nodename", ""))])),
+            started=time(log.get("LRMSStartTime", "")) or info.started,
+            ended=time(log.get("LRMSEndTime", "")) or info.ended,
+            wall_time=_duration(log.get("WallTime", "")),
+            position=None,
+        )
+        with self._lock:
+            self._logged[name] = completed
+            _forget_oldest(self._logged)
+        return completed
+
+
+def _assignments(log: str) -> dict[str, str]:
+    """Read lines such as ``exitcode=0``; the last one of each name counts."""
+    return {name: value.strip() for name, equals, value in (line.partition("=") for line in log.splitlines()) if equals}
+
+
+def _duration(written: str) -> timedelta | None:
+    match = re.fullmatch(r"(\d{1,10})(\.\d+)?s", written)
+    return timedelta(seconds=int(match[1])) if match else None
+
+
+def _forget_oldest(known: dict[str, Any]) -> None:
+    while len(known) > _MOST_KNOWN:
+        del known[next(iter(known))]

@@ -1,0 +1,324 @@
+"""Submitting in two phases: write down, create, write the ids down, upload, and last of all the run script.
+
+A job does not run before its run script is there, so a job whose answer was lost never runs, and one that runs is in
+the job list. Wherever this process is killed, :mod:`~jasmin_arc.backends.rest.recovery` can settle what is left.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, BinaryIO
+
+from jasmin_arc.backends.rest.parallel import run_all
+from jasmin_arc.constants import RUN_SCRIPT_NAME
+from jasmin_arc.description import JobDescription
+from jasmin_arc.exceptions import (
+    InputFileError,
+    JasminArcError,
+    JobListError,
+    JobSubmissionError,
+    NoTargetsAvailableError,
+    ServerError,
+    ServerUnavailableError,
+    SubmissionUnknownError,
+)
+from jasmin_arc.formats.adl import submission_adl
+from jasmin_arc.job_list import JobList, JobRecord, new_token
+from jasmin_arc.staging import StagedInput, plan_inputs, upload_all
+
+if TYPE_CHECKING:
+    from jasmin_arc.backends.rest.api import Api
+    from jasmin_arc.backends.rest.delegations import Delegations
+    from jasmin_arc.backends.rest.documents import JobAnswer
+
+_WAVE_JOBS = 1000
+_WAVE_BYTES = 1 << 30
+"""A server gives a client ten minutes to upload a job's inputs, so no more jobs than that are created at a time"""
+_POST_JOBS = 50
+_POST_BYTES = 4 << 20
+_POSTS_AT_ONCE = 4
+_UPLOADS_AT_ONCE = 8
+_PIECE = 1 << 20
+
+Progress = Callable[[int], object]
+Create = Callable[[bytes], "list[JobAnswer]"]
+
+
+@dataclass
+class _Job:
+    """A job on its way."""
+
+    description: JobDescription
+    inputs: tuple[StagedInput, ...] = ()
+    token: str = ""
+    adl: str = ""
+    name: str = ""
+    """What the server calls it"""
+    outcome: str | JasminArcError | None = None
+
+
+class Submitter:
+    """Submits jobs to one compute element."""
+
+    def __init__(self, api: Api, delegations: Delegations, job_list: JobList, log: logging.Logger) -> None:
+        self._api = api
+        self._delegations = delegations
+        self._job_list = job_list
+        self._log = log
+        # SQLite lets waiting threads sleep for longer than needed.
+        self._writing = threading.Lock()
+
+    def submit(
+        self, descriptions: Sequence[JobDescription], progress: Progress | None = None
+    ) -> list[str | JasminArcError]:
+        """See :meth:`jasmin_arc.backends.base.Backend.submit`."""
+        jobs = [_planned(description) for description in descriptions]
+        for wave in _waves([job for job in jobs if job.outcome is None]):
+            self._submit_wave(wave, progress)
+        if progress is not None:
+            progress(sum(job.outcome is not None and not job.adl for job in jobs))
+        return [job.outcome if job.outcome is not None else _never_tried(job) for job in jobs]
+
+    def _submit_wave(self, wave: Sequence[_Job], progress: Progress | None) -> None:
+        delegation_id = self._delegation()
+        for job in wave:
+            _describe(job, delegation_id)
+        jobs = [job for job in wave if job.outcome is None]
+        self._intend(jobs, delegation_id)
+        try:
+            self._create(jobs, progress)
+            self._upload([job for job in jobs if job.outcome is None], progress)
+        finally:
+            self._release([job for job in jobs if not isinstance(job.outcome, str)])
+
+    def _delegation(self) -> str:
+        try:
+            return self._delegations.current()
+        except ServerUnavailableError as error:
+            raise NoTargetsAvailableError(f"nothing was submitted: {error}") from error
+
+    def _intend(self, jobs: Sequence[_Job], delegation_id: str) -> None:
+        with self._writing:
+            self._job_list.intend(
+                JobRecord(
+                    token=job.token,
+                    endpoint=self._api.client.endpoint,
+                    name=job.description.name,
+                    description=job.description.to_json(),
+                    delegation_id=delegation_id,
+                )
+                for job in jobs
+            )
+
+    # --- The first phase ---
+
+    def _create(self, jobs: Sequence[_Job], progress: Progress | None) -> None:
+        chunks = list(_chunks(jobs))
+        with self._api.creating() as create:
+            results = run_all(lambda chunk: self._post(create, chunk), chunks, workers=_POSTS_AT_ONCE)
+        for chunk, result in zip(chunks, results):
+            for job in chunk:
+                if isinstance(result, JasminArcError) and job.outcome is None:
+                    job.outcome = result
+        refused = [job for job in jobs if job.outcome is not None]
+        self._forget([job for job in refused if not isinstance(job.outcome, (SubmissionUnknownError, JobListError))])
+        if progress is not None and refused:
+            progress(len(refused))
+
+    def _post(self, create: Create, jobs: Sequence[_Job]) -> None:
+        """Create the jobs of one request, and write down their ids before anything else is done with them."""
+        document = "<ActivityDescriptions>" + "".join(job.adl for job in jobs) + "</ActivityDescriptions>"
+        try:
+            answers = create(document.encode())
+        except SubmissionUnknownError:
+            raise
+        except ServerError as error:
+            raise JobSubmissionError(f"the job was not submitted: {error}") from error
+        _check_answers(answers, jobs)
+        for job, answer in zip(jobs, answers):
+            if answer.done:
+                job.name = answer.id
+            else:
+                job.outcome = JobSubmissionError(
+                    f"the compute element refuses the job {job.description.name!r}: {answer.reason or answer.code}"
+                )
+        try:
+            with self._writing:
+                self._job_list.created({job.token: self._api.job_url(job.name) for job in jobs if job.name})
+        except JobListError as error:
+            self._erase([job for job in jobs if job.name])
+            raise JobListError(f"the job was not submitted, as its id cannot be written down: {error}") from error
+
+    # --- The second phase ---
+
+    def _upload(self, jobs: Sequence[_Job], progress: Progress | None) -> None:
+        by_id = {self._api.job_url(job.name): job for job in jobs}
+        lock = threading.Lock()
+
+        def put(job_id: str, staged: StagedInput) -> None:
+            self._put(by_id[job_id].name, staged)
+            if staged.name == RUN_SCRIPT_NAME and progress is not None:
+                with lock:
+                    progress(1)
+
+        failures = upload_all({job_id: job.inputs for job_id, job in by_id.items()}, put, workers=_UPLOADS_AT_ONCE)
+        failed = {job_id: error for job_id, error in failures.items() if not self._arrived(by_id[job_id])}
+        self._commit({job_id: job for job_id, job in by_id.items() if job_id not in failed})
+        if failed:
+            self._give_up({job_id: by_id[job_id] for job_id in failed}, failed)
+
+    def _put(self, name: str, staged: StagedInput) -> None:
+        if isinstance(staged.source, bytes):
+            self._api.upload(name, staged.name, staged.source, len(staged.source))
+            return
+        try:
+            with staged.source.open("rb") as file:
+                small = staged.size <= _PIECE
+                pieces = _exactly(file, staged)
+                self._api.upload(name, staged.name, b"".join(pieces) if small else pieces, staged.size)
+        except OSError as error:
+            raise InputFileError(f"cannot read the input file {staged.source}: {error.strerror}") from error
+
+    def _arrived(self, job: _Job) -> bool:
+        """Say whether a job whose upload failed is complete all the same, as just the answer was lost."""
+        try:
+            return is_complete(self._api, job.name)
+        except ServerError:
+            return False
+
+    def _commit(self, jobs: Mapping[str, _Job]) -> None:
+        if not jobs:
+            return
+        try:
+            with self._writing:
+                self._job_list.commit(jobs)
+        except JobListError as error:
+            for job_id, job in jobs.items():
+                job.outcome = SubmissionUnknownError(
+                    f"the job {job_id} will run, but that cannot be written down: {error}. Once it can, call recover()"
+                )
+                job.outcome.__cause__ = error
+            return
+        for job_id, job in jobs.items():
+            job.outcome = job_id
+
+    def _give_up(self, jobs: Mapping[str, _Job], errors: Mapping[str, JasminArcError]) -> None:
+        erased = self._erase(list(jobs.values()))
+        for job_id, job in jobs.items():
+            error = errors[job_id]
+            if job.name not in erased:
+                job.outcome = SubmissionUnknownError(
+                    f"the inputs of the job {job_id} were not all uploaded ({error}), and it cannot be erased now. "
+                    "recover() settles it"
+                )
+            elif isinstance(error, InputFileError):
+                job.outcome = error
+            else:
+                job.outcome = JobSubmissionError(f"the job was not submitted: {error}")
+            job.outcome.__cause__ = error
+        self._forget([job for job in jobs.values() if job.name in erased])
+
+    # --- Undoing ---
+
+    def _erase(self, jobs: Sequence[_Job]) -> set[str]:
+        with contextlib.suppress(ServerError):
+            return erase(self._api, [job.name for job in jobs])
+        return set()
+
+    def _forget(self, jobs: Sequence[_Job]) -> None:
+        self._unless_locked(self._job_list.forget, jobs)
+
+    def _release(self, jobs: Sequence[_Job]) -> None:
+        self._unless_locked(self._job_list.release, jobs)
+
+    def _unless_locked(self, change: Callable[[Iterable[str]], None], jobs: Sequence[_Job]) -> None:
+        # What stays in the list by mistake is settled by recover(), so this must not hide the true outcome.
+        if jobs:
+            try:
+                with self._writing:
+                    change([job.token for job in jobs])
+            except JobListError as error:
+                self._log.warning("%s", error)
+
+
+def erase(api: Api, names: Sequence[str]) -> set[str]:
+    """Cancel and erase jobs that must not run, and return the names of those that are gone or will be.
+
+    :raises ServerError: if the server cannot be asked
+    """
+    killed = api.tell("kill", names)
+    cleaned = api.tell("clean", names)
+    gone = {name for name, answer in cleaned.items() if answer.code == 404}
+    return gone | {name for name in names if name in killed and killed[name].done and cleaned[name].done}
+
+
+def is_complete(api: Api, name: str) -> bool:
+    """Say whether the run script of a job is there, which was the last thing to be uploaded."""
+    received = api.diagnose(name, "input_status") or ""
+    return any(line.strip().lstrip("/") == RUN_SCRIPT_NAME for line in received.splitlines())
+
+
+def _planned(description: JobDescription) -> _Job:
+    try:
+        return _Job(description, plan_inputs(description), new_token())
+    except JasminArcError as error:
+        return _Job(description, outcome=error)
+
+
+def _describe(job: _Job, delegation_id: str) -> None:
+    inputs = [(staged.name, None) for staged in job.inputs]
+    try:
+        job.adl = submission_adl(job.description, inputs, token=job.token, delegation_id=delegation_id)
+    except JasminArcError as error:
+        job.outcome = error
+
+
+def _check_answers(answers: Sequence[JobAnswer], jobs: Sequence[_Job]) -> None:
+    names = [answer.id for answer in answers if answer.done]
+    if len(answers) != len(jobs) or "" in names or len(set(names)) != len(names):
+        raise SubmissionUnknownError(
+            f"the compute element's answer to a submission of {len(jobs)} jobs does not tell which of them exist; "
+            "they do not run, and recover() settles them"
+        )
+
+
+def _exactly(file: BinaryIO, staged: StagedInput) -> Iterator[bytes]:
+    """Read as many bytes as were announced; a file that has changed since is an error, not a shorter file."""
+    left = staged.size
+    while left:
+        piece = file.read(min(_PIECE, left))
+        if not piece:
+            raise InputFileError(f"the input file {staged.source!s} became shorter while it was uploaded")
+        left -= len(piece)
+        yield piece
+    if file.read(1):
+        raise InputFileError(f"the input file {staged.source!s} grew while it was uploaded")
+
+
+def _waves(jobs: Sequence[_Job]) -> Iterator[list[_Job]]:
+    yield from _cut(jobs, _WAVE_JOBS, _WAVE_BYTES, lambda job: sum(staged.size for staged in job.inputs))
+
+
+def _chunks(jobs: Sequence[_Job]) -> Iterator[list[_Job]]:
+    yield from _cut(jobs, _POST_JOBS, _POST_BYTES, lambda job: len(job.adl))
+
+
+def _cut(jobs: Sequence[_Job], most: int, most_bytes: int, size: Callable[[_Job], int]) -> Iterator[list[_Job]]:
+    part: list[_Job] = []
+    total = 0
+    for job in jobs:
+        if part and (len(part) == most or total + size(job) > most_bytes):
+            yield part
+            part, total = [], 0
+        part.append(job)
+        total += size(job)
+    if part:
+        yield part
+
+
+def _never_tried(job: _Job) -> JobSubmissionError:
+    return JobSubmissionError(f"the job {job.description.name!r} was not submitted")
