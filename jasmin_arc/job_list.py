@@ -11,7 +11,8 @@ import os
 import re
 import secrets
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import astuple, dataclass, field, fields
 from datetime import datetime, timezone
 from pathlib import Path
@@ -96,13 +97,13 @@ class JobList:
         """
         mark = owner_mark()
         rows = [_row(record, phase=INTENDED, owner=mark) for record in records]
-        with self._file.writing() as database:
+        with self._writing(rows) as database:
             _insert_ours(database, rows)
 
     def created(self, ids: Mapping[str, str], *, delegation_id: str = "") -> None:
         """Write down the ids of jobs that now exist, by the tokens of their intentions."""
         rows = [(_escape(job_id), delegation_id, delegation_id, token) for token, job_id in ids.items()]
-        with self._file.writing() as database:
+        with self._writing(rows) as database:
             changed = database.executemany(
                 "UPDATE jasmin_arc_jobs SET id = ?, phase = 'created', "
                 "delegation_id = CASE ? WHEN '' THEN delegation_id ELSE ? END WHERE token = ? AND phase != 'submitted'",
@@ -113,7 +114,7 @@ class JobList:
     def commit(self, job_ids: Iterable[str]) -> None:
         """Write down that the jobs are submitted; from here on they are listed, by ARC's tools as well."""
         wanted = list(dict.fromkeys(job_ids))
-        with self._file.writing() as database:
+        with self._writing(wanted) as database:
             found = list(_ours_by_id(database, wanted))
             self._check_all_there(len(found), len(wanted))
             database.executemany(
@@ -125,24 +126,22 @@ class JobList:
     def add(self, records: Iterable[JobRecord]) -> None:
         """Write down jobs that are submitted already: their ids are known."""
         done = list(records)
-        with self._file.writing() as database:
+        with self._writing(done) as database:
             _delete_by_id(database, "jasmin_arc_jobs", [record.id or "" for record in done])
             _insert_ours(database, [_row(record, phase=SUBMITTED, owner="") for record in done])
             _insert_arc(database, done)
 
     def forget(self, tokens: Iterable[str]) -> None:
         """Erase intentions, for jobs that do not exist or will never run. A submitted job is never erased so."""
-        with self._file.writing() as database:
-            database.executemany(
-                "DELETE FROM jasmin_arc_jobs WHERE token = ? AND phase != 'submitted'", [(token,) for token in tokens]
-            )
+        rows = [(token,) for token in tokens]
+        with self._writing(rows) as database:
+            database.executemany("DELETE FROM jasmin_arc_jobs WHERE token = ? AND phase != 'submitted'", rows)
 
     def release(self, tokens: Iterable[str]) -> None:
         """Write down that this process no longer works on these intentions, so that any may settle them."""
-        with self._file.writing() as database:
-            database.executemany(
-                "UPDATE jasmin_arc_jobs SET owner = '' WHERE token = ?", [(token,) for token in tokens]
-            )
+        rows = [(token,) for token in tokens]
+        with self._writing(rows) as database:
+            database.executemany("UPDATE jasmin_arc_jobs SET owner = '' WHERE token = ?", rows)
 
     def unfinished(self, endpoint: str) -> list[JobRecord]:
         """Return the intentions that were neither committed nor forgotten, oldest first.
@@ -202,23 +201,24 @@ class JobList:
 
     def remove(self, job_ids: Iterable[str]) -> None:
         """Erase the jobs from the list, from ARC's table as well."""
-        wanted = list(job_ids)
-        if wanted and self.get(wanted):
-            with self._file.writing() as database:
-                _delete_by_id(database, "jasmin_arc_jobs", wanted)
-                _delete_by_id(database, "jobs", wanted)
+        known = self.get(job_ids)
+        with self._writing(known) as database:
+            _delete_by_id(database, "jasmin_arc_jobs", known)
+            _delete_by_id(database, "jobs", known)
 
     def close(self) -> None:
         """Do nothing: no call leaves anything open."""
 
+    def _writing(self, what: Collection[object]) -> AbstractContextManager[sqlite3.Connection]:
+        # Where there is nothing to write, no file is made and no one else is kept waiting.
+        return self._file.writing() if what else self._file.reading()
+
     def _update(self, values: Mapping[str, object], change: str, *, unless_set: str | None = None) -> None:
         """Change the records of the jobs by their ids; jobs that are not in the list are left out."""
         known = self.get(values)
-        if not known:
-            return
         foreign = [_row(record, token=new_token()) for record in known.values() if not record.token]
         where = f"id = ? AND {unless_set} = ''" if unless_set else "id = ?"
-        with self._file.writing() as database:
+        with self._writing(known) as database:
             # ARC's table has no column for this, so a job of ARC's tools gets a row in ours; perhaps it just got one.
             _insert_ours(database, foreign, verb="INSERT OR IGNORE")
             database.executemany(

@@ -60,6 +60,7 @@ class JobListFile:
         """One consistent view of the file; where it does not exist, or has no tables yet, they are empty."""
         with self._translated(), closing(self._open(write=False)) as database:
             deadline = time.monotonic() + self._timeout
+            _patiently(database, "PRAGMA temp_store=MEMORY", deadline)
             database.execute("BEGIN")
             for table in _TABLES.keys() - self._check(database, deadline):
                 database.execute(f"CREATE TEMPORARY TABLE {_TABLES[table]}")
@@ -73,6 +74,7 @@ class JobListFile:
         """One transaction: durable at the end of the block, or as if nothing had happened."""
         with self._translated(), closing(self._open(write=True)) as database:
             deadline = time.monotonic() + self._timeout
+            _patiently(database, "PRAGMA synchronous=FULL", deadline)
             # WAL does not work on network file systems, where home directories are.
             _patiently(database, "PRAGMA journal_mode=DELETE", deadline)
             _patiently(database, "BEGIN IMMEDIATE", deadline)
@@ -94,8 +96,6 @@ class JobListFile:
             raise JobListError(f"the job list {self.path} is not a regular file; set JOBS_INFO_FILE to another path")
         # A short wait inside SQLite, many times over, lets Ctrl-C through.
         database = sqlite3.connect(Path(path).as_uri() + "?mode=rw", uri=True, timeout=0.5, isolation_level=None)
-        database.execute("PRAGMA synchronous=FULL")
-        database.execute("PRAGMA temp_store=MEMORY")
         database.text_factory = lambda text: text.decode("utf-8", "replace")
         return database
 
@@ -104,9 +104,9 @@ class JobListFile:
         tables = {name for (name,) in _patiently(database, "SELECT name FROM sqlite_master", deadline)}
         if "jasmin_arc_meta" in tables:
             versions = database.execute("SELECT value FROM jasmin_arc_meta WHERE key = 'version'").fetchall()
-            if versions and versions[0][0] > _VERSION:
+            if versions != [(_VERSION,)]:
                 raise JobListError(
-                    f"the job list {self.path} was written by a newer version of this library; "
+                    f"the job list {self.path} was written by another version of this library; "
                     "update it: pip install --upgrade jasmin-arc-py"
                 )
         return tables
