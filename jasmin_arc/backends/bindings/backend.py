@@ -101,9 +101,9 @@ class BindingsBackend(base.Backend):
         """
         readable = descriptions.without_jsdl(text)
         with self._library() as lines:
-            found = submission.parse(self._arc, readable)
+            found, why = submission.parse(self._arc, readable)
         if not len(found):
-            raise descriptions.not_a_description(text, lines)
+            raise descriptions.not_a_description(text, why, lines)
         return found
 
     # --- Submitting ---
@@ -157,12 +157,13 @@ class BindingsBackend(base.Backend):
                 return job_id
             orphan = submission.forgotten_job(lines, self.endpoint, placed)
             if orphan is not None:
-                what = f"the inputs of job {description.name!r} could not be uploaded"
-                why = submission.with_names(reasons(lines), placed)
-                raise JobSubmissionError(f"{what}: {why}; {self._abandon(orphan, token)}")
+                why = submission.upload_failure(lines, placed)
+                raise JobSubmissionError(
+                    f"job {description.name!r} was not submitted, {why}; {self._abandon(orphan, token)}"
+                )
             queues = [queue.name for queue in self._site[1].queues] if self._site else []
             self._site = None
-            raise submission.refusal(lines, description.name, self.endpoint, placed, queues=queues)
+            raise submission.refusal(lines, description.name, self.endpoint, queues=queues)
 
     def _written_down(self, token: str, job_id: str) -> str:
         try:

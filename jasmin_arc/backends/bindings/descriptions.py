@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 from jasmin_arc.backends.bindings.log_capture import LogLine, reasons
 from jasmin_arc.exceptions import InvalidJobDescription
@@ -25,7 +26,7 @@ def without_jsdl(text: str) -> str:
     return to_adl(from_jsdl(text))
 
 
-def not_a_description(text: str, lines: list[LogLine]) -> InvalidJobDescription:
+def not_a_description(text: str, why: str, lines: Sequence[LogLine]) -> InvalidJobDescription:
     """The error for a text that the library does not accept, with what it said."""
-    why = reasons(lines) or "it is neither xRSL nor ADL nor JSDL"
-    return InvalidJobDescription(f"not a valid job description: {why}; it begins with {text.strip()[:60]!r}")
+    said = "; ".join(dict.fromkeys(filter(None, (" ".join(why.split()), reasons(lines)))))
+    return InvalidJobDescription(f"not a valid job description in xRSL, ADL or JSDL ({said}): {text.strip()[:60]!r}")

@@ -29,13 +29,15 @@ _LINE = re.compile(
 )
 _TRUNCATE_AT = 4 * 2**20
 _LONGEST_REASON = 600
-_NO_REASON = re.compile(
-    r"Failed uploading local input files|Failed to prepare job description|Failed to submit all jobs\.?$|"
-    r"Failed to process job: http|Failed to load plugin for URL|.*: 500 Missing payload$|"
-    r"Failed to process jobs - wrong response: \d+$"
-)
 _REASON = re.compile(r"Fail|Unable|Unexpected|Missing|Cannot|Could not|Invalid|Error", re.IGNORECASE)
-_PREFIX = re.compile(r"Failed to submit all jobs: |Failed to process job: \S+ - |Failed to establish connection: TCP: ")
+# What only repeats that something failed, and what goes wrong in every call.
+_NO_REASON = re.compile(
+    r"Failed to (prepare job description|submit all jobs\.?$|process job: http|load plugin for URL|establish SSL)|"
+    r"Failed to process jobs - wrong response: \d+$|Failed uploading local input files"
+)
+_WRAPPING = re.compile(
+    r"Failed to (process job: \S+ - (?=\d)|submit all jobs: )|Failed to establish connection: |\b[A-Z]+: GENERIC_ERROR "
+)
 
 
 class LogLine(NamedTuple):
@@ -109,12 +111,11 @@ def forward(lines: Iterable[LogLine], log: logging.Logger) -> None:
 
 
 def reasons(lines: Sequence[LogLine]) -> str:
-    """Return in one line what the library said went wrong, or an empty text."""
-    found: dict[str, None] = {}
-    for line in lines:
-        if _is_reason(line):
-            found.setdefault(" ".join(_PREFIX.sub("", line.text).split()))
-    return "; ".join(found)[:_LONGEST_REASON]
+    """Return in one line what the library said went wrong, the gravest alone, or an empty text."""
+    relevant = [line for line in lines if _is_reason(line)]
+    gravest = max((line.level for line in relevant), default=0)
+    texts = [" ".join(_WRAPPING.sub("", line.text).split()) for line in relevant if line.level == gravest]
+    return "; ".join(dict.fromkeys(text.strip("()") for text in texts))[:_LONGEST_REASON]
 
 
 def _is_reason(line: LogLine) -> bool:

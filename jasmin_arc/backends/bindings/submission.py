@@ -25,10 +25,10 @@ from jasmin_arc.exceptions import (
 if TYPE_CHECKING:
     from jasmin_arc.staging import StagedInput
 
-_REJECTED = re.compile(r"Failed to submit all jobs: \d{3}\b")
+_REJECTED = re.compile(r"Failed to submit all jobs: \d{3} (.*)")
 _ANSWER_LOST = re.compile(r"Failed to submit all jobs")
 _NO_CONNECTION = re.compile(r"Failed to establish connection")
-_NO_LOCAL_FILE = re.compile(r"Cannot find local input file '(.*)' \(")
+_NO_LOCAL_FILE = re.compile(r"Cannot find local input file '[^']*' \((.*)\)")
 
 
 @contextmanager
@@ -57,14 +57,14 @@ def _place(entry: StagedInput, place: Path) -> Path:
     return place
 
 
-def parse(arc: Any, text: str) -> Any:
+def parse(arc: Any, text: str) -> tuple[Any, str]:
     """Parse a description in xRSL or ADL by the library's own parser.
 
-    :returns: an ``arc.JobDescriptionList``, empty if the text is not a description
+    :returns: an ``arc.JobDescriptionList``, empty if the text is not a description, and then why
     """
-    descriptions = arc.JobDescriptionList()
-    accepted = arc.JobDescription.Parse(text, descriptions)
-    return descriptions if accepted else arc.JobDescriptionList()
+    found = arc.JobDescriptionList()
+    result = arc.JobDescription.Parse(text, found)
+    return (found, "") if result else (arc.JobDescriptionList(), str(result.str()))
 
 
 def send(arc: Any, user_config: Any, endpoint: str, text: str) -> str:
@@ -74,9 +74,9 @@ def send(arc: Any, user_config: Any, endpoint: str, text: str) -> str:
     :returns: the job id, or an empty text: the library's log tells what happened
     """
     # One job at a time: several in one call are broken in ARC 6.14 to 7.0.0.
-    descriptions = parse(arc, text)
+    descriptions, why = parse(arc, text)
     if len(descriptions) != 1:
-        raise InvalidJobDescription("the ARC bindings do not accept the description that was made of this job")
+        raise InvalidJobDescription(f"the ARC bindings do not accept the description made of this job: {why}")
     job = arc.Job()
     # To the endpoint, not to a target of the discovery: that would also set a queue that nobody asked for.
     destination = arc.Endpoint(endpoint, arc.Endpoint.JOBSUBMIT, REST_INTERFACE)
@@ -96,31 +96,33 @@ def forgotten_job(lines: Sequence[LogLine], endpoint: str, inputs: Sequence[tupl
     return None
 
 
-def refusal(
-    lines: Sequence[LogLine], name: str, endpoint: str, inputs: Sequence[tuple[str, Path]], *, queues: Sequence[str]
-) -> JasminArcError:
-    """Translate a submission without a job: rejected, never sent, or nobody knows."""
-    why = with_names(reasons(lines), inputs)
-    lost = [line.text for line in lines if _NO_LOCAL_FILE.match(line.text)]
-    if lost:
-        return InputFileError(f"job {name!r} was not submitted: {with_names(lost[0], inputs)}")
-    if any(_REJECTED.match(line.text) for line in lines):
-        known = f" (its queues: {', '.join(queues)})" if "queue" in why.lower() and queues else ""
-        return JobSubmissionError(f"{endpoint} rejected job {name!r}: {why}{known}")
-    if any(_NO_CONNECTION.match(line.text) for line in lines):
-        return NoTargetsAvailableError(f"{endpoint} cannot be reached, job {name!r} was not submitted: {why}")
-    if any(_ANSWER_LOST.match(line.text) for line in lines):
-        return SubmissionUnknownError(
-            f"{endpoint} did not answer whether it took job {name!r}: {why or 'the connection was lost'}; "
-            "it is not sent again, recover() looks for it"
-        )
-    return JobSubmissionError(
-        f"job {name!r} was not submitted to {endpoint}: {why or 'the ARC bindings gave no reason'}"
-    )
-
-
-def with_names(text: str, inputs: Sequence[tuple[str, Path]]) -> str:
-    """Replace our own paths in a message by the names of the inputs."""
+def upload_failure(lines: Sequence[LogLine], inputs: Sequence[tuple[str, Path]]) -> str:
+    """Say which input was not uploaded, and why."""
     for name, path in inputs:
-        text = re.sub(rf"(?:file:(?://)?)?{re.escape(str(path))}(?!\d)", lambda _, name=name: name, text)  # type: ignore[misc]
-    return text
+        failed = re.compile(rf"Failed uploading file .*{re.escape(str(path))} to .*/session/{re.escape(name)}: (.*)")
+        for line in lines:
+            match = failed.match(line.text)
+            if match:
+                return f"its input {name!r} could not be uploaded: {match[1]}"
+    return f"its inputs could not be uploaded: {reasons(lines) or 'the ARC bindings gave no reason'}"
+
+
+def refusal(lines: Sequence[LogLine], name: str, endpoint: str, *, queues: Sequence[str] = ()) -> JasminArcError:
+    """Translate a submission without a job: rejected, never sent, or nobody knows."""
+    texts = [line.text for line in lines]
+    why = reasons(lines) or "the ARC bindings gave no reason"
+    missing = next(filter(None, map(_NO_LOCAL_FILE.match, texts)), None)
+    if missing:
+        return InputFileError(f"job {name!r} was not submitted: its input {missing[1]!r} is gone or cannot be read")
+    rejected = next(filter(None, map(_REJECTED.match, texts)), None)
+    if rejected:
+        known = f" (its queues: {', '.join(queues)})" if "queue" in rejected[1].lower() and queues else ""
+        return JobSubmissionError(f"{endpoint} rejected job {name!r}: {rejected[1]}{known}")
+    if any(map(_NO_CONNECTION.match, texts)):
+        return NoTargetsAvailableError(f"{endpoint} cannot be reached, job {name!r} was not submitted: {why}")
+    if any(map(_ANSWER_LOST.match, texts)):
+        return SubmissionUnknownError(
+            f"{endpoint} did not answer whether it took job {name!r} ({why}); it is not sent again, "
+            "recover() looks for it"
+        )
+    return JobSubmissionError(f"job {name!r} was not submitted to {endpoint}: {why}")
