@@ -1,0 +1,136 @@
+"""What the documentation says is so: its code runs, its tables agree with the code, its links lead somewhere."""
+
+from __future__ import annotations
+
+import ast
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+import jasmin_arc
+from jasmin_arc import ArcInterface, ConnectionConfig
+from jasmin_arc.config import OPTIONS
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGES = [*ROOT.glob("*.md"), *sorted(ROOT.glob("docs/**/*.md"))]
+_BLOCK = re.compile(r"(?:^<!-- (?P<mark>run|prints) -->\n)?^```(?P<language>\w+)\n(?P<text>.*?)^```$", re.M | re.S)
+_LINK = re.compile(r"\]\(([^)\s]+)\)")
+_LONGEST = 120
+
+
+@dataclass
+class Block:
+    """A fenced block of a page, and what the comment above it says."""
+
+    line: int
+    mark: str | None
+    language: str
+    text: str
+
+
+def blocks(page: Path) -> Iterator[Block]:
+    text = page.read_text(encoding="utf-8")
+    for match in _BLOCK.finditer(text):
+        line = text.count("\n", 0, match.start("text"))
+        yield Block(line, match["mark"], match["language"], match["text"])
+
+
+def name_of(page: Path) -> str:
+    return str(page.relative_to(ROOT))
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if "<!-- run -->" in page.read_text()], ids=name_of)
+def test_the_code_runs_on_the_local_backend(
+    page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "work").mkdir()
+    monkeypatch.chdir(tmp_path / "work")
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    monkeypatch.setenv("JASMIN_ARC_BACKEND", "local")
+    monkeypatch.setenv("JASMIN_ARC_LOCAL_DIR", str(tmp_path / "local"))
+    monkeypatch.setenv("JASMIN_ARC_JOBS_INFO_FILE", str(tmp_path / "jobs.dat"))
+    names: dict[str, object] = {}
+    printed = ""
+    for block in blocks(page):
+        if block.mark == "run":
+            # The empty lines make tracebacks point to the line of the page.
+            exec(compile("\n" * block.line + block.text, str(page), "exec"), names)
+            printed = capsys.readouterr().out
+        elif block.mark == "prints":
+            assert block.text.strip() in printed, f"{name_of(page)}, line {block.line}"
+    with ArcInterface(log=None) as arc:
+        arc.cancel_jobs(arc.list_jobs())
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_all_code_is_valid(page: Path) -> None:
+    for block in blocks(page):
+        if block.language == "python":
+            ast.parse(block.text, f"{name_of(page)}:{block.line}")
+        if block.language == "json":
+            json.loads(block.text)
+        if block.language in ("python", "sh"):
+            assert max(map(len, block.text.splitlines())) <= _LONGEST, f"{name_of(page)}, line {block.line}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_relative_links_lead_to_files(page: Path) -> None:
+    for target in _LINK.findall(page.read_text(encoding="utf-8")):
+        path = target.partition("#")[0]
+        if path and "://" not in path:
+            assert (page.parent / path).exists(), f"{name_of(page)}: {target}"
+
+
+def rows(page: Path) -> list[list[str]]:
+    lines = page.read_text(encoding="utf-8").splitlines()
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines if line.startswith("| `")]
+
+
+def test_the_readme_has_every_option_with_its_default() -> None:
+    table = {cells[0].strip("`"): cells[1].strip("`") for cells in rows(ROOT / "README.md") if len(cells) == 3}
+    documented = {name: default for name, default in table.items() if name.isupper()}
+    assert documented == {name: str(getattr(ConnectionConfig, name)) for name in OPTIONS}
+
+
+def test_the_configuration_page_has_every_option() -> None:
+    page = (ROOT / "docs" / "configuration.md").read_text(encoding="utf-8")
+    listed = re.search(r":members: (.*)", page)
+    assert listed is not None
+    assert listed[1].split(", ") == list(OPTIONS)
+
+
+def test_the_page_on_errors_has_every_error() -> None:
+    documented = {cells[0].strip("`") for cells in rows(ROOT / "docs" / "errors.md")}
+    errors = {
+        name
+        for name, value in vars(jasmin_arc).items()
+        if isinstance(value, type) and issubclass(value, jasmin_arc.JasminArcError)
+    }
+    assert documented == errors - {"JasminArcError"}
+
+
+def test_the_example_configuration_is_valid(monkeypatch: pytest.MonkeyPatch) -> None:
+    options = json.loads((ROOT / "config.example.json").read_text(encoding="utf-8"))
+    assert set(options) <= set(OPTIONS)
+    ConnectionConfig(options)
+
+
+def test_the_guide_for_contributors_lists_what_gets_installed() -> None:
+    guide = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    array = re.search(
+        r"^PACKAGES=\((.*?)^\)", (ROOT / "tests/grid/packages.sh").read_text(encoding="utf-8"), re.M | re.S
+    )
+    assert array is not None
+    debian = re.sub(r"#.*", "", array[1]).split()
+    lists = re.findall(
+        r"^(?:dependencies|test|docs|dev) = \[(.*?)\]$", (ROOT / "pyproject.toml").read_text(), re.M | re.S
+    )
+    pypi = re.findall(r'"([a-z][a-z0-9-]*)(?:[<>=].*?)?"', " ".join(lists))
+    assert debian
+    assert "pytest" in pypi
+    missing = [package for package in [*debian, *pypi] if f"`{package}`" not in guide]
+    assert missing == []
