@@ -1,0 +1,104 @@
+"""ARC's own tools and this library's job list in one file, on the real grid."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from jasmin_arc.config import ConnectionConfig
+from jasmin_arc.job_list import JobList, JobRecord, new_token
+
+pytestmark = pytest.mark.grid
+
+XRSL = '&(executable="/bin/sh")(arguments="-c" "echo hello > result")(jobname="{name}")(outputfiles=("result" ""))'
+
+Arc = Callable[..., str]
+
+
+@pytest.fixture
+def arc_tool(grid_config: dict[str, Any], tmp_path: Path) -> Arc:
+    """Run one of ARC's commands as a user whose job list is ``jobs.dat`` of the test."""
+    environment = {
+        **os.environ,
+        "HOME": str(tmp_path),
+        "X509_USER_KEY": grid_config["CLIENT_KEY"],
+        "X509_USER_CERT": grid_config["CLIENT_CERT"],
+        "X509_CERT_DIR": grid_config["CERTS_DIR"],
+        "X509_USER_PROXY": str(tmp_path / "proxy.pem"),
+    }
+
+    def run(*command: str, check: bool = True) -> str:
+        result = subprocess.run(
+            command, env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False
+        )
+        assert result.returncode == 0 or not check, result.stdout + result.stderr
+        return result.stdout
+
+    run("arcproxy", "-c", "validityPeriod=12H")
+    return run
+
+
+@pytest.fixture
+def submitted(arc_tool: Arc, grid_config: dict[str, Any], tmp_path: Path) -> Iterator[str]:
+    """A job that arcsub has submitted, and written into ``jobs.dat``."""
+    (tmp_path / "job.xrsl").write_text(XRSL.format(name="50% o'clock #1"))
+    endpoint = ConnectionConfig(grid_config).endpoint
+    output = arc_tool("arcsub", "-j", "jobs.dat", "-T", "arcrest", "-C", endpoint, "job.xrsl")
+    job_id = output.rpartition("jobid:")[2].strip()
+    yield job_id
+    arc_tool("arckill", "-j", "jobs.dat", "-a", check=False)
+
+
+def test_the_library_lists_what_arcsub_submitted(submitted: str, grid_config: dict[str, Any], tmp_path: Path) -> None:
+    job_list = JobList(tmp_path / "jobs.dat")
+    endpoint = ConnectionConfig(grid_config).endpoint
+    assert job_list.ids() == job_list.ids(endpoint) == [submitted]
+    found = job_list.get([submitted])[submitted]
+    assert (found.name, found.endpoint) == ("50% o'clock #1", endpoint)
+    assert found.delegation_id
+
+
+def test_arcs_tools_see_and_end_what_the_library_lists(
+    submitted: str, arc_tool: Arc, grid_config: dict[str, Any], tmp_path: Path
+) -> None:
+    config = ConnectionConfig(grid_config)
+    job_list = JobList(tmp_path / "ours.dat")
+    name = "ours: 50% o'clock #1"
+    job_list.intend([record := JobRecord(token=new_token(), endpoint=config.endpoint, name=name)])
+    job_list.created({record.token: submitted}, delegation_id=JobList(tmp_path / "jobs.dat").records()[0].delegation_id)
+    assert "No jobs found" in arc_tool("arcstat", "-j", "ours.dat", "-a", check=False)
+    job_list.commit([submitted])
+    assert f"Job: {submitted}\n Name: {name}" in arc_tool("arcstat", "-j", "ours.dat", "-a")
+    assert submitted in arc_tool("arcstat", "-j", "ours.dat", "-a", "--print-jobids")
+    _wait_for_end(arc_tool, "ours.dat")
+    arc_tool("arcget", "-j", "ours.dat", "-D", "downloads", submitted)
+    assert (tmp_path / "downloads" / submitted.rpartition("/")[2] / "result").read_text() == "hello\n"
+    # arcget has cleaned the job and removed it from the list.
+    assert job_list.ids() == []
+
+
+def test_both_write_one_file(submitted: str, arc_tool: Arc, grid_config: dict[str, Any], tmp_path: Path) -> None:
+    job_list = JobList(tmp_path / "jobs.dat")
+    endpoint = ConnectionConfig(grid_config).endpoint
+    ours = f"{endpoint}/rest/1.0/jobs/0000000000"
+    job_list.add([JobRecord(token=new_token(), endpoint=endpoint, name="ours", id=ours)])
+    output = arc_tool("arcsub", "-j", "jobs.dat", "-T", "arcrest", "-C", endpoint, "job.xrsl")
+    theirs = output.rpartition("jobid:")[2].strip()
+    assert set(job_list.ids(endpoint)) == {submitted, ours, theirs}
+    job_list.set_final({submitted: "Finished"})
+    arc_tool("arcclean", "-f", "-j", "jobs.dat", ours)
+    assert set(job_list.ids()) == {submitted, theirs}
+    assert job_list.get([submitted])[submitted].final_state == "Finished"
+
+
+def _wait_for_end(arc_tool: Arc, job_list: str) -> None:
+    end = time.monotonic() + 120
+    while "State: Finished" not in arc_tool("arcstat", "-j", job_list, "-a"):
+        assert time.monotonic() < end, "the job has not ended"
+        time.sleep(1)
