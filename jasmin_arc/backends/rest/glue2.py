@@ -39,16 +39,16 @@ def job_info(job_id: str, activity: Element) -> JobInfo:
         nodes=tuple(map(printable, texts(activity, "ExecutionNode"))),
         slots=slots,
         position=_number(activity, "WaitingPosition") or None,
-        submitted=time(text(activity, "SubmissionTime")),
-        started=time(text(activity, "StartTime")),
-        ended=time(text(activity, "EndTime") or text(activity, "ComputingManagerEndTime")),
+        submitted=parse_time(text(activity, "SubmissionTime")),
+        started=parse_time(text(activity, "StartTime")),
+        ended=parse_time(text(activity, "EndTime") or text(activity, "ComputingManagerEndTime")),
         # The server multiplies by the slots.
         wall_time=wall / max(slots or 1, 1) if wall is not None else None,
         cpu_time=_seconds(activity, "UsedTotalCPUTime"),
         memory=_megabytes(activity, "UsedMainMemory"),
         errors=tuple(map(printable, texts(activity, "Error"))),
-        proxy_expires=time(text(activity, "ProxyExpirationTime")),
-        session_expires=time(text(activity, "WorkingAreaEraseTime")),
+        proxy_expires=parse_time(text(activity, "ProxyExpirationTime")),
+        session_expires=parse_time(text(activity, "WorkingAreaEraseTime")),
     )
 
 
@@ -70,7 +70,7 @@ def site_info(endpoint: str, document: bytes) -> SiteInfo:
     )
 
 
-def time(written: str) -> datetime | None:
+def parse_time(written: str) -> datetime | None:
     """Read a time: ``2026-11-20T08:18:00Z``, or ``20261120081800Z`` as in A-REX's own files."""
     for pattern in ("%Y-%m-%dT%H:%M:%SZ", "%Y%m%d%H%M%SZ"):
         try:

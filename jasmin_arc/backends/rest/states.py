@@ -9,14 +9,15 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Sequence
+import time
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypeVar
 
 from jasmin_arc.backends.rest.documents import JobAnswer
 from jasmin_arc.backends.rest.errors import printable
-from jasmin_arc.backends.rest.glue2 import general_state, job_info, number, time
+from jasmin_arc.backends.rest.glue2 import general_state, job_info, number, parse_time
 from jasmin_arc.constants import ARC_REST_STATES
 from jasmin_arc.job_info import JobInfo
 
@@ -44,6 +45,10 @@ _REST_STATES = {
 """The states in A-REX's own files, and what the REST interface calls them"""
 _CANCELLED = "canceled by external request"
 _MOST_KNOWN = 100_000
+_BATCH_SECONDS = 2.0
+"""For how long what was written of a job in the batch system counts: the server writes it once a minute"""
+
+_Known = TypeVar("_Known")
 
 
 class States:
@@ -52,27 +57,20 @@ class States:
     def __init__(self, api: Api) -> None:
         self._api = api
         self._lock = threading.Lock()
-        self._failures: dict[str, tuple[str, tuple[str, ...]]] = {}
+        self._failures: dict[str, str] = {}
+        self._batch: dict[str, tuple[str, float]] = {}
         self._logged: dict[str, JobInfo] = {}
 
     def native(self, names: Sequence[str]) -> dict[str, str]:
         """Return the jobs' present native states; those that the server does not know are absent."""
         live = self._live(names)
-        doubtful = [
-            name
-            for name, state in live.items()
-            if state == _IN_BATCH_SYSTEM or (state == "FAILED" and name not in self._failures)
-        ]
-        written = self._api.ask("status", doubtful) if doubtful else {}
-        return {
-            name: self._settled(name, state, written[name].state if name in written else "")
-            for name, state in live.items()
-        }
+        written = self._written([name for name, state in live.items() if state in (_IN_BATCH_SYSTEM, "FAILED")])
+        return {name: self._settled(name, state, written.get(name, "")) for name, state in live.items()}
 
-    def infos(self, ids: dict[str, str]) -> dict[str, JobInfo]:
+    def infos(self, ids: Mapping[str, str]) -> dict[str, JobInfo]:
         """Return all that is known of the jobs, by job id.
 
-        :param ids: the job ids, with their names
+        :param ids: the jobs' names, by job id
         """
         live = self._live(list(ids.values()))
         answers = self._api.ask("info", list(live)) if live else {}
@@ -83,7 +81,7 @@ class States:
         }
 
     def _live(self, names: Sequence[str]) -> dict[str, str]:
-        """Return live states, in which everything in the batch system is RUNNING and a killed job may be FAILED."""
+        """Return live states, in which all in the batch system are RUNNING, and those killed are FAILED."""
         if len(names) <= _ONE_BY_ONE:
             found = {name: self._own_state(name) for name in names}
             return {name: state for name, state in found.items() if state}
@@ -96,39 +94,53 @@ class States:
         if written is None:
             return ""
         state = _REST_STATES.get(written.strip(), "OTHER")
-        if state == "FINISHED":
-            return self._failure(name)[0]
+        if state == "FINISHED" and self._errors(name) is not None:
+            return "FAILED"
         return state
+
+    def _errors(self, name: str) -> tuple[str, ...] | None:
+        """Read what went wrong; ``None`` for a job that has not failed."""
+        written = self._api.diagnose(name, "failed", most=1 << 16)
+        if written is None:
+            return None
+        self._remember(self._failures, name, "KILLED" if _CANCELLED in written else "FAILED")
+        return tuple(printable(line) for line in written.splitlines() if line.strip())
+
+    def _written(self, names: Sequence[str]) -> dict[str, str]:
+        """Return what the information provider has written of the jobs' states."""
+        now = time.monotonic()
+        known = {name: state for name in names if (state := self._known(name, now))}
+        missing = [name for name in names if name not in known]
+        for name, answer in (self._api.ask("status", missing) if missing else {}).items():
+            known[name] = answer.state
+            if answer.state in _SEEN_IN_BATCH_SYSTEM:
+                self._remember(self._batch, name, (answer.state, now))
+            elif answer.state in ("FAILED", "KILLED"):
+                self._remember(self._failures, name, answer.state)
+        return known
+
+    def _known(self, name: str, now: float) -> str:
+        if name in self._failures:
+            return self._failures[name]
+        state, read = self._batch.get(name, ("", 0.0))
+        return state if now - read < _BATCH_SECONDS else ""
 
     def _settled(self, name: str, live: str, written: str) -> str:
         if live == _IN_BATCH_SYSTEM:
             # Nothing written yet means that it has not been there for long.
             return written if written in _SEEN_IN_BATCH_SYSTEM else "QUEUING"
         if live == "FAILED":
-            known = name not in self._failures and written in ("FAILED", "KILLED")
-            return written if known else self._failure(name)[0]
+            if written not in ("FAILED", "KILLED"):
+                self._errors(name)
+            return self._failures.get(name, written if written == "KILLED" else "FAILED")
         return live
-
-    def _failure(self, name: str) -> tuple[str, tuple[str, ...]]:
-        """Return the end of a job that has ended, and what went wrong."""
-        with self._lock:
-            if name in self._failures:
-                return self._failures[name]
-        written = self._api.diagnose(name, "failed", most=1 << 16)
-        if written is None:
-            return "FINISHED", ()
-        errors = tuple(printable(line) for line in written.splitlines() if line.strip())
-        failure = ("KILLED" if _CANCELLED in written else "FAILED", errors)
-        with self._lock:
-            self._failures[name] = failure
-            _forget_oldest(self._failures)
-        return failure
 
     def forget(self, names: Sequence[str]) -> None:
         """Forget the ends of jobs that are run again."""
         with self._lock:
             for name in names:
                 self._failures.pop(name, None)
+                self._batch.pop(name, None)
                 self._logged.pop(name, None)
 
     def _merged(self, job_id: str, name: str, live: str, answer: JobAnswer | None) -> JobInfo:
@@ -143,25 +155,29 @@ class States:
 
     def _completed(self, name: str, info: JobInfo) -> JobInfo:
         """Add what the information provider has not yet written of a job that has just ended."""
-        with self._lock:
-            if name in self._logged:
-                return self._logged[name]
+        known = self._logged.get(name)
+        if known is not None and known.native_state == info.native_state:
+            return replace(known, id=info.id)
         log = _assignments(self._api.diagnose(name, "diag") or "")
-        _, errors = self._failure(name) if info.native_state != "FINISHED" else ("", ())
         completed = replace(
             info,
-            errors=errors or info.errors,
+            errors=(self._errors(name) or ()) if info.native_state != "FINISHED" else (),
             exit_code=number(log.get("exitcode", "")),
             nodes=info.nodes or tuple(filter(None, [printable(log.get("nodename", ""))])),
-            started=time(log.get("LRMSStartTime", "")) or info.started,
-            ended=time(log.get("LRMSEndTime", "")) or info.ended,
+            started=parse_time(log.get("LRMSStartTime", "")) or info.started,
+            ended=parse_time(log.get("LRMSEndTime", "")) or info.ended,
             wall_time=_duration(log.get("WallTime", "")),
             position=None,
         )
-        with self._lock:
-            self._logged[name] = completed
-            _forget_oldest(self._logged)
+        self._remember(self._logged, name, completed)
         return completed
+
+    def _remember(self, known: dict[str, _Known], name: str, value: _Known) -> None:
+        with self._lock:
+            known.pop(name, None)
+            known[name] = value
+            while len(known) > _MOST_KNOWN:
+                del known[next(iter(known))]
 
 
 def _assignments(log: str) -> dict[str, str]:
@@ -172,8 +188,3 @@ def _assignments(log: str) -> dict[str, str]:
 def _duration(written: str) -> timedelta | None:
     match = re.fullmatch(r"(\d{1,10})(\.\d+)?s", written)
     return timedelta(seconds=int(match[1])) if match else None
-
-
-def _forget_oldest(known: dict[str, Any]) -> None:
-    while len(known) > _MOST_KNOWN:
-        del known[next(iter(known))]
