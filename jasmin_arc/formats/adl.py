@@ -1,4 +1,10 @@
-"""ADL, the XML in which jobs are described to a compute element: what is sent there, and the user's own view."""
+"""ADL, the XML in which jobs are described to a compute element: what is sent there, and the user's own view.
+
+The user's view holds all fields but ``steps``, ``stop_on_failure``, contents given as bytes, and patterns of outputs.
+Read and ignored, as they change nothing in what the job does: annotations and remote logging, wishes on the machine
+that a broker would choose by (operating system, platform, disk space, node access), an input's ``IsExecutable`` and an
+output's ``Mandatory`` and ``UseIf…``.
+"""
 
 from __future__ import annotations
 
@@ -7,9 +13,12 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 from jasmin_arc.constants import RUN_SCRIPT_NAME, STDERR_NAME, STDOUT_NAME
-from jasmin_arc.description import JobDescription, is_pattern, is_url
-from jasmin_arc.formats.xml_text import child, to_text
-from jasmin_arc.run_script import OUTPUT_LIST_NAME, output_list_needed
+from jasmin_arc.description import JobDescription, is_url
+from jasmin_arc.exceptions import InvalidJobDescription
+from jasmin_arc.formats import portable
+from jasmin_arc.formats.draft import Draft, optional_duration
+from jasmin_arc.formats.xml_text import add, all_of, check, number_of, only, parse, text_of, to_text
+from jasmin_arc.run_script import OUTPUT_LIST_NAME, STDIN_NAME, output_list_needed
 
 ADL = "{http://www.eu-emi.eu/es/2010/12/adl}"
 NORDUGRID = "{http://www.nordugrid.org/es/2011/12/nordugrid-adl}"
@@ -30,30 +39,76 @@ def submission_adl(
     :param inputs: every file that the client uploads, as its name in the session directory and where it is here
         (``None``: no source is written, as the client uploads by name)
     :param token: an unguessable word by which the job is found again; it becomes an annotation
-    :param delegation_id: the delegated credentials, for transfers that the compute element makes itself
+    :param delegation_id: the delegated credentials, which A-REX demands as soon as it transfers a file itself, and
+        for patterns of outputs
     :param executables: the names of the inputs that the compute element shall make executable
-    :raises InvalidJobDescription: if a name has a character that XML cannot carry
+    :raises InvalidJobDescription: if a name has a character that XML cannot carry, or an output's starts with ``@``
     """
     root = _root()
-    identification = child(root, ADL + "ActivityIdentification")
-    child(identification, ADL + "Name", description.name, field="name")
+    identification = add(root, ADL + "ActivityIdentification")
+    add(identification, ADL + "Name", description.name, field="name")
     if token:
-        child(identification, ADL + "Annotation", ANNOTATION_PREFIX + token)
-    application = child(root, ADL + "Application")
+        add(identification, ADL + "Annotation", ANNOTATION_PREFIX + token)
+    application = add(root, ADL + "Application")
     _add_executable(application, ("/bin/sh", RUN_SCRIPT_NAME))
     _add_streams(application, description)
     _add_resources(root, description)
-    staging = child(root, ADL + "DataStaging")
+    staging = add(root, ADL + "DataStaging")
     if delegation_id:
-        child(staging, NORDUGRID + "DelegationID", delegation_id)
+        add(staging, NORDUGRID + "DelegationID", delegation_id)
     for name, path in inputs:
-        source = "" if path is None else "file://" + str(path.absolute())
-        _add_input(staging, name, source, delegation_id, executable=name in executables)
+        uri = "" if path is None else f"file://{path.absolute()}"
+        _add_input(staging, portable.input_name(name), uri, executable=name in executables)
     for name, source in description.inputs.items():
-        if isinstance(source, str):
-            _add_input(staging, name, source, delegation_id)
-    _add_submission_outputs(staging, description, delegation_id)
+        if is_url(source):
+            _add_input(staging, portable.input_name(name), str(source), delegation_id)
+    for name, target in portable.stored_outputs(description):
+        _add_output(staging, name, target, delegation_id)
+    if output_list_needed(description):
+        _add_output(staging, "@" + OUTPUT_LIST_NAME)
     return to_text(root, ADL)
+
+
+def to_adl(description: JobDescription) -> str:
+    """Write the description as ADL, for other tools of ARC.
+
+    :raises InvalidJobDescription: if ADL cannot express something; the message names the field
+    """
+    root = _root()
+    add(add(root, ADL + "ActivityIdentification"), ADL + "Name", description.name, field="name")
+    application = add(root, ADL + "Application")
+    _add_executable(application, portable.command(description, "ADL"))
+    if description.stdin is not None:
+        add(application, ADL + "Input", STDIN_NAME)
+    _add_streams(application, description)
+    for name, value in description.environment.items():
+        variable = add(application, ADL + "Environment")
+        add(variable, ADL + "Name", name, field="environment")
+        add(variable, ADL + "Value", value, field=f"environment: {name}")
+    _add_resources(root, description)
+    staging = add(root, ADL + "DataStaging")
+    for name, source in portable.inputs(description, "ADL"):
+        _add_input(staging, name, source)
+    for name, target in portable.outputs(description, "ADL"):
+        _add_output(staging, name, target)
+    return to_text(root, ADL)
+
+
+def from_adl(text: str) -> JobDescription:
+    """Read a description in ADL.
+
+    :raises InvalidJobDescription: if it is not ADL, or asks for something that is not supported here
+    """
+    root = parse(text, "ADL", root=ADL + "ActivityDescription")
+    check(root, ("ActivityIdentification", "Application", "Resources", "DataStaging"))
+    draft = Draft()
+    identification = only(root, "ActivityIdentification")
+    check(identification, ("Name",), ("Description", "Type", "Annotation", "ActivityOldID"))
+    draft.name = text_of(identification, "Name")
+    _read_application(draft, only(root, "Application"))
+    _read_resources(draft, only(root, "Resources"))
+    _read_staging(draft, only(root, "DataStaging"))
+    return draft.build()
 
 
 def _root() -> ElementTree.Element:
@@ -62,67 +117,124 @@ def _root() -> ElementTree.Element:
 
 
 def _add_executable(application: ElementTree.Element, command: Sequence[str]) -> None:
-    executable = child(application, ADL + "Executable")
-    child(executable, ADL + "Path", command[0], field="executable")
+    executable = add(application, ADL + "Executable")
+    add(executable, ADL + "Path", command[0], field="executable")
     for argument in command[1:]:
-        child(executable, ADL + "Argument", argument, field="arguments")
+        add(executable, ADL + "Argument", argument, field="arguments")
 
 
 def _add_streams(application: ElementTree.Element, description: JobDescription) -> None:
-    child(application, ADL + "Output", STDOUT_NAME)
-    child(application, ADL + "Error", STDERR_NAME)
+    add(application, ADL + "Output", STDOUT_NAME)
+    add(application, ADL + "Error", STDERR_NAME)
     if description.rerun:
-        child(application, NORDUGRID + "Rerun", str(description.rerun))
+        add(application, NORDUGRID + "Rerun", str(description.rerun))
 
 
 def _add_resources(root: ElementTree.Element, description: JobDescription) -> None:
-    resources = child(root, ADL + "Resources")
+    resources = add(root, ADL + "Resources")
     for name in description.runtime_environments:
-        child(child(resources, ADL + "RuntimeEnvironment"), ADL + "Name", name, field="runtime_environments")
+        add(add(resources, ADL + "RuntimeEnvironment"), ADL + "Name", name, field="runtime_environments")
     if description.memory is not None:
-        child(resources, ADL + "IndividualPhysicalMemory", str(description.memory))
+        add(resources, ADL + "IndividualPhysicalMemory", str(description.memory))
     if description.cpu_time is not None:
-        child(resources, ADL + "TotalCPUTime", str(int(description.cpu_time.total_seconds())))
+        add(resources, ADL + "TotalCPUTime", str(int(description.cpu_time.total_seconds())))
     if description.wall_time is not None:
-        child(resources, ADL + "WallTime", str(int(description.wall_time.total_seconds())))
+        add(resources, ADL + "WallTime", str(int(description.wall_time.total_seconds())))
     if description.slots != 1 or description.slots_per_host is not None:
-        slots = child(resources, ADL + "SlotRequirement")
-        child(slots, ADL + "NumberOfSlots", str(description.slots))
+        slots = add(resources, ADL + "SlotRequirement")
+        add(slots, ADL + "NumberOfSlots", str(description.slots))
         if description.slots_per_host is not None:
-            child(slots, ADL + "SlotsPerHost", str(description.slots_per_host))
+            add(slots, ADL + "SlotsPerHost", str(description.slots_per_host))
     if description.queue is not None:
-        child(resources, ADL + "QueueName", description.queue, field="queue")
+        add(resources, ADL + "QueueName", description.queue, field="queue")
 
 
 def _add_input(
     staging: ElementTree.Element, name: str, source: str, delegation_id: str = "", *, executable: bool = False
 ) -> None:
-    element = child(staging, ADL + "InputFile")
-    child(element, ADL + "Name", name, field="inputs")
+    element = add(staging, ADL + "InputFile")
+    add(element, ADL + "Name", name, field="inputs")
     if source:
-        origin = child(element, ADL + "Source")
-        child(origin, ADL + "URI", source, field="inputs")
-        if delegation_id and is_url(source) and not source.startswith("file:"):
-            child(origin, ADL + "DelegationID", delegation_id)
+        origin = add(element, ADL + "Source")
+        add(origin, ADL + "URI", source, field="inputs")
+        if delegation_id:
+            add(origin, ADL + "DelegationID", delegation_id)
     if executable:
-        child(element, ADL + "IsExecutable", "true")
+        add(element, ADL + "IsExecutable", "true")
 
 
 def _add_output(staging: ElementTree.Element, name: str, target: str | None = None, delegation_id: str = "") -> None:
-    element = child(staging, ADL + "OutputFile")
-    child(element, ADL + "Name", name, field="outputs")
+    element = add(staging, ADL + "OutputFile")
+    add(element, ADL + "Name", name, field="outputs")
     if target is not None:
-        destination = child(element, ADL + "Target")
-        child(destination, ADL + "URI", target, field="outputs")
+        destination = add(element, ADL + "Target")
+        add(destination, ADL + "URI", target, field="outputs")
         if delegation_id:
-            child(destination, ADL + "DelegationID", delegation_id)
-        child(destination, ADL + "Mandatory", "false")
+            add(destination, ADL + "DelegationID", delegation_id)
 
 
-def _add_submission_outputs(staging: ElementTree.Element, description: JobDescription, delegation_id: str) -> None:
-    outputs = {STDOUT_NAME: None, STDERR_NAME: None, **(description.outputs or {})}
-    for name, target in outputs.items():
-        if not is_pattern(name):
-            _add_output(staging, name, target, delegation_id)
-    if output_list_needed(description):
-        _add_output(staging, "@" + OUTPUT_LIST_NAME)
+def _read_application(draft: Draft, application: ElementTree.Element | None) -> None:
+    check(
+        application,
+        ("Executable", "Input", "Output", "Error", "Environment", "Rerun"),
+        ("RemoteLogging", "LoggingDirectory"),
+    )
+    executable = only(application, "Executable")
+    check(executable, ("Path", "Argument", "FailIfExitCodeNotEqualTo"))
+    if number_of(executable, "FailIfExitCodeNotEqualTo"):
+        raise InvalidJobDescription("FailIfExitCodeNotEqualTo: 0 is the only exit code of success")
+    draft.executable = text_of(executable, "Path")
+    draft.arguments = [element.text or "" for element in all_of(executable, "Argument")]
+    draft.stdin = text_of(application, "Input")
+    draft.stdout = text_of(application, "Output")
+    draft.stderr = text_of(application, "Error")
+    draft.rerun = number_of(application, "Rerun")
+    for variable in all_of(application, "Environment"):
+        check(variable, ("Name", "Value"))
+        draft.environment[text_of(variable, "Name")] = text_of(variable, "Value")
+
+
+def _read_resources(draft: Draft, resources: ElementTree.Element | None) -> None:
+    check(
+        resources,
+        (
+            *("RuntimeEnvironment", "SlotRequirement", "QueueName"),
+            *("IndividualPhysicalMemory", "TotalCPUTime", "WallTime"),
+        ),
+        ("OperatingSystem", "Platform", "DiskSpaceRequirement", "NodeAccess"),
+    )
+    for environment in all_of(resources, "RuntimeEnvironment"):
+        check(environment, ("Name", "Version"))
+        version = text_of(environment, "Version")
+        draft.runtime_environments.append(text_of(environment, "Name") + (f"-{version}" if version else ""))
+    draft.queue = text_of(resources, "QueueName")
+    draft.memory = number_of(resources, "IndividualPhysicalMemory")
+    draft.cpu_time = optional_duration(number_of(resources, "TotalCPUTime"))
+    draft.wall_time = optional_duration(number_of(resources, "WallTime"))
+    _read_slots(draft, only(resources, "SlotRequirement"))
+
+
+def _read_slots(draft: Draft, slots: ElementTree.Element | None) -> None:
+    check(slots, ("NumberOfSlots", "SlotsPerHost", "ExclusiveExecution"))
+    if text_of(slots, "ExclusiveExecution", "false").strip() not in ("false", "0"):
+        raise InvalidJobDescription("ExclusiveExecution is not supported; ask for as many slots as a host has")
+    draft.slots = number_of(slots, "NumberOfSlots")
+    per_host = only(slots, "SlotsPerHost")
+    use_all = per_host is not None and per_host.get("useNumberOfSlots") in ("true", "1")
+    draft.slots_per_host = draft.slots if use_all else number_of(slots, "SlotsPerHost")
+
+
+def _read_staging(draft: Draft, staging: ElementTree.Element | None) -> None:
+    check(staging, ("InputFile", "OutputFile", "ClientDataPush"), ("DelegationID",))
+    if text_of(staging, "ClientDataPush", "false").strip() not in ("false", "0"):
+        raise InvalidJobDescription("ClientDataPush is not supported; name each input")
+    for element in all_of(staging, "InputFile"):
+        check(element, ("Name", "Source"), ("IsExecutable",))
+        source = only(element, "Source")
+        check(source, ("URI",), ("DelegationID",))
+        draft.add_input(text_of(element, "Name"), text_of(source, "URI"))
+    for element in all_of(staging, "OutputFile"):
+        check(element, ("Name", "Target"))
+        target = only(element, "Target")
+        check(target, ("URI",), ("DelegationID", "Mandatory", "UseIfFailure", "UseIfCancel", "UseIfSuccess"))
+        draft.add_output(text_of(element, "Name"), text_of(target, "URI"))

@@ -1,4 +1,4 @@
-"""XML as the formats need it: built and read by an XML library, bounded, and never with anything left out silently."""
+"""XML as the formats need it: built and read by an XML library, bounded, and with nothing left out silently."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ LONGEST_TEXT = 16 * 1024 * 1024
 _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
-def child(parent: ElementTree.Element, tag: str, text: str = "", *, field: str = "") -> ElementTree.Element:
+def add(parent: ElementTree.Element, tag: str, text: str = "", *, field: str = "") -> ElementTree.Element:
     """Append an element with a text.
 
     :param field: the field of the job description that the text comes from, for the error message
@@ -37,10 +37,11 @@ def to_text(root: ElementTree.Element, namespace: str) -> str:
     return text.replace("\r", "&#13;")
 
 
-def parse(text: str, language: str) -> ElementTree.Element:
+def parse(text: str, language: str, *, root: str) -> ElementTree.Element:
     """Read a document and return its root.
 
-    :raises InvalidJobDescription: if it is too long, not well-formed, or brings entities of its own
+    :param root: what the root must be: ``{namespace}name``
+    :raises InvalidJobDescription: if it is too long, not well-formed, brings entities, or is something else
     """
     from defusedxml import ElementTree as SafeElementTree
     from defusedxml.common import DefusedXmlException
@@ -48,12 +49,14 @@ def parse(text: str, language: str) -> ElementTree.Element:
     if len(text) > LONGEST_TEXT:
         raise InvalidJobDescription(f"{language}: the text is longer than {LONGEST_TEXT} characters")
     try:
-        root: ElementTree.Element = SafeElementTree.fromstring(text, forbid_dtd=True)
+        element: ElementTree.Element = SafeElementTree.fromstring(text, forbid_dtd=True)
     except DefusedXmlException as error:
         raise InvalidJobDescription(f"{language}: a document type and entities are not allowed: {error!r}") from error
-    except (ElementTree.ParseError, ValueError) as error:
+    except (ElementTree.ParseError, ValueError, LookupError) as error:
         raise InvalidJobDescription(f"{language}: the text is not well-formed XML: {error}") from error
-    return root
+    if element.tag != root:
+        raise InvalidJobDescription(f"{language}: the root must be {root}, not {element.tag}")
+    return element
 
 
 def name_of(element: ElementTree.Element) -> str:
@@ -61,19 +64,54 @@ def name_of(element: ElementTree.Element) -> str:
     return str(element.tag).rpartition("}")[2]
 
 
-def check_children(
-    parent: ElementTree.Element, known: Collection[str], ignored: Collection[str], *, language: str
-) -> None:
+def all_of(parent: ElementTree.Element | None, name: str) -> list[ElementTree.Element]:
+    """The children of that name."""
+    return [element for element in (parent if parent is not None else ()) if name_of(element) == name]
+
+
+def only(parent: ElementTree.Element | None, name: str) -> ElementTree.Element | None:
+    """The one child of that name, if there is one.
+
+    :raises InvalidJobDescription: if there are several
+    """
+    found = all_of(parent, name)
+    if parent is not None and len(found) > 1:
+        raise InvalidJobDescription(f"{name_of(parent)}: only one {name} is possible, not {len(found)}")
+    return found[0] if found else None
+
+
+def text_of(parent: ElementTree.Element | None, name: str, default: str = "") -> str:
+    """The text of the one child of that name."""
+    element = only(parent, name)
+    return default if element is None else element.text or ""
+
+
+def number_of(parent: ElementTree.Element | None, name: str) -> int | None:
+    """The whole number that the one child of that name holds.
+
+    :raises InvalidJobDescription: if it holds something else
+    """
+    text = text_of(parent, name).strip()
+    if not text:
+        return None
+    # Some writers give whole numbers a fraction of zero.
+    if not re.fullmatch(r"\d{1,18}(\.0*)?", text, re.ASCII):
+        raise InvalidJobDescription(f"{name}: must be a whole number, not {text[:80]!r}")
+    return int(text.partition(".")[0])
+
+
+def check(parent: ElementTree.Element | None, known: Collection[str], ignored: Collection[str] = ()) -> None:
     """Refuse what cannot be carried over, so that no wish of the user is lost silently.
 
-    :param known: the tags that are read
-    :param ignored: the tags that change nothing in what the job does
+    :param known: the names of the elements that are read
+    :param ignored: the names of those that change nothing in what the job does
     :raises InvalidJobDescription: naming the element, and what is possible in its place
     """
+    if parent is None:
+        return
+    place = name_of(parent)
     for element in parent:
-        if element.tag not in known and element.tag not in ignored:
-            possible = ", ".join(tag.rpartition("}")[2] for tag in known)
-            place = name_of(parent)
+        if name_of(element) not in known and name_of(element) not in ignored:
             raise InvalidJobDescription(
-                f"{language}: {place}/{name_of(element)} is not supported; {place} may have {possible}"
+                f"{place}/{name_of(element)} is not supported; {place} may have {', '.join(known)}"
             )

@@ -1,0 +1,155 @@
+"""A job description that is being read from a text, in the words that ADL, xRSL and JSDL share.
+
+The rules are those of ARC's own clients: an input without a source is a local file of that name, and a program or
+a standard input whose path is relative is a local file that is uploaded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+
+from jasmin_arc.constants import STDERR_NAME, STDOUT_NAME
+from jasmin_arc.description import JobDescription, is_url
+from jasmin_arc.exceptions import InvalidJobDescription
+from jasmin_arc.run_script import STDIN_NAME
+
+ENV_PROGRAM = "/usr/bin/env"
+"""What finds a program on the node's PATH: to ARC's clients, a bare name is a local file"""
+
+
+@dataclass
+class Draft:
+    """The fields as they stand in the text; :meth:`build` gives them their meaning."""
+
+    executable: str = ""
+    arguments: list[str] = field(default_factory=list)
+    name: str | None = None
+    inputs: dict[str, str] = field(default_factory=dict)
+    """Names in the session directory, and a path or URL, or nothing for a local file of that name"""
+    outputs: dict[str, str] | None = None
+    """Names in the session directory, and a URL, or nothing to keep it for download"""
+    environment: dict[str, str] = field(default_factory=dict)
+    queue: str | None = None
+    slots: int | None = None
+    slots_per_host: int | None = None
+    memory: int | None = None
+    wall_time: timedelta | None = None
+    cpu_time: timedelta | None = None
+    runtime_environments: list[str] = field(default_factory=list)
+    stdin: str = ""
+    stdout: str = ""
+    stderr: str = ""
+    rerun: int | None = None
+
+    def add_input(self, name: str, source: str) -> None:
+        """Add an input.
+
+        :raises InvalidJobDescription: if there is one of that name
+        """
+        name = name[2:] if name.startswith("./") else name
+        if name in self.inputs:
+            raise InvalidJobDescription(f"inputs: two of them are called {name!r}")
+        self.inputs[name] = source
+
+    def add_output(self, name: str, target: str) -> None:
+        """Add an output; ``/`` is the whole session directory."""
+        if name.startswith("@"):
+            raise InvalidJobDescription(
+                f"outputs: {name!r}: a list that the job itself writes is not supported; use a pattern such as '*.nc'"
+            )
+        self.outputs = self.outputs or {}
+        self.outputs["*" if name in ("/", ".", "./") else name] = "" if target.startswith("file:") else target
+
+    def build(self) -> JobDescription:
+        """Return the description.
+
+        :raises InvalidJobDescription: if something is missing or impossible
+        """
+        if not self.executable:
+            raise InvalidJobDescription("executable: the text names no program")
+        inputs = {name: _source(name, source) for name, source in self.inputs.items()}
+        stdin = self._stdin(inputs)
+        inputs.pop(STDIN_NAME, None)
+        executable, arguments = self._command(inputs)
+        return JobDescription(
+            executable=executable,
+            arguments=arguments,
+            name=self.name or None,
+            inputs=inputs,
+            outputs=self._outputs(),
+            environment=self.environment,
+            queue=self.queue or None,
+            slots=1 if self.slots is None else self.slots,
+            slots_per_host=self.slots_per_host,
+            memory=self.memory,
+            wall_time=self.wall_time,
+            cpu_time=self.cpu_time,
+            runtime_environments=self.runtime_environments,
+            stdin=stdin,
+            rerun=self.rerun or 0,
+        )
+
+    def _stdin(self, inputs: Mapping[str, str]) -> str | None:
+        name = self.stdin[2:] if self.stdin.startswith("./") else self.stdin
+        if not name:
+            return None
+        if name not in inputs and Path(name).is_absolute():
+            raise InvalidJobDescription(f"stdin: {name!r} must be an input, or a local file with a relative path")
+        source = inputs.get(name, name)
+        if is_url(source):
+            raise InvalidJobDescription(f"stdin: must be a local file, not {source!r}")
+        return source
+
+    def _command(self, inputs: dict[str, str]) -> tuple[str, list[str]]:
+        name = self.arguments[0] if self.arguments else ""
+        if self.executable == ENV_PROGRAM and is_bare_name(name) and name not in inputs:
+            return name, self.arguments[1:]
+        if self.executable.startswith("$"):
+            raise InvalidJobDescription(f"executable: {self.executable!r}: variables are not expanded")
+        if not self.executable.startswith("/") and not is_input(self.executable, inputs):
+            inputs[self.executable] = self.executable
+        return self.executable, self.arguments
+
+    def _outputs(self) -> dict[str, str | None] | None:
+        if self.outputs is None:
+            return None
+        # The streams have names of their own here and are always kept.
+        streams = {self.stdout or STDOUT_NAME: STDOUT_NAME, self.stderr or STDERR_NAME: STDERR_NAME}
+        named = {streams.get(name, name): target or None for name, target in self.outputs.items()}
+        return {name: target for name, target in named.items() if target or name not in (STDOUT_NAME, STDERR_NAME)}
+
+
+def duration(seconds: int) -> timedelta:
+    """So many seconds; what is far too long stays so, for the description to refuse it."""
+    return timedelta(seconds=min(seconds, 10**12))
+
+
+def optional_duration(seconds: int | None) -> timedelta | None:
+    """So many seconds, if any are given."""
+    return None if seconds is None else duration(seconds)
+
+
+def is_input(program: str, inputs: Mapping[str, object]) -> bool:
+    """Say whether the program is one of the inputs, or a file in a folder that is one."""
+    name = program[2:] if program.startswith("./") else program
+    return name in inputs or name.split("/")[0] in inputs
+
+
+def is_bare_name(program: str) -> bool:
+    """Say whether ``env`` takes it for a program to be found on the PATH."""
+    return bool(program) and not program.startswith("-") and "/" not in program and "=" not in program
+
+
+def _source(name: str, source: str) -> str:
+    """The URL, or the local path, as ARC's clients understand it: what follows ``file://`` is never unquoted."""
+    if not source:
+        return name
+    if source.startswith("file://"):
+        path = source[len("file://") :]
+        if not path.startswith("/"):
+            raise InvalidJobDescription(f"inputs: {source!r}: a local file has no host: file:///path")
+        return path
+    return source[len("file:") :] if source.startswith("file:") else source

@@ -1,0 +1,84 @@
+"""The part of a job description that ARC's own languages can express, in their terms."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from jasmin_arc.constants import STDERR_NAME, STDOUT_NAME
+from jasmin_arc.description import JobDescription, is_pattern
+from jasmin_arc.exceptions import InvalidJobDescription
+from jasmin_arc.formats.draft import ENV_PROGRAM, is_bare_name, is_input
+from jasmin_arc.run_script import STDIN_NAME
+
+
+def command(description: JobDescription, language: str) -> tuple[str, ...]:
+    """The program and its arguments, so that ARC's clients run the same program.
+
+    :raises InvalidJobDescription: if there are steps, or the program cannot be named
+    """
+    if description.steps or not description.stop_on_failure:
+        field = "steps" if description.steps else "stop_on_failure"
+        raise InvalidJobDescription(f"{field}: {language} describes a single program")
+    program = description.executable
+    if program.startswith("$"):
+        raise InvalidJobDescription(f"executable: {language} takes {program!r} for a variable")
+    if program.startswith("/") or is_input(program, description.inputs):
+        return (program, *description.arguments)
+    if not is_bare_name(program):
+        raise InvalidJobDescription(
+            f"executable: {program!r} is neither an absolute path, nor an input, nor a name on the PATH"
+        )
+    return (ENV_PROGRAM, program, *description.arguments)
+
+
+def inputs(description: JobDescription, language: str) -> list[tuple[str, str]]:
+    """The inputs with their sources, the standard input among them.
+
+    :raises InvalidJobDescription: if the content of one is given as bytes
+    """
+    sources: dict[str, str | Path | bytes] = dict(description.inputs)
+    if description.stdin is not None:
+        sources[STDIN_NAME] = description.stdin
+    return [(input_name(name), _source(name, source, language)) for name, source in sources.items()]
+
+
+def outputs(description: JobDescription, language: str) -> list[tuple[str, str | None]]:
+    """The outputs with their targets, the two streams among them; nothing where that is left to the configuration.
+
+    :raises InvalidJobDescription: if one is a pattern
+    """
+    if description.outputs is None:
+        return []
+    for name in description.outputs:
+        if is_pattern(name):
+            raise InvalidJobDescription(f"outputs: {language} has no patterns such as {name!r}")
+    return stored_outputs(description)
+
+
+def stored_outputs(description: JobDescription) -> list[tuple[str, str | None]]:
+    """The streams and all outputs that are no patterns.
+
+    :raises InvalidJobDescription: if a compute element cannot keep one
+    """
+    names = {STDOUT_NAME: None, STDERR_NAME: None, **(description.outputs or {})}
+    for name in names:
+        if name.startswith("@"):
+            raise InvalidJobDescription(
+                f"outputs: a compute element takes {name!r} for a list of outputs; let the name start differently"
+            )
+    return [(name, target) for name, target in names.items() if not is_pattern(name)]
+
+
+def input_name(name: str) -> str:
+    """The name as a compute element must see it: A-REX takes what starts with ``@`` for a list of URLs."""
+    return "./" + name if name.startswith("@") else name
+
+
+def _source(name: str, source: str | Path | bytes, language: str) -> str:
+    if isinstance(source, bytes):
+        field = "stdin" if name == STDIN_NAME else f"inputs: {name}"
+        raise InvalidJobDescription(f"{field}: {language} can name a file, but not hold its content; save it first")
+    if isinstance(source, str):
+        return source
+    # A leading dot: ARC takes "a:b" for a URL and "@a" for a list.
+    return str(source) if source.is_absolute() else f"./{source}"

@@ -1,0 +1,184 @@
+"""RSL, the grammar beneath xRSL: conditions such as ``(name = value "another")``, joined by ``&``.
+
+Read are: quotes of three kinds, comments, sequences, concatenation by ``#``, and variables of ``rsl_substitution``.
+Nothing is ever evaluated but these.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Union
+
+from jasmin_arc.exceptions import InvalidJobDescription
+from jasmin_arc.formats.xml_text import LONGEST_TEXT
+
+Value = Union[str, "list[Value]"]
+"""A text, or a sequence in parentheses"""
+
+_SPACE = re.compile(r"(?:[ \t\n\v\f\r]|\(\*.*?\*\))*", re.DOTALL)
+_WORD = re.compile(r"""[^+&|()=<>!"'^#$ \t\n\v\f\r]+""")
+_OPERATOR = re.compile(r"!=|<=|>=|=|<|>")
+_DEEPEST = 20
+
+
+@dataclass(frozen=True)
+class Condition:
+    """One ``attribute operator values``; the attribute in lower case and without underscores, as RSL compares it."""
+
+    attribute: str
+    operator: str
+    values: tuple[Value, ...]
+
+
+def parse(text: str) -> list[Condition]:
+    """Read the conditions of one job.
+
+    :raises InvalidJobDescription: with the line, if the text is not RSL or describes alternatives or several jobs
+    """
+    return _Parser(text).parse()
+
+
+def quote(text: str) -> str:
+    """Write a text so that :func:`parse` and ARC read the same back."""
+    quoted = text.replace('"', '""')
+    # ARC looks for comments inside of quotes too, and fails where one does not end: so none may seem to begin.
+    return '"' + quoted.replace("(*", '(" # "*') + '"'
+
+
+class _Parser:
+    def __init__(self, text: str) -> None:
+        if len(text) > LONGEST_TEXT:
+            raise InvalidJobDescription(f"xRSL: the text is longer than {LONGEST_TEXT} characters")
+        self.text = text
+        self.position = 0
+        self.variables: dict[str, str] = {}
+
+    def parse(self) -> list[Condition]:
+        conditions = self._request(0)
+        if self._next():
+            raise self._error("something follows the end of the description")
+        return conditions
+
+    def _error(self, what: str) -> InvalidJobDescription:
+        line = self.text.count("\n", 0, self.position) + 1
+        return InvalidJobDescription(f"xRSL, line {line}: {what}")
+
+    def _next(self) -> str:
+        """Skip space and comments, and return the next character without taking it; empty at the end."""
+        space = _SPACE.match(self.text, self.position)
+        self.position = space.end() if space else self.position
+        if self.text.startswith("(*", self.position):
+            raise self._error("the end of a comment is missing")
+        return self.text[self.position : self.position + 1]
+
+    def _take(self, char: str) -> None:
+        if self._next() != char:
+            raise self._error(f"{char!r} expected, not {self._next() or 'the end'!r}")
+        self.position += 1
+
+    def _request(self, depth: int) -> list[Condition]:
+        if self._next() in ("+", "|"):
+            what = "several jobs" if self._next() == "+" else "alternatives"
+            raise self._error(f"{what} in one description are not supported; give each a text of its own")
+        if depth > _DEEPEST:
+            raise self._error("the parentheses are nested too deeply")
+        self._take("&")
+        conditions: list[Condition] = []
+        while not conditions or self._next() == "(":
+            self._take("(")
+            nested = self._next() in ("&", "+", "|")
+            conditions += self._request(depth + 1) if nested else [self._condition()]
+            self._take(")")
+        return conditions
+
+    def _condition(self) -> Condition:
+        self._next()
+        attribute = self._text().lower().replace("_", "")
+        self._next()
+        operator = _OPERATOR.match(self.text, self.position)
+        if not operator:
+            raise self._error(f"one of = != < > <= >= expected after {attribute!r}")
+        self.position = operator.end()
+        condition = Condition(attribute, operator[0], tuple(self._values(0)))
+        if attribute == "rslsubstitution":
+            self._substitute(condition)
+        return condition
+
+    def _substitute(self, condition: Condition) -> None:
+        for pair in condition.values:
+            if not isinstance(pair, list) or len(pair) != 2:
+                raise self._error("rsl_substitution needs pairs of a name and a value")
+            name, value = pair
+            if not isinstance(name, str) or not isinstance(value, str):
+                raise self._error("rsl_substitution needs pairs of texts")
+            self.variables[name] = value
+
+    def _values(self, depth: int) -> list[Value]:
+        if depth > _DEEPEST:
+            raise self._error("the parentheses are nested too deeply")
+        values: list[Value] = []
+        while True:
+            before = self.position
+            char = self._next()
+            if char in (")", ""):
+                return values
+            if char == "(":
+                self._take("(")
+                values.append(self._values(depth + 1))
+                self._take(")")
+                continue
+            # Texts that touch each other are one, as in $(HOME)/data.
+            joined = char == "#" or (before == self.position and bool(values) and isinstance(values[-1], str))
+            if char == "#":
+                self._take("#")
+                self._next()
+            self._append(values, self._text(), joined=joined)
+
+    def _append(self, values: list[Value], text: str, *, joined: bool) -> None:
+        if not joined:
+            values.append(text)
+            return
+        left = values.pop() if values else None
+        if not isinstance(left, str):
+            raise self._error("# needs a text on its left")
+        values.append(left + text)
+
+    def _text(self) -> str:
+        char = self.text[self.position : self.position + 1]
+        if char in ("'", '"'):
+            return self._quoted(char)
+        if char == "^":
+            self.position += 1
+            return self._quoted(self.text[self.position : self.position + 1])
+        if char == "$":
+            return self._variable()
+        word = _WORD.match(self.text, self.position)
+        if not word:
+            raise self._error(f"a text expected, not {char or 'the end'!r}; put it in quotes if it is one")
+        self.position = word.end()
+        return word[0]
+
+    def _quoted(self, delimiter: str) -> str:
+        start = self.position
+        pieces: list[str] = []
+        while delimiter and self.text.startswith(delimiter, self.position):
+            end = self.text.find(delimiter, self.position + 1)
+            if end < 0:
+                break
+            pieces.append(self.text[self.position + 1 : end])
+            self.position = end + 1
+            if not self.text.startswith(delimiter, self.position):
+                return delimiter.join(pieces)
+        self.position = start
+        raise self._error("the end of a quoted text is missing")
+
+    def _variable(self) -> str:
+        self._take("$")
+        self._take("(")
+        self._next()
+        name = self._text()
+        self._take(")")
+        if name not in self.variables:
+            raise self._error(f"the variable {name!r} is not defined by rsl_substitution")
+        return self.variables[name]
