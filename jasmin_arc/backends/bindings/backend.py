@@ -13,20 +13,19 @@ from jasmin_arc.backends import base
 from jasmin_arc.backends.bindings import control, descriptions, submission, transfers
 from jasmin_arc.backends.bindings.log_capture import LogLine, reasons
 from jasmin_arc.backends.bindings.runtime import get_runtime
+from jasmin_arc.backends.bindings.submitter import Submitter
 from jasmin_arc.backends.bindings.translate import REST_INTERFACE, JobAddress, site_info
 from jasmin_arc.exceptions import (
     JasminArcError,
-    JobListError,
     JobNotFoundError,
-    JobSubmissionError,
     NoTargetsAvailableError,
     ServerUnavailableError,
-    SubmissionUnknownError,
 )
 from jasmin_arc.job_info import JobInfo, RemoteFile
 from jasmin_arc.site_info import SiteInfo
 
 if TYPE_CHECKING:
+    from jasmin_arc.backends.rest.backend import RestBackend
     from jasmin_arc.config import ConnectionConfig
     from jasmin_arc.description import JobDescription
     from jasmin_arc.job_list import JobList
@@ -52,7 +51,7 @@ class BindingsBackend(base.Backend):
 
     name: ClassVar[str] = "bindings"
     capabilities: ClassVar[frozenset[str]] = frozenset(
-        {base.INPUT_URLS, base.OUTPUT_URLS, base.QUEUES, base.RUNTIME_ENVIRONMENTS}
+        {base.INPUT_URLS, base.OUTPUT_URLS, base.QUEUES, base.RUNTIME_ENVIRONMENTS, base.RENEW, base.RESTART}
     )
 
     def __init__(self, config: ConnectionConfig, proxy: ProxyManager, job_list: JobList, log: logging.Logger) -> None:
@@ -65,10 +64,23 @@ class BindingsBackend(base.Backend):
         self._lock = threading.Lock()
         self._user_config: tuple[str, Any] | None = None
         self._site: tuple[float, SiteInfo] | None = None
+        self._rest: RestBackend | None = None
+        self._submitter = Submitter(self._runtime, self.user_config, job_list, log, config.endpoint, self._erase)
 
     @property
     def endpoint(self) -> str:
+        """The URL of the compute element."""
         return self._config.endpoint
+
+    @property
+    def rest(self) -> RestBackend:
+        """The REST interface of the same compute element, for what the library cannot do."""
+        with self._lock:
+            if self._rest is None:
+                from jasmin_arc.backends.rest.backend import RestBackend
+
+                self._rest = RestBackend(self._config, self._proxy, self._job_list, self._log)
+            return self._rest
 
     # --- The library's own objects, for users who want them ---
 
@@ -111,107 +123,42 @@ class BindingsBackend(base.Backend):
     def submit(
         self, jobs: Sequence[JobDescription], *, progress: Callable[[int], object] | None = None
     ) -> list[str | JasminArcError]:
+        """See the contract. Jobs go one by one, as more of them in one call are broken in ARC."""
         plans = [_planned(description) for description in jobs]
-        if not all(isinstance(plan, JasminArcError) for plan in plans):
-            self._fresh_site()
+        if all(isinstance(plan, JasminArcError) for plan in plans):
+            return [plan for plan in plans if isinstance(plan, JasminArcError)]
+        queues = [queue.name for queue in self._fresh_site().queues]
         results: list[str | JasminArcError] = []
+        out_of_reach: NoTargetsAvailableError | None = None
         for description, plan in zip(jobs, plans):
-            results.append(plan if isinstance(plan, JasminArcError) else self._submit(description, plan))
+            if isinstance(plan, JasminArcError):
+                result: str | JasminArcError = plan
+            else:
+                result = out_of_reach or self._submitter.submit(description, plan, queues=queues)
+            if isinstance(result, NoTargetsAvailableError):
+                # The next call looks anew; the rest of this one would only wait for timeouts.
+                self._site, out_of_reach = None, result
+            results.append(result)
             if progress is not None:
                 progress(1)
         return results
 
-    def _submit(self, description: JobDescription, inputs: Sequence[StagedInput]) -> str | JasminArcError:
-        """Submit one job, written down before and after: an interruption leaves an intention, never a secret job."""
-        from jasmin_arc.job_list import JobRecord, new_token
-
-        token = new_token()
-        record = JobRecord(
-            token=token, endpoint=self.endpoint, name=description.name, description=description.to_json()
-        )
-        try:
-            self._job_list.intend([record])
-        except JobListError as error:
-            return error
-        try:
-            return self._written_down(token, self._send(description, inputs, token))
-        except SubmissionUnknownError as error:
-            self._release(token)
-            return error
-        except JasminArcError as error:
-            self._forget(token)
-            return error
-        except BaseException:
-            self._release(token)
-            raise
-
-    def _send(self, description: JobDescription, inputs: Sequence[StagedInput], token: str) -> str:
-        from jasmin_arc.formats.adl import submission_adl
-
-        with submission.staged(inputs) as placed:
-            text = submission_adl(description, placed, token=token)
-            user_config = self.user_config()
-            with self._library() as lines:
-                job_id = submission.send(self._arc, user_config, self.endpoint, text)
-            if job_id:
-                return job_id
-            orphan = submission.forgotten_job(lines, self.endpoint, placed)
-            if orphan is not None:
-                why = submission.upload_failure(lines, placed)
-                raise JobSubmissionError(
-                    f"job {description.name!r} was not submitted, {why}; {self._abandon(orphan, token)}"
-                )
-            queues = [queue.name for queue in self._site[1].queues] if self._site else []
-            self._site = None
-            raise submission.refusal(lines, description.name, self.endpoint, queues=queues)
-
-    def _written_down(self, token: str, job_id: str) -> str:
-        try:
-            self._job_list.created({token: job_id})
-            self._job_list.commit([job_id])
-        except JobListError as error:
-            left = self._abandon(_address(job_id), token)
-            raise JobSubmissionError(f"the job could not be written down ({error}); {left}") from error
-        return job_id
-
-    def _abandon(self, address: JobAddress, token: str) -> str:
-        """Cancel and erase a job that exists and must not, and say what became of it."""
-        try:
-            failed = {**self.cancel([address.id]), **self.clean([address.id])}
-        except JasminArcError as error:
-            failed = {address.id: error}
-        if not failed:
-            return f"the job that had been created ({address.id}) has been cancelled and removed"
-        try:
-            self._job_list.created({token: address.id})
-            self._job_list.commit([address.id])
-            where = "and is in the job list"
-        except JobListError as error:
-            where = f"and could not be put into the job list ({error})"
-        return f"the job that had been created, {address.id}, could not be cancelled ({failed[address.id]}) {where}"
-
-    def _forget(self, token: str) -> None:
-        try:
-            self._job_list.forget([token])
-        except JobListError as error:
-            self._log.warning("a submission that came to nothing is still in the job list: %s", error)
-
-    def _release(self, token: str) -> None:
-        try:
-            self._job_list.release([token])
-        except JobListError as error:
-            self._log.debug("%s", error)
-
     # --- Asking and acting ---
 
     def query(self, job_ids: Sequence[str]) -> dict[str, JobInfo]:
+        """See the contract. The library's word on a job that goes on may be a minute old, so REST is asked as well."""
         addresses = [address for address in map(JobAddress.parse, dict.fromkeys(job_ids)) if address is not None]
         records = self._job_list.get([address.id for address in addresses]) if addresses else {}
         names = {job_id: record.name for job_id, record in records.items()}
         found: dict[str, JobInfo] = {}
         for start in range(0, len(addresses), _QUERY_AT_ONCE):
             found.update(control.infos(self._updated(addresses[start : start + _QUERY_AT_ONCE]), names))
-        return found
+        going_on = [job_id for job_id, info in found.items() if not info.final]
+        return {**found, **self.rest.query(going_on)} if going_on else found
+
+    def states(self, job_ids: Sequence[str]) -> dict[str, str]:
+        """See the contract. The library's states may be a minute old, so they come from the REST interface."""
+        return self.rest.states(job_ids)
 
     def _updated(self, addresses: Sequence[JobAddress]) -> dict[str, Any]:
         user_config = self.user_config()
@@ -221,6 +168,7 @@ class BindingsBackend(base.Backend):
         return jobs
 
     def list_jobs(self) -> list[str]:
+        """See the contract."""
         user_config = self.user_config()
         with self._library() as lines:
             found = control.job_ids(self._arc, user_config, self.endpoint)
@@ -230,9 +178,11 @@ class BindingsBackend(base.Backend):
         return found
 
     def cancel(self, job_ids: Sequence[str]) -> dict[str, JasminArcError]:
+        """See the contract."""
         return self._act(job_ids, "Cancel")
 
     def clean(self, job_ids: Sequence[str]) -> dict[str, JasminArcError]:
+        """See the contract."""
         failures = self._act(job_ids, "Clean")
         return {job_id: error for job_id, error in failures.items() if not isinstance(error, JobNotFoundError)}
 
@@ -260,9 +210,33 @@ class BindingsBackend(base.Backend):
             done = control.act(self._arc, user_config, address, action)
         return None if done else control.failure(address, action, lines)
 
+    def restart(self, job_ids: Sequence[str]) -> dict[str, JasminArcError]:
+        """See the contract."""
+        return self.rest.restart(job_ids)
+
+    def renew(self, job_ids: Sequence[str]) -> dict[str, JasminArcError]:
+        """See the contract."""
+        return self.rest.renew(job_ids)
+
+    def recover(self) -> dict[str, JobInfo | None]:
+        """See the contract."""
+        return self.rest.recover()
+
+    def _erase(self, address: JobAddress) -> JasminArcError | None:
+        """Cancel and erase a job, and return why that failed, if it did."""
+        try:
+            failures = self.cancel([address.id])
+            if address.id not in failures:
+                failures = self.clean([address.id])
+        except JasminArcError as error:
+            return error
+        left = failures.get(address.id)
+        return None if isinstance(left, JobNotFoundError) else left
+
     # --- Files ---
 
     def list_files(self, job_id: str, path: str = "") -> list[RemoteFile]:
+        """See the contract."""
         address, folder = _address(job_id), _inside(job_id, path)
         mover = transfers.Transfers(self._arc, self.user_config())
         with self._library() as lines:
@@ -276,14 +250,17 @@ class BindingsBackend(base.Backend):
         raise transfers.listing_error(address, folder, found, lines)
 
     def open(self, job_id: str, path: str, offset: int = 0) -> BinaryIO:
+        """See the contract."""
         address, name = _address(job_id), _inside(job_id, path)
+        if offset:
+            # The library can only read a file from its beginning.
+            return self.rest.open(job_id, name, offset)
         mover = transfers.Transfers(self._arc, self.user_config())
         with self._runtime.transfer(self._log):
-            file = mover.download(address, f"session/{name}")
-        file.seek(offset)
-        return file
+            return mover.download(address, f"session/{name}")
 
     def evidence(self, job_id: str) -> dict[str, str]:
+        """See the contract."""
         address = _address(job_id)
         mover = transfers.Transfers(self._arc, self.user_config())
         found = {}
@@ -298,13 +275,20 @@ class BindingsBackend(base.Backend):
     # --- The place ---
 
     def site(self) -> SiteInfo:
+        """See the contract. Always a new discovery.
+
+        :raises NoTargetsAvailableError: if the compute element cannot be reached, or offers nothing to submit to
+        """
         self._site = None
         return self._fresh_site()
 
     def close(self) -> None:
+        """See the contract."""
         with self._lock:
-            self._user_config = None
-        self._site = None
+            rest, self._rest = self._rest, None
+            self._user_config = self._site = None
+        if rest is not None:
+            rest.close()
 
     def _fresh_site(self) -> SiteInfo:
         """Return what the compute element offers; asked for again only after :data:`SITE_LIFETIME`."""
