@@ -55,10 +55,15 @@ def imports(path: Path) -> set[str]:
         if id(node) in hints:
             continue
         if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("jasmin_arc"):
-            found.add(str(node.module))
+            found |= {_module(str(node.module), alias.name) for alias in node.names}
         elif isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
     return found
+
+
+def _module(package: str, name: str) -> str:
+    """What ``from package import name`` imports: a module of that package, or something that is in it."""
+    return f"{package}.{name}" if f"{package}.{name}" in modules() else package
 
 
 def _is_type_checking(node: ast.AST) -> bool:
