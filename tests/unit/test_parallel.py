@@ -1,0 +1,51 @@
+"""Many tasks at a time."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+
+from jasmin_arc.parallel import Crew
+
+
+def test_all_tasks_are_done_and_those_that_they_add() -> None:
+    done: list[int] = []
+    with Crew(3) as crew:
+
+        def task(number: int) -> None:
+            done.append(number)
+            if number:
+                crew.add(lambda: task(number - 1))
+
+        for _ in range(4):
+            crew.add(lambda: task(5))
+        crew.wait()
+        assert sorted(done) == sorted([*range(6)] * 4)
+
+
+def test_no_tasks_take_no_time() -> None:
+    with Crew(3) as crew:
+        crew.wait()
+
+
+def test_an_error_ends_the_wait_and_drops_the_rest() -> None:
+    done: list[int] = []
+    with pytest.raises(ZeroDivisionError), Crew(1) as crew:
+        crew.add(lambda: done.append(1))
+        crew.add(lambda: done.append(1 // 0))
+        crew.add(threading.Event().wait)  # type: ignore[arg-type]
+        crew.wait()
+    assert done == [1]
+
+
+def test_the_threads_end_with_the_block() -> None:
+    with Crew(4) as crew:
+        for _ in range(8):
+            crew.add(lambda: None)
+        crew.wait()
+        threads = [thread for thread in threading.enumerate() if thread.name == "jasmin_arc-crew"]
+        assert len(threads) <= 4
+    for thread in threads:
+        thread.join(10)
+        assert not thread.is_alive()
