@@ -54,9 +54,12 @@ class Crew:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         with self._lock:
-            self._stopped = True
-            self._tasks.clear()
-            self._task_there.notify_all()
+            self._stop()
+
+    def _stop(self) -> None:
+        self._stopped = True
+        self._tasks.clear()
+        self._task_there.notify_all()
 
     def _work(self) -> None:
         while True:
@@ -75,6 +78,8 @@ class Crew:
             error = caught
         with self._lock:
             self._unfinished -= 1
-            self._error = self._error or error
+            if error is not None:
+                self._error = self._error or error
+                self._stop()
             if not self._unfinished or self._error:
                 self._finished.notify_all()
