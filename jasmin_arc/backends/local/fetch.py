@@ -82,7 +82,7 @@ def _download(url: str, target: Path) -> None:
             reply = pool.request("GET", url, redirect=True, preload_content=False, retries=urllib3.Retry(0, redirect=5))
             with contextlib.closing(reply):
                 _check(url, reply.status)
-                for chunk in reply.stream(_CHUNK, decode_content=True):
+                for chunk in reply.stream(_CHUNK, decode_content=False):
                     writer.write(chunk)
         except urllib3.exceptions.HTTPError as error:
             raise _PassingError(_reason(error)) from error

@@ -18,7 +18,6 @@ import signal
 import sqlite3
 import sys
 import time
-import traceback
 from typing import Any
 
 from jasmin_arc.backends.local import launch
@@ -76,7 +75,7 @@ class _Runner:
                 failures = 0
             except sqlite3.Error:
                 failures += 1
-                traceback.print_exc()
+                _complain()
                 time.sleep(1.0)
                 continue
             if not self._bell.wait(_POLL_SECONDS if busy else IDLE_SECONDS) and not busy and self._leave():
@@ -270,7 +269,7 @@ class _Runner:
                 os.execv(argv[0], argv)  # noqa: S606 - our own program
             code = 0
         except BaseException:  # noqa: BLE001 - nothing may escape into the runner's code
-            traceback.print_exc()
+            _complain()
         finally:
             sys.stderr.flush()
             os._exit(code)
@@ -298,6 +297,14 @@ class _Bell:
         """Let nobody call any more."""
         signal.set_wakeup_fd(-1)
         os.close(self._descriptor)
+
+
+def _complain() -> None:
+    """Write the error that is being handled into the log."""
+    import traceback
+
+    traceback.print_exc()
+    sys.stderr.flush()
 
 
 def _kill(pid: int, number: int) -> None:

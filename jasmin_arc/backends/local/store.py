@@ -55,6 +55,8 @@ class Store:
         try:
             self._connection.row_factory = sqlite3.Row
             # Home directories are on network file systems as often as not, where a write-ahead log does not work.
+            # Keeping the journal file saves two changes of the directory at each commit.
+            self._connection.execute("PRAGMA journal_mode = PERSIST")
             self._connection.execute("PRAGMA synchronous = FULL")
             self._create()
         except BaseException:

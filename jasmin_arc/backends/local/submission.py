@@ -77,6 +77,8 @@ class Submission:
 
     def _commit(self, jobs: list[_Job], wake: Callable[[], object]) -> dict[str, JasminArcError]:
         """Submit jobs that are in order; the failures by key."""
+        # A runner takes a moment to start, which is used to write the jobs.
+        wake()
         self._job_list.intend([job.record for job in jobs])
         failures: dict[str, JasminArcError] = {}
         try:

@@ -1,0 +1,212 @@
+"""The local backend when processes are killed and many submit at once: nothing is lost, nothing runs twice."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from local_kit import Kit, alive, shell, until
+
+from jasmin_arc.backends.local.store import Store
+from jasmin_arc.exceptions import ServerError
+
+SUBMIT_MANY = """
+import sys; from pathlib import Path; sys.path.insert(0, sys.argv[2])
+from local_kit import Kit, shell
+kit = Kit(Path(sys.argv[1]))
+print("ready", flush=True)
+for number in range(int(sys.argv[3])):
+    print(*kit.submit(*[shell("echo ran >> " + sys.argv[1] + "/ran.$JASMIN_ARC_TAG",
+        environment={"JASMIN_ARC_TAG": f"{sys.argv[4]}.{number}.{part}"}) for part in range(3)]), flush=True)
+"""
+
+
+@pytest.fixture
+def kit(tmp_path: Path) -> Iterator[Kit]:
+    kit = Kit(tmp_path)
+    yield kit
+    kit.close()
+
+
+def submitter(kit: Kit, *, times: int, tag: str) -> subprocess.Popen[str]:
+    argv = [sys.executable, "-c", SUBMIT_MANY, str(kit.folder), str(Path(__file__).parent), str(times), tag]
+    return subprocess.Popen(argv, stdout=subprocess.PIPE, text=True)
+
+
+def change_record(kit: Kit, statement: str, *values: object) -> None:
+    with closing(sqlite3.connect(kit.layout.database)) as database, database:
+        database.execute(statement, values)
+
+
+def test_a_job_outlives_its_runner_and_its_end_is_seen(kit: Kit) -> None:
+    running, queued = kit.submit(
+        shell("echo $$ >> once; until [ -e go ]; do sleep 0.02; done; cp once output; exit 7", slots=2),
+        shell("echo ran >> output"),
+    )
+    kit.written(running, "once")
+    kit.kill_runner()
+    Path(kit.layout.session(running.rpartition("/")[2]), "go").touch()
+    # Nobody asks: the job's supervisor finds no runner and starts one.
+    until(lambda: kit.runners(), "for another runner")
+    first, second = kit.ended(running, queued)
+    assert (first.state, first.exit_code) == ("Failed", 7)
+    assert len(kit.read(running, "output").split()) == 1
+    assert kit.read(queued, "output") == b"ran\n"
+    assert second.state == "Finished"
+
+
+def test_a_job_of_a_former_runner_can_be_cancelled(kit: Kit) -> None:
+    job_id = kit.one("setsid sleep 300 & echo $! > output; sleep 300")
+    pid = int(kit.written(job_id, "output"))
+    kit.kill_runner()
+    kit.backend.cancel([job_id])
+    assert kit.ended(job_id)[0].state == "Killed"
+    assert not alive(pid)
+
+
+def test_an_end_that_no_runner_saw_is_found(kit: Kit) -> None:
+    job_id = kit.one("until [ -e output ]; do sleep 0.02; done")
+    supervisor = kit.supervisor(job_id)
+    (runner,) = until(kit.runners)
+    os.kill(runner, signal.SIGSTOP)
+    Path(kit.layout.session(job_id.rpartition("/")[2]), "output").touch()
+    until(lambda: not alive(supervisor))
+    assert kit.info(job_id).state == "Finishing"
+    os.kill(runner, signal.SIGKILL)
+    until(kit.no_runner)
+    assert kit.ended(job_id)[0].state == "Finished"
+
+
+def test_a_job_is_started_once_however_often_runners_are_killed(kit: Kit) -> None:
+    generator = random.Random(5)
+    count = 40
+    script = 'echo ran >> "$MARK"; sleep 0.02'
+    ids = kit.submit(*[shell(script, environment={"MARK": f"{kit.folder}/ran.{i}"}) for i in range(count)])
+    for _ in range(12):
+        time.sleep(generator.random() * 0.15)
+        for runner in kit.runners():
+            os.kill(runner, signal.SIGKILL)
+        kit.backend._started = float("-inf")
+        kit.backend.states(ids)
+    assert {info.state for info in kit.ended(*ids)} == {"Finished"}
+    assert [(kit.folder / f"ran.{i}").read_text() for i in range(count)] == ["ran\n"] * count
+
+
+def test_a_job_whose_supervisor_was_killed_has_failed_and_is_gone(kit: Kit) -> None:
+    for with_runner in (True, False):
+        job_id = kit.one("setsid sleep 300 & echo $! > output; touch other; sleep 300")
+        pid = int(kit.written(job_id, "output"))
+        supervisor = kit.supervisor(job_id)
+        if not with_runner:
+            kit.kill_runner()
+        os.kill(supervisor, signal.SIGKILL)
+        (info,) = kit.ended(job_id)
+        assert (info.state, info.exit_code) == ("Failed", None)
+        assert "not known" in info.errors[0]
+        until(lambda: not alive(pid), "for the rest of the job to end")  # noqa: B023
+        assert kit.files(job_id) == ["output", "stderr", "stdout"]
+
+
+def test_a_machine_that_went_down_leaves_failed_jobs(kit: Kit) -> None:
+    running, waiting = kit.submit(shell("echo > output; sleep 300", slots=2), shell("true"))
+    kit.written(running, "output")
+    supervisor = kit.supervisor(running)
+    kit.kill_runner()
+    os.kill(supervisor, signal.SIGKILL)
+    change_record(kit, "UPDATE jobs SET boot = 'before'")
+    infos = kit.backend.query([running, waiting])
+    assert [info.state for info in infos.values()] == ["Failed", "Failed"]
+    assert "went down when the job was running" in infos[running].errors[0]
+    assert "went down when the job had not started" in infos[waiting].errors[0]
+    assert kit.files(running) == ["output", "stderr", "stdout"]
+    assert kit.files(waiting) == []
+
+
+def test_a_job_of_another_host_is_not_judged_here(kit: Kit) -> None:
+    job_id = kit.run("true").id
+    elsewhere = job_id.replace(os.uname().nodename, "elsewhere", 1)
+    change_record(kit, "UPDATE jobs SET host = 'elsewhere', boot = 'other', state = 'RUNNING', ended = NULL")
+    until(kit.no_runner)
+    assert kit.backend.list_jobs() == [elsewhere]
+    info = kit.info(elsewhere)
+    assert (info.state, info.nodes) == ("Running", ("elsewhere",))
+    assert "only elsewhere can say" in kit.backend.evidence(elsewhere)["status"]
+    assert kit.backend.cancel([elsewhere]) == {}
+    assert list(kit.backend.clean([elsewhere])) == [elsewhere]
+    assert kit.info(elsewhere).state == "Running"
+    assert kit.backend.query([job_id]) == {}
+
+
+def test_two_processes_submit_at_once(kit: Kit) -> None:
+    processes = [submitter(kit, times=8, tag=tag) for tag in ("a", "b")]
+    outputs = [process.communicate()[0] for process in processes]
+    ids = [job_id for output in outputs for job_id in output.split()[1:]]
+    assert len(set(ids)) == 48
+    assert {info.state for info in kit.ended(*ids)} == {"Finished"}
+    assert sorted(kit.job_list.ids()) == sorted(kit.backend.list_jobs()) == sorted(ids)
+    assert sorted(path.read_text() for path in kit.folder.glob("ran.*")) == ["ran\n"] * 48
+    assert len(kit.runners()) == 1
+
+
+def test_a_submitter_killed_at_any_point_leaves_jobs_that_run_or_never_were(kit: Kit) -> None:
+    generator = random.Random(7)
+    told: list[str] = []
+    for number in range(8):
+        process = submitter(kit, times=1000, tag=str(number))
+        assert process.stdout is not None
+        process.stdout.readline()
+        time.sleep(generator.random() * 0.2)
+        process.kill()
+        told += [
+            job_id
+            for line in process.communicate()[0].splitlines(keepends=True)
+            if "\n" in line
+            for job_id in line.split()
+        ]
+    settled = kit.backend.recover()
+    jobs = kit.backend.list_jobs()
+    assert set(told) <= set(jobs)
+    assert set(kit.job_list.ids()) == set(jobs)
+    assert {job_id for job_id, info in settled.items() if info} <= set(jobs)
+    assert not {job_id for job_id, info in settled.items() if info is None} & set(jobs)
+    assert kit.job_list.unfinished(kit.backend.endpoint) == []
+    assert {info.state for info in kit.ended(*jobs)} == {"Finished"}
+    ran = [path.read_text() for path in kit.folder.glob("ran.*")]
+    assert ran == ["ran\n"] * len(jobs)
+    assert {path.name for path in Path(kit.layout.jobs).iterdir()} == {job_id.rpartition("/")[2] for job_id in jobs}
+
+
+def test_a_folder_that_cannot_be_used_is_an_error_that_names_it(kit: Kit, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    other = Kit(tmp_path / "other")
+    other.backend._layout.root = str(tmp_path / "file" / "state")
+    for call in (lambda: other.backend.submit([shell("true")]), lambda: other.backend.query(["local://h/1"])):
+        with pytest.raises(ServerError, match=r"LOCAL_DIR.*file/state"):
+            call()
+
+
+def test_a_record_of_another_version_is_left_alone(kit: Kit) -> None:
+    kit.run("true")
+    change_record(kit, "PRAGMA user_version = 99")
+    with pytest.raises(ServerError, match=r"another version.*99"):
+        kit.backend.list_jobs()
+    change_record(kit, "PRAGMA user_version = 1")
+
+
+def test_ten_thousand_jobs_are_all_found(kit: Kit) -> None:
+    kit.run("true")
+    row = {"host": kit.layout.host, "boot": "", "fetch": 0, "name": "n", "slots": 1, "submitted": 1.0, "plan": "{}"}
+    with Store(kit.layout.database) as store:
+        store.add([{**row, "key": f"k{number}"} for number in range(10_000)], host=kit.layout.host, slots=2)
+    change_record(kit, "UPDATE jobs SET state = 'FINISHED', ended = 2.0")
+    infos = kit.backend.query(kit.backend.list_jobs())
+    assert (len(infos), {info.state for info in infos.values()}) == (10_001, {"Finished"})
