@@ -25,7 +25,8 @@ myst_heading_anchors = 3
 autodoc_member_order = "bysource"
 autodoc_typehints = "description"
 autodoc_typehints_description_target = "documented"
-autodoc_class_signature = "mixed"
+autodoc_preserve_defaults = True
+add_module_names = False
 python_maximum_signature_line_length = 88
 # Links to README.md, LICENSE and the like leave the documentation, so they cannot be resolved inside it.
 suppress_warnings = ["myst.xref_missing"]

@@ -19,7 +19,8 @@ ROOT = Path(__file__).resolve().parents[2]
 PAGES = [*ROOT.glob("*.md"), *sorted(ROOT.glob("docs/**/*.md"))]
 _BLOCK = re.compile(r"(?:^<!-- (?P<mark>run|prints) -->\n)?^```(?P<language>\w+)\n(?P<text>.*?)^```$", re.M | re.S)
 _LINK = re.compile(r"\]\(([^)\s]+)\)")
-_LONGEST = 120
+_WIDEST = 80
+"""What the pages show without a scroll bar"""
 
 
 @dataclass
@@ -74,7 +75,7 @@ def test_all_code_is_valid(page: Path) -> None:
         if block.language == "json":
             json.loads(block.text)
         if block.language in ("python", "sh"):
-            assert max(map(len, block.text.splitlines())) <= _LONGEST, f"{name_of(page)}, line {block.line}"
+            assert [line for line in block.text.splitlines() if len(line) > _WIDEST] == []
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
@@ -98,9 +99,7 @@ def test_the_readme_has_every_option_with_its_default() -> None:
 
 def test_the_configuration_page_has_every_option() -> None:
     page = (ROOT / "docs" / "configuration.md").read_text(encoding="utf-8")
-    listed = re.search(r":members: (.*)", page)
-    assert listed is not None
-    assert listed[1].split(", ") == list(OPTIONS)
+    assert re.findall(r"autoattribute:: ConnectionConfig\.(\w+)$", page, re.M) == list(OPTIONS)
 
 
 def test_the_page_on_errors_has_every_error() -> None:
