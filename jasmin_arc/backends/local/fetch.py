@@ -16,6 +16,7 @@ from jasmin_arc.backends.local.store import Store
 SCHEMES = ("file", "http", "https")
 _TIMEOUT_SECONDS = 60.0
 _TRIES = 3
+_REDIRECTS = 5
 _CHUNK = 1 << 20
 
 
@@ -76,16 +77,22 @@ def _copy(url: str, target: Path) -> None:
 def _download(url: str, target: Path) -> None:
     import urllib3
 
-    pool = urllib3.PoolManager(cert_reqs="CERT_REQUIRED", timeout=_TIMEOUT_SECONDS, retries=False)
+    retries = urllib3.Retry(None, connect=0, read=0, status=0, other=0, redirect=_REDIRECTS)
+    pool = urllib3.PoolManager(cert_reqs="CERT_REQUIRED", timeout=_TIMEOUT_SECONDS, retries=retries)
     with pool, open(target, "wb", opener=private) as writer:
         try:
-            reply = pool.request("GET", url, redirect=True, preload_content=False, retries=urllib3.Retry(0, redirect=5))
+            reply = pool.request("GET", url, preload_content=False)
             with contextlib.closing(reply):
                 _check(url, reply.status)
                 for chunk in reply.stream(_CHUNK, decode_content=False):
                     writer.write(chunk)
         except urllib3.exceptions.HTTPError as error:
-            raise _PassingError(_reason(error)) from error
+            cause = getattr(error, "reason", None) or error
+            # What went wrong, without the URL, which may hold a secret.
+            reason = f"{type(cause).__name__}: {str(cause).rpartition(': ')[2]}"
+            if isinstance(cause, urllib3.exceptions.SSLError):
+                raise _NotFetchedError(f"cannot fetch the input URL {shown(url)}: {reason}") from error
+            raise _PassingError(reason) from error
 
 
 def _check(url: str, status: int) -> None:
@@ -95,12 +102,6 @@ def _check(url: str, status: int) -> None:
         raise _PassingError(f"HTTP {status}")
     if status != 200:
         raise _NotFetchedError(f"cannot fetch the input URL {shown(url)}: HTTP {status}")
-
-
-def _reason(error: Exception) -> str:
-    """What went wrong, without the URL, which may hold a secret."""
-    inner = getattr(error, "reason", None) or error
-    return f"{type(inner).__name__}: {str(inner).rpartition(': ')[2]}"
 
 
 def shown(url: str) -> str:

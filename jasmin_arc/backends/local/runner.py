@@ -230,6 +230,8 @@ class _Runner:
             if pid in self._dead:
                 result = read_json(self._layout.job(key, "fetched"))
                 errors[key] = "the process that fetched the inputs was killed" if result is None else result["error"]
+                if errors[key]:
+                    tidy(self._layout.session(key), json.loads(self._store.plan(key)))
         return errors
 
     # ---- starting
