@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import random
+import re
 import threading
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
@@ -253,6 +254,10 @@ class Client:
 
     def _body(self, response: BaseHTTPResponse, what: str, most: int) -> bytes:
         """Read the body to its end, after which the connection is free again."""
+        if not has_length(response):
+            # As when the connection broke in the middle of the headers.
+            response.close()
+            raise ServerUnavailableError(f"the server {self.endpoint} sends a reply without its length ({what})")
         body = bytearray()
         try:
             while True:
@@ -268,6 +273,13 @@ class Client:
             raise of_transport(error, what, self.endpoint) from error
         finally:
             response.release_conn()
+
+
+def has_length(response: BaseHTTPResponse) -> bool:
+    """Say whether a reply tells where it ends, so that one that is cut short can be told from a whole one."""
+    if response.headers.get("Transfer-Encoding", "").lower() == "chunked" or response.status == 204:
+        return True
+    return re.fullmatch(r"\d{1,18}", response.headers.get("Content-Length", "")) is not None
 
 
 def _delay(attempt: int, error: ServerUnavailableError) -> float:

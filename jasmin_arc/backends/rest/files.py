@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, BinaryIO, cast
 
 from urllib3.exceptions import HTTPError
 
+from jasmin_arc.backends.rest.client import has_length
 from jasmin_arc.backends.rest.deadline import limited
 from jasmin_arc.backends.rest.documents import listing
 from jasmin_arc.backends.rest.errors import of_transport
@@ -92,10 +93,9 @@ class _Download(io.RawIOBase):
     """The body of a reply, which is whole or an error."""
 
     def __init__(self, response: BaseHTTPResponse, what: str, endpoint: str, timeout: float) -> None:
-        length = response.headers.get("Content-Length")
-        chunked = response.headers.get("Transfer-Encoding", "").lower() == "chunked"
-        if not chunked and (length is None or not re.fullmatch(r"\d{1,18}", length)):
+        if not has_length(response):
             raise OutputError(f"the server does not tell the size of {what}")
+        length = response.headers.get("Content-Length")
         self._response = response
         self._what = what
         self._endpoint = endpoint

@@ -1,0 +1,366 @@
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from faults.https_server import RESET, Certificates, Handler, HttpsServer, Reply, Request
+
+from jasmin_arc.backends.rest.client import Client, RetryBudget
+from jasmin_arc.exceptions import InvalidConfigError, ServerError, ServerUnavailableError, SubmissionUnknownError
+
+LOG = logging.getLogger("test")
+TESTS = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="module")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
+    return Certificates(tmp_path_factory.mktemp("certificates"))
+
+
+Serve = Callable[..., tuple[HttpsServer, Client]]
+
+
+@pytest.fixture
+def serve(certificates: Certificates) -> Iterator[Serve]:
+    made: list[HttpsServer | Client] = []
+
+    def make(handler: Handler, *, timeout: float = 5.0, handshake: bool = True) -> tuple[HttpsServer, Client]:
+        server = HttpsServer(certificates, handler, handshake=handshake)
+        client = Client(
+            server.endpoint,
+            certs_dir=str(certificates.bundle),
+            timeout=timeout,
+            credentials=lambda: certificates.user_both,
+            log=LOG,
+        )
+        made.extend([client, server])
+        return server, client
+
+    yield make
+    for thing in made:
+        thing.close()
+
+
+def answers(*replies: Reply) -> Handler:
+    waiting = list(replies)
+    return lambda request: waiting.pop(0) if len(waiting) > 1 else waiting[0]
+
+
+def raw(*pieces: object) -> Reply:
+    return Reply(raw=list(pieces))
+
+
+def test_a_reply_is_read_whole_and_the_connection_is_kept(serve: Serve) -> None:
+    server, client = serve(answers(Reply(body=b"x" * 3_000_000)))
+    assert [len(client.read("GET", "/a").body) for _ in range(3)] == [3_000_000] * 3
+    assert server.connections == 1
+
+
+def test_a_server_whose_certificate_nobody_vouches_for_gets_nothing(serve: Serve, tmp_path: Path) -> None:
+    server, _ = serve(answers(Reply()))
+    stranger = Client(
+        server.endpoint,
+        certs_dir=str(Certificates(tmp_path).bundle),
+        timeout=5,
+        credentials=lambda: tmp_path / "user.pem",
+        log=LOG,
+    )
+    with pytest.raises(ServerError, match=r"not trusted.*CERTS_DIR") as caught:
+        stranger.read("GET", "/a")
+    assert not isinstance(caught.value, ServerUnavailableError)
+    assert server.requests == []
+
+
+def test_a_certificate_for_another_host_is_refused(tmp_path: Path) -> None:
+    certificates = Certificates(tmp_path, host="elsewhere.example")
+    with HttpsServer(certificates, answers(Reply())) as server:
+        client = Client(
+            server.endpoint,
+            certs_dir=str(certificates.bundle),
+            timeout=5,
+            credentials=lambda: certificates.user_both,
+            log=LOG,
+        )
+        with pytest.raises(ServerError, match="localhost"):
+            client.read("GET", "/a")
+        assert server.requests == []
+
+
+def test_trusted_certificates_may_be_a_folder_of_hashes(certificates: Certificates, tmp_path: Path) -> None:
+    hashed = subprocess.run(
+        ["openssl", "x509", "-hash", "-noout", "-in", str(certificates.bundle)],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.strip()
+    (tmp_path / f"{hashed}.0").write_bytes(certificates.bundle.read_bytes())
+    with HttpsServer(certificates, answers(Reply(body=b"hello"))) as server:
+        client = Client(
+            server.endpoint, certs_dir=str(tmp_path), timeout=5, credentials=lambda: certificates.user_both, log=LOG
+        )
+        assert client.read("GET", "/a").body == b"hello"
+        client.close()
+
+
+def test_missing_ca_certificates_are_a_matter_of_configuration(certificates: Certificates, tmp_path: Path) -> None:
+    client = Client(
+        "https://localhost:1/arex",
+        certs_dir=str(tmp_path / "none"),
+        timeout=5,
+        credentials=lambda: certificates.user_both,
+        log=LOG,
+    )
+    with pytest.raises(InvalidConfigError, match="CERTS_DIR"):
+        client.read("GET", "/a")
+
+
+def test_a_renewed_proxy_is_used(certificates: Certificates, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("jasmin_arc.backends.rest.client._CHECK_PROXY_SECONDS", 0)
+    proxy = tmp_path / "proxy"
+    proxy.write_bytes(certificates.user_both.read_bytes())
+    with HttpsServer(certificates, answers(Reply())) as server:
+        client = Client(
+            server.endpoint, certs_dir=str(certificates.bundle), timeout=5, credentials=lambda: proxy, log=LOG
+        )
+        client.read("GET", "/a")
+        client.read("GET", "/a")
+        assert server.connections == 1
+        (tmp_path / "new").write_bytes(certificates.user_both.read_bytes())
+        (tmp_path / "new").rename(proxy)
+        client.read("GET", "/a")
+        assert server.connections == 2
+        client.close()
+
+
+def test_the_environment_names_no_proxies(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("https_proxy", "HTTPS_PROXY", "all_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    monkeypatch.setenv("SSL_CERT_FILE", "/dev/null")
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", "/dev/null")
+    _, client = serve(answers(Reply(body=b"direct")))
+    assert client.read("GET", "/a").body == b"direct"
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+def test_redirects_are_not_followed(serve: Serve, status: int) -> None:
+    other, _ = serve(answers(Reply(body=b"stolen")))
+    server, client = serve(answers(Reply(status, headers={"Location": f"{other.endpoint}/stolen"})))
+    with pytest.raises(ServerError, match="redirects are not followed"):
+        client.read("GET", "/a")
+    assert (len(server.requests), other.connections) == (1, 0)
+
+
+def test_an_endless_reply_is_cut_off(serve: Serve) -> None:
+    def endless() -> Iterator[bytes]:
+        yield b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+        while True:
+            yield b"7530\r\n" + b"<a>" * 10_000 + b"\r\n"
+
+    _, client = serve(lambda request: Reply(raw=endless()))
+    with pytest.raises(ServerError, match="more than 1000000 bytes"):
+        client.read("GET", "/a", most=1_000_000)
+
+
+@pytest.mark.parametrize(
+    "pieces",
+    [
+        [b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nshort"],
+        [b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nshort\r\n"],
+        [b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nnonsense\r\n"],
+        [b"HTTP/1.1 200 OK\r\nContent-Le"],
+        [b"\x00\xff\x00 this is not HTTP \r\n\r\n"],
+        [b""],
+        [RESET],
+        [b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nshort", RESET],
+        [b"HTTP/1.1 999999 OK\r\n\r\n"],
+        [b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 1000 + b"\r\n"],
+    ],
+)
+def test_what_is_not_a_whole_reply_is_an_error(serve: Serve, pieces: list[object]) -> None:
+    _, client = serve(lambda request: Reply(raw=pieces))
+    with pytest.raises(ServerError):
+        client.once("GET", "/a")
+
+
+def test_a_read_is_repeated_until_it_succeeds(serve: Serve) -> None:
+    server, client = serve(answers(raw(RESET), Reply(503), Reply(500, reason="internal error"), Reply(body=b"at last")))
+    assert client.read("GET", "/a").body == b"at last"
+    assert len(server.requests) == 4
+
+
+def test_what_is_not_a_read_is_sent_once(serve: Serve) -> None:
+    server, client = serve(answers(Reply(503)))
+    with pytest.raises(ServerUnavailableError):
+        client.once("POST", "/a", body=b"x")
+    assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize("reason", ["No more jobs allowed", "Missing payload", "User can't be assigned configuration"])
+def test_500_is_final_where_its_reason_says_so(serve: Serve, reason: str) -> None:
+    server, client = serve(answers(Reply(500, reason=reason)))
+    with pytest.raises(ServerError, match=reason) as caught:
+        client.read("GET", "/a")
+    assert caught.value.status == 500
+    assert not isinstance(caught.value, ServerUnavailableError)
+    assert len(server.requests) == 1
+
+
+def test_the_server_says_when_to_come_back(serve: Serve) -> None:
+    server, client = serve(answers(Reply(503, headers={"Retry-After": "1"}), Reply(body=b"later")))
+    began = time.monotonic()
+    assert client.read("GET", "/a").body == b"later"
+    assert time.monotonic() - began >= 1
+    assert len(server.requests) == 2
+
+
+def test_a_server_that_wants_a_longer_pause_than_there_is_time_for(serve: Serve) -> None:
+    server, client = serve(answers(Reply(503, headers={"Retry-After": "3600"})))
+    with pytest.raises(ServerUnavailableError, match="503"):
+        client.read("GET", "/a")
+    assert len(server.requests) == 1
+
+
+def test_retries_have_a_budget(serve: Serve) -> None:
+    server, client = serve(answers(Reply(429)), timeout=60)
+    client._budget = RetryBudget(2)
+    for _ in range(4):
+        with pytest.raises(ServerUnavailableError):
+            client.read("GET", "/a")
+    assert len(server.requests) == 4 + 2
+
+
+@pytest.mark.parametrize(
+    "pieces",
+    [
+        [60.0],
+        [b"HTTP/1.1 200 OK\r\n", 60.0],
+        [b"HTTP/1.1 200 OK\r\n", *([b"X: y\r\n", 0.2] * 300)],
+        [b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n", *([b"x", 0.2] * 300)],
+    ],
+    ids=["silent", "silent after a line", "slow headers", "slow body"],
+)
+def test_time_is_bounded_whatever_trickles_in(serve: Serve, pieces: list[object]) -> None:
+    _, client = serve(lambda request: Reply(raw=pieces), timeout=1)
+    began = time.monotonic()
+    with pytest.raises(ServerUnavailableError, match="in time"):
+        client.read("GET", "/a")
+    assert time.monotonic() - began < 3
+
+
+def test_a_server_that_never_shakes_hands(serve: Serve) -> None:
+    _, client = serve(answers(Reply()), timeout=1, handshake=False)
+    began = time.monotonic()
+    with pytest.raises(ServerUnavailableError):
+        client.read("GET", "/a")
+    assert time.monotonic() - began < 3
+
+
+def test_a_connection_that_the_server_has_closed_is_noticed(serve: Serve) -> None:
+    server, client = serve(lambda request: raw(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"))
+    for _ in range(3):
+        assert client.once("POST", "/a", body=b"").body == b"ok"
+        time.sleep(0.1)
+    assert server.connections == 3
+
+
+# --- What creates is never sent twice ---
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        raw(RESET),
+        raw(b""),
+        raw(b"HTTP/1.1 201 Created\r\nContent-Length: 100\r\n\r\n<jobs>"),
+        Reply(502),
+        Reply(503),
+        Reply(500, reason="Internal error"),
+    ],
+    ids=["reset", "closed", "cut", "502", "503", "500"],
+)
+def test_a_lost_answer_to_a_creation_is_unknown_and_not_asked_for_again(serve: Serve, reply: Reply) -> None:
+    server, client = serve(answers(reply))
+    with client.creating() as create, pytest.raises(SubmissionUnknownError, match="recover"):
+        create("/new", b"<jobs/>")
+    assert len(server.requests) == 1
+
+
+def test_a_creation_that_takes_too_long_is_unknown(serve: Serve) -> None:
+    server, client = serve(lambda request: raw(30.0), timeout=0.3)
+    with client.creating() as create, pytest.raises(SubmissionUnknownError):
+        create("/new", b"<jobs/>")
+    assert len(server.requests) == 1
+
+
+def test_a_refusal_is_no_lost_answer(serve: Serve) -> None:
+    _, client = serve(answers(Reply(500, reason="No more jobs allowed")))
+    with client.creating() as create, pytest.raises(ServerError, match="No more jobs") as caught:
+        create("/new", b"<jobs/>")
+    assert not isinstance(caught.value, SubmissionUnknownError)
+
+
+def test_a_creation_that_never_left_is_no_lost_answer(serve: Serve) -> None:
+    server, client = serve(answers(Reply()))
+    with client.creating() as create:
+        server.close()
+        with pytest.raises(ServerUnavailableError, match="cannot connect"):
+            create("/new", b"<jobs/>")
+
+
+def test_creations_use_connections_of_their_own(serve: Serve) -> None:
+    def handler(request: Request) -> Reply:
+        return Reply(201)
+
+    server, client = serve(handler)
+    client.read("GET", "/a")
+    for _ in range(2):
+        with client.creating() as create:
+            create("/new", b"1")
+            create("/new", b"2")
+    assert [request.connection for request in server.requests] == [1, 2, 2, 3, 3]
+
+
+def test_an_upload_arrives_whole(serve: Serve) -> None:
+    server, client = serve(answers(Reply()))
+    client.upload("/file", (b"x" * 100_000 for _ in range(30)), 3_000_000)
+    client.upload("/empty", b"", 0)
+    assert [len(request.body) for request in server.requests] == [3_000_000, 0]
+
+
+CTRL_C = """
+import logging, sys, threading, time
+from pathlib import Path
+from jasmin_arc.backends.rest.client import Client
+from jasmin_arc.backends.rest.parallel import run_all
+endpoint, certs_dir, proxy, requests = sys.argv[1:]
+client = Client(endpoint, certs_dir=certs_dir, timeout=60, credentials=lambda: Path(proxy), log=logging.getLogger())
+print("ready", flush=True)
+run_all(lambda path: client.read("GET", path), ["/a"] * int(requests), workers=4)
+"""
+
+
+@pytest.mark.parametrize("requests", [1, 8])
+def test_ctrl_c_does_not_wait_for_the_server(certificates: Certificates, requests: int) -> None:
+    with HttpsServer(certificates, lambda request: raw(60.0)) as server:
+        command = [sys.executable, "-c", CTRL_C, server.endpoint, str(certificates.bundle), str(certificates.user_both)]
+        process = subprocess.Popen(
+            [*command, str(requests)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            cwd=TESTS.parent,
+            env=dict(os.environ),
+        )
+        assert process.stdout is not None
+        process.stdout.readline()
+        while not server.requests:
+            time.sleep(0.01)
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=2)
+        assert b"KeyboardInterrupt" in errors
