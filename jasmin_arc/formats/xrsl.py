@@ -4,7 +4,8 @@ Supported attributes: ``executable arguments jobname inputfiles outputfiles envi
 walltime cputime runtimeenvironment stdin stdout stderr rerun rsl_substitution``. Accepted and ignored, as they change
 nothing in what the job does: ``join`` and ``gmlog`` (the streams are always ``stdout`` and ``stderr``; logs come by
 ``explain``), ``executables`` (an input keeps its mode), ``cache`` and ``ftpthreads`` (how files travel), and what a
-broker would choose a machine by: ``disk architecture opsys middleware nodeaccess``. Any other is an error.
+broker would choose a machine by: ``disk architecture opsys middleware nodeaccess``; also ``clientxrsl``, which ARC
+itself adds. Any other is an error.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ _TEXTS = {
 _NUMBERS = {"count": "slots", "countpernode": "slots_per_host", "rerun": "rerun"}
 _PERIODS = {"walltime": "wall_time", "cputime": "cpu_time"}
 _IGNORED = (
-    *("join", "gmlog", "executables", "cache", "ftpthreads", "rslsubstitution"),
+    *("join", "gmlog", "executables", "cache", "ftpthreads", "rslsubstitution", "clientxrsl"),
     *("disk", "architecture", "opsys", "middleware", "nodeaccess"),
 )
 _REPEATABLE = ("inputfiles", "outputfiles", "environment", "runtimeenvironment", *_IGNORED)
@@ -39,9 +40,13 @@ _REPEATABLE = ("inputfiles", "outputfiles", "environment", "runtimeenvironment",
 _PART = re.compile(
     r"[\s,]*(\d{1,9})\s*(w|weeks?|d|days?|h|hrs?|hours?|m|mins?|minutes?|s|secs?|seconds?)?(?![a-z])", re.A
 )
-_ISO = re.compile(r"P(?=.)(?:(\d{1,9})W)?(?:(\d{1,9})D)?(?:T(?=.)(?:(\d{1,9})H)?(?:(\d{1,9})M)?(?:(\d{1,9})S)?)?", re.A)
+_ISO = re.compile(
+    r"P(?=.)(?:(\d{1,9})Y)?(?:(\d{1,9})M)?(?:(\d{1,9})W)?(?:(\d{1,9})D)?"
+    r"(?:T(?=.)(?:(\d{1,9})H)?(?:(\d{1,9})M)?(?:(\d{1,9})S)?)?",
+    re.ASCII,
+)
+_ISO_UNITS = (365 * 86400, 30 * 86400, 7 * 86400, 86400, 3600, 60, 1)
 _UNITS = {"w": 7 * 86400, "d": 86400, "h": 3600, "m": 60, "s": 1}
-_FILE_SIZE = re.compile(r"\d+(\..*)?", re.DOTALL)
 
 
 def to_xrsl(description: JobDescription) -> str:
@@ -69,12 +74,12 @@ def from_xrsl(text: str) -> JobDescription:
     :raises InvalidJobDescription: if it is not xRSL, or asks for something that is not supported here
     """
     draft = Draft()
-    seen = set()
+    seen: dict[str, rsl.Condition] = {}
     for condition in rsl.parse(text):
         name = condition.attribute
-        if name in seen and name not in _REPEATABLE:
-            raise InvalidJobDescription(f"{name}: is given twice")
-        seen.add(name)
+        # ARC itself writes some attributes twice, with the same value.
+        if name not in _REPEATABLE and seen.setdefault(name, condition) != condition:
+            raise InvalidJobDescription(f"{name}: is given twice, with different values")
         if name not in _IGNORED:
             _read(draft, condition)
     return draft.build()
@@ -169,7 +174,7 @@ def _period(condition: rsl.Condition) -> timedelta:
     text = _single(condition).strip()
     iso = _ISO.fullmatch(text)
     if iso:
-        return duration(sum(int(part or 0) * size for part, size in zip(iso.groups(), _UNITS.values())))
+        return duration(sum(int(part or 0) * size for part, size in zip(iso.groups(), _ISO_UNITS)))
     seconds, position, next_unit = 0, 0, "m"
     text = text.lower()
     while position < len(text):
@@ -195,8 +200,7 @@ def _memory(draft: Draft, condition: rsl.Condition) -> None:
 
 def _input_files(draft: Draft, condition: rsl.Condition) -> None:
     for name, source in _sequences(condition):
-        # In place of a URL may stand the size and the checksum of the local file of that name.
-        draft.add_input(name, "" if _FILE_SIZE.fullmatch(source) else source)
+        draft.add_input(name, source)
 
 
 def _output_files(draft: Draft, condition: rsl.Condition) -> None:
