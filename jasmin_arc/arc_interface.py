@@ -234,7 +234,7 @@ class ArcInterface:
         :raises JobNotFoundError: if no job with the given ID could be found
         :raises ServerError: if the server does not answer; no status is ever guessed
         """
-        return _status(self._one(job_id, self._states([job_id])))
+        return _status(self._one(job_id, self._states([job_id_of(job_id)])))
 
     def get_job_statuses(self, job_ids: Sequence[str]) -> list[JobStatuses]:
         """Return the statuses of many jobs, in order, with few requests however many they are.
@@ -251,7 +251,7 @@ class ArcInterface:
 
         :raises JobNotFoundError: if no job with the given ID could be found
         """
-        return self._one(job_id, self._infos([job_id]))
+        return self._one(job_id, self._infos([job_id_of(job_id)]))
 
     def get_job_infos(self, job_ids: Sequence[str]) -> list[JobInfo]:
         """Return what is known of many jobs, in order.
@@ -418,6 +418,8 @@ class ArcInterface:
 
     def clean_jobs(self, job_ids: Sequence[str], *, force: bool = False) -> None:
         """Erase jobs with their files from the server and from the job list. Jobs already gone are no failure.
+
+        A compute element erases them within some seconds; until then it may still list them.
 
         :param force: also erase ended jobs whose outputs were never saved
         :raises PartialFailureError: if some could not be erased, or were refused since their outputs were never saved
