@@ -17,7 +17,7 @@ import pytest
 from local_kit import Kit, alive, shell, until
 
 from jasmin_arc.backends.local.store import Store
-from jasmin_arc.exceptions import ServerError
+from jasmin_arc.exceptions import JobSubmissionError, ServerError
 
 SUBMIT_MANY = """
 import sys; from pathlib import Path; sys.path.insert(0, sys.argv[2])
@@ -192,6 +192,24 @@ def test_a_folder_that_cannot_be_used_is_an_error_that_names_it(kit: Kit, tmp_pa
     for call in (lambda: other.backend.submit([shell("true")]), lambda: other.backend.query(["local://h/1"])):
         with pytest.raises(ServerError, match=r"LOCAL_DIR.*file/state"):
             call()
+
+
+def test_the_jobs_before_a_failure_have_their_answers(kit: Kit, monkeypatch: pytest.MonkeyPatch) -> None:
+    original, calls = Store.add, iter([True, False])
+
+    def add(self: Store, *args: object, **kwargs: object) -> None:
+        if not next(calls):
+            raise sqlite3.OperationalError("disk I/O error")
+        original(self, *args, **kwargs)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Store, "add", add)
+    results = kit.backend.submit([shell("true")] * 250)
+    ids = [result for result in results if isinstance(result, str)]
+    assert len(ids) == 200
+    assert {type(result) for result in results[200:]} == {JobSubmissionError}
+    assert {info.state for info in kit.ended(*ids)} == {"Finished"}
+    assert len(list(Path(kit.layout.jobs).iterdir())) == len(kit.job_list.ids()) == 200
+    assert kit.job_list.unfinished(kit.backend.endpoint) == []
 
 
 def test_a_record_of_another_version_is_left_alone(kit: Kit) -> None:

@@ -108,6 +108,16 @@ def test_outputs_are_kept_and_the_rest_is_deleted(kit: Kit) -> None:
     }
 
 
+def test_a_tree_too_deep_for_a_path_is_deleted_all_the_same(kit: Kit) -> None:
+    dig = "import os\nfor _ in range(3000): os.mkdir('d'); os.chdir('d')"
+    info = kit.run(f'mkdir output; {sys.executable} -c "{dig}"; cd output; {sys.executable} -c "{dig}"')
+    assert info.state == "Finished", info.errors
+    session = Path(kit.layout.session(info.id.rpartition("/")[2]))
+    assert {path.name for path in session.iterdir()} == {"output", "stderr", "stdout"}
+    assert kit.backend.clean([info.id]) == {}
+    assert not session.parent.exists()
+
+
 def test_outputs_of_a_failed_job_are_kept_too(kit: Kit) -> None:
     info = kit.run("echo partial > output; touch other; exit 1")
     assert kit.files(info.id) == ["output", "stderr", "stdout"]

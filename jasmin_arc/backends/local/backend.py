@@ -24,7 +24,13 @@ from jasmin_arc.backends.local.submission import Submission
 from jasmin_arc.backends.local.tidy import remove_tree
 from jasmin_arc.constants import ARC_REST_STATES
 from jasmin_arc.description import JobDescription
-from jasmin_arc.exceptions import JasminArcError, JobNotFoundError, OperationNotPossibleError, ServerError
+from jasmin_arc.exceptions import (
+    JasminArcError,
+    JobNotFoundError,
+    JobSubmissionError,
+    OperationNotPossibleError,
+    ServerError,
+)
 from jasmin_arc.job_info import JobInfo, RemoteFile
 from jasmin_arc.site_info import QueueInfo, SiteInfo
 
@@ -73,12 +79,20 @@ class LocalBackend(Backend):
         """
         results: list[str | JasminArcError] = []
         for start in range(0, len(jobs), _BATCH):
-            with self._store() as store:
-                batch = Submission(self._layout, self._job_list, store, slots=self._slots)
-                results += batch.submit(jobs[start : start + _BATCH], self._wake)
+            batch = jobs[start : start + _BATCH]
+            try:
+                results += self._submit(batch)
+            except JasminArcError as error:
+                if start == 0:
+                    raise
+                results += [JobSubmissionError(f"the job {job.name!r} was not submitted: {error}") for job in batch]
             if progress is not None:
-                progress(min(_BATCH, len(jobs) - start))
+                progress(len(batch))
         return results
+
+    def _submit(self, batch: Sequence[JobDescription]) -> list[str | JasminArcError]:
+        with self._store() as store:
+            return Submission(self._layout, self._job_list, store, slots=self._slots).submit(batch, self._wake)
 
     def recover(self) -> dict[str, JobInfo | None]:
         """Settle submissions whose process was killed: a job whose record was written runs, another never will."""

@@ -38,10 +38,12 @@ class Layout:
         self.log = os.path.join(self.runner, f"{host}.log")
 
     def make(self) -> None:
-        """Create the folders, for their owner alone."""
+        """Create the folders and the pipe, for their owner alone."""
         os.makedirs(self.root, mode=0o700, exist_ok=True)
         for folder in (self.jobs, self.runner):
             os.makedirs(folder, mode=0o700, exist_ok=True)
+        with contextlib.suppress(FileExistsError):
+            os.mkfifo(self.wake, 0o600)
 
     def job(self, key: str, name: str = "") -> str:
         """The path of a job's folder, or of a file in it."""

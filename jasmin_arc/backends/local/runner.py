@@ -66,14 +66,18 @@ class _Runner:
 
     def run(self) -> None:
         """Work until there is nothing left to do."""
-        self._adopt()
         gc.freeze()
-        failures = 0
+        failures, adopted = 0, False
         while failures < _PATIENCE and os.path.exists(self._layout.database):
             try:
+                if not adopted:
+                    self._adopt()
+                    adopted = True
                 busy = self._turn()
                 failures = 0
-            except sqlite3.Error:
+            except (OSError, sqlite3.Error):
+                # Nothing is known of what was half done but what the record says.
+                adopted = False
                 failures += 1
                 _complain()
                 time.sleep(1.0)
@@ -90,13 +94,13 @@ class _Runner:
         return False
 
     def _adopt(self) -> None:
-        """Take over what a former runner left."""
+        """Take over what a former runner, or a turn that failed, has left."""
         host = self._layout.host
         end_former(self._store, self._layout)
         self._running = {row["key"]: row for row in self._store.in_state(host, "RUNNING")}
         with self._store.transaction():
             left = [row["key"] for row in self._store.in_state(host, "PREPARING")]
-            self._store.move(left, "ACCEPTED")
+            self._store.move([key for key in left if key not in self._fetchers], "ACCEPTED")
 
     def _turn(self) -> bool:
         """Do what there is to do now, and say whether jobs are left."""
@@ -165,7 +169,7 @@ class _Runner:
                 return self._record(self._layout.job(key, name))
         _kill_marked(self._layout.job_id(key))
         tidy(self._layout.session(key), json.loads(row["plan"]))
-        return failed("the process that watched the job was killed, and how the job ended is not known")
+        return failed("the process that watched the job is gone, and how the job ended is not known")
 
     def _record(self, path: str) -> dict[str, Any]:
         record: dict[str, Any] = read_json(path)
@@ -251,7 +255,6 @@ class _Runner:
 
     def _start(self, row: sqlite3.Row) -> None:
         key = row["key"]
-        self._forked.add(key)
         sys.stderr.flush()
         # Held back until the supervisor has a handler for it.
         signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
@@ -260,6 +263,7 @@ class _Runner:
             self._be_supervisor(key, row["plan"], runner)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGTERM])
         self._supervisors[pid] = key
+        self._forked.add(key)
 
     def _be_supervisor(self, key: str, plan: str, runner: int) -> None:
         code = 1
@@ -281,8 +285,6 @@ class _Bell:
     """The named pipe on which the runner is called; children that end ring it too."""
 
     def __init__(self, path: str) -> None:
-        with contextlib.suppress(FileExistsError):
-            os.mkfifo(path, 0o600)
         # Open for writing as well, or it would be at its end whenever nobody calls.
         self._descriptor = os.open(path, os.O_RDWR | os.O_NONBLOCK)
         signal.signal(signal.SIGCHLD, lambda *_: None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import secrets
 from collections.abc import Callable, Sequence
@@ -92,7 +93,9 @@ class Submission:
         except BaseException:
             self._abandon(jobs)
             raise
-        wake()
+        with contextlib.suppress(OSError):
+            # The jobs are submitted now. Whoever asks for them next tries again to start a runner.
+            wake()
         self._abandon([job for job in jobs if job.key in failures])
         failures.update(self._list(written))
         return failures

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-# ruff: noqa: PTH101, PTH106, PTH108, PTH118, PTH123
+# ruff: noqa: PTH101, PTH104, PTH106, PTH108, PTH118, PTH123
 # Reason: the runner loads this at its start, and pathlib is slow to load.
 import contextlib
 import os
@@ -10,7 +10,7 @@ import stat
 import sys
 from typing import Any
 
-from jasmin_arc.constants import STDERR_NAME, STDOUT_NAME
+from jasmin_arc.constants import RUN_SCRIPT_NAME, STDERR_NAME, STDOUT_NAME
 
 
 def tidy(session: str, plan: dict[str, Any]) -> None:
@@ -20,7 +20,7 @@ def tidy(session: str, plan: dict[str, Any]) -> None:
     parents = {parent for name in keep for parent in _parents(name)}
     try:
         _tidy(session, "", keep, parents)
-    except OSError as error:
+    except (OSError, RecursionError) as error:
         # What cannot be deleted is no reason to lose how the job ended.
         print(f"{session}: cannot be tidied: {error}", file=sys.stderr, flush=True)  # noqa: T201 - the runner's log
 
@@ -55,15 +55,20 @@ def _tidy(folder: str, prefix: str, keep: set[str], parents: set[str]) -> None:
 
 
 def remove_tree(folder: str) -> None:
-    """Remove a folder and all in it, also where the job took away its own permission to do so."""
-    if not os.path.lexists(folder):
-        return
-    for entry in _entries(folder):
-        if entry.is_dir(follow_symlinks=False):
-            remove_tree(entry.path)
-        else:
-            os.unlink(entry.path)
-    os.rmdir(folder)
+    """Remove a folder and all in it, however deep, also where the job took away its own permission to do so."""
+    folders = [folder] if os.path.lexists(folder) else []
+    for path in folders:
+        for entry in _entries(path):
+            if entry.is_dir(follow_symlinks=False):
+                # Each folder is brought up to the top first, as paths have a greatest length and trees have none.
+                raised = os.path.join(folder, f"{RUN_SCRIPT_NAME}.{os.getpid()}.{len(folders)}")
+                os.chmod(entry.path, 0o700)
+                os.rename(entry.path, raised)
+                folders.append(raised)
+            else:
+                os.unlink(entry.path)
+    for path in reversed(folders):
+        os.rmdir(path)
 
 
 def _entries(folder: str) -> list[os.DirEntry[str]]:
