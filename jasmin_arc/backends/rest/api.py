@@ -118,7 +118,10 @@ class Api:
                 try:
                     return job_answers(reply.body)
                 except ServerError as error:
-                    raise SubmissionUnknownError(f"the answer to a submission makes no sense: {error}") from error
+                    raise SubmissionUnknownError(
+                        f"the answer to a submission makes no sense: {error}. Its jobs may exist, but do not run; "
+                        "recover() finds and settles them"
+                    ) from error
 
             yield create
 

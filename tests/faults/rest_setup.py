@@ -1,0 +1,74 @@
+"""A REST backend on a compute element that is not real."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
+from faults.fake_ce import FakeCe
+from faults.https_server import Certificates, HttpsServer
+
+from jasmin_arc import JobDescription
+from jasmin_arc.backends.rest.backend import RestBackend
+from jasmin_arc.config import ConnectionConfig
+from jasmin_arc.job_list import JobList
+from jasmin_arc.proxy import ProxyManager
+
+_KEY = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+CSR = (
+    x509.CertificateSigningRequestBuilder()
+    .subject_name(x509.Name([]))
+    .sign(_KEY, hashes.SHA256())
+    .public_bytes(serialization.Encoding.PEM)
+)
+
+
+class Setup:
+    """The compute element, the server that it stands behind, and the backend that asks it."""
+
+    def __init__(self, folder: Path, certificates: Certificates, **options: Any) -> None:
+        self.ce = FakeCe()
+        self.ce.csr = CSR
+        self.server = HttpsServer(certificates, self.ce)
+        self.config = ConnectionConfig(
+            {
+                "ARC_SERVER": self.server.endpoint,
+                "ARCPROXY_PATH": str(folder / "no-arcproxy"),
+                "CERTS_DIR": str(certificates.bundle),
+                "CLIENT_CERT": str(certificates.user_cert),
+                "CLIENT_KEY": str(certificates.user_key),
+                "PROXY_FILE": str(folder / "proxy.pem"),
+                "JOBS_INFO_FILE": str(folder / "jobs.dat"),
+                "TIMEOUT": 5,
+                **options,
+            }
+        )
+        self.job_list = JobList(Path(self.config.JOBS_INFO_FILE))
+        self.backend = self.another_backend()
+
+    def another_backend(self) -> RestBackend:
+        log = logging.getLogger("test")
+        return RestBackend(self.config, ProxyManager(self.config, log), self.job_list, log)
+
+    def url(self, name: str) -> str:
+        return f"{self.server.endpoint}/rest/1.0/jobs/{name}"
+
+
+@contextmanager
+def rest_setup(folder: Path, certificates: Certificates, **options: Any) -> Iterator[Setup]:
+    setup = Setup(folder, certificates, **options)
+    try:
+        yield setup
+    finally:
+        setup.backend.close()
+        setup.server.close()
+
+
+def job(script: str = "true", **options: Any) -> JobDescription:
+    return JobDescription(executable="/bin/sh", arguments=["-c", script], **{"outputs": ["output"], **options})

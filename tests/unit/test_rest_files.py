@@ -1,0 +1,142 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from faults.fake_ce import FakeJob
+from faults.https_server import RESET, Certificates, Reply, Request, xml
+from faults.rest_setup import Setup, rest_setup
+
+from jasmin_arc.exceptions import JobNotFoundError, OutputError, ServerError
+from jasmin_arc.job_info import RemoteFile
+
+
+@pytest.fixture(scope="module")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
+    return Certificates(tmp_path_factory.mktemp("certificates"))
+
+
+@pytest.fixture
+def setup(tmp_path: Path, certificates: Certificates) -> Iterator[Setup]:
+    with rest_setup(tmp_path, certificates, TIMEOUT=1) as made:
+        made.ce.jobs["j"] = FakeJob(
+            "j", "", files={"stdout": b"0123456789", "out/a b#?": b"A" * 3_000_000, "empty": b""}
+        )
+        yield made
+
+
+def session(reply: Reply) -> object:
+    return lambda request: reply if "/session" in request.path else None
+
+
+def test_listing_one_directory(setup: Setup) -> None:
+    top = setup.backend.list_files(setup.url("j"))
+    assert sorted(top, key=lambda file: file.name) == [
+        RemoteFile("empty", 0),
+        RemoteFile("out", None, is_dir=True),
+        RemoteFile("stdout", 10),
+    ]
+    assert setup.backend.list_files(setup.url("j"), "out") == [RemoteFile("out/a b#?", 3_000_000)]
+
+
+def test_reading_whole_files_and_ends_of_files(setup: Setup) -> None:
+    job_id = setup.url("j")
+    with setup.backend.open(job_id, "out/a b#?") as stream:
+        assert stream.read() == b"A" * 3_000_000
+    assert setup.backend.open(job_id, "stdout", 7).read() == b"789"
+    assert setup.backend.open(job_id, "stdout", 10).read() == b""
+    assert setup.backend.open(job_id, "stdout", 11).read() == b""
+    assert setup.backend.open(job_id, "empty").read() == b""
+    assert setup.server.connections == 1
+
+
+def test_a_stream_that_is_not_read_to_its_end_can_be_closed(setup: Setup) -> None:
+    with setup.backend.open(setup.url("j"), "out/a b#?") as stream:
+        assert stream.read(10) == b"A" * 10
+    assert setup.backend.open(setup.url("j"), "stdout").read() == b"0123456789"
+
+
+@pytest.mark.parametrize("path", ["nothing", "out", ""])
+def test_what_is_no_file_cannot_be_opened(setup: Setup, path: str) -> None:
+    with pytest.raises(JobNotFoundError):
+        setup.backend.open(setup.url("j"), path)
+
+
+@pytest.mark.parametrize("path", ["stdout", "nothing"])
+def test_what_is_no_directory_cannot_be_listed(setup: Setup, path: str) -> None:
+    with pytest.raises(JobNotFoundError):
+        setup.backend.list_files(setup.url("j"), path)
+
+
+@pytest.mark.parametrize("path", ["../x", "a/../../x", "a\0b"])
+def test_paths_stay_in_the_session_directory(setup: Setup, path: str) -> None:
+    for call in (setup.backend.open, setup.backend.list_files):
+        with pytest.raises(OutputError, match="inside the session directory"):
+            call(setup.url("j"), path)
+    assert setup.server.requests == []
+
+
+HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/octet-stream\r\n"
+
+
+@pytest.mark.parametrize(
+    "pieces",
+    [
+        [HEAD + b"Content-Length: 100\r\n\r\nshort"],
+        [HEAD + b"Content-Length: 100\r\n\r\nshort", RESET],
+        [HEAD + b"Transfer-Encoding: chunked\r\n\r\n5\r\nshort\r\n"],
+        [HEAD + b"\r\nno length"],
+        [HEAD + b"Content-Length: ten\r\n\r\nno length"],
+        [HEAD + b"Content-Length: 100\r\n\r\nshort", 10.0],
+    ],
+    ids=["closed", "reset", "chunk missing", "no length", "odd length", "stalled"],
+)
+def test_a_transfer_cut_short_is_never_taken_for_the_end(setup: Setup, pieces: list[object]) -> None:
+    setup.ce.before = lambda request: Reply(raw=pieces) if "/session" in request.path else None
+    with pytest.raises(OutputError):
+        setup.backend.open(setup.url("j"), "stdout").read()
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        Reply(200, b"0123456789", {"Content-Type": "application/octet-stream"}),
+        Reply(206, b"0123456789", {"Content-Range": "bytes 0-9/10"}),
+        Reply(206, b"56789", {"Content-Range": "bytes 6-10/11"}),
+        Reply(206, b"56789"),
+    ],
+)
+def test_a_server_that_sends_another_part_than_asked_for(setup: Setup, reply: Reply) -> None:
+    setup.ce.before = session(reply)  # type: ignore[assignment]
+    with pytest.raises(OutputError, match="from byte 5 on"):
+        setup.backend.open(setup.url("j"), "stdout", 5)
+
+
+def test_an_endless_listing(setup: Setup, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("jasmin_arc.backends.rest.files._LONGEST_LISTING", 1_000_000)
+
+    def endless() -> Iterator[bytes]:
+        yield b"HTTP/1.1 200 OK\r\nContent-Type: application/xml\r\nTransfer-Encoding: chunked\r\n\r\n"
+        while True:
+            yield b"7d00\r\n" + b"<file>a</file>  " * 2000 + b"\r\n"
+
+    setup.ce.before = lambda request: Reply(raw=endless()) if "/session" in request.path else None
+    with pytest.raises(ServerError, match="more than"):
+        setup.backend.list_files(setup.url("j"))
+
+
+def test_a_hostile_listing(setup: Setup) -> None:
+    setup.ce.before = session(xml('<list><file size="1">../../.bashrc</file></list>'))  # type: ignore[assignment]
+    with pytest.raises(OutputError, match="impossible name"):
+        setup.backend.list_files(setup.url("j"))
+
+
+def test_opening_is_tried_again(setup: Setup) -> None:
+    failures = [Reply(503), Reply(raw=[RESET])]
+
+    def flaky(request: Request) -> Reply | None:
+        return failures.pop() if failures and "/session" in request.path else None
+
+    setup.ce.before = flaky
+    assert setup.backend.open(setup.url("j"), "stdout").read() == b"0123456789"

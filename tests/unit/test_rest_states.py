@@ -1,0 +1,207 @@
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+
+import pytest
+from faults.fake_ce import FakeJob
+from faults.https_server import Certificates, Reply, Request, xml
+from faults.rest_setup import Setup, rest_setup
+
+from jasmin_arc.exceptions import JobNotFoundError, ServerError
+
+MANY = 30
+
+
+@pytest.fixture(scope="module")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
+    return Certificates(tmp_path_factory.mktemp("certificates"))
+
+
+@pytest.fixture
+def setup(tmp_path: Path, certificates: Certificates) -> Iterator[Setup]:
+    with rest_setup(tmp_path, certificates) as made:
+        yield made
+
+
+def put(setup: Setup, state: str, written: str = "", *, count: int = 1, **more: object) -> list[str]:
+    names = [f"{state.lower()}{written.lower()}{len(setup.ce.jobs) + number}" for number in range(count)]
+    for name in names:
+        setup.ce.jobs[name] = FakeJob(name, "", state=state, written=written, **more)  # type: ignore[arg-type]
+    return [setup.url(name) for name in names]
+
+
+@pytest.mark.parametrize("count", [1, MANY], ids=["one", "many"])
+@pytest.mark.parametrize(
+    ("live", "written", "state"),
+    [
+        ("PREPARING", "ACCEPTING", "Preparing"),
+        ("RUNNING", "QUEUING", "Queuing"),
+        ("RUNNING", "RUNNING", "Running"),
+        ("RUNNING", "HELD", "Hold"),
+        ("RUNNING", "PREPARING", "Queuing"),
+        ("FINISHING", "RUNNING", "Finishing"),
+        ("FINISHED", "ACCEPTING", "Finished"),
+        ("FAILED", "RUNNING", "Failed"),
+        ("FAILED", "FAILED", "Failed"),
+        ("FAILED", "KILLED", "Killed"),
+    ],
+)
+def test_phase_and_end_are_live_and_the_rest_as_written(
+    setup: Setup, count: int, live: str, written: str, state: str
+) -> None:
+    logs = {"failed": "Job is canceled by external request\n"} if written == "KILLED" else {}
+    ids = put(setup, live, written, count=count, logs=logs)
+    assert setup.backend.states(ids) == dict.fromkeys(ids, state)
+    assert {job_id: info.state for job_id, info in setup.backend.query(ids).items()} == dict.fromkeys(ids, state)
+
+
+@pytest.mark.parametrize("count", [1, MANY], ids=["one", "many"])
+def test_a_job_that_was_killed_is_known_before_it_is_written(setup: Setup, count: int) -> None:
+    ids = put(setup, "FAILED", "RUNNING", count=count, logs={"failed": "Job is canceled by external request\n"})
+    assert set(setup.backend.states(ids).values()) == {"Killed"}
+    assert {info.errors for info in setup.backend.query(ids).values()} == {("Job is canceled by external request",)}
+
+
+def test_states_of_many_jobs_take_two_requests(setup: Setup) -> None:
+    ids = put(setup, "RUNNING", "QUEUING", count=MANY) + put(setup, "FINISHED", count=MANY)
+    setup.backend.states(ids[:1])
+    setup.ce.requests.clear()
+    setup.backend.states(ids)
+    assert len(setup.ce.requests) == 2
+
+
+def test_infos_of_many_jobs_take_two_requests(setup: Setup) -> None:
+    ids = put(setup, "RUNNING", "QUEUING", count=MANY) + put(setup, "FINISHED", count=MANY)
+    setup.backend.states(ids[:1])
+    setup.ce.requests.clear()
+    assert len(setup.backend.query(ids)) == 2 * MANY
+    assert len(setup.ce.requests) == 2
+
+
+def test_the_state_of_one_job_takes_two_requests_at_most(setup: Setup) -> None:
+    for state in ("PREPARING", "RUNNING", "FINISHED", "FAILED"):
+        (job_id,) = put(setup, state)
+        setup.backend.states([job_id])
+        setup.ce.requests.clear()
+        setup.backend.states([job_id])
+        assert len(setup.ce.requests) <= 2, setup.ce.requests
+
+
+def test_the_exit_code_is_there_with_the_end(setup: Setup) -> None:
+    diag = "nodename=node7\nexitcode=0\nWallTime=12s\n"
+    diag += "LRMSStartTime=20261120081801Z\nLRMSEndTime=20261120081813Z\nexitcode=5\n"
+    (job_id,) = put(setup, "FAILED", "RUNNING", logs={"diag": diag})
+    info = setup.backend.query([job_id])[job_id]
+    assert (info.exit_code, info.nodes, info.wall_time) == (5, ("node7",), timedelta(seconds=12))
+    assert info.errors == ("LRMS error: (3) Job failed",)
+    assert info.ended == datetime(2026, 11, 20, 8, 18, 13, tzinfo=timezone.utc)
+    setup.ce.jobs[job_id.rpartition("/")[2]].written = "FAILED"
+    setup.ce.jobs[job_id.rpartition("/")[2]].info = "<ExitCode>6</ExitCode>"
+    assert setup.backend.query([job_id])[job_id].exit_code == 6
+
+
+def test_unknown_jobs_are_absent(setup: Setup) -> None:
+    known = put(setup, "RUNNING", count=MANY)
+    strangers = [setup.url("nobody"), "https://other.example/arex/rest/1.0/jobs/x", "file:///x"]
+    assert set(setup.backend.states([*strangers, known[0]])) == {known[0]}
+    assert set(setup.backend.query([*strangers, *known])) == set(known)
+    assert setup.backend.query([]) == setup.backend.states([]) == {}
+
+
+def test_a_job_of_another_compute_element_is_never_asked_for_there(setup: Setup) -> None:
+    other = "https://other.example/arex/rest/1.0/jobs/x"
+    for call in (setup.backend.cancel, setup.backend.clean, setup.backend.renew, setup.backend.restart):
+        (error,) = call([other]).values()
+        assert isinstance(error, JobNotFoundError)
+        assert "not a job of the compute element" in str(error)
+    for read in (setup.backend.list_files, setup.backend.evidence, lambda job_id: setup.backend.open(job_id, "x")):
+        with pytest.raises(JobNotFoundError, match="not a job of the compute element"):
+            read(other)
+    assert setup.server.requests == []
+
+
+def test_ids_that_only_look_like_this_ones(setup: Setup) -> None:
+    host = setup.server.endpoint
+    for job_id in (
+        f"{host}/rest/1.0/jobs/../x",
+        f"{host}/rest/1.0/jobs/x?y",
+        f"{host}x/rest/1.0/jobs/x",
+        f"{host}/jobs",
+    ):
+        (error,) = setup.backend.cancel([job_id]).values()
+        assert isinstance(error, JobNotFoundError)
+
+
+def test_the_newest_common_version_is_spoken(setup: Setup) -> None:
+    setup.ce.versions = ("1.0", "1.1", "2.0")
+    (job_id,) = put(setup, "RUNNING")
+    assert "/1.0/" in job_id
+    assert setup.backend.states([job_id])
+    assert all("/1.1/" in request for request in setup.ce.requests[1:])
+
+
+def test_a_server_that_speaks_no_version_of_ours(setup: Setup) -> None:
+    setup.ce.versions = ("7.3",)
+    with pytest.raises(ServerError, match=r"7\.3.*1\.1 and 1\.0"):
+        setup.backend.list_jobs()
+
+
+def test_a_failed_query_raises(setup: Setup) -> None:
+    ids = put(setup, "RUNNING", count=MANY)
+    setup.backend.states(ids)
+    setup.ce.before = lambda request: Reply(500, reason="No more jobs allowed")
+    for ask in (setup.backend.states, setup.backend.query):
+        with pytest.raises(ServerError):
+            ask(ids)
+
+
+def test_answers_about_jobs_that_nobody_asked_for_count_for_nothing(setup: Setup) -> None:
+    ids = put(setup, "RUNNING", count=MANY)
+
+    def lie(request: Request, reply: Reply) -> Reply:
+        return xml(reply.body.decode().replace("</jobs>", "<job><id>other</id><state>FINISHED</state></job></jobs>"))
+
+    setup.ce.after = lambda request, reply: lie(request, reply) if "jobs?" in request.path else reply
+    assert set(setup.backend.states(ids)) == set(ids)
+
+
+def test_cancel_and_clean_say_what_failed(setup: Setup) -> None:
+    ids = put(setup, "RUNNING", count=2)
+    missing = setup.url("nobody")
+    assert {job_id: type(error) for job_id, error in setup.backend.cancel([*ids, missing]).items()} == {
+        missing: JobNotFoundError
+    }
+    assert setup.backend.clean([*ids, missing]) == {}
+    assert setup.ce.jobs == {}
+
+
+def test_credentials_are_renewed_while_jobs_wait(setup: Setup, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.WARNING)
+    soon = datetime.now(timezone.utc) + timedelta(minutes=10)
+    late = datetime.now(timezone.utc) + timedelta(hours=10)
+    for state, ends, delegation in (("RUNNING", soon, "a"), ("RUNNING", late, "b"), ("FINISHED", soon, "c")):
+        info = f"<ProxyExpirationTime>{ends:%Y-%m-%dT%H:%M:%SZ}</ProxyExpirationTime>"
+        put(setup, state, info=info, delegations=[delegation])
+    for _ in range(2):
+        setup.backend.query(setup.backend.list_jobs())
+    assert setup.ce.renewed == ["a"]
+    assert not caplog.records
+
+
+def test_renew_renews_each_delegation_once(setup: Setup) -> None:
+    ids = put(setup, "RUNNING", count=3, delegations=["a"]) + put(setup, "RUNNING")
+    failures = setup.backend.renew(ids)
+    assert (setup.ce.renewed, list(failures)) == (["a"], ids[3:])
+
+
+def test_evidence_is_what_the_server_has(setup: Setup) -> None:
+    (job_id,) = put(setup, "FAILED", logs={"errors": "a log\n", "diag": ""})
+    evidence = setup.backend.evidence(job_id)
+    assert evidence["failed"] == "LRMS error: (3) Job failed\n"
+    assert evidence["errors"] == "a log\n"
+    assert "diag" not in evidence
+    with pytest.raises(JobNotFoundError):
+        setup.backend.evidence(setup.url("nobody"))

@@ -1,0 +1,344 @@
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from faults.https_server import RESET, Certificates, Reply, Request, xml
+from faults.rest_setup import Setup, job, rest_setup
+
+from jasmin_arc.exceptions import (
+    InputFileError,
+    JobListError,
+    JobSubmissionError,
+    NoTargetsAvailableError,
+    SubmissionUnknownError,
+)
+from jasmin_arc.job_list import JobList
+
+
+@pytest.fixture(scope="module")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
+    return Certificates(tmp_path_factory.mktemp("certificates"))
+
+
+@pytest.fixture
+def setup(tmp_path: Path, certificates: Certificates) -> Iterator[Setup]:
+    with rest_setup(tmp_path, certificates, TIMEOUT=2) as made:
+        yield made
+
+
+def unfinished(setup: Setup) -> list[str]:
+    return [record.phase for record in setup.job_list.unfinished(setup.server.endpoint)]
+
+
+def posts(setup: Setup) -> int:
+    return sum("action=new" in request and "/jobs" in request for request in setup.ce.requests)
+
+
+def creation(reply: Reply) -> object:
+    return lambda request, honest: reply if "/jobs?action=new" in request.path else honest
+
+
+def test_a_job_is_in_the_list_complete_and_described(setup: Setup, tmp_path: Path) -> None:
+    (tmp_path / "data").write_bytes(b"from a file")
+    description = job("cat data text", name="the job", inputs={"data": tmp_path / "data", "text": b"given"})
+    (job_id,) = setup.backend.submit([description])
+    fake = setup.ce.jobs["job0"]
+    assert job_id == setup.url("job0")
+    assert fake.files["data"] == b"from a file"
+    assert fake.files["text"] == b"given"
+    assert list(fake.files)[-1] == ".jasmin_arc_run"
+    (record,) = setup.job_list.records()
+    assert (record.id, record.name, record.phase) == (job_id, "the job", "submitted")
+    assert record.token in fake.description
+    assert fake.delegations == [record.delegation_id] == ["deleg1"]
+    assert unfinished(setup) == []
+
+
+def test_ids_come_in_the_order_of_the_jobs(setup: Setup) -> None:
+    ids = setup.backend.submit([job(name=f"n{number}") for number in range(120)])
+    names = [setup.ce.jobs[str(job_id).rpartition("/")[2]].description for job_id in ids]
+    assert all(f"<Name>n{number}<" in text or f"Name>n{number}<" in text for number, text in enumerate(names))
+    assert posts(setup) == 3
+    assert len(setup.job_list.ids()) == 120
+
+
+def test_many_jobs_share_one_delegation(setup: Setup) -> None:
+    setup.backend.submit([job()] * 60)
+    setup.backend.submit([job()])
+    assert {entry for fake in setup.ce.jobs.values() for entry in fake.delegations} == {"deleg1"}
+
+
+def test_a_delegation_is_renewed_before_it_runs_out(setup: Setup, monkeypatch: pytest.MonkeyPatch) -> None:
+    setup.backend.submit([job()])
+    setup.backend._delegations._least = timedelta(days=2)
+    setup.backend.submit([job()])
+    assert setup.ce.renewed == ["deleg1"]
+    setup.backend.states(setup.job_list.ids())
+    assert setup.ce.renewed == ["deleg1"]
+
+
+def test_one_bad_job_does_not_spoil_the_rest(setup: Setup, tmp_path: Path) -> None:
+    jobs = [job(), job(inputs=[tmp_path / "missing"]), job(name="refuse me"), job()]
+    counted: list[int] = []
+    results = setup.backend.submit(jobs, progress=counted.append)
+    assert [type(result) for result in results] == [str, InputFileError, JobSubmissionError, str]
+    assert "do not like it" in str(results[2])
+    assert "missing" in str(results[1])
+    assert sum(counted) == 4
+    assert [job_id for job_id in results if isinstance(job_id, str)] == setup.job_list.ids()
+    assert unfinished(setup) == []
+
+
+def test_nothing_is_sent_for_a_job_without_its_inputs(setup: Setup, tmp_path: Path) -> None:
+    (result,) = setup.backend.submit([job(inputs=[tmp_path / "missing"])])
+    assert isinstance(result, InputFileError)
+    assert setup.server.requests == []
+
+
+def test_a_server_out_of_reach_offers_nothing(setup: Setup) -> None:
+    setup.server.close()
+    with pytest.raises(NoTargetsAvailableError, match="cannot connect"):
+        setup.backend.submit([job()])
+    assert unfinished(setup) == []
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        Reply(raw=[RESET]),
+        Reply(raw=[b"HTTP/1.1 201 Created\r\nContent-Length: 500\r\n\r\n<jobs>"]),
+        Reply(502),
+        xml("<jobs><job>", 201),
+        xml("<jobs/>", 201),
+        xml("<jobs><job><status-code>201</status-code><id>../../x</id></job></jobs>", 201),
+    ],
+    ids=["reset", "cut", "502", "malformed", "too few", "impossible id"],
+)
+def test_a_lost_answer_is_unknown_and_the_job_does_not_run(setup: Setup, reply: Reply) -> None:
+    setup.ce.after = creation(reply)  # type: ignore[assignment]
+    (result,) = setup.backend.submit([job()])
+    assert isinstance(result, SubmissionUnknownError)
+    assert "recover" in str(result)
+    assert posts(setup) == 1
+    assert [fake.complete for fake in setup.ce.jobs.values()] == [False]
+    assert unfinished(setup) == ["intended"]
+    assert setup.job_list.ids() == []
+
+
+def test_two_jobs_under_one_id_are_unknown(setup: Setup) -> None:
+    twin = "<job><status-code>201</status-code><id>a</id></job>"
+    setup.ce.after = creation(xml(f"<jobs>{twin * 2}</jobs>", 201))  # type: ignore[assignment]
+    results = setup.backend.submit([job(), job()])
+    assert [type(result) for result in results] == [SubmissionUnknownError] * 2
+
+
+def test_a_refused_request_leaves_nothing(setup: Setup) -> None:
+    def refuse(request: Request) -> Reply | None:
+        return Reply(500, reason="No more jobs allowed") if "/jobs?action=new" in request.path else None
+
+    setup.ce.before = refuse
+    results = setup.backend.submit([job(), job()])
+    assert [type(result) for result in results] == [JobSubmissionError] * 2
+    assert "No more jobs allowed" in str(results[0])
+    assert unfinished(setup) == []
+
+
+def test_a_job_whose_input_is_not_stored_is_erased(setup: Setup) -> None:
+    def full(request: Request) -> Reply | None:
+        return Reply(500, reason="Error writing to file") if request.path.endswith("job1/session/data") else None
+
+    setup.ce.before = full
+    results = setup.backend.submit([job(inputs={"data": b"x"}) for _ in range(3)])
+    assert [type(result) for result in results] == [str, JobSubmissionError, str]
+    assert "Error writing" in str(results[1])
+    assert set(setup.ce.jobs) == {"job0", "job2"}
+    assert unfinished(setup) == []
+
+
+@pytest.mark.parametrize("change", [b"longer than it was", b"s", None])
+def test_an_input_that_changes_meanwhile(setup: Setup, tmp_path: Path, change: bytes | None) -> None:
+    data = tmp_path / "data"
+    data.write_bytes(b"as planned")
+
+    def meddle(request: Request, reply: Reply) -> Reply:
+        if "/jobs?action=new" in request.path:
+            data.unlink() if change is None else data.write_bytes(change)
+        return reply
+
+    setup.ce.after = meddle
+    (result,) = setup.backend.submit([job(inputs=[data])])
+    assert isinstance(result, InputFileError)
+    assert "data" in str(result)
+    assert setup.ce.jobs == {}
+    assert unfinished(setup) == []
+
+
+def test_a_lost_answer_to_the_last_upload_is_looked_up(setup: Setup) -> None:
+    setup.ce.after = lambda request, reply: Reply(raw=[RESET]) if request.path.endswith("_run") else reply
+    (result,) = setup.backend.submit([job()])
+    assert result == setup.url("job0")
+    assert setup.job_list.ids() == [result]
+
+
+def test_a_job_that_cannot_be_completed_or_erased_is_left_to_recover(setup: Setup) -> None:
+    def down(request: Request) -> Reply | None:
+        return Reply(503) if "/session" in request.path or "kill" in request.path else None
+
+    setup.ce.before = down
+    (result,) = setup.backend.submit([job()])
+    assert isinstance(result, SubmissionUnknownError)
+    assert unfinished(setup) == ["created"]
+    setup.ce.before = lambda request: None
+    assert setup.another_backend().recover() == {setup.url("job0"): None}
+    assert setup.ce.jobs == {}
+    assert unfinished(setup) == []
+
+
+class FailingList(JobList):
+    """A job list whose disk is full at one point."""
+
+    def __init__(self, path: Path, step: str) -> None:
+        super().__init__(path)
+        self._step = step
+
+    def __getattribute__(self, name: str) -> object:
+        if name != "_step" and name == self._step:
+            raise JobListError("the disk is full")
+        return super().__getattribute__(name)
+
+
+@pytest.mark.parametrize("step", ["intend", "created", "commit"])
+def test_a_job_list_that_cannot_be_written(setup: Setup, tmp_path: Path, step: str) -> None:
+    setup.backend._submitter._job_list = FailingList(tmp_path / "jobs.dat", step)
+    if step == "intend":
+        with pytest.raises(JobListError, match="full"):
+            setup.backend.submit([job()])
+        assert setup.ce.jobs == {}
+        return
+    (result,) = setup.backend.submit([job()])
+    if step == "created":
+        assert isinstance(result, JobListError)
+        assert setup.ce.jobs == {}
+    else:
+        assert isinstance(result, SubmissionUnknownError)
+        assert "will run" in str(result)
+        recovered = setup.another_backend().recover()
+        assert list(recovered) == setup.job_list.ids() == [setup.url("job0")]
+    assert unfinished(setup) == ([] if step == "commit" else ["intended"])
+
+
+# --- recover() ---
+
+
+def forge(setup: Setup, tmp_path: Path, phase: str, *, runs: bool = False, exists: bool = True) -> str:
+    """Leave behind what a process leaves that is killed in the middle, and return the name of its job."""
+    with_lost_answer = setup.another_backend()
+    setup.ce.after = creation(Reply(raw=[RESET]))  # type: ignore[assignment]
+    with_lost_answer.submit([job(name="left")])
+    with_lost_answer.close()
+    setup.ce.after = lambda request, reply: reply
+    name = list(setup.ce.jobs)[-1]
+    (record,) = setup.job_list.unfinished(setup.server.endpoint)[-1:]
+    if phase == "created":
+        setup.job_list.created({record.token: setup.url(name)})
+    if runs:
+        setup.ce.jobs[name].files[".jasmin_arc_run"] = b""
+    if not exists:
+        del setup.ce.jobs[name]
+    return name
+
+
+def test_recover_keeps_what_runs_and_erases_what_never_can(setup: Setup, tmp_path: Path) -> None:
+    runs = forge(setup, tmp_path, "created", runs=True)
+    created = forge(setup, tmp_path, "created")
+    lost = forge(setup, tmp_path, "intended")
+    gone = forge(setup, tmp_path, "created", exists=False)
+    recovered = setup.backend.recover()
+    assert {job_id.rpartition("/")[2]: info and info.state for job_id, info in recovered.items()} == {
+        runs: "Preparing",
+        created: None,
+        lost: None,
+        gone: None,
+    }
+    assert list(setup.ce.jobs) == [runs]
+    assert setup.job_list.ids() == [setup.url(runs)]
+    assert unfinished(setup) == []
+
+
+def test_recover_asks_little_however_many_jobs_there_are(setup: Setup, tmp_path: Path) -> None:
+    ours = forge(setup, tmp_path, "intended")
+    example = setup.ce.jobs[ours]
+    for number in range(500):
+        name = f"other{number}"
+        setup.ce.jobs[name] = replace(example, name=name, description="", delegations=["another"])
+    setup.ce.requests.clear()
+    assert list(setup.backend.recover()) == [setup.url(ours)]
+    assert len(setup.ce.requests) <= 7
+    assert len(setup.ce.jobs) == 500
+
+
+def test_recover_does_not_touch_jobs_of_others(setup: Setup, tmp_path: Path) -> None:
+    forge(setup, tmp_path, "intended", exists=False)
+    (running,) = setup.backend.submit([job()])
+    setup.ce.jobs["stranger"] = replace(setup.ce.jobs["job0"], name="stranger", description="", delegations=[])
+    assert setup.backend.recover() == {}
+    assert {setup.url(name) for name in setup.ce.jobs} == {running, setup.url("stranger")}
+
+
+def test_an_intention_whose_request_may_still_arrive_is_kept_for_a_while(
+    setup: Setup, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    forge(setup, tmp_path, "intended", exists=False)
+    assert setup.backend.recover() == {}
+    assert unfinished(setup) == ["intended"]
+    monkeypatch.setattr("jasmin_arc.backends.rest.recovery._STILL_ON_ITS_WAY", timedelta(0))
+    assert setup.backend.recover() == {}
+    assert unfinished(setup) == []
+
+
+def test_recover_leaves_alone_what_is_being_submitted_right_now(setup: Setup) -> None:
+    found: list[object] = []
+
+    def meanwhile(request: Request, reply: Reply) -> Reply:
+        if "/jobs?action=new" in request.path:
+            record = setup.job_list.unfinished(setup.server.endpoint)[0]
+            found.append((record.phase, record.abandoned))
+        return reply
+
+    setup.ce.after = meanwhile
+    (result,) = setup.backend.submit([job()])
+    assert isinstance(result, str)
+    assert found == [("intended", False)]
+
+
+def test_recover_with_nothing_to_do_asks_nothing(setup: Setup) -> None:
+    assert setup.backend.recover() == {}
+    assert setup.server.requests == []
+
+
+def test_secrets_are_in_no_log(setup: Setup, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+    setup.backend.submit([job()])
+    assert "PRIVATE KEY" not in caplog.text
+    assert b"PRIVATE KEY" not in b"".join(request.body for request in setup.server.requests)
+    assert "PRIVATE KEY" not in repr(vars(setup.backend))
+
+
+def test_a_backend_survives_a_fork(setup: Setup) -> None:
+    setup.backend.list_jobs()
+    child = os.fork()
+    if child == 0:
+        status = 1
+        try:
+            status = 0 if setup.backend.list_jobs() == [] else 1
+        finally:
+            os._exit(status)
+    assert setup.backend.list_jobs() == []
+    assert os.waitpid(child, 0)[1] == 0
+    assert setup.server.connections == 2
