@@ -11,7 +11,7 @@ USAGE="usage: grid.sh COMMAND
   start-arex   start them again and wait until the CE accepts jobs
   logs         print the end of every log
   wipe         down, and remove all its files
-Variables: GRID_DIR, GRID_PORT, GRID_TIMERS (short or stock), GRID_USER; see tests/grid/README.md"
+Variables: GRID_DIR, GRID_PORT, GRID_TIMERS (short or stock); see tests/grid/README.md"
 
 HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 
@@ -45,11 +45,12 @@ wait_until_it_accepts_jobs() {
     done
 }
 
+something_runs() { slurm_running || any_arex_running; }
 is_up() { slurm_running && arex_running && accepts_jobs >/dev/null 2>&1; }
 
 # What was asked for must be what runs: to change it under running jobs would surprise everyone who uses the grid.
 refuse_other_settings() {
-    slurm_running || arex_running || return 0
+    something_runs || return 0
     if [ -n "$ASKED_TIMERS" ] && [ "$ASKED_TIMERS" != "$RECORDED_TIMERS" ]; then
         die "the grid in $GRID_DIR is running with $RECORDED_TIMERS timers, not $ASKED_TIMERS: 'make grid-down' first"
     fi
@@ -63,7 +64,7 @@ make_account() {
 }
 
 check_folder() {
-    mkdir -p "$GRID_DIR" "$GRID_DIR/client"
+    mkdir -p "$GRID_DIR/client/.arc"     # arcsub does not make ~/.arc for its list of jobs
     chmod go+rx "$GRID_DIR"
     runuser -u "$GRID_USER" -- test -x "$GRID_DIR" ||
         die "the job user $GRID_USER cannot enter $GRID_DIR: choose a GRID_DIR below folders that everyone may enter"

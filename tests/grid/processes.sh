@@ -3,7 +3,7 @@
 #
 # A daemon is running when its pid file names a process whose command line holds a path of this grid: a pid alone may
 # since belong to someone else. What is left behind without a pid file (helpers of a killed A-REX, jobs that hid
-# from Slurm) is found by its environment, which no other process of the machine shares.
+# from Slurm) is found by its environment, which no other process of the machine shares, or by its folder.
 
 pid_file() {
     case $1 in
@@ -39,25 +39,25 @@ launch() {
 # strays PART: pids of what the daemons of a part (slurm or arex) have left behind; a slurmstepd is a job's, not slurmd's.
 strays() {
     local pid
-    for pid in $(processes_with_environment "JASMIN_ARC_GRID=$1:$GRID_DIR"); do
+    # shellcheck disable=SC2013     # pids have no spaces
+    for pid in $(grep -lzxF "JASMIN_ARC_GRID=$1:$GRID_DIR" /proc/[0-9]*/environ 2>/dev/null | cut -d / -f 3); do
         if [ "$(cat "/proc/$pid/comm" 2>/dev/null)" != slurmstepd ]; then echo "$pid"; fi
     done
 }
 
-# Slurm gives every job the path of its configuration. SLURM_JOB_ID tells a job from a shell that only asks squeue.
+# Processes of the job user that Slurm gave this grid's configuration, or that work in a session directory.
 job_processes() {
     local pid
-    for pid in $(processes_with_environment "SLURM_CONF=$SLURM_CONF"); do
-        if grep -qz '^SLURM_JOB_ID=' "/proc/$pid/environ" 2>/dev/null; then echo "$pid"; fi
+    for pid in $(pgrep -u "$GRID_USER"); do
+        if grep -qzxF "SLURM_CONF=$SLURM_CONF" "/proc/$pid/environ" 2>/dev/null ||
+            [[ "$(readlink "/proc/$pid/cwd")" == "$GRID_DIR"/* ]]; then
+            echo "$pid"
+        fi
     done
-    # slurmstepd writes its title over its environment, but works in the folder of the log
+    # and the slurmstepd of each job, known by its folder: it writes its title over its environment
     for pid in $(pgrep -x slurmstepd); do
         if [ "$(readlink "/proc/$pid/cwd")" = "$GRID_DIR/slurm/log" ]; then echo "$pid"; fi
     done
-}
-
-processes_with_environment() {
-    { grep -lzxF -- "$1" /proc/[0-9]*/environ 2>/dev/null || true; } | cut -d / -f 3
 }
 
 # stop_daemons SECONDS NAME...: ask all of them at once, wait that long for the last one, then kill

@@ -1,7 +1,7 @@
 # Where a grid lives, which ports it uses, and how it was started. Sourced by grid.sh.
 # shellcheck shell=bash disable=SC2034   # the variables are for the other files
 GRID_DIR=$(realpath -m "${GRID_DIR:-/tmp/jasmin-arc-grid}")
-GRID_USER=${GRID_USER:-griduser}
+GRID_USER=griduser                  # the account that jobs run as
 ASKED_PORT=${GRID_PORT:-}
 ASKED_TIMERS=${GRID_TIMERS:-}
 
@@ -19,15 +19,18 @@ case $ASKED_TIMERS in
     *) die "GRID_TIMERS is short or stock, not $ASKED_TIMERS" ;;
 esac
 
-# Job ids are URLs with the port in them, so a grid keeps its port; the timers are asked for at each start.
+# Job ids are URLs with the port in them, so a grid keeps its port; the timers are asked for at each start. A grid that
+# runs, or a half of one, goes on as it was started.
 read_settings() {
     RECORDED_PORT='' RECORDED_TIMERS=''
     # shellcheck source=/dev/null
     if [ -r "$GRID_DIR/settings" ]; then . "$GRID_DIR/settings"; fi
     PORT=${ASKED_PORT:-${RECORDED_PORT:-8453}}
     TIMERS=${ASKED_TIMERS:-short}
-    # A grid, or a half of one, goes on as it was started.
-    if slurm_running || any_arex_running; then TIMERS=${RECORDED_TIMERS:-$TIMERS}; fi
+    if [ -n "$RECORDED_PORT" ] && something_runs; then
+        PORT=$RECORDED_PORT
+        TIMERS=$RECORDED_TIMERS
+    fi
     SLURMCTLD_PORT=${GRID_SLURMCTLD_PORT:-$(wrapped_port $((PORT + 8000)))}
     SLURMD_PORT=${GRID_SLURMD_PORT:-$(wrapped_port $((PORT + 16000)))}
 }

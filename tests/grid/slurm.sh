@@ -2,7 +2,6 @@
 # shellcheck shell=bash
 SLURM_DAEMONS="munged slurmctld slurmd"
 export SLURM_CONF=$GRID_DIR/slurm/slurm.conf
-unset SLURM_JOB_ID      # started inside a Slurm job, this script would else take its own commands for jobs to end
 
 # shellcheck disable=SC2086     # one word for each daemon
 slurm_running() { running $SLURM_DAEMONS; }
