@@ -164,6 +164,48 @@ class JobDescription:
             raise InvalidJobDescription("the job description must be a JSON object")
         return _build({key: _from_plain(value) for key, value in values.items()})
 
+    @classmethod
+    def from_xrsl(cls, text: str) -> JobDescription:
+        """Read a description in xRSL, by the rules of ARC's own clients.
+
+        :raises InvalidJobDescription: if it is not xRSL, or asks for something that is not supported here
+        """
+        from jasmin_arc.formats.xrsl import from_xrsl
+
+        return from_xrsl(text)
+
+    @classmethod
+    def from_adl(cls, text: str) -> JobDescription:
+        """Read a description in ADL; otherwise as :meth:`from_xrsl`."""
+        from jasmin_arc.formats.adl import from_adl
+
+        return from_adl(text)
+
+    @classmethod
+    def from_jsdl(cls, text: str) -> JobDescription:
+        """Read a description in JSDL's POSIX subset; otherwise as :meth:`from_xrsl`."""
+        from jasmin_arc.formats.jsdl import from_jsdl
+
+        return from_jsdl(text)
+
+    def to_adl(self) -> str:
+        """Write the description as ADL, for other tools of ARC.
+
+        :raises InvalidJobDescription: if ADL cannot express something; the message names the field
+        """
+        from jasmin_arc.formats.adl import to_adl
+
+        return to_adl(self)
+
+    def to_xrsl(self) -> str:
+        """Write the description as xRSL, for other tools of ARC; memory is rounded up to whole MB.
+
+        :raises InvalidJobDescription: if xRSL cannot express something; the message names the field
+        """
+        from jasmin_arc.formats.xrsl import to_xrsl
+
+        return to_xrsl(self)
+
 
 def _build(values: dict[str, Any]) -> JobDescription:
     known = [field.name for field in fields(JobDescription)]
@@ -304,13 +346,24 @@ def _source(field: str, source: Any) -> str | Path | bytes:
     if is_url(source):
         if not str(source).isprintable() or " " in source:
             raise InvalidJobDescription(f"{field}: not a valid URL: {source!r}")
-        return str(source)
+        # A file here is for us to send: a compute element would wait for it for ever.
+        return _file_of_url(field, str(source)) if source.startswith("file:") else str(source)
     if isinstance(source, (str, os.PathLike)):
         text = _text(field, os.fspath(source))
         if not text:
             raise InvalidJobDescription(f"{field}: a path cannot be empty")
-        return Path(text).expanduser()
+        try:
+            return Path(text).expanduser()
+        except RuntimeError as error:
+            raise InvalidJobDescription(f"{field}: {text!r}: there is no such user") from error
     raise InvalidJobDescription(f"{field}: must be a path, a URL or bytes, not {source!r}")
+
+
+def _file_of_url(field: str, url: str) -> Path:
+    parts = urlsplit(url)
+    if parts.netloc not in ("", "localhost") or not parts.path.startswith("/"):
+        raise InvalidJobDescription(f"{field}: the URL of a file on this machine is file:///PATH, not {url!r}")
+    return Path(unquote(parts.path))
 
 
 def _outputs(values: Any) -> dict[str, str | None] | None:
@@ -328,6 +381,8 @@ def _outputs(values: Any) -> dict[str, str | None] | None:
             raise InvalidJobDescription(f"outputs: the target of {name!r} must be a URL, not {target!r}")
         if target is not None and is_pattern(name):
             raise InvalidJobDescription(f"outputs: a pattern cannot be sent to a URL: {name!r}")
+        if name.startswith("@"):
+            raise InvalidJobDescription(f"outputs: A-REX takes a name that starts with @ for a list: {name!r}")
         outputs[name] = target
     return outputs
 

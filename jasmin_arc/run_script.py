@@ -7,6 +7,7 @@ script of its own), so the program is started by a script of ours, which is one 
 from __future__ import annotations
 
 import os
+import re
 import shlex
 
 from jasmin_arc.constants import RUN_SCRIPT_NAME
@@ -76,11 +77,19 @@ def _list_outputs(patterns: list[str]) -> list[str]:
     if not patterns:
         return []
     words = " ".join(_glob(pattern) for pattern in patterns)
+    # A-REX reads one name a line with backslashes before white space; it takes @ for a list, and has no newlines.
     return [
         f"for jasmin_arc_output in {words}; do",
+        "    case $jasmin_arc_output in @*|*'",
+        "'*) continue;; esac",
         '    [ -e "$jasmin_arc_output" ] && printf \'%s\\n\' "$jasmin_arc_output"',
-        f"done > {OUTPUT_LIST_NAME}",
+        f"done | LC_ALL=C sed 's/[\\\\[:space:]]/\\\\&/g' > {OUTPUT_LIST_NAME}",
     ]
+
+
+def listed_outputs(text: str) -> list[str]:
+    """Read what the script wrote into :data:`OUTPUT_LIST_NAME`."""
+    return [re.sub(r"\\(.)", r"\1", line) for line in text.split("\n") if line]
 
 
 def _glob(pattern: str) -> str:
@@ -97,4 +106,4 @@ def _indent(lines: list[str]) -> str:
     return "\n".join("    " + line for line in lines)
 
 
-__all__ = ["OUTPUT_LIST_NAME", "RUN_SCRIPT_NAME", "STDIN_NAME", "output_list_needed", "run_script"]
+__all__ = ["OUTPUT_LIST_NAME", "RUN_SCRIPT_NAME", "STDIN_NAME", "listed_outputs", "output_list_needed", "run_script"]

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from jasmin_arc import JobDescription
-from jasmin_arc.run_script import OUTPUT_LIST_NAME, STDIN_NAME, run_script
+from jasmin_arc.run_script import OUTPUT_LIST_NAME, STDIN_NAME, listed_outputs, run_script
 
 texts = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=60)
 
@@ -85,10 +85,13 @@ def test_steps_without_failure_succeed(tmp_path: Path) -> None:
 
 
 def test_patterns_are_listed_when_the_program_has_ended(tmp_path: Path) -> None:
-    script = "mkdir d; touch a1.nc 'b 2.nc' c.txt d/x.nc; touch 'q$x.nc'; exit 5"
+    script = (
+        "mkdir d; touch a1.nc 'b 2.nc' c.txt d/x.nc @x.nc 'new\nline.nc' 'back\\slash.nc'; touch 'q$x.nc'; exit 5"
+    )
     job = JobDescription(
         executable="/bin/sh", arguments=["-c", script], outputs=["*.nc", "d/[x-z].nc", "none*", "q$?.nc", "plain"]
     )
-    assert run(job, tmp_path).returncode == 5
-    lines = (tmp_path / OUTPUT_LIST_NAME).read_text().splitlines()
-    assert sorted(set(lines)) == ["a1.nc", "b 2.nc", "d/x.nc", "q$x.nc"]
+    done = run(job, tmp_path)
+    assert (done.returncode, done.stderr) == (5, b"")
+    listed = listed_outputs((tmp_path / OUTPUT_LIST_NAME).read_text())
+    assert sorted(set(listed)) == ["a1.nc", "b 2.nc", "back\\slash.nc", "d/x.nc", "q$x.nc"]
