@@ -1,0 +1,393 @@
+"""A stand-in for the ``arc`` module: an imaginary compute element in memory, which can be told to misbehave.
+
+It has what the bindings backend uses, no more, and writes to its log the lines that the real library writes (copied
+from the log of ARC 6.17).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+ENDPOINT = "https://ce.example.org:443/arex"
+
+
+class Settable:
+    """An object of the library: attributes to set, methods that are called with a value to set one."""
+
+    def __init__(self, **attributes: Any) -> None:
+        self.__dict__.update(attributes)
+
+
+class Moment:
+    def __init__(self, seconds: int = -1) -> None:
+        self.seconds = seconds
+
+    def GetTime(self) -> int:
+        return self.seconds
+
+    def GetPeriod(self) -> int:
+        return self.seconds
+
+
+class State:
+    def __init__(self, general: str = "Undefined", native: str = "") -> None:
+        self.general, self.native = general, native
+
+    def GetGeneralState(self) -> str:
+        return self.general
+
+    def GetSpecificState(self) -> str:
+        return self.native
+
+    def __bool__(self) -> bool:
+        return self.general != "Undefined"
+
+
+class Status:
+    def __init__(self, errno: int = 0, description: str = "") -> None:
+        self.errno, self.description = errno, description
+
+    def Passed(self) -> bool:
+        return self.errno == 0
+
+    def GetErrno(self) -> int:
+        return self.errno
+
+    def GetDesc(self) -> str:
+        return self.description
+
+    def GetStrErrno(self) -> str:
+        return "Unknown error"
+
+
+class FakeArc:
+    """The module. Attributes in small letters are for tests, the others are the library's."""
+
+    ARC_VERSION = "6.17.0"
+    DEBUG, VERBOSE, INFO = 1, 2, 4
+    LongFormat = "long"
+
+    def __init__(self) -> None:
+        self.jobs: dict[str, Any] = {}
+        self.files: dict[str, bytes | list[Any]] = {}
+        self.queues = ["short", "long"]
+        self.reachable = True
+        self.submitted: list[str] = []
+        self.discoveries = 0
+        self.on_submit: Callable[[str, Any], str] = self.accept
+        self.answers: dict[str, tuple[int, str]] = {}
+        self.destination: Any = None
+        self.threshold = 0
+        self.user_configs: list[Any] = []
+        self.actions: list[tuple[str, str]] = []
+        self.stated_sizes: dict[str, int] = {}
+        self._define()
+
+    # --- For tests ---
+
+    def log(self, level: str, domain: str, text: str) -> None:
+        with self.destination.path.open("a", encoding="utf-8") as file:
+            file.write(f"[2026-11-20 08:18:47] [Arc.{domain}] [{level}] [31180/327945216] {text}\n")
+
+    def close(self) -> None:
+        if self.destination is not None:
+            self.destination.file.close()
+
+    def add_job(self, name: str, general: str = "Running", native: str = "RUNNING", **attributes: Any) -> str:
+        job_id = f"{ENDPOINT}/rest/1.0/jobs/{name}"
+        self.jobs[name] = {"State": State(general, native), **attributes}
+        return job_id
+
+    def accept(self, name: str, description: Any) -> str:
+        self.log_uploads(name, description)
+        return self.add_job(name, "Accepted", "ACCEPTED")
+
+    def log_uploads(self, name: str, description: Any) -> None:
+        for target, path in description.files:
+            where = f"file:{path} to {ENDPOINT}/rest/1.0/jobs/{name}/session/{target}"
+            self.log("INFO", "DataMover", f"Transfer from {where}")
+
+    def no_connection(self) -> None:
+        self.log("ERROR", "MCC.TLS", "Failed to establish connection: TCP: GENERIC_ERROR (Failed to connect to ce:443)")
+
+    # --- The library ---
+
+    def _define(self) -> None:
+        fake = self
+
+        class LogFile:
+            def __init__(self, path: str) -> None:
+                # The file is soon without a name; this still leads to it.
+                self.file = open(path, "ab")  # noqa: SIM115
+                self.path = Path(f"/proc/self/fd/{self.file.fileno()}")
+
+            def setFormat(self, layout: str) -> None:
+                assert layout == fake.LongFormat
+
+        class Logger:
+            @staticmethod
+            def getRootLogger() -> Any:
+                def add(destination: Any) -> None:
+                    fake.destination = destination
+
+                def threshold(level: int) -> None:
+                    fake.threshold = level
+
+                return SimpleNamespace(removeDestinations=lambda: None, addDestination=add, setThreshold=threshold)
+
+        class UserConfig:
+            def __init__(self, kind: Any) -> None:
+                self.kind = kind
+                fake.user_configs.append(self)
+
+            def ProxyPath(self, path: str) -> None:
+                self.proxy_path = path
+
+            def CACertificatesDirectory(self, path: str) -> None:
+                self.certificates = path
+
+            def Timeout(self, seconds: int) -> None:
+                self.timeout = seconds
+
+        class URL:
+            def __init__(self, text: str) -> None:
+                self.text = text
+
+            def Path(self) -> str:
+                return "/" + self.text.split("/", 3)[3]
+
+            def ChangePath(self, path: str) -> None:
+                self.text = "/".join(self.text.split("/", 3)[:3]) + path
+
+        class Job:
+            def __init__(self, other: Any = None) -> None:
+                for name in ("Name", "Queue", "JobID", "IDFromEndpoint"):
+                    setattr(self, name, "")
+                for name in ("RequestedSlots", "ExitCode", "WaitingPosition", "UsedMainMemory"):
+                    setattr(self, name, -1)
+                for name in (
+                    *("SubmissionTime", "StartTime", "EndTime", "ComputingManagerEndTime", "ProxyExpirationTime"),
+                    *("WorkingAreaEraseTime", "UsedTotalWallTime", "UsedTotalCPUTime"),
+                ):
+                    setattr(self, name, Moment())
+                self.State, self.ExecutionNode, self.Error = State(), [], []
+                if other is not None:
+                    self.__dict__.update(vars(other))
+
+            def PrepareHandler(self, user_config: Any) -> bool:
+                return True
+
+            def Cancel(self) -> bool:
+                return self._act("Cancel")
+
+            def Clean(self) -> bool:
+                return self._act("Clean")
+
+            def _act(self, action: str) -> bool:
+                fake.actions.append((action, self.IDFromEndpoint))
+                return fake.answer_for(self)
+
+        class JobSupervisor:
+            def __init__(self, user_config: Any, jobs: list[Any]) -> None:
+                self.jobs: list[Any] = []
+                self.processed: list[str] = []
+
+            def AddJob(self, job: Any) -> bool:
+                self.jobs.append(job)
+                return True
+
+            def Update(self) -> None:
+                for job in self.jobs:
+                    if fake.answer_for(job):
+                        job.__dict__.update(fake.jobs[job.IDFromEndpoint])
+                        self.processed.append(job.JobID)
+
+            def GetIDsProcessed(self) -> list[str]:
+                return self.processed
+
+            def GetAllJobs(self) -> list[Any]:
+                return self.jobs
+
+        class JobDescription:
+            @staticmethod
+            def Parse(text: str, found: list[Any]) -> Any:
+                from xml.etree import ElementTree
+
+                try:
+                    root = ElementTree.fromstring(text)
+                except ElementTree.ParseError:
+                    return ParseResult(False, "No job description parser was able to interpret job description")
+                inputs = [
+                    (_text(entry, "Name"), _text(entry, "URI").removeprefix("file://"))
+                    for entry in root.iter()
+                    if entry.tag.endswith("}InputFile")
+                ]
+                found.append(SimpleNamespace(text=text, files=inputs))
+                return ParseResult(True, "")
+
+        class ParseResult:
+            def __init__(self, accepted: bool, reason: str) -> None:
+                self.accepted, self.reason = accepted, reason
+
+            def __bool__(self) -> bool:
+                return self.accepted
+
+            def str(self) -> str:
+                return self.reason
+
+        class Submitter:
+            def __init__(self, user_config: Any) -> None:
+                pass
+
+            def Submit(self, place: Any, description: Any, job: Any) -> bool:
+                fake.submitted.append(description.text)
+                job.JobID = fake.on_submit(f"job{len(fake.submitted)}", description)
+                return bool(job.JobID)
+
+        class ComputingServiceRetriever:
+            def __init__(self, user_config: Any, places: list[Any]) -> None:
+                fake.discoveries += 1
+
+            def wait(self) -> None:
+                if not fake.reachable:
+                    fake.no_connection()
+
+            def GetExecutionTargets(self) -> list[Any]:
+                return [target(name) for name in fake.queues] if fake.reachable else []
+
+        class JobListRetriever:
+            def __init__(self, user_config: Any) -> None:
+                pass
+
+            def addConsumer(self, consumer: list[Any]) -> None:
+                self.consumer = consumer
+
+            def removeConsumer(self, consumer: list[Any]) -> None:
+                pass
+
+            def addEndpoint(self, place: Any) -> None:
+                pass
+
+            def wait(self) -> None:
+                if fake.reachable:
+                    self.consumer += [Settable(JobID=f"{ENDPOINT}/rest/1.0/jobs/{name}") for name in fake.jobs]
+                else:
+                    fake.no_connection()
+
+            def getStatusOfEndpoint(self, place: Any) -> Any:
+                return SimpleNamespace(getStatus=lambda: "ok" if fake.reachable else "failed")
+
+        class DataHandle:
+            def __init__(self, url: Any, user_config: Any) -> None:
+                self.url = url
+
+            def __ref__(self) -> Any:
+                return DataPoint(self.url.text)
+
+        class DataPoint:
+            INFO_TYPE_CONTENT = 1
+
+            def __init__(self, url: str) -> None:
+                self.url = url
+                self.path = url.split("/jobs/")[-1]
+
+            def SetTries(self, count: int) -> None:
+                pass
+
+            def SetSecure(self, value: bool) -> None:
+                pass
+
+            def Stat(self, info: Any, kind: int) -> Status:
+                found = fake.files.get(self.path)
+                if isinstance(found, list):
+                    info.type = FileInfo.file_type_dir
+                elif found is not None:
+                    info.size = fake.stated_sizes.get(self.path, len(found))
+                return Status()
+
+            def List(self) -> tuple[list[Any], Status]:
+                found = fake.files.get(self.path)
+                if not fake.reachable:
+                    fake.no_connection()
+                    return [], Status(1009)
+                if isinstance(found, list):
+                    return found, Status()
+                return [], Status(1009 if found is None else 20)
+
+        class FileInfo:
+            file_type_file, file_type_dir = 1, 2
+
+            def __init__(self, name: str, size: int | None = None, kind: int = 1) -> None:
+                self.name, self.size, self.type = name, size, kind
+
+            def GetName(self) -> str:
+                return self.name
+
+            def GetSize(self) -> int:
+                return 2**64 - 1 if self.size is None else self.size
+
+            def CheckSize(self) -> bool:
+                return self.size is not None
+
+            def GetType(self) -> int:
+                return self.type
+
+        class DataMover:
+            def __getattr__(self, name: str) -> Callable[..., None]:
+                return lambda *values: None
+
+            def Transfer(self, source: Any, target: Any, cache: Any, urls: Any) -> Status:
+                found = fake.files.get(source.path)
+                if not fake.reachable:
+                    return Status(111, "Failed to connect to ce:443")
+                if found is None:
+                    return Status(2, "404 - Not found")
+                Path(target.url.removeprefix("file://")).write_bytes(b"<html>" if isinstance(found, list) else found)
+                return Status()
+
+        for made in (
+            *(LogFile, Logger, UserConfig, URL, Job, JobSupervisor, JobDescription, Submitter, JobListRetriever),
+            *(ComputingServiceRetriever, DataHandle, DataPoint, FileInfo, DataMover),
+        ):
+            setattr(self, made.__name__, made)
+        self.JobDescriptionList = self.JobContainer = list
+        self.FileCache = self.URLMap = object
+        self.Endpoint = type("Endpoint", (Settable,), {"__init__": lambda *values: None})
+        self.Endpoint.JOBSUBMIT = self.Endpoint.COMPUTINGINFO = self.Endpoint.JOBLIST = 0
+        self.EndpointQueryingStatus = SimpleNamespace(SUCCESSFUL="ok")
+        self.initializeCredentialsType = type(
+            "initializeCredentialsType", (), {"SkipCredentials": 3, "__init__": lambda self, kind: None}
+        )
+
+    def answer_for(self, job: Any) -> bool:
+        """Log what is wrong about the job, as the library does, or say that nothing is."""
+        name = job.IDFromEndpoint
+        if not self.reachable:
+            self.no_connection()
+            self.log("WARNING", "JobControllerPlugin.REST", "Failed to process jobs - wrong response: 328728576")
+            self.log("WARNING", "JobControllerPlugin.REST", f"Failed to process job: {job.JobID}")
+            return False
+        code, reason = self.answers.get(name, (200, "") if name in self.jobs else (404, "Job not found"))
+        if code != 200:
+            self.log("WARNING", "JobControllerPlugin.REST", f"Failed to process job: {name} - {code} {reason}")
+        return code == 200
+
+
+def target(queue: str) -> Any:
+    """An execution target of the imaginary compute element."""
+    share = Settable(Name=queue, MaxWallTime=Moment(3600), MaxCPUTime=Moment(2**31 - 1), MaxSlotsPerJob=-1)
+    share.__dict__.update(MaxVirtualMemory=1024, MaxMainMemory=-1, FreeSlots=5, RunningJobs=-1, WaitingJobs=2)
+    return Settable(
+        ComputingShare=share,
+        ComputingManager=Settable(TotalSlots=64),
+        ComputingService=Settable(Name="lab"),
+        ComputingEndpoint=Settable(InterfaceName="org.nordugrid.arcrest", HealthState="ok"),
+        ApplicationEnvironments=[SimpleNamespace(toString=lambda: "ENV/PROXY")],
+    )
+
+
+def _text(element: Any, name: str) -> str:
+    return next((str(entry.text) for entry in element.iter() if entry.tag.endswith("}" + name)), "")

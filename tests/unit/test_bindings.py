@@ -1,0 +1,456 @@
+"""The bindings backend's own decisions, on an imaginary compute element (the real one: tests/e2e)."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from fake_arc import ENDPOINT, FakeArc, Moment
+from hypothesis import given
+from hypothesis import strategies as st
+from pytest_mock import MockerFixture
+
+from jasmin_arc.backends.bindings import BindingsBackend
+from jasmin_arc.backends.bindings import runtime as runtime_module
+from jasmin_arc.backends.bindings.translate import JobAddress
+from jasmin_arc.config import ConnectionConfig
+from jasmin_arc.constants import LogLevels
+from jasmin_arc.description import JobDescription
+from jasmin_arc.exceptions import (
+    InputFileError,
+    InvalidJobDescription,
+    JobListError,
+    JobNotFoundError,
+    JobSubmissionError,
+    NoTargetsAvailableError,
+    OperationNotPossibleError,
+    OutputError,
+    ServerError,
+    ServerUnavailableError,
+    SubmissionUnknownError,
+)
+from jasmin_arc.job_info import RemoteFile
+from jasmin_arc.job_list import JobList
+from jasmin_arc.logs import make_logger
+
+UNKNOWN = f"{ENDPOINT}/rest/1.0/jobs/unknown"
+ECHO = JobDescription(executable="echo", arguments=["<&>", "%n"], outputs=[])
+
+
+@pytest.fixture
+def arc(mocker: MockerFixture) -> Iterator[FakeArc]:
+    fake = FakeArc()
+    mocker.patch.object(runtime_module, "load_arc", return_value=fake)
+    mocker.patch.object(runtime_module, "_runtime", None)
+    yield fake
+    fake.close()
+
+
+@pytest.fixture
+def job_list(tmp_path: Path) -> JobList:
+    return JobList(tmp_path / "jobs.dat")
+
+
+@pytest.fixture
+def proxy(tmp_path: Path) -> Any:
+    return SimpleNamespace(path=lambda: tmp_path / "proxy.pem")
+
+
+@pytest.fixture
+def stream() -> io.StringIO:
+    return io.StringIO()
+
+
+@pytest.fixture
+def backend(arc: FakeArc, job_list: JobList, proxy: Any, stream: io.StringIO, mocker: MockerFixture) -> BindingsBackend:
+    config = ConnectionConfig({"ARC_SERVER": ENDPOINT.removeprefix("https://"), "TIMEOUT": 7})
+    made = BindingsBackend(config, proxy, job_list, make_logger(stream, LogLevels.INFO))
+    rest = mocker.patch.object(BindingsBackend, "rest", new_callable=mocker.PropertyMock)
+    rest.return_value.query.return_value = {}
+    return made
+
+
+# --- Submitting ---
+
+
+def test_a_submitted_job_is_in_the_job_list(backend: BindingsBackend, arc: FakeArc, job_list: JobList) -> None:
+    (job_id,) = backend.submit([ECHO])
+    assert job_list.ids(ENDPOINT) == [job_id]
+    record = job_list.get([str(job_id)])[str(job_id)]
+    assert JobDescription.from_json(record.description) == ECHO
+    assert record.token in arc.submitted[0]
+    assert job_list.unfinished(ENDPOINT) == []
+
+
+def test_the_run_script_is_the_last_upload_and_our_files_vanish(
+    backend: BindingsBackend, arc: FakeArc, tmp_path: Path
+) -> None:
+    (tmp_path / "a;b %41").write_bytes(b"content")
+    seen: list[tuple[str, bytes]] = []
+
+    def look(name: str, description: Any) -> str:
+        seen.extend((target, Path(path).read_bytes()) for target, path in description.files)
+        paths.extend(Path(path) for _, path in description.files)
+        assert all(path.parent.stat().st_mode & 0o077 == 0 for path in paths)
+        return arc.accept(name, description)
+
+    paths: list[Path] = []
+    arc.on_submit = look
+    backend.submit([ECHO.replace(inputs={"x": b"bytes", "y z": tmp_path / "a;b %41"})])
+    assert seen[:-1] == [("x", b"bytes"), ("y z", b"content")]
+    assert seen[-1][0] == ".jasmin_arc_run" and b"exec echo" in seen[-1][1]
+    assert not any(path.exists() or path.parent.exists() for path in paths)
+    assert (tmp_path / "a;b %41").exists()
+
+
+def test_an_input_that_is_missing_is_found_before_anything_is_sent(
+    backend: BindingsBackend, arc: FakeArc, tmp_path: Path
+) -> None:
+    (error,) = backend.submit([ECHO.replace(inputs=[tmp_path / "missing"])])
+    assert isinstance(error, InputFileError)
+    assert arc.submitted == [] and arc.discoveries == 0
+
+
+def test_the_discovery_is_cached(backend: BindingsBackend, arc: FakeArc) -> None:
+    backend.submit([ECHO, ECHO])
+    backend.submit([ECHO])
+    assert arc.discoveries == 1
+    backend.site()
+    assert arc.discoveries == 2
+
+
+def test_no_queue_is_sent_when_none_was_asked_for(backend: BindingsBackend, arc: FakeArc) -> None:
+    backend.submit([ECHO, ECHO.replace(queue="long")])
+    assert "QueueName" not in arc.submitted[0]
+    assert "<QueueName>long</QueueName>" in arc.submitted[1]
+
+
+@pytest.mark.parametrize("queues", [[], ["short"]])
+def test_a_server_with_nothing_to_offer(backend: BindingsBackend, arc: FakeArc, queues: list[str]) -> None:
+    arc.queues, arc.reachable = queues, not queues
+    with pytest.raises(NoTargetsAvailableError, match=ENDPOINT):
+        backend.submit([ECHO])
+    assert arc.submitted == []
+
+
+def test_the_servers_reason_is_in_the_message(backend: BindingsBackend, arc: FakeArc, job_list: JobList) -> None:
+    def reject(name: str, description: Any) -> str:
+        arc.log("INFO", "SubmitterPlugin.REST", "Failed to submit all jobs: 500 Requested queue x is not allowed")
+        return ""
+
+    arc.on_submit = reject
+    (error,) = backend.submit([ECHO])
+    assert isinstance(error, JobSubmissionError) and not isinstance(error, SubmissionUnknownError)
+    assert "Requested queue x is not allowed" in str(error) and "short, long" in str(error)
+    assert job_list.unfinished(ENDPOINT) == job_list.ids() == []
+
+
+def failing_upload(arc: FakeArc) -> None:
+    def fail(name: str, description: Any) -> str:
+        arc.accept(name, description)
+        target, path = description.files[0]
+        where = f"https://ce.example.org:443;blocksize=1048576/arex/rest/1.0/jobs/{name}/session/{target}"
+        arc.log("ERROR", "SubmitterPlugin", f"Failed uploading file file:{path} to {where}: Temporary service error")
+        arc.log("INFO", "SubmitterPlugin.REST", "Failed uploading local input files")
+        return ""
+
+    arc.on_submit = fail
+
+
+def test_a_job_whose_upload_failed_is_cancelled_and_removed(
+    backend: BindingsBackend, arc: FakeArc, job_list: JobList
+) -> None:
+    failing_upload(arc)
+    (error,) = backend.submit([ECHO.replace(inputs={"my data": b""})])
+    assert arc.actions == [("Cancel", "job1"), ("Clean", "job1")]
+    assert isinstance(error, JobSubmissionError)
+    assert "'my data' could not be uploaded: Temporary service error" in str(error)
+    assert job_list.unfinished(ENDPOINT) == job_list.ids() == []
+
+
+def test_a_job_that_cannot_even_be_cancelled_is_not_forgotten(
+    backend: BindingsBackend, arc: FakeArc, job_list: JobList
+) -> None:
+    failing_upload(arc)
+    arc.answers["job1"] = (500, "Disk full")
+    (error,) = backend.submit([ECHO])
+    assert job_list.ids() == [f"{ENDPOINT}/rest/1.0/jobs/job1"]
+    assert "Disk full" in str(error) and job_list.ids()[0] in str(error)
+
+
+def test_the_id_of_a_forgotten_job_is_not_taken_from_a_hostile_name(backend: BindingsBackend, arc: FakeArc) -> None:
+    failing_upload(arc)
+    name = f" to {ENDPOINT}/rest/1.0/jobs/innocent/session/x"
+    backend.submit([ECHO.replace(inputs={name.replace("https://", "https:/"): b"", "y": b""})])
+    assert {job for _, job in arc.actions} == {"job1"}
+
+
+@pytest.mark.parametrize("line", ["Failed to submit all jobs.", "Failed to submit all jobs: Created"])
+def test_a_lost_answer_is_an_error_of_its_own_and_its_intention_stays(
+    backend: BindingsBackend, arc: FakeArc, job_list: JobList, line: str
+) -> None:
+    def lose(name: str, description: Any) -> str:
+        arc.log("INFO", "SubmitterPlugin.REST", line)
+        return ""
+
+    arc.on_submit = lose
+    (error,) = backend.submit([ECHO])
+    assert isinstance(error, SubmissionUnknownError)
+    (intention,) = job_list.unfinished(ENDPOINT)
+    assert intention.abandoned and intention.token in arc.submitted[0]
+    assert len(arc.submitted) == 1
+
+
+def test_when_the_server_goes_away_the_rest_is_not_tried(backend: BindingsBackend, arc: FakeArc) -> None:
+    def refuse(name: str, description: Any) -> str:
+        arc.no_connection()
+        arc.log("INFO", "SubmitterPlugin.REST", "Unable to submit jobs. Failed to delegate credentials.")
+        return ""
+
+    arc.on_submit = refuse
+    results = backend.submit([ECHO, ECHO, ECHO])
+    assert all(isinstance(result, NoTargetsAvailableError) for result in results)
+    assert len(arc.submitted) == 1
+    arc.on_submit = arc.accept
+    backend.submit([ECHO])
+    assert arc.discoveries == 2
+
+
+def test_a_job_that_cannot_be_written_down_does_not_run(
+    backend: BindingsBackend, arc: FakeArc, job_list: JobList, mocker: MockerFixture
+) -> None:
+    mocker.patch.object(JobList, "commit", side_effect=JobListError("disk full"))
+    (error,) = backend.submit([ECHO])
+    assert isinstance(error, JobSubmissionError) and "disk full" in str(error)
+    assert arc.actions == [("Cancel", "job1"), ("Clean", "job1")]
+
+
+def test_an_interruption_leaves_an_intention(backend: BindingsBackend, arc: FakeArc, job_list: JobList) -> None:
+    def interrupt(name: str, description: Any) -> str:
+        raise KeyboardInterrupt
+
+    arc.on_submit = interrupt
+    with pytest.raises(KeyboardInterrupt):
+        backend.submit([ECHO])
+    assert [record.abandoned for record in job_list.unfinished(ENDPOINT)] == [True]
+
+
+# --- Asking and acting ---
+
+
+def test_a_job_is_told_of_in_our_words(backend: BindingsBackend, arc: FakeArc) -> None:
+    job_id = arc.add_job(
+        "a",
+        "Finished",
+        "FINISHED",
+        ExitCode=3,
+        RequestedSlots=4,
+        UsedTotalWallTime=Moment(40),
+        UsedTotalCPUTime=Moment(7),
+        UsedMainMemory=2,
+        SubmissionTime=Moment(0),
+        ExecutionNode=["n1", "n2"],
+        Error=["LRMS error: (3) Job failed"],
+        Queue="short",
+    )
+    info = backend.query([job_id])[job_id]
+    assert (info.state, info.native_state, info.exit_code, info.queue) == ("Finished", "FINISHED", 3, "short")
+    assert (info.wall_time, info.cpu_time) == (timedelta(seconds=10), timedelta(seconds=7))
+    assert (info.memory, info.nodes, info.errors) == (2**21, ("n1", "n2"), ("LRMS error: (3) Job failed",))
+    assert info.submitted is not None and info.submitted.isoformat() == "1970-01-01T00:00:00+00:00"
+    assert info.ended is info.started is info.position is info.proxy_expires is None
+
+
+def test_what_was_not_said_is_none(backend: BindingsBackend, arc: FakeArc) -> None:
+    job_id = arc.add_job("a", "Failed", "FAILED", UsedTotalWallTime=Moment(2**62), EndTime=Moment(2**62))
+    info = backend.query([job_id])[job_id]
+    assert info.exit_code is info.memory is info.slots is info.wall_time is info.cpu_time is info.ended is None
+
+
+def test_an_unknown_id_is_absent(backend: BindingsBackend, arc: FakeArc) -> None:
+    job_id = arc.add_job("a", "Finished")
+    assert set(backend.query([UNKNOWN, job_id, "file:///x", job_id, ""])) == {job_id}
+
+
+@pytest.mark.parametrize(("code", "kind"), [(500, ServerError), (403, ServerError)])
+def test_an_error_about_a_job_is_never_an_unknown_id(
+    backend: BindingsBackend, arc: FakeArc, code: int, kind: type[Exception]
+) -> None:
+    job_id = arc.add_job("a")
+    arc.answers["a"] = (code, "Internal error")
+    with pytest.raises(kind, match="Internal error"):
+        backend.query([job_id])
+
+
+def test_a_server_that_does_not_answer_is_an_error(backend: BindingsBackend, arc: FakeArc) -> None:
+    job_id = arc.add_job("a")
+    arc.reachable = False
+    for ask in (
+        lambda: backend.query([job_id]),
+        lambda: backend.cancel([job_id, UNKNOWN]),
+        lambda: backend.clean([job_id]),
+        lambda: backend.list_files(job_id),
+        lambda: backend.open(job_id, "stdout"),
+        lambda: backend.evidence(job_id),
+        backend.list_jobs,
+    ):
+        with pytest.raises(ServerUnavailableError, match="Failed to connect to ce:443"):
+            ask()
+    assert len(arc.actions) == 2
+
+
+def test_an_undefined_state_is_no_answer(backend: BindingsBackend, arc: FakeArc) -> None:
+    job_id = arc.add_job("a", "Undefined", "")
+    with pytest.raises(ServerUnavailableError):
+        backend.query([job_id])
+
+
+def test_jobs_that_go_on_are_asked_about_live(backend: BindingsBackend, arc: FakeArc) -> None:
+    ended, running = arc.add_job("a", "Finished"), arc.add_job("b", "Running")
+    backend.query([ended, running])
+    backend.rest.query.assert_called_once_with([running])  # type: ignore[attr-defined]
+
+
+def test_cancelling_reports_the_failures_alone(backend: BindingsBackend, arc: FakeArc) -> None:
+    fine, busy, broken = arc.add_job("fine"), arc.add_job("busy"), arc.add_job("broken")
+    arc.answers = {"busy": (505, "Not possible now"), "broken": (500, "Oops")}
+    failures = backend.cancel([fine, UNKNOWN, busy, broken, "nonsense"])
+    assert {job_id: type(error) for job_id, error in failures.items()} == {
+        UNKNOWN: JobNotFoundError,
+        busy: OperationNotPossibleError,
+        broken: ServerError,
+        "nonsense": JobNotFoundError,
+    }
+    assert set(backend.clean([fine, UNKNOWN])) == set()
+
+
+def test_the_servers_jobs(backend: BindingsBackend, arc: FakeArc) -> None:
+    assert backend.list_jobs() == []
+    job_id = arc.add_job("a")
+    assert backend.list_jobs() == [job_id]
+
+
+@given(st.text())
+def test_only_the_urls_of_jobs_are_job_ids(text: str) -> None:
+    address = JobAddress.parse(text)
+    assert address is None or address.id == text
+    for hostile in (f"https://h/{text}/rest/1.0/jobs/x", f"https://h/arex/rest/1.0/jobs/{text}"):
+        found = JobAddress.parse(hostile)
+        if found is not None:
+            assert found.endpoint.startswith("https://h/") and "/" not in found.name and found.name in hostile
+            assert not set("?#;\n\0 ") & set(hostile)
+
+
+# --- Files ---
+
+
+def test_names_from_the_server_stay_inside(backend: BindingsBackend, arc: FakeArc) -> None:
+    job_id = arc.add_job("a")
+    arc.files["a/session/out"] = [
+        arc.FileInfo("/file", 3),  # type: ignore[attr-defined]
+        arc.FileInfo("sub/", None, 2),  # type: ignore[attr-defined]
+        *(arc.FileInfo(name, 1) for name in ("..", ".", "", "/", "../../etc/passwd", "a/b", "nul\0")),  # type: ignore[attr-defined]
+    ]
+    assert backend.list_files(job_id, "/out/.//") == [RemoteFile("out/file", 3), RemoteFile("out/sub", is_dir=True)]
+
+
+def test_a_download_is_whole_or_an_error(backend: BindingsBackend, arc: FakeArc) -> None:
+    job_id = arc.add_job("a")
+    arc.files["a/session/f?;x=1%41"] = b"12345"
+    with backend.open(job_id, "f?;x=1%41") as file:
+        assert file.read() == b"12345"
+    arc.stated_sizes["a/session/f?;x=1%41"] = 6
+    with pytest.raises(OutputError, match="5 of 6 bytes"):
+        backend.open(job_id, "f?;x=1%41")
+
+
+def test_what_is_not_there(backend: BindingsBackend, arc: FakeArc) -> None:
+    job_id = arc.add_job("a")
+    arc.files.update({"a/session": [], "a/session/dir": [], "a/session/file": b""})
+    for path in ("missing", "dir", "../file", ".."):
+        with pytest.raises(JobNotFoundError):
+            backend.open(job_id, path)
+    for path in ("missing", "file", "dir/../.."):
+        with pytest.raises(JobNotFoundError):
+            backend.list_files(job_id, path)
+    with pytest.raises(JobNotFoundError):
+        backend.open("local://x/y", "file")
+
+
+def test_evidence_is_what_there_is(backend: BindingsBackend, arc: FakeArc) -> None:
+    job_id = arc.add_job("a")
+    arc.files.update({"a/diagnose/failed": b"LRMS error\xff", "a/diagnose/diag": b" \n"})
+    assert backend.evidence(job_id) == {"failed": "LRMS error\ufffd"}
+
+
+# --- The place, the library's own objects, the log ---
+
+
+def test_the_site(backend: BindingsBackend) -> None:
+    site = backend.site()
+    assert [queue.name for queue in site.queues] == ["short", "long"]
+    queue = site.queues[0]
+    assert (queue.max_wall_time, queue.max_cpu_time, queue.max_slots) == (timedelta(hours=1), None, None)
+    assert (queue.max_memory, queue.total_slots, queue.free_slots, queue.running, queue.waiting) == (
+        2**30,
+        64,
+        5,
+        None,
+        2,
+    )
+    assert site.runtime_environments == ("ENV/PROXY",) and site.healthy
+
+
+def test_a_renewed_proxy_elsewhere_gives_a_new_user_config(
+    backend: BindingsBackend, arc: FakeArc, proxy: Any, tmp_path: Path
+) -> None:
+    first = backend.user_config()
+    assert backend.user_config() is first
+    assert (first.proxy_path, first.timeout) == (str(tmp_path / "proxy.pem"), 7)
+    proxy.path = lambda: tmp_path / "other.pem"
+    assert backend.user_config().proxy_path == str(tmp_path / "other.pem")
+    assert backend.create_user_config() is not backend.user_config()
+
+
+def test_a_text_that_is_no_description(backend: BindingsBackend) -> None:
+    with pytest.raises(InvalidJobDescription, match="No job description parser was able"):
+        backend.parse_descriptions("nonsense %n")
+    with pytest.raises(InvalidJobDescription):
+        backend.parse_descriptions("\0")
+
+
+def test_the_librarys_messages_reach_the_users_log_at_its_level(
+    backend: BindingsBackend, arc: FakeArc, stream: io.StringIO
+) -> None:
+    arc.log("WARNING", "MCC", "from a thread, %n and\nmore")
+    arc.log("VERBOSE", "MCC", "too much detail")
+    backend.list_jobs()
+    assert "[WARNING] Arc.MCC: from a thread, %n and\nmore" in stream.getvalue()
+    assert "too much detail" not in stream.getvalue()
+    assert arc.threshold == arc.VERBOSE
+
+
+def test_at_debug_level_the_library_tells_all(arc: FakeArc, job_list: JobList, proxy: Any) -> None:
+    stream = io.StringIO()
+    BindingsBackend(ConnectionConfig({}), proxy, job_list, make_logger(stream, LogLevels.DEBUG)).list_jobs()
+    assert arc.threshold == arc.DEBUG
+
+
+def test_errors_of_the_library_are_ours(backend: BindingsBackend, arc: FakeArc) -> None:
+    def fail(name: str, description: Any) -> str:
+        raise RuntimeError("basic_string::_M_create")
+
+    arc.on_submit = fail
+    (error,) = backend.submit([ECHO])
+    assert isinstance(error, ServerError) and isinstance(error.__cause__, RuntimeError)
+
+
+def test_closing_twice(backend: BindingsBackend) -> None:
+    backend.close()
+    backend.close()
+    assert backend.list_jobs() == []
