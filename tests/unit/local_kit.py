@@ -137,9 +137,10 @@ class Kit:
         return not is_locked(self.layout.lock)
 
     def close(self) -> None:
-        """End all jobs that the test left."""
+        """End and erase all jobs that the test left."""
         ids = self.backend.list_jobs()
         self.backend.cancel(ids)
         mine = [job_id for job_id in ids if job_id.startswith(self.backend.endpoint + "/")]
         if mine:
             self.ended(*mine)
+            self.backend.clean(mine)
