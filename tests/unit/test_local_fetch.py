@@ -90,12 +90,6 @@ def test_an_input_that_cannot_be_had_whole_fails_the_job(
     assert kit.files(info.id) == []
 
 
-def test_a_file_that_is_not_there(kit: Kit, tmp_path: Path) -> None:
-    info = kit.run("echo ran", inputs={"x": (tmp_path / "missing").as_uri()})
-    assert info.state == "Failed"
-    assert "input URL not found" in info.errors[0]
-
-
 def test_a_server_must_prove_who_it_is(kit: Kit, server: ThreadingHTTPServer, tmp_path: Path, monkeypatch) -> None:  # type: ignore[no-untyped-def]
     authority = trustme.CA()
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)

@@ -216,7 +216,7 @@ def test_what_cannot_run_here_is_refused_with_what_is_possible(kit: Kit, tmp_pat
         "no queue 'par'.*'local'": shell("", queue="par"),
         "slots_per_host": shell("", slots=2, slots_per_host=1),
         "ENV/PROXY": shell("", runtime_environments=["ENV/PROXY"]),
-        "possible are file://, http://, https://": shell("", inputs=["gsiftp://user:pass@host/f?t"]),
+        "possible are http://, https://": shell("", inputs=["gsiftp://user:pass@host/f?t"]),
         "kept for download": shell("", outputs={"o": "https://user:pass@host/o?token"}),
     }
     for reason, description in refusals.items():

@@ -5,15 +5,14 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import shutil
 import time
 from pathlib import Path
-from urllib.parse import unquote, urlsplit, urlunsplit
+from urllib.parse import urlsplit, urlunsplit
 
 from jasmin_arc.backends.local.layout import Layout, private, write_json
 from jasmin_arc.backends.local.store import Store
 
-SCHEMES = ("file", "http", "https")
+SCHEMES = ("http", "https")
 _TIMEOUT_SECONDS = 60.0
 _TRIES = 3
 _REDIRECTS = 5
@@ -47,8 +46,6 @@ def main(root: str, host: str, key: str) -> None:
 
 
 def _fetch(url: str, target: Path) -> None:
-    if urlsplit(url).scheme.lower() == "file":
-        return _copy(url, target)
     for number in range(1, _TRIES + 1):
         try:
             return _download(url, target)
@@ -61,17 +58,6 @@ def _fetch(url: str, target: Path) -> None:
 
 class _PassingError(Exception):
     """The next try may succeed."""
-
-
-def _copy(url: str, target: Path) -> None:
-    source = Path(unquote(urlsplit(url).path))
-    if not source.is_file():
-        raise _NotFetchedError(f"input URL not found: {shown(url)} (there is no such file)")
-    try:
-        with source.open("rb") as reader, open(target, "wb", opener=private) as writer:
-            shutil.copyfileobj(reader, writer, _CHUNK)
-    except OSError as error:
-        raise _NotFetchedError(f"cannot fetch the input URL {shown(url)}: {error}") from error
 
 
 def _download(url: str, target: Path) -> None:

@@ -233,7 +233,7 @@ class _Runner:
         for key, pid in self._fetchers.items():
             if pid in self._dead:
                 result = read_json(self._layout.job(key, "fetched"))
-                errors[key] = "the process that fetched the inputs was killed" if result is None else result["error"]
+                errors[key] = result["error"] if result else f"no word of the inputs; see {self._layout.log}"
                 if errors[key]:
                     tidy(self._layout.session(key), json.loads(self._store.plan(key)))
         return errors

@@ -27,9 +27,11 @@ def tidy(session: str, plan: dict[str, Any]) -> None:
 
 def _listed(path: str) -> list[str]:
     """The outputs that the job's run script listed, those inside the session folder."""
+    from jasmin_arc.run_script import listed_outputs
+
     try:
-        with open(path, encoding="utf-8", errors="surrogateescape") as file:
-            names = file.read().split("\n")
+        with open(path, encoding="utf-8", errors="surrogateescape", newline="\n") as file:
+            names = listed_outputs(file.read())
     except OSError:
         return []
     return ["/".join(part for part in name.split("/") if part not in ("", ".")) for name in names]
