@@ -25,6 +25,12 @@ class FakeJob:
     delegations: list[str] = field(default_factory=list)
     logs: dict[str, str] = field(default_factory=dict)
     info: str = ""
+    gap: int = 0
+    """For how many questions more its state is not to be found"""
+
+    def in_gap(self) -> bool:
+        self.gap = max(0, self.gap - 1)
+        return self.gap > 0
 
     @property
     def complete(self) -> bool:
@@ -99,7 +105,7 @@ class FakeCe:
         entries = (
             f"<job><id>{job.name}</id>" + (f"<state>{job.state}</state>" if states else "") + "</job>"
             for job in self.jobs.values()
-            if states is None or job.state in states
+            if states is None or (job.state in states and not job.in_gap())
         )
         return xml("<jobs>" + "".join(entries) + "</jobs>")
 
@@ -142,6 +148,8 @@ class FakeCe:
         return _file(job, path, request.headers.get("range", ""))
 
     def _diagnose(self, job: FakeJob, what: str) -> Reply:
+        if what == "status" and job.in_gap():
+            return Reply(404, reason="Not found")
         own = {"RUNNING": "INLRMS", "FAILED": "FINISHED", "KILLED": "FINISHED", "SUBMITTING": "SUBMIT"}
         logs = {
             "status": own.get(job.state, job.state) + "\n",

@@ -111,6 +111,14 @@ def test_unknown_jobs_are_absent(setup: Setup) -> None:
     assert setup.backend.query([]) == setup.backend.states([]) == {}
 
 
+@pytest.mark.parametrize("count", [1, MANY], ids=["one", "many"])
+@pytest.mark.parametrize("gap", [2, 3], ids=["short", "long"])
+def test_a_job_whose_state_is_being_moved_is_not_unknown(setup: Setup, count: int, gap: int) -> None:
+    ids = put(setup, "FINISHED", "RUNNING", count=count)
+    setup.ce.jobs[ids[0].rpartition("/")[2]].gap = gap
+    assert setup.backend.states(ids)[ids[0]] == ("Finished" if gap == 2 else "Running")
+
+
 def test_a_job_of_another_compute_element_is_never_asked_for_there(setup: Setup) -> None:
     other = "https://other.example/arex/rest/1.0/jobs/x"
     for call in (setup.backend.cancel, setup.backend.clean, setup.backend.renew, setup.backend.restart):

@@ -83,11 +83,21 @@ class States:
     def _live(self, names: Sequence[str]) -> dict[str, str]:
         """Return live states, in which all in the batch system are RUNNING, and those killed are FAILED."""
         if len(names) <= _ONE_BY_ONE:
-            found = {name: self._own_state(name) for name in names}
-            return {name: state for name, state in found.items() if state}
-        wanted = frozenset(names)
-        jobs = self._api.jobs(tuple(ARC_REST_STATES))
-        return {job.id: job.state for job in jobs if job.id in wanted and job.state}
+            found = {name: state for name in names if (state := self._own_state(name))}
+        else:
+            wanted = frozenset(names)
+            jobs = self._api.jobs(tuple(ARC_REST_STATES))
+            found = {job.id: job.state for job in jobs if job.id in wanted and job.state}
+        return {**found, **self._overlooked([name for name in names if name not in found])}
+
+    def _overlooked(self, names: Sequence[str]) -> dict[str, str]:
+        """Return the states of jobs that exist though they seemed not to.
+
+        A-REX moves the file with the state from folder to folder, so for a moment a job seems to have none.
+        """
+        answers = self._api.ask("status", names) if names else {}
+        known = {name: answer.state for name, answer in answers.items() if answer.done and name in names}
+        return {name: self._own_state(name) or state for name, state in known.items()}
 
     def _own_state(self, name: str) -> str:
         written = self._api.diagnose(name, "status", most=1000)

@@ -1,0 +1,82 @@
+"""Submits jobs in processes that are killed, each at another step, or after another time.
+
+Usage: killed_submitter.py CONFIG RUN ROUNDS SEED
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import sys
+import time
+from typing import Any, NoReturn
+
+from jasmin_arc import ArcInterface, JobDescription
+from jasmin_arc.backends.rest.backend import RestBackend
+
+STEPS = 18
+_counted = 0
+
+
+def die_at(step: int, owner: Any, name: str) -> None:
+    """Let this process die before or after one of the calls of a method."""
+    method = getattr(owner, name)
+
+    def counting(*arguments: Any, **options: Any) -> Any:
+        tick(step)
+        result = method(*arguments, **options)
+        tick(step)
+        return result
+
+    setattr(owner, name, counting)
+
+
+def tick(step: int) -> None:
+    global _counted
+    _counted += 1
+    if _counted == step:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def submit(arc: ArcInterface, run: str, step: int | None) -> NoReturn:
+    backend = arc.backend
+    assert isinstance(backend, RestBackend)
+    if step is not None:
+        die_at(step, backend._client, "_send")
+        for name in ("intend", "created", "commit"):
+            die_at(step, arc.job_list, name)
+    jobs = [
+        JobDescription(executable="cat", arguments=["in"], name=f"{run}-{number}", inputs={"in": b"x"}, outputs=[])
+        for number in range(2)
+    ]
+    backend.submit(jobs)
+    os._exit(0)
+
+
+def main(config: str, run: str, rounds: int, seed: int) -> None:
+    chance = random.Random(seed)
+    arc = ArcInterface(log=None, config=json.loads(config))
+    backend = arc.backend
+    assert isinstance(backend, RestBackend)
+    # Shared by all, so that a round is short.
+    backend._delegations.current()
+    killed = 0
+    for number in range(rounds):
+        step = number // 2 % STEPS + 1 if number % 2 else None
+        began = time.monotonic()
+        child = os.fork()
+        if child == 0:
+            submit(arc, run, step)
+        if step is None:
+            time.sleep(chance.uniform(0, 0.15))
+            os.kill(child, signal.SIGKILL)
+        _, status = os.waitpid(child, 0)
+        killed += os.WIFSIGNALED(status)
+        assert time.monotonic() - began < 60
+    print(json.dumps({"killed": killed}))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4]))
