@@ -118,6 +118,24 @@ def test_the_example_configuration_is_valid(monkeypatch: pytest.MonkeyPatch) -> 
     ConnectionConfig(options)
 
 
+@pytest.mark.parametrize("page", ["README.md", "docs/installation.md"])
+def test_the_pages_on_installing_list_what_the_package_needs(page: str) -> None:
+    text = (ROOT / page).read_text(encoding="utf-8")
+    assert [package for package in dependencies("dependencies") if f"`{package}`" not in text] == []
+
+
+def dependencies(*lists: str) -> list[str]:
+    """The names of the packages in lists of pyproject.toml, without our own."""
+    project = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    found = []
+    for name in lists:
+        array = re.search(rf"^{name} = \[(.*?)\]$", project, re.M | re.S)
+        assert array is not None, name
+        found += re.findall(r'"([a-z][a-z0-9-]*)(?:[<>=].*?)?"', array[1])
+    assert found
+    return found
+
+
 def test_the_guide_for_contributors_lists_what_gets_installed() -> None:
     guide = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
     array = re.search(
@@ -125,11 +143,7 @@ def test_the_guide_for_contributors_lists_what_gets_installed() -> None:
     )
     assert array is not None
     debian = re.sub(r"#.*", "", array[1]).split()
-    lists = re.findall(
-        r"^(?:dependencies|test|docs|dev) = \[(.*?)\]$", (ROOT / "pyproject.toml").read_text(), re.M | re.S
-    )
-    pypi = re.findall(r'"([a-z][a-z0-9-]*)(?:[<>=].*?)?"', " ".join(lists))
     assert debian
-    assert "pytest" in pypi
+    pypi = dependencies("dependencies", "test", "docs", "dev")
     missing = [package for package in [*debian, *pypi] if f"`{package}`" not in guide]
     assert missing == []
