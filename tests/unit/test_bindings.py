@@ -190,11 +190,15 @@ def test_the_id_of_a_forgotten_job_is_not_taken_from_a_hostile_name(backend: Bin
     assert {job for _, job in arc.actions} == {"job1"}
 
 
+@pytest.mark.parametrize("connected", [True, False])
 @pytest.mark.parametrize("line", ["Failed to submit all jobs.", "Failed to submit all jobs: Created"])
 def test_a_lost_answer_is_an_error_of_its_own_and_its_intention_stays(
-    backend: BindingsBackend, arc: FakeArc, job_list: JobList, line: str
+    backend: BindingsBackend, arc: FakeArc, job_list: JobList, line: str, connected: bool
 ) -> None:
     def lose(name: str, description: Any) -> str:
+        if not connected:
+            # The library may have sent the request before, on a connection that broke.
+            arc.no_connection()
         arc.log("INFO", "SubmitterPlugin.REST", line)
         return ""
 

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 _REJECTED = re.compile(r"Failed to submit all jobs: \d{3} (.*)")
 _ANSWER_LOST = re.compile(r"Failed to submit all jobs")
+# The delegation comes before the job, which is not sent without it.
+_NOT_DELEGATED = re.compile(r"Unable to submit jobs?\. Failed to (delegate|assign)")
 _NO_CONNECTION = re.compile(r"Failed to establish connection")
 _NO_LOCAL_FILE = re.compile(r"Cannot find local input file '[^']*' \((.*)\)")
 
@@ -86,24 +88,23 @@ def send(arc: Any, user_config: Any, endpoint: str, text: str) -> str:
 
 def forgotten_job(lines: Sequence[LogLine], endpoint: str, inputs: Sequence[tuple[str, Path]]) -> JobAddress | None:
     """Find the job that was created and whose upload then failed: the library forgets its id, but logs the uploads."""
-    job = rf"{re.escape(endpoint)}/rest/1\.\d+/jobs/[\w.-]+"
-    for _, path in inputs:
-        upload = re.compile(rf"(?:Real t|T)ransfer from file:(?://)?{re.escape(str(path))} to ({job})/session/")
-        for line in lines:
-            match = upload.match(line.text)
-            if match:
-                return JobAddress.parse(match[1])
-    return None
+    source = rf"{re.escape(str(inputs[0][1].parent))}/\d+"
+    upload = re.compile(
+        rf"(?:Real t|T)ransfer from file:(?://)?{source} to ({re.escape(endpoint)}/rest/1\.\d+/jobs/[\w.-]+)/session/"
+    )
+    match = next(filter(None, (upload.match(line.text) for line in lines)), None)
+    return JobAddress.parse(match[1]) if match else None
 
 
 def upload_failure(lines: Sequence[LogLine], inputs: Sequence[tuple[str, Path]]) -> str:
     """Say which input was not uploaded, and why."""
-    for name, path in inputs:
-        failed = re.compile(rf"Failed uploading file .*{re.escape(str(path))} to .*/session/{re.escape(name)}: (.*)")
-        for line in lines:
-            match = failed.match(line.text)
-            if match:
-                return f"its input {name!r} could not be uploaded: {match[1]}"
+    failed = re.compile(rf"Failed uploading file \S*{re.escape(str(inputs[0][1].parent))}/(\d+) to ")
+    for line in lines:
+        match = failed.match(line.text)
+        if match and int(match[1]) < len(inputs):
+            name = inputs[int(match[1])][0]
+            why = line.text.partition(f"/session/{name}: ")[2]
+            return f"its input {name!r} could not be uploaded: {why or line.text}"
     return f"its inputs could not be uploaded: {reasons(lines) or 'the ARC bindings gave no reason'}"
 
 
@@ -118,11 +119,11 @@ def refusal(lines: Sequence[LogLine], name: str, endpoint: str, *, queues: Seque
     if rejected:
         known = f" (its queues: {', '.join(queues)})" if "queue" in rejected[1].lower() and queues else ""
         return JobSubmissionError(f"{endpoint} rejected job {name!r}: {rejected[1]}{known}")
-    if any(map(_NO_CONNECTION.match, texts)):
-        return NoTargetsAvailableError(f"{endpoint} cannot be reached, job {name!r} was not submitted: {why}")
-    if any(map(_ANSWER_LOST.match, texts)):
+    if any(map(_ANSWER_LOST.match, texts)) and not any(map(_NOT_DELEGATED.match, texts)):
         return SubmissionUnknownError(
             f"{endpoint} did not answer whether it took job {name!r} ({why}); it is not sent again, "
             "recover() looks for it"
         )
+    if any(map(_NO_CONNECTION.match, texts)):
+        return NoTargetsAvailableError(f"{endpoint} cannot be reached, job {name!r} was not submitted: {why}")
     return JobSubmissionError(f"job {name!r} was not submitted to {endpoint}: {why}")
