@@ -17,7 +17,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, TextIO, TypeVar, overload
 
 from jasmin_arc.config import ConnectionConfig
-from jasmin_arc.constants import ARC_STATUS_MAPPING, FINAL_STATES, STDOUT_NAME, JobStatuses, LogLevels
+from jasmin_arc.constants import FINAL_STATES, STDOUT_NAME, JobStatuses, LogLevels
 from jasmin_arc.description import Duration, InputSource, JobDescription
 from jasmin_arc.exceptions import (
     InvalidConfigError,
@@ -26,7 +26,7 @@ from jasmin_arc.exceptions import (
     WaitTimeoutError,
 )
 from jasmin_arc.job import Job
-from jasmin_arc.job_info import JobInfo, RemoteFile
+from jasmin_arc.job_info import JobInfo, RemoteFile, status_of
 from jasmin_arc.logs import make_logger
 from jasmin_arc.progress import ProgressBar
 from jasmin_arc.results import all_or_partial, job_id_of, job_ids_of, not_found, raise_failures, some
@@ -43,7 +43,7 @@ _STANDARD_OUTPUT: Any = object()
 
 
 class ArcInterface:
-    """Class to handle interactions with the ARC CE server.
+    """Submit jobs, ask about them, cancel them and save their outputs.
 
     Nothing is read but the configuration until the first call that needs more. Threads may share an interface.
 
@@ -166,7 +166,8 @@ class ArcInterface:
         """Submit a job and return the job ID.
 
         A successful return guarantees that the job is in the job list and will run. For the options see
-        :class:`~jasmin_arc.description.JobDescription`.
+        :class:`~jasmin_arc.description.JobDescription`, where ``args`` is called ``arguments`` and ``input_files``
+        is called ``inputs``.
 
         :param executable: the command to run on the cluster
         :param args: the arguments to pass to the executable; they arrive exactly as given
@@ -214,16 +215,23 @@ class ArcInterface:
         for description in descriptions:
             if not isinstance(description, JobDescription):
                 raise TypeError(f"a JobDescription is needed, not {description!r}")
-        complete = [self._with_outputs(description) for description in descriptions]
+        complete = [self._completed(description) for description in descriptions]
         if not complete:
             return []
         with ProgressBar(len(complete), "job", show=progress) as bar:
-            return self.backend.submit(complete, progress=bar.update)
+            results = self.backend.submit(complete, progress=bar.update)
+        for result in results:
+            if isinstance(result, JasminArcError):
+                self.logger.error("a job was not submitted: %s", result)
+            else:
+                self.logger.info("submitted %s", result)
+        return results
 
-    def _with_outputs(self, description: JobDescription) -> JobDescription:
-        return (
-            description if description.outputs is not None else description.replace(outputs=[self.config.OUTPUT_FILE])
-        )
+    def _completed(self, description: JobDescription) -> JobDescription:
+        """Fill in what depends on this process: the default output, and where relative paths start."""
+        outputs = description.outputs if description.outputs is not None else [self.config.OUTPUT_FILE]
+        inputs = {name: _absolute(source) for name, source in description.inputs.items()}
+        return description.replace(outputs=outputs, inputs=inputs, stdin=_absolute(description.stdin))
 
     # --- Asking ---
 
@@ -234,7 +242,7 @@ class ArcInterface:
         :raises JobNotFoundError: if no job with the given ID could be found
         :raises ServerError: if the server does not answer; no status is ever guessed
         """
-        return _status(self._one(job_id, self._states([job_id_of(job_id)])))
+        return status_of(self._one(job_id, self._states([job_id_of(job_id)])))
 
     def get_job_statuses(self, job_ids: Sequence[str]) -> list[JobStatuses]:
         """Return the statuses of many jobs, in order, with few requests however many they are.
@@ -243,7 +251,7 @@ class ArcInterface:
         """
         states = self._states(job_ids_of(job_ids))
         return all_or_partial(
-            [_status(states[job_id]) if job_id in states else not_found(job_id) for job_id in job_ids], "found"
+            [status_of(states[job_id]) if job_id in states else not_found(job_id) for job_id in job_ids], "found"
         )
 
     def get_job_info(self, job_id: str) -> JobInfo:
@@ -276,7 +284,7 @@ class ArcInterface:
         """Return the ids of the jobs on the server and in the job list, oldest first where that is known.
 
         :param status: only jobs with this status; asks the server, with few requests
-        :param name: only jobs whose name matches this pattern, such as ``"model-*"``
+        :param name: only jobs of the job list whose name matches this pattern, such as ``"model-*"``
         :param since: only jobs submitted after this time, or within this timedelta
         :raises ServerError: if the server does not answer
         """
@@ -290,7 +298,7 @@ class ArcInterface:
             ids = [job_id for job_id in ids if job_id in records and _matches(records[job_id], name, start)]
         if status is not None and ids:
             states = self._states(ids)
-            ids = [job_id for job_id in ids if job_id in states and _status(states[job_id]) is status]
+            ids = [job_id for job_id in ids if job_id in states and status_of(states[job_id]) is status]
         return ids
 
     def _states(self, job_ids: Sequence[str]) -> dict[str, str]:
@@ -388,7 +396,7 @@ class ArcInterface:
 
         with self._watching([job_id_of(job_id)]) as futures:
             # Shielded, as a caller that gives up must not end the wait of others.
-            return _status(await asyncio.shield(asyncio.wrap_future(futures[job_id])))
+            return status_of(await asyncio.shield(asyncio.wrap_future(futures[job_id])))
 
     @contextmanager
     def _watching(self, job_ids: Sequence[str]) -> Iterator[dict[str, Future[str]]]:
@@ -536,6 +544,7 @@ class ArcInterface:
         if not saved:
             return None
         self.job_list.mark_saved([checked])
+        self.logger.info("saved %d outputs of %s to %s", len(saved), checked, target)
         return str(target)
 
     def save_outputs(
@@ -567,7 +576,9 @@ class ArcInterface:
                 overwrite=overwrite,
                 job_done=lambda: bar.update(1),
             )
-        self.job_list.mark_saved([job_id for job_id in ids if isinstance(results[job_id], list) and results[job_id]])
+        saved = [job_id for job_id in ids if isinstance(results[job_id], list) and results[job_id]]
+        self.job_list.mark_saved(saved)
+        self.logger.info("saved the outputs of %d jobs to %s", len(saved), root)
         return all_or_partial([_folder(results[job_id], folders[job_id]) for job_id in ids], "saved")
 
     def _outputs_of(self, job_id: str) -> Sequence[str]:
@@ -695,14 +706,14 @@ class ArcInterface:
         return backend
 
 
-def _status(state: str) -> JobStatuses:
-    return ARC_STATUS_MAPPING.get(state, JobStatuses.FAILED)
+def _absolute(source: _Result) -> _Result | Path:
+    return source.absolute() if isinstance(source, Path) else source
 
 
 def _outcome(future: Future[str]) -> JobStatuses | JasminArcError:
     error = future.exception()
     if error is None:
-        return _status(future.result())
+        return status_of(future.result())
     if isinstance(error, JasminArcError):
         return error
     raise error

@@ -27,7 +27,8 @@ class ConnectionConfig:
     """
 
     ARCPROXY_PATH: str = "/usr/bin/arcproxy"
-    """Path to the arcproxy program, which makes the proxy certificate from the private key and certificate"""
+    """Path to the arcproxy program, which makes the proxy certificate from the private key and certificate; where it
+    is missing, the proxy is made without it"""
 
     ARC_SERVER: str = "jasmin-ce.ceda.ac.uk:60000/arex"
     """URL of the ARC server: host, port (443 where it is missing) and path (``/arex`` where it is missing)"""
@@ -55,7 +56,7 @@ class ConnectionConfig:
     """Number of slots of the ``local`` backend; 0 means one for each core that this process may use"""
 
     OUTPUT_FILE: str = "output"
-    """Name of the file or directory to download when job outputs are saved"""
+    """Name of the file or directory to keep and to download, for jobs that do not name their ``outputs``"""
 
     PROXY_FILE: str = "/tmp/arcproxy_file"  # noqa: S108 - the documented default; proxy.py takes it safely
     """Path of the proxy certificate. Where something that is not yours stands at the default path, a path of

@@ -8,6 +8,15 @@ from datetime import datetime, timedelta
 from jasmin_arc.constants import ARC_STATUS_MAPPING, FINAL_STATES, JobStatuses
 
 
+def status_of(state: str) -> JobStatuses:
+    """Return the status for one of ARC's general states, by ``ARC_STATUS_MAPPING``.
+
+    A state that ARC itself cannot name (``Other``, ``Undefined``) is no end, so it is never taken for a failure.
+    """
+    status = ARC_STATUS_MAPPING.get(state, JobStatuses.IN_PROGRESS)
+    return JobStatuses.IN_PROGRESS if status is JobStatuses.FAILED and state not in FINAL_STATES else status
+
+
 @dataclass(frozen=True)
 class JobInfo:
     """What the place where a job runs says of it. What it did not say is ``None`` or empty.
@@ -55,7 +64,7 @@ class JobInfo:
     @property
     def status(self) -> JobStatuses:
         """The state in our simplified model."""
-        return ARC_STATUS_MAPPING.get(self.state, JobStatuses.FAILED)
+        return status_of(self.state)
 
     @property
     def final(self) -> bool:
