@@ -1,0 +1,52 @@
+"""Compare the library with its peers and with the bare protocol, in one run: ``make bench``."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from local import importing, job_list, local
+from measure import Row, machine, table
+from remote import Remote, say
+
+RESULTS = Path(__file__).parent / "results.md"
+
+
+def rows(arguments: argparse.Namespace, folder: Path) -> Iterator[Row]:
+    """Measure one thing after another."""
+    yield from importing()
+    say("local jobs")
+    yield from local(folder)
+    yield from job_list(folder)
+    remote = Remote(json.loads(Path(arguments.config).read_text()), arguments.jobs, folder)
+    remote.clear()
+    for part in (remote.submitting_one, remote.submitting, remote.asking, remote.outputs, remote.large):
+        yield from part()
+
+
+def main() -> int:
+    """Run all, print the table, write it down, and fail if a goal was missed."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--jobs", type=int, default=1000, help="how many jobs are many (default: 1000)")
+    parser.add_argument(
+        "--config",
+        default=str(Path(os.environ.get("GRID_DIR", "/tmp/jasmin-arc-grid")) / "config.json"),
+        help="the configuration of a compute element whose jobs may ALL be erased (default: the test grid's)",
+    )
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        measured = list(rows(arguments, Path(folder)))
+    text = f"# Results\n\nMeasured by `make bench` on {machine()}; medians of one run.\n\n{table(measured)}"
+    RESULTS.write_text(text, encoding="utf-8")
+    print(text)
+    missed = [row for row in measured if row.goal and not row.goal.reached]
+    return 1 if missed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
