@@ -172,7 +172,8 @@ def test_files_that_are_not_there(backend: BindingsBackend) -> None:
         backend.list_files(unknown)
     with pytest.raises(JobNotFoundError):
         backend.open(unknown, "stdout")
-    assert backend.evidence(unknown) == {}
+    with pytest.raises(JobNotFoundError):
+        backend.evidence(unknown)
     assert backend.list_files(job_id, "out") == []
     assert content(backend, job_id, "stdout", offset=4) == b"5678\n"
 

@@ -34,7 +34,7 @@ from jasmin_arc.exceptions import (
     ServerUnavailableError,
     SubmissionUnknownError,
 )
-from jasmin_arc.job_info import RemoteFile
+from jasmin_arc.job_info import JobInfo, RemoteFile
 from jasmin_arc.job_list import JobList
 from jasmin_arc.logs import make_logger
 
@@ -314,10 +314,12 @@ def test_an_undefined_state_is_no_answer(backend: BindingsBackend, arc: FakeArc)
         backend.query([job_id])
 
 
-def test_jobs_that_go_on_are_asked_about_live(backend: BindingsBackend, arc: FakeArc) -> None:
+def test_jobs_that_go_on_or_are_not_there_are_asked_about_live(backend: BindingsBackend, arc: FakeArc) -> None:
     ended, running = arc.add_job("a", "Finished"), arc.add_job("b", "Running")
-    backend.query([ended, running])
-    backend.rest.query.assert_called_once_with([running])  # type: ignore[attr-defined]
+    live = JobInfo(id=running, state="Failed", exit_code=3)
+    backend.rest.query.return_value = {running: live}  # type: ignore[attr-defined]
+    assert backend.query([ended, UNKNOWN, running])[running] == live
+    backend.rest.query.assert_called_once_with([UNKNOWN, running])  # type: ignore[attr-defined]
 
 
 def test_cancelling_reports_the_failures_alone(backend: BindingsBackend, arc: FakeArc) -> None:
@@ -390,6 +392,8 @@ def test_evidence_is_what_there_is(backend: BindingsBackend, arc: FakeArc) -> No
     job_id = arc.add_job("a")
     arc.files.update({"a/diagnose/failed": b"LRMS error\xff", "a/diagnose/diag": b" \n"})
     assert backend.evidence(job_id) == {"failed": "LRMS error\ufffd"}
+    with pytest.raises(JobNotFoundError):
+        backend.evidence(UNKNOWN)
 
 
 # --- The place, the library's own objects, the log ---

@@ -146,15 +146,18 @@ class BindingsBackend(base.Backend):
     # --- Asking and acting ---
 
     def query(self, job_ids: Sequence[str]) -> dict[str, JobInfo]:
-        """See the contract. The library's word on a job that goes on may be a minute old, so REST is asked as well."""
+        """See the contract.
+
+        What the library tells of a job that goes on, or is not there, may be a minute old, so REST is asked as well.
+        """
         addresses = [address for address in map(JobAddress.parse, dict.fromkeys(job_ids)) if address is not None]
         records = self._job_list.get([address.id for address in addresses]) if addresses else {}
         names = {job_id: record.name for job_id, record in records.items()}
         found: dict[str, JobInfo] = {}
         for start in range(0, len(addresses), _QUERY_AT_ONCE):
             found.update(control.infos(self._updated(addresses[start : start + _QUERY_AT_ONCE]), names))
-        going_on = [job_id for job_id, info in found.items() if not info.final]
-        return {**found, **self.rest.query(going_on)} if going_on else found
+        doubtful = [address.id for address in addresses if address.id not in found or not found[address.id].final]
+        return {**found, **self.rest.query(doubtful)} if doubtful else found
 
     def states(self, job_ids: Sequence[str]) -> dict[str, str]:
         """See the contract. The library's states may be a minute old, so they come from the REST interface."""
@@ -270,6 +273,8 @@ class BindingsBackend(base.Backend):
                     found[name] = file.read(_LONGEST_EVIDENCE).decode("utf-8", "replace")
             except JobNotFoundError:
                 continue
+        if not found:
+            raise JobNotFoundError(f"no job with the id {job_id} is known there")
         return {name: text for name, text in found.items() if text.strip()}
 
     # --- The place ---
