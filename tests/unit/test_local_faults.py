@@ -116,6 +116,17 @@ def test_a_job_whose_supervisor_was_killed_has_failed_and_is_gone(kit: Kit) -> N
         assert kit.files(job_id) == ["output", "stderr", "stdout"]
 
 
+def test_a_job_that_cannot_be_started_says_why(kit: Kit) -> None:
+    (runner,) = until(lambda: kit.run("true") and kit.runners())
+    os.kill(runner, signal.SIGSTOP)
+    job_id = kit.one("true")
+    Path(kit.layout.session(job_id.rpartition("/")[2])).rename(kit.folder / "away")
+    os.kill(runner, signal.SIGCONT)
+    (info,) = kit.ended(job_id)
+    assert info.state == "Failed"
+    assert "could not be started: [Errno 2]" in info.errors[0]
+
+
 def test_a_machine_that_went_down_leaves_failed_jobs(kit: Kit) -> None:
     running, waiting = kit.submit(shell("echo > output; sleep 300", slots=2), shell("true"))
     kit.written(running, "output")
@@ -125,8 +136,8 @@ def test_a_machine_that_went_down_leaves_failed_jobs(kit: Kit) -> None:
     change_record(kit, "UPDATE jobs SET boot = 'before'")
     infos = kit.backend.query([running, waiting])
     assert [info.state for info in infos.values()] == ["Failed", "Failed"]
-    assert "went down when the job was running" in infos[running].errors[0]
-    assert "went down when the job had not started" in infos[waiting].errors[0]
+    assert "was restarted while the job ran" in infos[running].errors[0]
+    assert "was restarted before the job had started" in infos[waiting].errors[0]
     assert kit.files(running) == ["output", "stderr", "stdout"]
     assert kit.files(waiting) == []
 

@@ -182,7 +182,7 @@ def test_the_wall_time_limit(kit: Kit) -> None:
     info = kit.run("sleep 300", wall_time=1)
     assert info.state == "Failed"
     assert info.exit_code is None
-    assert info.errors == ("LRMS error: (271) Job timeout: it was killed at its wall-time limit of 1 s",)
+    assert info.errors == ("LRMS error: (271) Job timeout", "the job was killed at its wall-time limit of 1 s")
     assert info.wall_time
     assert timedelta(seconds=1) <= info.wall_time < timedelta(seconds=20)
 
@@ -267,7 +267,7 @@ def test_unknown_jobs(kit: Kit) -> None:
 def test_evidence(kit: Kit) -> None:
     info = kit.run("echo the reason >&2; exit 4")
     evidence = kit.backend.evidence(info.id)
-    assert "the reason" in evidence["stderr"]
+    assert "the reason" not in "".join(evidence.values())
     assert "(4)" in evidence["failed"]
     assert "FAILED" in evidence["status"]
 
@@ -299,4 +299,4 @@ def test_signals_reach_the_job_as_usual(kit: Kit) -> None:
     # The runner is a background process of a shell, and Python ignores SIGPIPE: neither is passed on.
     info = kit.run("grep SigIgn /proc/self/status; yes | true; kill -INT $$; echo survived")
     assert info.exit_code == 130
-    assert int(kit.read(info.id).split()[1], 16) == 0
+    assert int(kit.read(info.id).split()[1], 16) & (2**31 - 1) == 0

@@ -198,7 +198,7 @@ class LocalBackend(Backend):
         return Path(self._layout.session(self._row(job_id)["key"]))
 
     def evidence(self, job_id: str) -> dict[str, str]:
-        """The life of the job, what the runner said of it, and the end of its standard error."""
+        """The life of the job, what it failed of, and what the runner said of it."""
         return evidence_of(self._layout, self._row(job_id))
 
     def _row(self, job_id: str) -> sqlite3.Row:

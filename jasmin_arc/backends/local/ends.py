@@ -31,5 +31,5 @@ def end_former(store: Store, layout: Layout) -> None:
         tidy(layout.session(row["key"]), json.loads(row["plan"]))
     with store.transaction():
         for row in rows:
-            had = "was running" if row["state"] == "RUNNING" else "had not started"
-            store.end(row["key"], failed(f"the machine {layout.host} went down when the job {had}"))
+            moment = "while the job ran" if row["state"] == "RUNNING" else "before the job had started"
+            store.end(row["key"], failed(f"the machine {layout.host} was restarted {moment}"))

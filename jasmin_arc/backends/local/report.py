@@ -10,10 +10,9 @@ from pathlib import Path
 
 from jasmin_arc.backends.local.layout import Layout, job_id
 from jasmin_arc.backends.local.plan import QUEUE
-from jasmin_arc.constants import ARC_REST_STATES, STDERR_NAME
+from jasmin_arc.constants import ARC_REST_STATES
 from jasmin_arc.job_info import JobInfo
 
-_TAIL_BYTES = 4000
 _LOG_BYTES = 1 << 20
 
 
@@ -60,7 +59,6 @@ def evidence_of(layout: Layout, row: sqlite3.Row) -> dict[str, str]:
         "status": "\n".join(_life(layout, row)),
         "failed": row["errors"],
         "errors": _log_lines(layout, row["key"]),
-        "stderr": _tail(Path(layout.session(row["key"]), STDERR_NAME), _TAIL_BYTES),
     }
     return {name: text for name, text in texts.items() if text}
 

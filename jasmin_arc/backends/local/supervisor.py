@@ -18,8 +18,8 @@ import sys
 import time
 from typing import Any
 
-from jasmin_arc.backends.local.ends import CANCELLED
-from jasmin_arc.backends.local.layout import Layout, lock, private, remove, write_json
+from jasmin_arc.backends.local.ends import CANCELLED, failed
+from jasmin_arc.backends.local.layout import Layout, lock, remove, write_json
 from jasmin_arc.backends.local.tidy import tidy
 from jasmin_arc.constants import RUN_SCRIPT_NAME, STDERR_NAME, STDOUT_NAME
 
@@ -39,7 +39,12 @@ def supervise(layout: Layout, key: str, plan: dict[str, Any]) -> None:
     if _claim(layout, key) is None:
         return
     session = layout.session(key)
-    record = _Watch(session, plan).run()
+    try:
+        watch = _Watch(session, plan)
+    except OSError as error:
+        record = failed(f"the job could not be started: {error}")
+    else:
+        record = watch.run()
     write_json(layout.job(key, "exit"), record)
     tidy(session, plan)
     os.rename(layout.job(key, "exit"), layout.job(key, "done"))
@@ -150,8 +155,8 @@ class _Watch:
         if stopped == "KILLED":
             return "KILLED", None, [CANCELLED]
         if stopped:
-            limit = f"{self._wall_time:g} s"
-            return "FAILED", None, [f"LRMS error: (271) Job timeout: it was killed at its wall-time limit of {limit}"]
+            limit = f"the job was killed at its wall-time limit of {self._wall_time:g} s"
+            return "FAILED", None, ["LRMS error: (271) Job timeout", limit]
         code = _exit_code(self._status)
         return ("FAILED", code, [f"LRMS error: ({code}) Job failed"]) if code else ("FINISHED", 0, [])
 
@@ -180,30 +185,22 @@ class _Signals:
 
 
 def _start(session: str, environment: dict[str, str]) -> int:
-    """Start the run script in a session of its own."""
-    pid = os.fork()
-    if pid:
-        return pid
-    try:
-        _become_job(session)
-        os.execve("/bin/sh", ["/bin/sh", RUN_SCRIPT_NAME], environment)  # noqa: S606 - the program that is meant
-    except OSError as error:
-        print(f"{session}: cannot be started: {error}", file=sys.stderr, flush=True)  # noqa: T201 - the job's stderr
-    finally:
-        os._exit(126)
-
-
-def _become_job(session: str) -> None:
-    os.setsid()
-    os.chdir(session)
+    """Start the run script, in a session of its own and with signals as usual."""
     create = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW
-    for target, source in enumerate(
-        (os.open(os.devnull, os.O_RDONLY), private(STDOUT_NAME, create), private(STDERR_NAME, create))
-    ):
-        os.dup2(source, target)
-    signal.set_wakeup_fd(-1)
-    for number in _IGNORED:
-        signal.signal(number, signal.SIG_DFL)
+    os.chdir(session)
+    return os.posix_spawn(
+        "/bin/sh",
+        ["/bin/sh", RUN_SCRIPT_NAME],
+        environment,
+        file_actions=[
+            (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
+            (os.POSIX_SPAWN_OPEN, 1, STDOUT_NAME, create, 0o600),
+            (os.POSIX_SPAWN_OPEN, 2, STDERR_NAME, create, 0o600),
+        ],
+        setsid=True,
+        setsigmask=[],
+        setsigdef=_IGNORED,
+    )
 
 
 def _exit_code(status: int | None) -> int:
