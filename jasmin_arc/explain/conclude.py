@@ -1,0 +1,64 @@
+"""From facts to an explanation; a pure function."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from jasmin_arc.constants import STDERR_NAME
+from jasmin_arc.explain.explanation import Explanation
+from jasmin_arc.explain.facts import Facts
+from jasmin_arc.explain.failures import FAILED
+from jasmin_arc.explain.finding import plain
+from jasmin_arc.explain.others import OTHERS
+
+_LOG_LINES = 3
+_STDERR_LINES = 5
+_TELLING = re.compile(r"\berror\b|\bfailed\b|denied|exceeded|expired|TIME LIMIT", re.IGNORECASE)
+_EMPTY_WORDS = re.compile(
+    r"Job state change|next replica|No more \w+ replicas|Permanent failure|DataStagingDelivery exited|"
+    r"got error code from|^Failed to initialize|resource accounting",
+    re.IGNORECASE,
+)
+_PREFIX = re.compile(r"^(?:\[[^]]*\] )*(?:DTR \S+: )?")
+
+
+def explain(facts: Facts) -> Explanation:
+    """Return why the job failed, or why it has not ended yet."""
+    for rule in FAILED if facts.info.state == "Failed" else OTHERS:
+        finding = rule(facts)
+        if finding:
+            return Explanation(facts.info.id, *finding, evidence=tuple(_evidence(facts)))
+    raise AssertionError("the last rule always finds something")
+
+
+def _evidence(facts: Facts) -> Iterator[str]:
+    info = facts.info
+    native = f" ({plain(info.native_state)})" if info.native_state else ""
+    yield f"state: {plain(info.state)}{native}"
+    if info.exit_code is not None:
+        yield f"exit code: {info.exit_code}"
+    reported = list(dict.fromkeys(plain(error) for error in info.errors if error.strip()))
+    yield from (f"reported: {error}" for error in reported)
+    if info.state != "Finished":
+        yield from (f"log: {line}" for line in _log_lines(facts, reported))
+    yield from _used(facts)
+    if info.proxy_expires is not None and info.proxy_expires <= facts.now:
+        yield f"the job's credentials ended at {info.proxy_expires:%Y-%m-%d %H:%M} UTC"
+    lines = [line for line in facts.stderr.splitlines() if line.strip()]
+    yield from (f"{STDERR_NAME}: {plain(line)}" for line in lines[-_STDERR_LINES:])
+
+
+def _log_lines(facts: Facts, reported: list[str]) -> list[str]:
+    lines = [plain(_PREFIX.sub("", line)) for line in facts.text.splitlines() if _TELLING.search(line)]
+    new = [line for line in lines if not _EMPTY_WORDS.search(line) and not any(line in error for error in reported)]
+    return list(dict.fromkeys(new))[-_LOG_LINES:]
+
+
+def _used(facts: Facts) -> Iterator[str]:
+    info, job = facts.info, facts.description
+    if info.wall_time is not None:
+        yield f"wall time used: {info.wall_time}" + (f" of {job.wall_time}" if job and job.wall_time else "")
+    if info.memory is not None:
+        limit = f" of {job.memory / 2**20:.0f} MB" if job and job.memory else ""
+        yield f"memory used: {info.memory / 2**20:.0f} MB{limit}"

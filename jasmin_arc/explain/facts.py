@@ -1,0 +1,84 @@
+"""All that is known of a job when it is to be explained."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from functools import cached_property
+
+from jasmin_arc.description import JobDescription, is_url
+from jasmin_arc.job_info import JobInfo
+from jasmin_arc.site_info import QueueInfo, SiteInfo
+
+_TELLING_LOGS = ("failed", "errors")
+"""The logs that say what went wrong; others repeat what users wrote, who call files and jobs as they like"""
+_LONGEST_LOG = 200_000
+_LONGEST_LINE = 1000
+_RULE = re.compile(r"^-{20,}\s*$", re.MULTILINE)
+_NOISE = re.compile(r"SLURM jobname: |\[[^]]*\] \[(?:INFO|VERBOSE|DEBUG)\] ")
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What the place says of a job, and what was asked for."""
+
+    info: JobInfo
+    logs: Mapping[str, str] = field(default_factory=dict)
+    """What the place has logged about the job, by name"""
+    stderr: str = ""
+    """The end of the job's standard error"""
+    description: JobDescription | None = None
+    site: SiteInfo | None = None
+    missing_outputs: tuple[str, ...] = ()
+    """Outputs that the job was to make and that are not there"""
+    known_end: str = ""
+    """The state in which the job was once seen to have ended"""
+    now: datetime = field(default_factory=lambda: datetime.now(timezone.utc))
+
+    @cached_property
+    def verdict(self) -> str:
+        """Why the place says that the job failed."""
+        return "\n".join([*self.info.errors, self.logs.get("failed", "")])
+
+    @cached_property
+    def text(self) -> str:
+        """All that the place says may have gone wrong, without what it says of every job."""
+        return "\n".join([*self.info.errors, *(_without_noise(self.logs.get(name, "")) for name in _TELLING_LOGS)])
+
+    def says(self, pattern: str) -> re.Match[str] | None:
+        """Look for the pattern in what the place says may have gone wrong, in capital letters or not."""
+        return re.search(pattern, self.text, re.IGNORECASE | re.MULTILINE)
+
+    @property
+    def queue(self) -> QueueInfo | None:
+        """The job's queue, if the site publishes it."""
+        for queue in self.site.queues if self.site else ():
+            if queue.name == self.info.queue:
+                return queue
+        return None
+
+    @property
+    def uploads(self) -> list[str]:
+        """The names of the inputs that the submitting machine has to upload."""
+        return [name for name, source in self._inputs() if not (isinstance(source, str) and is_url(source))]
+
+    @property
+    def copies(self) -> bool:
+        """Whether the compute element copies files for the job, which needs credentials that last."""
+        if self.description is None:
+            return True
+        targets = (self.description.outputs or {}).values()
+        return any(targets) or len(self.uploads) < len(self.description.inputs)
+
+    def _inputs(self) -> list[tuple[str, object]]:
+        return list(self.description.inputs.items()) if self.description is not None else []
+
+
+def _without_noise(log: str) -> str:
+    """Remove what A-REX puts between lines of dashes, such as the job script with its messages for all cases."""
+    parts = _RULE.split(log[-_LONGEST_LOG:])
+    kept = [part for number, part in enumerate(parts) if number % 2 == 0 or number == len(parts) - 1]
+    lines = (line for part in kept for line in part.splitlines())
+    return "\n".join(line[:_LONGEST_LINE] for line in lines if not _NOISE.match(line))

@@ -1,0 +1,244 @@
+"""The rules for jobs that failed. Each looks for one cause; the first that finds something is right."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+from jasmin_arc.check import over_limits
+from jasmin_arc.explain import program
+from jasmin_arc.explain.facts import Facts
+from jasmin_arc.explain.finding import Finding, plain
+
+_AGAIN = "Resubmit the job; if it happens again, show this to the site's support."
+
+
+def _cancelled(facts: Facts) -> Finding | None:
+    return CANCELLED if facts.says(r"cancell?ed by external request|user requested to cancel") else None
+
+
+CANCELLED = Finding("cancelled", "The job was cancelled at its user's request.", "To run it again: resubmit_jobs().")
+
+
+def _wall_time(facts: Facts) -> Finding | None:
+    if not facts.says(r"job timeout|due to time limit|time limit exceeded|wall-?time limit|exceeded .{0,20}wall"):
+        return None
+    queue = facts.queue
+    most = f", within the {queue.max_wall_time} that the queue allows" if queue and queue.max_wall_time else ""
+    return Finding(
+        "wall-time",
+        f"The job was killed because it ran longer than {_time_limit(facts)}.",
+        f"Ask for more with wall_time={most}, or give each job less to do.",
+    )
+
+
+def _time_limit(facts: Facts) -> str:
+    job = facts.description
+    if job is not None and job.wall_time:
+        return f"the wall time that it had asked for, {job.wall_time}"
+    if job is not None and job.cpu_time:
+        return f"the CPU time that it had asked for, {job.cpu_time}"
+    return "the queue lets jobs run that ask for no wall_time" if job is not None else "its time limit"
+
+
+def _memory(facts: Facts) -> Finding | None:
+    told = facts.says(r"out.of.memory|oom.?kill|(?<!without )memory limit|exceeded .{0,40}memory") or re.search(
+        r"oom.?kill|MemoryError|bad_alloc|cannot allocate memory|out of memory", facts.stderr, re.IGNORECASE
+    )
+    if not told and not _memory_was_full(facts):
+        return None
+    asked = facts.description.memory if facts.description is not None else None
+    limit = f", of which it had asked for {asked / 2**20:.0f} MB per slot" if asked else ""
+    return Finding(
+        "memory",
+        f"The job ran out of memory{limit}.",
+        "Ask for more with memory= (per slot), or let the program work on smaller pieces.",
+    )
+
+
+def _memory_was_full(facts: Facts) -> bool:
+    limit = facts.description.memory if facts.description is not None else None
+    killed = facts.info.exit_code in (9, 137)
+    return bool(killed and limit and facts.info.memory and facts.info.memory >= 0.95 * limit)
+
+
+def _ended_there(facts: Facts) -> Finding | None:
+    found = facts.says(r"job was cancell?ed|node.?fail|launch failed|preempt|job missing from \w+\s*$")
+    if not found:
+        return None
+    return Finding(
+        "batch-system",
+        f"The batch system ended the job, or somebody did there: {plain(found[0])}.",
+        _AGAIN,
+    )
+
+
+def _inputs_missing(facts: Facts) -> Finding | None:
+    reasons = re.findall(r"User file: /?(.+?) - (.+)", facts.text)
+    if not reasons:
+        return None
+    names = ", ".join(dict.fromkeys(name for name, _ in reasons))
+    return Finding(
+        "inputs-missing",
+        f"The upload of the job's input files never finished, so it did not start: {plain(names)}.",
+        "Submit the job again; recover() settles what an interrupted submission left.",
+    )
+
+
+# --- Copying files ---
+
+_STAGING = r"in data staging|data (?:up|down)load failed|(?:source|destination) replica|^transfer failed"
+
+
+def _proxy(facts: Facts) -> Finding | None:
+    told = facts.says(r"(prox(y|ies)|credentials?|certificate)[^\n]{0,40}expired")
+    expires, ended = facts.info.proxy_expires, facts.info.ended or facts.now
+    if not told and not (_search(_STAGING, facts.verdict) and expires is not None and expires <= ended):
+        return None
+    return Finding(
+        "proxy-expired",
+        "The job's credentials had ended when the compute element needed them to copy files.",
+        "Make proxies that last longer than jobs wait and run (PROXY_VALIDITY_PERIOD), or renew() them in time; then "
+        "resubmit the job.",
+    )
+
+
+def _output_missing(facts: Facts) -> Finding | None:
+    missing = _search(r"source replica file:(?P<path>\S+): .*no such file|failed to list output dir", facts.verdict)
+    if not missing:
+        return None
+    session = facts.info.id.rpartition("/")[2]
+    path = missing["path"] or ""
+    name = path.partition(f"/{session}/")[2] or path.rpartition("/")[2]
+    return Finding(
+        "output-missing",
+        "The program reported success, but an output that was to be sent on is not there"
+        + (f": {plain(name)}." if name else "."),
+        "See in stdout and stderr whether it was made. Names in outputs= are relative to where the job starts.",
+    )
+
+
+def output_not_sent(text: str) -> Finding | None:
+    """Tell whether an output could not be sent to the URL that it was to go to."""
+    found = _search(r"writing to destination: *(?P<url>[a-z]\S+?)(?: *: (?P<why>.+))?$|data upload failed", text)
+    if found is None:
+        return None
+    return Finding(
+        "output-not-sent",
+        f"An output could not be sent where it was to go{_where(found['url'], found['why'])}",
+        "Check the address in outputs=, and that you may write there.",
+    )
+
+
+def input_url(text: str) -> Finding | None:
+    """Tell whether an input could not be fetched from its URL."""
+    found = _search(
+        r"(?:source replica|reading from source:|input URL(?: not found:)?) *(?P<url>[a-z]\w*://\S+?)"
+        r"(?:: *(?P<why>.+)| \((?P<status>HTTP \d+)\))?$|data download failed",
+        text,
+    )
+    if found is None:
+        return None
+    return Finding(
+        "input-url",
+        f"An input could not be fetched{_where(found['url'], found['why'] or found['status'])}",
+        "Check the address, and that it can be read from there; then resubmit the job.",
+    )
+
+
+def _search(pattern: str, text: str) -> re.Match[str] | None:
+    return re.search(pattern, text, re.IGNORECASE | re.MULTILINE)
+
+
+def _where(url: str | None, why: str | None) -> str:
+    if not url:
+        return "."
+    # A-REX reports an error with all that it led to; the last part is where it began.
+    return f": {plain(url)}" + (f" ({plain(why.rpartition(': ')[2])})." if why else ".")
+
+
+# --- The batch system would not have it ---
+
+
+def _no_queue(facts: Facts) -> Finding | None:
+    if not facts.says(r"invalid partition|no such queue|unknown queue|queue .{0,80}(does not exist|not found|unknown)"):
+        return None
+    queues = ", ".join(queue.name for queue in facts.site.queues) if facts.site else ""
+    return Finding(
+        "no-such-queue",
+        f"There is no queue {facts.info.queue!r} there." if facts.info.queue else "There is no such queue.",
+        f"Choose one of these: {queues}." if queues else "See site() for the queues.",
+    )
+
+
+def _runtime_environment(facts: Facts) -> Finding | None:
+    found = facts.says(r"Run ?Time ?Environment (?P<a>\S+) is missing|Runtime script (?P<b>\S+) .*failed")
+    if not found:
+        return None
+    offered = ", ".join(facts.site.runtime_environments) if facts.site else ""
+    return Finding(
+        "runtime-environment",
+        f"The runtime environment {plain(found['a'] or found['b'])} is missing there, or does not work.",
+        f"The site offers {offered}." if offered else "The site says that it offers none; its support can add it.",
+    )
+
+
+_REFUSED = (
+    r"(memory specification can not be satisfied|requested node configuration is not available|"
+    r"time limit is invalid|more processors requested|violates accounting|QOSMax\w*|PartitionTimeLimit|"
+    r"cpu count per node can not be satisfied|node count specification invalid)"
+)
+
+
+def _limits(facts: Facts) -> Finding | None:
+    refused = facts.says(_REFUSED)
+    over = over_limits(facts.description, facts.queue) if facts.description and facts.queue else []
+    if not refused and not (over and facts.says(_NOT_HANDED_OVER)):
+        return None
+    reason = "; ".join(over) if over or refused is None else plain(refused[0])
+    return Finding(
+        "over-limits",
+        f"The job asks for more than the site has or allows: {reason}.",
+        "Ask for less, or choose another queue; check() compares a description with the site.",
+    )
+
+
+_NOT_HANDED_OVER = r"submission to LRMS failed|failed (?:initiating|running) job submission|not\* submitted"
+
+
+def _not_handed_over(facts: Facts) -> Finding | None:
+    if not facts.says(_NOT_HANDED_OVER):
+        return None
+    told = facts.says(r"(?:sbatch|qsub|bsub|condor_submit)?:? error: (.+)|^ERROR: (.+)")
+    reason = f": {plain(told[1] or told[2])}" if told else ""
+    return Finding(
+        "batch-system",
+        f"The compute element could not hand the job to its batch system{reason}.",
+        "See whether check() finds fault with the description; else show this to the site's support.",
+    )
+
+
+def _failed(facts: Facts) -> Finding:
+    reason = plain(facts.info.errors[0]).rstrip(".") if facts.info.errors else "it is not said why"
+    return Finding("batch-system", f"The job failed where it ran: {reason}.", _AGAIN)
+
+
+FAILED: tuple[Callable[[Facts], Finding | None], ...] = (
+    _cancelled,
+    _wall_time,
+    _memory,
+    _ended_there,
+    program.not_runnable,
+    program.ended_by_signal,
+    program.exit_code,
+    _inputs_missing,
+    _proxy,
+    _output_missing,
+    lambda facts: output_not_sent(facts.verdict),
+    lambda facts: input_url(facts.verdict),
+    _no_queue,
+    _runtime_environment,
+    _limits,
+    _not_handed_over,
+    _failed,
+)

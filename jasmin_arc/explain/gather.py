@@ -1,0 +1,92 @@
+"""Gathering the facts about a job: what cannot be had is left out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import TypeVar
+
+from jasmin_arc.backends.base import Backend
+from jasmin_arc.constants import STDERR_NAME
+from jasmin_arc.description import JobDescription, is_pattern
+from jasmin_arc.exceptions import JasminArcError, JobNotFoundError
+from jasmin_arc.explain.facts import Facts
+from jasmin_arc.job_info import JobInfo
+from jasmin_arc.job_list import JobList, JobRecord
+from jasmin_arc.reading import read_tail
+from jasmin_arc.results import not_found
+
+_TAIL_BYTES = 4096
+_Answer = TypeVar("_Answer")
+
+
+def gather(backend: Backend, job_list: JobList, job_id: str, *, optional: Iterable[str] = ()) -> Facts:
+    """Ask the place where the job runs, and the job list, for all that may explain it.
+
+    :param optional: outputs that are asked for by default, so that nothing is wrong where they are missing
+    :raises JobNotFoundError: if neither knows the job
+    :raises ServerError: if the place does not answer
+    """
+    record = job_list.get([job_id]).get(job_id)
+    info = backend.query([job_id]).get(job_id)
+    if info is None and record is None:
+        raise not_found(job_id)
+    description = _description(backend, job_id, record, there=info is not None)
+    known_end = record.final_state if record is not None else ""
+    if info is None or info.state == "Deleted":
+        gone = info or JobInfo(id=job_id, state="Deleted", name=record.name if record is not None else "")
+        return Facts(gone, description=description, known_end=known_end)
+    return Facts(
+        info,
+        logs=_tried(lambda: backend.evidence(job_id)) or {},
+        stderr=(_tried(lambda: read_tail(backend, job_id, STDERR_NAME, _TAIL_BYTES)) or b"").decode("utf-8", "replace"),
+        description=description,
+        site=None if info.state in ("Finished", "Killed") or info.exit_code else _tried(backend.site),
+        missing_outputs=tuple(_missing_outputs(backend, info, description, set(optional))),
+        known_end=known_end,
+    )
+
+
+def _tried(ask: Callable[[], _Answer]) -> _Answer | None:
+    try:
+        return ask()
+    except JasminArcError:
+        return None
+
+
+def _description(backend: Backend, job_id: str, record: JobRecord | None, *, there: bool) -> JobDescription | None:
+    text = record.description if record is not None else ""
+    if text:
+        return _tried(lambda: JobDescription.from_json(text))
+    return _tried(lambda: backend.description(job_id)) if there else None
+
+
+def _missing_outputs(
+    backend: Backend, info: JobInfo, description: JobDescription | None, optional: set[str]
+) -> list[str]:
+    if info.state != "Finished" or description is None:
+        return []
+    wanted = [
+        name.rstrip("/")
+        for name, target in (description.outputs or {}).items()
+        if target is None and not is_pattern(name) and name not in optional
+    ]
+    listings = {folder: _names_in(backend, info.id, folder) for folder in {_folder(name) for name in wanted}}
+    return [name for name in wanted if not _is_there(name, listings[_folder(name)])]
+
+
+def _is_there(name: str, listed: set[str] | None) -> bool:
+    return listed is None or name in listed
+
+
+def _folder(name: str) -> str:
+    return name.rpartition("/")[0]
+
+
+def _names_in(backend: Backend, job_id: str, folder: str) -> set[str] | None:
+    """The names in a folder; none where there is no such folder, and ``None`` where the question failed."""
+    try:
+        return {entry.name for entry in backend.list_files(job_id, folder)}
+    except JobNotFoundError:
+        return set()
+    except JasminArcError:
+        return None

@@ -1,0 +1,124 @@
+"""Causes that lie in the program: it is not there, cannot be run, crashed, or says that it failed."""
+
+from __future__ import annotations
+
+import re
+import signal
+
+from jasmin_arc.constants import RUN_SCRIPT_NAME
+from jasmin_arc.explain.facts import Facts
+from jasmin_arc.explain.finding import Finding, plain
+
+# dash says "SCRIPT: 3: exec: NAME: REASON", bash "SCRIPT: line 3: NAME: REASON", with "exec: " or without it.
+_RUN_SCRIPT_SAYS = re.compile(
+    re.escape(RUN_SCRIPT_NAME) + r": (?:line )?\d+: (?:exec: )?(?P<name>[^\n]+?): (?P<reason>[^:\n]+(?:: [^:\n]+)?)$",
+    re.MULTILINE,
+)
+_BAD_INTERPRETER = re.compile(r"(?P<name>[^\s:]+): (?P<interpreter>[^\n:]+): bad interpreter")
+_ENV_SAYS = re.compile(r"env: .?(?P<interpreter>[^\s'’‘:]+).?: No such file or directory")
+_SOMEBODY_SAYS = re.compile(r"(?:^|: )(?P<name>[^:\n]+): (?:command )?not found$", re.MULTILINE)
+_CRASHES = {"SIGSEGV", "SIGBUS", "SIGILL", "SIGFPE", "SIGABRT", "SIGSYS"}
+
+_INTERPRETER_ADVICE = (
+    "Correct the line that starts with #!, look for line ends of Windows in it, or name the interpreter as executable "
+    "and the script as its argument."
+)
+_READ_STDERR = "See the end of stderr for the program's own reason; read(id, 'stderr') gives all of it."
+
+
+def not_runnable(facts: Facts) -> Finding | None:
+    """Tell whether the program could not be started: the shells' exit codes for this are 126 and 127."""
+    if facts.info.exit_code not in (126, 127):
+        return None
+    finding = _no_interpreter(facts) or _run_script_says(facts)
+    if finding:
+        return finding
+    return _not_found_inside(facts) if facts.info.exit_code == 127 else _not_executable("The program", "")
+
+
+def _no_interpreter(facts: Facts) -> Finding | None:
+    found = _BAD_INTERPRETER.search(facts.stderr) or _ENV_SAYS.search(facts.stderr)
+    if found is None:
+        return None
+    name = found.groupdict().get("name") or "The program"
+    return Finding(
+        "missing-interpreter",
+        f"The interpreter that {plain(name)} names in its first line is not on the node: "
+        f"{plain(found['interpreter'])}.",
+        _INTERPRETER_ADVICE,
+    )
+
+
+def _run_script_says(facts: Facts) -> Finding | None:
+    found = _RUN_SCRIPT_SAYS.search(facts.stderr)
+    if found is None:
+        return None
+    name, reason = plain(found["name"]), found["reason"]
+    if facts.info.exit_code == 126:
+        return _not_executable(name, plain(reason))
+    if _is_input(name, facts) or "required file not found" in reason:
+        return Finding(
+            "missing-interpreter",
+            f"{name} is there, but the interpreter that its first line names is not on the node.",
+            _INTERPRETER_ADVICE,
+        )
+    return Finding(
+        "missing-executable",
+        f"The program {name} was not found on the node.",
+        "Give its full path there, send it along as an input, or ask for the runtime environment that has it.",
+    )
+
+
+def _is_input(name: str, facts: Facts) -> bool:
+    return any(name in (f"./{entry}", entry) or name.endswith(f"/{entry}") for entry in facts.uploads)
+
+
+def _not_executable(name: str, reason: str) -> Finding:
+    return Finding(
+        "not-executable",
+        f"{name} is there, but cannot be run" + (f": {reason}." if reason else "."),
+        "Check that it is a program or a script, for that kind of machine, and that you may execute it there.",
+    )
+
+
+def _not_found_inside(facts: Facts) -> Finding:
+    found = _SOMEBODY_SAYS.findall(facts.stderr)
+    what = f": {plain(found[-1])}" if found else ", says its exit code, 127"
+    return Finding(
+        "missing-executable",
+        f"The program, or a command that it calls, was not found on the node{what}.",
+        "Give the full path there, send it along as an input, or ask for the runtime environment that has it.",
+    )
+
+
+def ended_by_signal(facts: Facts) -> Finding | None:
+    """Tell whether the program was ended by a signal."""
+    name = _signal_name(facts.info.exit_code)
+    if not name:
+        return None
+    if name == "SIGKILL":
+        return Finding(
+            "signal",
+            "The program was killed (SIGKILL); mostly, this means that it used more memory than it had.",
+            "Ask for more with memory= (per slot), or let the program work on smaller pieces.",
+        )
+    what = "crashed" if name in _CRASHES else "was ended by a signal"
+    return Finding("signal", f"The program {what} ({name}).", _READ_STDERR)
+
+
+def _signal_name(exit_code: int | None) -> str:
+    if exit_code is None or not 128 < exit_code < 128 + signal.NSIG:
+        return ""
+    try:
+        return signal.Signals(exit_code - 128).name
+    except ValueError:
+        return ""
+
+
+def exit_code(facts: Facts) -> Finding | None:
+    """Tell whether the program says that it failed."""
+    if not facts.info.exit_code:
+        return None
+    lines = [line for line in facts.stderr.splitlines() if line.strip()]
+    last = f": {plain(lines[-1])}" if lines else ", which means failure."
+    return Finding("exit-code", f"The program ended with exit code {facts.info.exit_code}{last}", _READ_STDERR)
