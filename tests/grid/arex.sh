@@ -12,8 +12,6 @@ any_arex_running() { running arex || running arex-ws || running accelerate; }
 
 start_arex() {
     if arex_running; then return; fi
-    stop_arex
-    free_port "$PORT" GRID_PORT
     prepare_arex
     # The web service comes first: the information provider, which A-REX starts at once, looks whether it listens and
     # else calls the endpoint critical for a whole period.

@@ -70,6 +70,19 @@ check_folder() {
         die "the job user $GRID_USER cannot enter $GRID_DIR: choose a GRID_DIR below folders that everyone may enter"
 }
 
+# End what an interrupted start or a crash has left, and see that all ports are free before anything starts.
+clear_the_way() {
+    if ! slurm_running; then
+        stop_slurm_daemons
+        free_port "$SLURMCTLD_PORT" GRID_SLURMCTLD_PORT
+        free_port "$SLURMD_PORT" GRID_SLURMD_PORT
+    fi
+    if ! arex_running; then
+        stop_arex
+        free_port "$PORT" GRID_PORT
+    fi
+}
+
 # render TEMPLATE TARGET: fill in the @NAMES@
 render() {
     sed -e "s#@GRID_DIR@#$GRID_DIR#g" -e "s#@NODE@#$NODE#g" -e "s#@USER@#$GRID_USER#g" -e "s#@PORT@#$PORT#g" \
@@ -92,6 +105,7 @@ up() {
         make_account
         check_folder
         make_certificates
+        clear_the_way
         start_slurm
         start_arex
         render config.json "$CONFIG_JSON"
@@ -132,6 +146,15 @@ status() {
     return $state
 }
 
+start_arex_again() {
+    need_root
+    lock
+    slurm_running || die "the grid in $GRID_DIR is down: 'make grid-up' starts all of it"
+    clear_the_way
+    start_arex
+    wait_until_it_accepts_jobs
+}
+
 # with COMMAND...: the command's exit code is ours
 with_grid() {
     if ! is_up; then
@@ -163,6 +186,6 @@ case ${1:-} in
     up | down | status | logs | wipe) "$1" ;;
     with) shift; with_grid "$@" ;;
     stop-arex) need_root; lock; stop_arex ;;
-    start-arex) need_root; lock; start_arex; wait_until_it_accepts_jobs ;;
+    start-arex) start_arex_again ;;
     *) echo "$USAGE" >&2; exit 2 ;;
 esac

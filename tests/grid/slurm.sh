@@ -10,9 +10,6 @@ slurm_ready() { timeout 5 sinfo -h -o %T 2>/dev/null | grep -qE '^(idle|mixed|al
 
 start_slurm() {
     if slurm_running; then return; fi
-    stop_slurm_daemons
-    free_port "$SLURMCTLD_PORT" GRID_SLURMCTLD_PORT
-    free_port "$SLURMD_PORT" GRID_SLURMD_PORT
     mkdir -p "$GRID_DIR/munge" "$GRID_DIR"/slurm/{state,spool,log} "$GRID_DIR/arc/tmp"
     chmod 755 "$GRID_DIR/munge" "$GRID_DIR"/slurm{,/state,/spool,/log}     # munged wants it so, whatever the umask
     render slurm.conf "$SLURM_CONF"
