@@ -12,7 +12,7 @@ from concurrent.futures import Future, InvalidStateError
 from jasmin_arc.constants import FINAL_STATES
 from jasmin_arc.exceptions import JasminArcError, JobNotFoundError, ServerError, ServerUnavailableError
 
-FASTEST = 0.1
+FASTEST = 0.05
 SLOWEST = 1.5
 """Seconds between two questions. An end must be seen within 2 s, so the slowest pace leaves room for the answer."""
 OUTAGE_SLOWEST = 10.0

@@ -6,8 +6,6 @@ the runner is what a user waits for at the first job.
 
 from __future__ import annotations
 
-# ruff: noqa: PTH100, PTH120
-# Reason: pathlib would take longer to load than the rest.
 import os
 import sys
 

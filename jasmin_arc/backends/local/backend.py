@@ -58,7 +58,7 @@ class LocalBackend(Backend):
         self._job_list = job_list
         self._log = log
         self._host = this_host()
-        self._layout = Layout(os.path.abspath(config.LOCAL_DIR), self._host)  # noqa: PTH100 - a text is needed
+        self._layout = Layout(os.path.abspath(config.LOCAL_DIR), self._host)
         self._slots = config.LOCAL_SLOTS or _cores()
         self._lock = threading.Lock()
         self._started = float("-inf")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-# ruff: noqa: PTH100, PTH105, PTH110, PTH118, PTH120, PTH202
-# Reason: the runner loads this at its start, and pathlib is slow to load.
 import errno
 import os
 import sys

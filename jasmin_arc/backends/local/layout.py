@@ -15,8 +15,6 @@
 
 from __future__ import annotations
 
-# ruff: noqa: PTH103, PTH105, PTH108, PTH118, PTH123
-# Reason: the runner loads this at its start, and pathlib is slow to load.
 import contextlib
 import fcntl
 import json

@@ -7,8 +7,6 @@ makes its claim file, of which there can be one.
 
 from __future__ import annotations
 
-# ruff: noqa: PTH110, PTH112, PTH123, PTH208
-# Reason: what this loads is what a user waits for at the first job.
 import contextlib
 import gc
 import json

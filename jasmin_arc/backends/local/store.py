@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-# ruff: noqa: PTH110
-# Reason: the runner loads this at its start, and pathlib is slow to load.
 import os
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence

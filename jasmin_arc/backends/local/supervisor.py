@@ -6,8 +6,6 @@ descendant, sessions and double forks notwithstanding, so that it can end the wh
 
 from __future__ import annotations
 
-# ruff: noqa: PTH104, PTH123, PTH208
-# Reason: the runner loads this at its start, and pathlib is slow to load.
 import contextlib
 import ctypes
 import os

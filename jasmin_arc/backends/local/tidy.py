@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-# ruff: noqa: PTH101, PTH104, PTH106, PTH108, PTH118, PTH123
-# Reason: the runner loads this at its start, and pathlib is slow to load.
 import contextlib
 import os
 import stat
