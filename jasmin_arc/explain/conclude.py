@@ -14,6 +14,8 @@ from jasmin_arc.explain.others import OTHERS
 
 _LOG_LINES = 3
 _STDERR_LINES = 5
+_ALIKE = 80
+"""Lines that begin with the same so many characters say the same"""
 _TELLING = re.compile(r"\berror\b|\bfailed\b|denied|exceeded|expired|TIME LIMIT", re.IGNORECASE)
 _EMPTY_WORDS = re.compile(
     r"Job state change|next replica|No more \w+ replicas|Permanent failure|DataStagingDelivery exited|"
@@ -51,13 +53,17 @@ def _evidence(facts: Facts) -> Iterator[str]:
 
 def _log_lines(facts: Facts, reported: list[str]) -> list[str]:
     lines = [plain(_PREFIX.sub("", line)) for line in facts.text.splitlines() if _TELLING.search(line)]
-    new = [line for line in lines if not _EMPTY_WORDS.search(line) and not any(line in error for error in reported)]
+    new = [
+        line
+        for line in lines
+        if not _EMPTY_WORDS.search(line) and not any(line[:_ALIKE] in error for error in reported)
+    ]
     return list(dict.fromkeys(new))[-_LOG_LINES:]
 
 
 def _used(facts: Facts) -> Iterator[str]:
     info, job = facts.info, facts.description
-    if info.wall_time is not None:
+    if info.wall_time:
         yield f"wall time used: {info.wall_time}" + (f" of {job.wall_time}" if job and job.wall_time else "")
     if info.memory is not None:
         limit = f" of {job.memory / 2**20:.0f} MB" if job and job.memory else ""

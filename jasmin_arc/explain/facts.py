@@ -31,6 +31,8 @@ class Facts:
     """The end of the job's standard error"""
     description: JobDescription | None = None
     site: SiteInfo | None = None
+    not_uploaded: tuple[str, ...] = ()
+    """Inputs that the submitting machine was to upload and that are not there"""
     missing_outputs: tuple[str, ...] = ()
     """Outputs that the job was to make and that are not there"""
     known_end: str = ""
@@ -60,20 +62,17 @@ class Facts:
         return None
 
     @property
-    def uploads(self) -> list[str]:
-        """The names of the inputs that the submitting machine has to upload."""
-        return [name for name, source in self._inputs() if not (isinstance(source, str) and is_url(source))]
-
-    @property
     def copies(self) -> bool:
         """Whether the compute element copies files for the job, which needs credentials that last."""
         if self.description is None:
             return True
         targets = (self.description.outputs or {}).values()
-        return any(targets) or len(self.uploads) < len(self.description.inputs)
+        return any(targets) or len(uploads(self.description)) < len(self.description.inputs)
 
-    def _inputs(self) -> list[tuple[str, object]]:
-        return list(self.description.inputs.items()) if self.description is not None else []
+
+def uploads(description: JobDescription) -> list[str]:
+    """The names of the inputs that the submitting machine has to upload."""
+    return [name for name, source in description.inputs.items() if not is_url(source)]
 
 
 def _without_noise(log: str) -> str:

@@ -68,7 +68,7 @@ def _ended_there(facts: Facts) -> Finding | None:
         return None
     return Finding(
         "batch-system",
-        f"The batch system ended the job, or somebody did there: {plain(found[0])}.",
+        f"The batch system ended the job, or somebody did so there ({plain(found[0])}).",
         _AGAIN,
     )
 
@@ -87,13 +87,9 @@ def _inputs_missing(facts: Facts) -> Finding | None:
 
 # --- Copying files ---
 
-_STAGING = r"in data staging|data (?:up|down)load failed|(?:source|destination) replica|^transfer failed"
-
 
 def _proxy(facts: Facts) -> Finding | None:
-    told = facts.says(r"(prox(y|ies)|credentials?|certificate)[^\n]{0,40}expired")
-    expires, ended = facts.info.proxy_expires, facts.info.ended or facts.now
-    if not told and not (_search(_STAGING, facts.verdict) and expires is not None and expires <= ended):
+    if not facts.says(r"(prox(y|ies)|credentials?|certificate)[^\n]{0,40}expired"):
         return None
     return Finding(
         "proxy-expired",
@@ -134,7 +130,7 @@ def input_url(text: str) -> Finding | None:
     """Tell whether an input could not be fetched from its URL."""
     found = _search(
         r"(?:source replica|reading from source:|input URL(?: not found:)?) *(?P<url>[a-z]\w*://\S+?)"
-        r"(?:: *(?P<why>.+)| \((?P<status>HTTP \d+)\))?$|data download failed",
+        r"(?:: +(?P<why>.+)| \((?P<status>HTTP \d+)\))?$|data download failed",
         text,
     )
     if found is None:

@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterable
 from typing import TypeVar
 
 from jasmin_arc.backends.base import Backend
-from jasmin_arc.constants import STDERR_NAME
+from jasmin_arc.constants import RUN_SCRIPT_NAME, STDERR_NAME
 from jasmin_arc.description import JobDescription, is_pattern
 from jasmin_arc.exceptions import JasminArcError, JobNotFoundError
-from jasmin_arc.explain.facts import Facts
+from jasmin_arc.explain.facts import Facts, uploads
 from jasmin_arc.job_info import JobInfo
 from jasmin_arc.job_list import JobList, JobRecord
 from jasmin_arc.reading import read_tail
@@ -41,6 +41,7 @@ def gather(backend: Backend, job_list: JobList, job_id: str, *, optional: Iterab
         stderr=(_tried(lambda: read_tail(backend, job_id, STDERR_NAME, _TAIL_BYTES)) or b"").decode("utf-8", "replace"),
         description=description,
         site=None if info.state in ("Finished", "Killed") or info.exit_code else _tried(backend.site),
+        not_uploaded=tuple(_not_uploaded(backend, info, description)),
         missing_outputs=tuple(_missing_outputs(backend, info, description, set(optional))),
         known_end=known_end,
     )
@@ -58,6 +59,16 @@ def _description(backend: Backend, job_id: str, record: JobRecord | None, *, the
     if text:
         return _tried(lambda: JobDescription.from_json(text))
     return _tried(lambda: backend.description(job_id)) if there else None
+
+
+def _not_uploaded(backend: Backend, info: JobInfo, description: JobDescription | None) -> list[str]:
+    if info.state not in ("Accepted", "Preparing") or description is None:
+        return []
+    there = _names_in(backend, info.id, "")
+    if there is None or RUN_SCRIPT_NAME in there:
+        return []
+    # The run script comes last, so what is there without it may still be incomplete.
+    return [*(name for name in uploads(description) if name.partition("/")[0] not in there), RUN_SCRIPT_NAME]
 
 
 def _missing_outputs(

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from jasmin_arc.check import over_limits
-from jasmin_arc.constants import RUN_SCRIPT_NAME
 from jasmin_arc.explain.facts import Facts
 from jasmin_arc.explain.failures import CANCELLED, input_url, output_not_sent
 from jasmin_arc.explain.finding import Finding, plain
@@ -67,26 +66,13 @@ def _preparing(facts: Facts) -> Finding | None:
             f"{failing.summary} The compute element tries again for some time.",
             "Check the address; if it is wrong, cancel the job and submit it anew.",
         )
-    missing = _not_uploaded(facts)
-    if missing:
+    if facts.not_uploaded:
         return Finding(
             "inputs-missing",
-            f"The job waits for input files that have not been uploaded: {plain(', '.join(missing))}.",
+            f"The job waits for input files that have not been uploaded: {plain(', '.join(facts.not_uploaded))}.",
             "If the program that was submitting it is gone, recover() settles it; then submit the job again.",
         )
     return Finding("starting", "The job was accepted, and its input files are being prepared.", "Wait a little.")
-
-
-def _not_uploaded(facts: Facts) -> list[str]:
-    """The inputs that are missing, if the last of them, the run script, is missing."""
-    listed = facts.logs.get("input_status")
-    if listed is None or facts.description is None:
-        return []
-    there = {line.strip().lstrip("/") for line in listed.splitlines()}
-    if RUN_SCRIPT_NAME in there:
-        return []
-    tops = there | {name.partition("/")[0] for name in there}
-    return [name for name in facts.uploads if name not in tops] or ["its run script"]
 
 
 def _waiting(facts: Facts) -> Finding | None:

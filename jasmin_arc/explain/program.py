@@ -70,7 +70,8 @@ def _run_script_says(facts: Facts) -> Finding | None:
 
 
 def _is_input(name: str, facts: Facts) -> bool:
-    return any(name in (f"./{entry}", entry) or name.endswith(f"/{entry}") for entry in facts.uploads)
+    names = facts.description.inputs if facts.description is not None else ()
+    return any(name in (f"./{entry}", entry) or name.endswith(f"/{entry}") for entry in names)
 
 
 def _not_executable(name: str, reason: str) -> Finding:
