@@ -26,6 +26,7 @@ from jasmin_arc.exceptions import (
     SubmissionUnknownError,
     WaitTimeoutError,
 )
+from jasmin_arc.explain import Explanation
 from jasmin_arc.job import Job
 from jasmin_arc.job_info import JobInfo
 
@@ -36,6 +37,7 @@ __all__ = [
     "ArcInterface",
     "BindingsNotFoundError",
     "ConnectionConfig",
+    "Explanation",
     "InputFileError",
     "InvalidConfigError",
     "InvalidJobDescription",

@@ -25,6 +25,7 @@ from jasmin_arc.exceptions import (
     OperationNotPossibleError,
     WaitTimeoutError,
 )
+from jasmin_arc.explain import Explanation, job_failed
 from jasmin_arc.job import Job
 from jasmin_arc.job_info import JobInfo, RemoteFile, status_of
 from jasmin_arc.logs import make_logger
@@ -339,7 +340,7 @@ class ArcInterface:
     # --- Waiting ---
 
     def wait(
-        self, job_ids: Sequence[str], *, timeout: float | None = None, progress: bool = False
+        self, job_ids: Sequence[str], *, timeout: float | None = None, progress: bool = False, check: bool = False
     ) -> list[JobStatuses]:
         """Return the statuses of the jobs, in order, once all have ended.
 
@@ -347,13 +348,20 @@ class ArcInterface:
 
         :param timeout: the most seconds to wait; the jobs go on in any case
         :param progress: show a progress bar
+        :param check: raise an error if a job failed or was cancelled
         :raises WaitTimeoutError: if time is up; its ``unfinished`` names the jobs that have not ended
         :raises PartialFailureError: if some of the jobs could not be found
+        :raises JobFailedError: with ``check``, if jobs failed: its ``job_ids`` names them, its message says why the
+            first of them did, as :meth:`explain` does
         """
         ids = job_ids_of(job_ids)
         with self._watching(ids) as futures:
             self._wait_for(futures, timeout, progress=progress)
-        return all_or_partial([_outcome(futures[job_id]) for job_id in ids], "found")
+        statuses = all_or_partial([_outcome(futures[job_id]) for job_id in ids], "found")
+        failed = [job_id for job_id, status in zip(ids, statuses) if status is JobStatuses.FAILED]
+        if check and failed:
+            raise job_failed(self.explain(failed[0]), failed)
+        return statuses
 
     def _wait_for(self, futures: Mapping[str, Future[str]], timeout: float | None, *, progress: bool) -> None:
         with ProgressBar(len(futures), "job", show=progress) as bar:
@@ -628,6 +636,20 @@ class ArcInterface:
         from jasmin_arc.reading import follow
 
         return follow(self.backend, job_id_of(job_id), name)
+
+    def explain(self, job_id: str) -> Explanation:
+        """Say why the job failed, or why it has not ended yet: the cause, the evidence, and what to do.
+
+        A job that only the job list still knows is explained from there.
+
+        :raises JobNotFoundError: if there is no such job
+        :raises ServerError: if the server does not answer
+        """
+        from jasmin_arc.explain.conclude import explain
+        from jasmin_arc.explain.gather import gather
+
+        checked = job_id_of(job_id)
+        return explain(gather(self.backend, self.job_list, checked, optional=[self.config.OUTPUT_FILE]))
 
     def site(self) -> SiteInfo:
         """Return what the place where jobs run offers: queues, limits, slots, runtime environments."""

@@ -93,7 +93,17 @@ class JobListError(JasminArcError):
 
 
 class JobFailedError(JasminArcError):
-    """The job ended without success; the message says why in short."""
+    """A job ended without success; the message says why in short.
+
+    :ivar job_ids: the ids of all jobs of the call that ended so
+    """
+
+    def __init__(self, message: str, job_ids: Sequence[str] = ()) -> None:
+        super().__init__(message)
+        self.job_ids = list(job_ids)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (type(self), (str(self), self.job_ids))
 
 
 class WaitTimeoutError(JasminArcError, TimeoutError):

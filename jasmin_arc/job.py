@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Generator
 from typing import TYPE_CHECKING, Any
 
+from jasmin_arc.constants import STDOUT_NAME, JobStatuses
+from jasmin_arc.exceptions import JobNotFoundError
+from jasmin_arc.explain import Explanation, job_failed
+
 if TYPE_CHECKING:
     from jasmin_arc.arc_interface import ArcInterface
-    from jasmin_arc.constants import JobStatuses
     from jasmin_arc.job_info import JobInfo
 
 
@@ -35,6 +39,45 @@ class Job:
     def cancel(self) -> None:
         """Cancel the job; see ``ArcInterface.cancel_job``."""
         self._interface.cancel_job(self.id)
+
+    def outputs(self, directory: str | os.PathLike[str] | None = None) -> str | None:
+        """Download the outputs and return their directory; see ``ArcInterface.save_job_outputs``.
+
+        :raises JobFailedError: if there is nothing to download as the job failed; the message says why
+        """
+        saved = self._interface.save_job_outputs(self.id, directory=directory)
+        if saved is None:
+            self._raise_if_failed()
+        return saved
+
+    def read(self, name: str = STDOUT_NAME, *, limit: int | None = None) -> str:
+        """Return the text of one of the job's files; see ``ArcInterface.read``.
+
+        :raises JobFailedError: if there is no such file as the job failed; the message says why
+        """
+        try:
+            return self._interface.read(self.id, name, limit=limit)
+        except JobNotFoundError as error:
+            self._raise_if_failed(error)
+            raise
+
+    def stdout(self) -> str:
+        """Return what the job has written to its standard output so far.
+
+        :raises JobFailedError: if it failed before it wrote anything; the message says why
+        """
+        text = self.read(STDOUT_NAME)
+        if not text:
+            self._raise_if_failed()
+        return text
+
+    def explain(self) -> Explanation:
+        """Say why the job failed, or why it has not ended yet; see ``ArcInterface.explain``."""
+        return self._interface.explain(self.id)
+
+    def _raise_if_failed(self, cause: Exception | None = None) -> None:
+        if self.status is JobStatuses.FAILED:
+            raise job_failed(self.explain(), [self.id]) from cause
 
     def __await__(self) -> Generator[Any, None, JobStatuses]:
         return self._interface.status_when_ended(self.id).__await__()

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from jasmin_arc.explain.explanation import Explanation
+from jasmin_arc.explain.explanation import Explanation, job_failed
 
-__all__ = ["Explanation"]
+__all__ = ["Explanation", "job_failed"]

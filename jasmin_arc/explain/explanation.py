@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+
+from jasmin_arc.exceptions import JobFailedError
 
 
 @dataclass(frozen=True)
@@ -22,3 +25,12 @@ class Explanation:
     def __str__(self) -> str:
         evidence = [f"  - {line}" for line in self.evidence]
         return "\n".join([self.job_id, self.summary, *evidence, self.advice])
+
+
+def job_failed(first: Explanation, job_ids: Sequence[str]) -> JobFailedError:
+    """Return the error for jobs that failed, with the short form of why the first of them did.
+
+    :param job_ids: the ids of all jobs that failed
+    """
+    others = f" {len(job_ids) - 1} more jobs failed." if len(job_ids) > 1 else ""
+    return JobFailedError(f"{first.job_id}: {first.summary}{others} explain() tells more", job_ids)
