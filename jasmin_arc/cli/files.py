@@ -1,0 +1,108 @@
+"""Commands about the files of jobs: output, files, cat, follow."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from collections.abc import Sequence
+
+import click
+
+from jasmin_arc.cli.common import ArcCommand
+from jasmin_arc.cli.exits import FAILED
+from jasmin_arc.cli.output import Column, size
+from jasmin_arc.cli.selecting import selects_jobs, selects_one_job, short_id
+from jasmin_arc.cli.session import Session
+from jasmin_arc.constants import STDOUT_NAME
+from jasmin_arc.exceptions import JobNotFoundError
+
+
+@click.command("output", cls=ArcCommand)
+@click.option("-d", "--dir", "directory", default=".", metavar="DIRECTORY", help="Where to save them (default: here).")
+@click.option("--file", "patterns", multiple=True, metavar="PATTERN", help="Save these instead of the job's outputs.")
+@click.option("--overwrite", is_flag=True, help="Replace files that are there already.")
+@selects_jobs
+def output_command(
+    session: Session, ids: list[str], *, directory: str, patterns: tuple[str, ...], overwrite: bool
+) -> None:
+    """Download the outputs of jobs.
+
+    Each job's outputs go into a folder of their own, called like the last part of its id, and the folders are printed.
+    Standard output and error are saved as stdout.txt and stderr.txt. The jobs stay at the site until 'clean'.
+    """
+    if not ids:
+        return
+    many = len(ids) > 1 and session.shows_progress
+    with session.busy("downloading"):
+        saved = session.each(
+            ids,
+            lambda: session.arc.save_outputs(
+                ids, directory, files=list(patterns) or None, overwrite=overwrite, progress=many
+            ),
+        )
+    for job_id, folder in saved.items():
+        if folder is None:
+            text = (
+                f"there is nothing to save of {short_id(job_id)}; 'jasmin-arc show {short_id(job_id)}' tells its state"
+            )
+            session.fail(text, kind="OutputError", code=FAILED, job=job_id)
+    rows = [{"id": job_id, "directory": folder} for job_id, folder in saved.items() if folder is not None]
+    session.output.lines(rows, "directory")
+
+
+@click.command("files", cls=ArcCommand)
+@selects_one_job
+@click.argument("path", default="")
+def files_command(session: Session, job_id: str, *, path: str) -> None:
+    """List a job's files.
+
+    PATH is one of its folders. Files can be listed while the job runs.
+    """
+    with session.busy("asking for the files"):
+        files = session.arc.list_files(job_id, path)
+    rows = [
+        {"name": file.name + ("/" if file.is_dir else ""), "size": file.size, "is_dir": file.is_dir} for file in files
+    ]
+    columns = (Column("size", "SIZE", size, right=True), Column("name", "NAME", whole=True))
+    session.output.table(rows, columns)
+
+
+@click.command("cat", cls=ArcCommand)
+@selects_one_job
+@click.argument("names", nargs=-1, metavar="[FILE]...")
+def cat_command(session: Session, job_id: str, *, names: Sequence[str]) -> None:
+    """Print files of a job, also while it runs.
+
+    FILE is stdout by default, and may be stderr or any that 'files' shows.
+    """
+    for name in names or (STDOUT_NAME,):
+        if session.output.json:
+            session.output.text("", {"id": job_id, "file": name, "text": session.arc.read(job_id, name)})
+            continue
+        try:
+            with session.arc.backend.open(job_id, name) as stream:
+                sys.stdout.flush()
+                shutil.copyfileobj(stream, sys.stdout.buffer)
+        except JobNotFoundError as error:
+            session.fail_with(error, job=job_id)
+
+
+@click.command("follow", cls=ArcCommand)
+@selects_one_job
+@click.argument("name", default=STDOUT_NAME, metavar="[FILE]")
+def follow_command(session: Session, job_id: str, *, name: str) -> None:
+    """Print a file of a job as it grows.
+
+    FILE is stdout by default. Ends with the job.
+    """
+    session.going_on([job_id], "follow")
+    parts = []
+    with session.busy("waiting for output"):
+        for text in session.arc.follow(job_id, name):
+            session.quiet()
+            session.output.stream(text)
+            if session.output.json:
+                parts.append(text)
+    session.going_on([])
+    if session.output.json:
+        session.output.text("", {"id": job_id, "file": name, "text": "".join(parts)})

@@ -1,0 +1,242 @@
+"""Where results go: a table on a terminal, plain lines in a pipe, or one JSON document."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import Enum
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+Row = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of a table.
+
+    :param key: where its values are in the rows
+    :param title: its heading on a terminal
+    :param show: how a value is written on a terminal; in a pipe it is always :func:`plain`
+    :param whole: whether it is never cut short
+    """
+
+    key: str
+    title: str
+    show: Callable[[Any], str] | None = None
+    style: Callable[[Row], str] | None = None
+    whole: bool = False
+    right: bool = False
+
+
+class Output:
+    """Collects the results of one command, and prints them in the way that suits where they go.
+
+    :param json: print one JSON document at the end, and nothing else
+    """
+
+    def __init__(self, *, json: bool) -> None:
+        self.json = json
+        self.command = ""
+        self.results: list[Row] = []
+        self.errors: list[Row] = []
+
+    @property
+    def is_terminal(self) -> bool:
+        """Whether a person reads standard output."""
+        return sys.stdout.isatty()
+
+    def table(self, rows: Sequence[Row], columns: Sequence[Column]) -> None:
+        """Print rows: the given columns for people and pipes, all that is known in JSON."""
+        self.results.extend(rows)
+        if self.json:
+            return
+        if not self.is_terminal:
+            self._write("".join("\t".join(plain(row.get(column.key)) for column in columns) + "\n" for row in rows))
+        elif rows:
+            console().print(make_table(rows, columns))
+
+    def record(self, row: Row) -> None:
+        """Print one thing with many properties, one a line; those without a value only in JSON and pipes."""
+        self.results.append(row)
+        if self.json:
+            return
+        if not self.is_terminal:
+            self._write("".join(f"{key}\t{plain(value)}\n" for key, value in row.items()))
+        else:
+            console().print(make_record(row))
+
+    def done(self, job_ids: Sequence[str], what: str) -> None:
+        """Print what was done with each job."""
+        rows = [{"id": job_id, "done": what} for job_id in job_ids]
+        self.table(rows, [Column("done", "DONE"), Column("id", "JOB", whole=True)] if self.is_terminal else DONE)
+
+    def lines(self, rows: Sequence[Row], key: str) -> None:
+        """Print one value of each row, plainly, also on a terminal: something to copy."""
+        self.results.extend(rows)
+        if not self.json:
+            self._write("".join(plain(row[key]) + "\n" for row in rows))
+
+    def text(self, text: str, row: Row) -> None:
+        """Print a text as it is."""
+        self.results.append(row)
+        if not self.json:
+            self._write(text if text.endswith("\n") or not text else text + "\n")
+
+    def stream(self, text: str) -> None:
+        """Print a part of a text at once."""
+        if not self.json:
+            self._write(text)
+            sys.stdout.flush()
+
+    def finish(self, code: int) -> None:
+        """Print the JSON document, if that is wanted."""
+        if self.json and self.command is not None:
+            import json
+
+            document = {
+                "command": self.command,
+                "exit_code": code,
+                "results": self.results,
+                "errors": self.errors,
+            }
+            self._write(json.dumps(_for_json(document), indent=2) + "\n")
+
+    def _write(self, text: str) -> None:
+        sys.stdout.write(text)
+
+
+DONE = (Column("id", "JOB"), Column("done", "DONE"))
+
+
+def one_line(text: str) -> str:
+    """Make a text of whatever origin safe for one line of a terminal."""
+    return " ".join("".join(char if char.isprintable() else " " for char in text).split())
+
+
+def plain(value: Any) -> str:
+    """Write a value for a program: no tabs or line ends, times in UTC, durations in seconds, ``-`` for none."""
+    if value is None or value == "" or value == [] or value == ():
+        return "-"
+    value = _for_json(value)
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, list):
+        return ",".join(map(plain, value))
+    return one_line(str(value)) or "-"
+
+
+def _for_json(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(key): _for_json(entry) for key, entry in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_for_json(entry) for entry in value]
+    if isinstance(value, datetime):
+        return value.isoformat(timespec="seconds").replace("+00:00", "Z")
+    if isinstance(value, timedelta):
+        seconds = value.total_seconds()
+        return int(seconds) if seconds == int(seconds) else seconds
+    if isinstance(value, Enum):
+        return value.value
+    return str(value) if isinstance(value, Path) else value
+
+
+# --- For people ---
+
+
+def moment(value: datetime | None) -> str:
+    """Write a time on the user's own clock."""
+    return "" if value is None else value.astimezone().strftime("%Y-%m-%d %H:%M:%S")
+
+
+def duration(value: timedelta | None) -> str:
+    """Write a duration as a clock shows it."""
+    if value is None:
+        return ""
+    seconds = int(value.total_seconds())
+    days, rest = divmod(abs(seconds), 86400)
+    clock = f"{rest // 3600}:{rest // 60 % 60:02}:{rest % 60:02}"
+    return ("-" if seconds < 0 else "") + (f"{days}d {clock}" if days else clock)
+
+
+def size(value: int | None) -> str:
+    """Write a number of bytes, in powers of 1024."""
+    if value is None:
+        return ""
+    amount = float(value)
+    for unit in ("B", "kB", "MB", "GB"):
+        if amount < 1024:
+            return f"{amount:.0f} {unit}" if unit == "B" or amount >= 10 else f"{amount:.1f} {unit}"
+        amount /= 1024
+    return f"{amount:.1f} TB"
+
+
+def human(value: Any) -> str:
+    """Write a value of any kind for a person."""
+    if value is None:
+        return ""
+    if isinstance(value, datetime):
+        return moment(value)
+    if isinstance(value, timedelta):
+        return duration(value)
+    if isinstance(value, (list, tuple)):
+        return ", ".join(map(human, value))
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return one_line(str(_for_json(value)))
+
+
+def console() -> Any:
+    """Return rich's console; rich is loaded only for terminals. It respects ``NO_COLOR`` and the width."""
+    from rich.console import Console
+
+    return Console(highlight=False, soft_wrap=False, emoji=False, markup=False)
+
+
+def make_table(rows: Sequence[Row], columns: Sequence[Column]) -> Table:
+    """Lay rows out for a terminal."""
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    for column in columns:
+        table.add_column(
+            column.title,
+            overflow="fold" if column.whole else "ellipsis",
+            no_wrap=not column.whole,
+            justify="right" if column.right else "left",
+        )
+    for row in rows:
+        cells = []
+        for column in columns:
+            text = (column.show or human)(row.get(column.key))
+            cells.append(Text(text, style=column.style(row) if column.style else ""))
+        table.add_row(*cells)
+    return table
+
+
+def make_record(row: Row) -> Table:
+    """Lay out the properties of one thing for a terminal."""
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), show_header=False)
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column(overflow="fold")
+    for key, value in row.items():
+        text = size(value) if key in ("memory", "size") else human(value)
+        if text:
+            table.add_row(key.replace("_", " "), Text(text))
+    return table
+
+
+def home_short(path: str) -> str:
+    """Write a path below the home directory with ``~``, which is shorter and says less about its owner."""
+    home = os.path.expanduser("~")  # noqa: PTH111
+    return "~" + path[len(home) :] if home != "/" and (path == home or path.startswith(home + "/")) else path

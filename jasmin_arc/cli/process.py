@@ -1,0 +1,108 @@
+"""A command as a process: whatever happens, one line says it, and the exit code is one of those documented."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+
+import click
+
+from jasmin_arc.cli.commands import root
+from jasmin_arc.cli.exits import FAILED, INTERRUPTED, READER_GONE, USAGE, exit_code
+from jasmin_arc.cli.session import Session
+from jasmin_arc.exceptions import JasminArcError
+
+PROGRAM = "jasmin-arc"
+COMPLETION_VARIABLE = "_JASMIN_ARC_COMPLETE"
+
+
+def run(args: Sequence[str]) -> int:
+    """Run one command and return its exit code."""
+    _make_streams_patient()
+    wish = os.environ.get(COMPLETION_VARIABLE)
+    if wish:
+        return _complete(wish)
+    # A mistake may stand before the option, and has to be told in JSON all the same.
+    session = Session(json="--json" in list(args)[: _length_without_command(args)])
+    try:
+        code = _attempt(session, list(args) or ["--help"])
+        session.close()
+        session.output.finish(code)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        code = READER_GONE
+    except OSError as error:
+        session.say(f"cannot write to standard output: {error.strerror or error}; check where it leads")
+        code = FAILED
+    except KeyboardInterrupt:
+        code = INTERRUPTED
+    else:
+        return code
+    _discard_the_rest()
+    return code
+
+
+def _attempt(session: Session, args: list[str]) -> int:
+    try:
+        with root.make_context(PROGRAM, args, obj=session) as context:
+            root.invoke(context)
+    except click.exceptions.Exit as end:
+        return end.exit_code
+    except click.ClickException as error:
+        session.fail(_usage_line(error), kind="UsageError", code=USAGE)
+    except (click.Abort, KeyboardInterrupt):
+        session.fail(f"stopped{session.how_to_get_back()}", kind="Interrupted", code=INTERRUPTED)
+    except JasminArcError as error:
+        session.fail_with(error)
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        session.fail(f"{error.filename or 'the system'}: {error.strerror or error}", kind="OSError", code=FAILED)
+    except RecursionError:
+        session.fail("what was given is nested too deeply; nothing was done", kind="UsageError", code=USAGE)
+    except Exception as error:  # noqa: BLE001 - a user is never shown a traceback
+        session.fail(_internal(error), kind="InternalError", code=FAILED)
+        session.details(error)
+    return exit_code(session.codes)
+
+
+def _usage_line(error: click.ClickException) -> str:
+    context = error.ctx if isinstance(error, click.UsageError) else None
+    told = " ".join(error.format_message().split()).rstrip(".")
+    told = told[:1].lower() + told[1:]
+    return told if ";" in told or context is None else f"{told}; see '{context.command_path} --help'"
+
+
+def _internal(error: Exception) -> str:
+    frames = traceback.extract_tb(error.__traceback__)
+    place = f" at {os.path.basename(frames[-1].filename)}:{frames[-1].lineno}" if frames else ""  # noqa: PTH119
+    return f"internal error: {type(error).__name__}{place}: {error}; please report it, with the output of --verbose"
+
+
+def _length_without_command(args: Sequence[str]) -> int:
+    return list(args).index("--") if "--" in args else len(args)
+
+
+def _complete(instruction: str) -> int:
+    from click.shell_completion import shell_complete
+
+    try:
+        return shell_complete(root, {"obj": Session()}, PROGRAM, COMPLETION_VARIABLE, instruction)
+    except Exception:  # noqa: BLE001 - whoever presses Tab must not see an error
+        return FAILED
+
+
+def _make_streams_patient() -> None:
+    # A name that the terminal's encoding does not have must not end the command.
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(AttributeError, ValueError):
+            stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+
+
+def _discard_the_rest() -> None:
+    """Let the interpreter's last flush go nowhere, so that it does not complain."""
+    with contextlib.suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

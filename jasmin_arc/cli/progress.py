@@ -1,0 +1,78 @@
+"""A line on standard error that says what takes so long."""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+from types import TracebackType
+
+_PATIENCE = 1.0
+_PACE = 0.5
+_CLEAR = "\r\x1b[K"
+
+
+class Busy:
+    """Shows what is going on and for how long, from the first second on.
+
+    :param show: whether there is a person who looks
+    """
+
+    def __init__(self, what: str, *, show: bool) -> None:
+        self._what = what
+        self._show = show
+        self._ended = threading.Event()
+        self._lock = threading.Lock()
+        self._dirty = False
+        self._thread: threading.Thread | None = None
+
+    def __enter__(self) -> Busy:
+        if self._show:
+            self._thread = threading.Thread(target=self._run, name="jasmin-arc progress", daemon=True)
+            self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.end()
+
+    def end(self) -> None:
+        """Take the line away, and show it no more."""
+        self._ended.set()
+        self.clear()
+
+    def clear(self) -> None:
+        """Take the line away."""
+        with self._lock:
+            if self._dirty:
+                self._write(_CLEAR)
+            self._dirty = False
+
+    def _run(self) -> None:
+        begin = time.monotonic()
+        delay = _PATIENCE
+        while not self._ended.wait(delay):
+            delay = _PACE
+            minutes, seconds = divmod(int(time.monotonic() - begin), 60)
+            with self._lock:
+                if not self._ended.is_set() and not _is_asking():
+                    self._write(f"{_CLEAR}{self._what} ... {minutes}:{seconds:02}")
+                    self._dirty = True
+
+    def _write(self, text: str) -> None:
+        try:
+            sys.stderr.write(text)
+            sys.stderr.flush()
+        except (OSError, ValueError):
+            self._ended.set()
+
+
+def _is_asking() -> bool:
+    """Say whether somebody is typing a passphrase just now: the terminal does not echo."""
+    import termios
+
+    try:
+        return not termios.tcgetattr(sys.stderr.fileno())[3] & termios.ECHO
+    except (termios.error, OSError, ValueError):
+        return False

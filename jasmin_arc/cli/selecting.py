@@ -1,0 +1,246 @@
+"""Which jobs a command is about: by id, a part of it, or name; by status; all; or named on standard input."""
+
+from __future__ import annotations
+
+import functools
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING, Any
+
+import click
+from click.shell_completion import CompletionItem
+
+from jasmin_arc.cli.session import Session
+from jasmin_arc.constants import JobStatuses
+from jasmin_arc.exceptions import JasminArcError, JobNotFoundError
+
+if TYPE_CHECKING:
+    from jasmin_arc.arc_interface import ArcInterface
+
+STATUSES = {status.value.replace(" ", "-"): status for status in JobStatuses}
+_MOST_SHOWN = 5
+
+
+@dataclass(frozen=True)
+class Selection:
+    """What the command line says of the jobs."""
+
+    words: tuple[str, ...] = ()
+    everything: bool = False
+    status: str | None = None
+    name: str | None = None
+    since: timedelta | None = None
+
+    @property
+    def is_filter(self) -> bool:
+        """Whether jobs are described rather than named."""
+        return self.everything or self.status is not None or self.name is not None or self.since is not None
+
+
+class JobName(click.ParamType):  # type: ignore[type-arg]
+    """A job on the command line; the shell completes it from the job list."""
+
+    name = "job"
+
+    def shell_complete(
+        self,
+        ctx: click.Context,
+        param: click.Parameter,
+        incomplete: str,  # noqa: ARG002
+    ) -> list[CompletionItem]:
+        """Return ids and names that begin so, the newest first. No server is asked."""
+        session = ctx.find_object(Session) or Session()
+        try:
+            from jasmin_arc.job_list import JobList
+
+            records = JobList(session.config().JOBS_INFO_FILE, timeout=1.0).records()[::-1]
+        except JasminArcError:
+            return []
+        items = [CompletionItem(short_id(record.id or ""), help=record.name) for record in records]
+        names = [CompletionItem(name) for name in dict.fromkeys(record.name for record in records if record.name)]
+        return [item for item in items + names if str(item.value).startswith(incomplete)]
+
+
+class Since(click.ParamType):  # type: ignore[type-arg]
+    """A span of time until now."""
+
+    name = "duration"
+
+    def convert(
+        self,
+        value: Any,
+        param: click.Parameter | None,
+        ctx: click.Context | None,  # noqa: ARG002
+    ) -> timedelta:
+        """Read it as the library does."""
+        from jasmin_arc.quantities import parse_duration
+
+        try:
+            return parse_duration(value, "--since")
+        except JasminArcError as error:
+            raise click.UsageError(str(error), ctx) from error
+
+
+class Status(click.ParamType):  # type: ignore[type-arg]
+    """A status, written with a space, a hyphen or an underscore."""
+
+    name = "status"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:  # noqa: ARG002
+        """Read it as one of those that there are."""
+        wanted = str(value).lower().replace(" ", "-").replace("_", "-")
+        if wanted not in STATUSES:
+            raise click.UsageError(f"there is no status {value!r}; it is one of {', '.join(STATUSES)}", ctx)
+        return wanted
+
+    def shell_complete(
+        self,
+        ctx: click.Context,
+        param: click.Parameter,
+        incomplete: str,  # noqa: ARG002
+    ) -> list[CompletionItem]:
+        """Return those that begin so."""
+        return [CompletionItem(status) for status in STATUSES if status.startswith(incomplete)]
+
+
+def filters(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options that describe jobs."""
+    for option in (
+        click.option("--since", type=Since(), metavar="DURATION", help="Jobs submitted within this time, such as 2h."),
+        click.option("--name", metavar="PATTERN", help="Jobs with names like this, such as 'model-*'."),
+        click.option("--status", type=Status(), metavar="STATUS", help=f"Jobs that are {', '.join(STATUSES)}."),
+    ):
+        function = option(function)
+    return function
+
+
+def selects_jobs(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Add what names and describes jobs, and pass the ids that it means as the first argument after the session."""
+
+    @filters
+    @click.argument("words", nargs=-1, type=JobName(), metavar="[JOB]...")
+    @click.option("-a", "--all", "everything", is_flag=True, help="All jobs.")
+    @click.pass_obj
+    @functools.wraps(function)
+    def wrapper(
+        session: Session, /, *, words: Any, everything: Any, status: Any, name: Any, since: Any, **rest: Any
+    ) -> Any:
+        ids = select(session, Selection(words, everything, status, name, since))
+        return function(session, ids, **rest)
+
+    return wrapper
+
+
+def selects_one_job(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Add an argument for one job, and pass its id as the first argument after the session."""
+
+    @click.argument("word", type=JobName(), metavar="JOB")
+    @click.pass_obj
+    @functools.wraps(function)
+    def wrapper(session: Session, /, *, word: str, **rest: Any) -> Any:
+        ids = select(session, Selection((word,)))
+        if len(ids) != 1:
+            raise click.UsageError(f"{len(ids)} jobs are called {word!r}: {_shown(session, ids)}; give an id instead")
+        return function(session, ids[0], **rest)
+
+    return wrapper
+
+
+def select(session: Session, selection: Selection) -> list[str]:
+    """Return the ids of the jobs that are meant.
+
+    :raises JobNotFoundError: if a word matches none
+    """
+    if selection.is_filter:
+        if selection.words:
+            raise click.UsageError("give either jobs, or --all, --status, --name, --since; not both")
+        status = STATUSES[selection.status] if selection.status else None
+        with session.busy("asking for the jobs"):
+            ids = session.arc.list_jobs(status=status, name=selection.name, since=selection.since)
+        if not ids:
+            session.say("there are no such jobs")
+        return ids
+    finder = Finder(session)
+    return list(dict.fromkeys(job_id for word in _words(selection.words) for job_id in finder.find(word)))
+
+
+def _words(given: Sequence[str]) -> list[str]:
+    if not given and not _piped():
+        raise click.UsageError("say which jobs: JOB..., --all, --status STATUS, or ids on standard input")
+    words = [word.strip() for entry in given or ("-",) for word in (_from_stdin() if entry == "-" else (entry,))]
+    return [word for word in words if word]
+
+
+def _piped() -> bool:
+    return sys.stdin is not None and not sys.stdin.closed and not sys.stdin.isatty()
+
+
+def _from_stdin() -> Iterable[str]:
+    """The first column of each line, so that what ``list`` prints can be piped into another command."""
+    return [line.split("\t")[0] for line in sys.stdin.buffer.read().decode("utf-8", "replace").splitlines()]
+
+
+class Finder:
+    """Finds jobs by what people call them."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._listed: dict[str, str] | None = None
+        self._served: dict[str, str] | None = None
+
+    def find(self, word: str) -> list[str]:
+        """Return the ids of the jobs that are meant: one, or all that have this name.
+
+        :raises JobNotFoundError: if there is none
+        """
+        if "://" in word:
+            return [word]
+        found = self._match(word, self._names()) or self._match(word, self._names_there())
+        if not found:
+            raise JobNotFoundError(f"no job matches {word!r}; 'jasmin-arc list' shows the jobs that there are")
+        return found
+
+    def _match(self, word: str, names: dict[str, str]) -> list[str]:
+        exact = [job_id for job_id in names if short_id(job_id) == word]
+        if exact:
+            return exact
+        called = [job_id for job_id, name in names.items() if name and (name == word or fnmatchcase(name, word))]
+        if called:
+            return called
+        parts = [job_id for job_id in names if word in short_id(job_id)]
+        if len(parts) > 1:
+            shown = _shown(self._session, parts)
+            raise click.UsageError(f"{len(parts)} jobs match {word!r}: {shown}; type more of the id")
+        return parts
+
+    def _names(self) -> dict[str, str]:
+        if self._listed is None:
+            self._listed = names_of(self._session.arc)
+        return self._listed
+
+    def _names_there(self) -> dict[str, str]:
+        # Jobs from another machine, or of a job list that was lost.
+        if self._served is None:
+            with self._session.busy("asking for the jobs"):
+                self._served = dict.fromkeys(self._session.arc.list_jobs(), "")
+        return self._served
+
+
+def names_of(arc: ArcInterface) -> dict[str, str]:
+    """Return the names of the jobs in the job list, by id."""
+    return {record.id or "": record.name for record in arc.job_list.records(arc.backend.endpoint)}
+
+
+def short_id(job_id: str) -> str:
+    """Return the last part of a job id, which is enough to name it."""
+    return job_id.rstrip("/").rpartition("/")[2]
+
+
+def _shown(session: Session, job_ids: Sequence[str]) -> str:
+    names = names_of(session.arc)
+    texts = [f"{short_id(job_id)} ({names[job_id]})" if names.get(job_id) else short_id(job_id) for job_id in job_ids]
+    more = f" and {len(texts) - _MOST_SHOWN} more" if len(texts) > _MOST_SHOWN else ""
+    return ", ".join(texts[:_MOST_SHOWN]) + more

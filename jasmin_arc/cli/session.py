@@ -1,0 +1,171 @@
+"""One command's surroundings: the options that all commands share, the interface, and where messages go."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, TypeVar
+
+from jasmin_arc.cli.exits import code_of
+from jasmin_arc.cli.output import Output, one_line
+from jasmin_arc.cli.progress import Busy
+from jasmin_arc.exceptions import JasminArcError, PartialFailureError
+
+if TYPE_CHECKING:
+    from jasmin_arc.arc_interface import ArcInterface
+    from jasmin_arc.config import ConnectionConfig
+
+_Result = TypeVar("_Result")
+
+
+class Session:
+    """What a command needs besides its own arguments."""
+
+    def __init__(self, *, json: bool = False) -> None:
+        self.output = Output(json=json)
+        self.config_path: str | None = None
+        self.options: dict[str, str] = {}
+        """Options of the configuration that were given on the command line"""
+        self.verbose = False
+        self.codes: list[int] = []
+        """The exit codes of all failures so far"""
+        self.command = "jasmin-arc"
+        self._way_back = ""
+        self._busy: Busy | None = None
+        self._arc: ArcInterface | None = None
+
+    # --- The library ---
+
+    def config(self) -> ConnectionConfig:
+        """Load the configuration: defaults, file, environment, command line."""
+        from jasmin_arc.config import ConnectionConfig
+
+        log = logging.Logger("jasmin_arc", logging.WARNING)
+        log.addHandler(self._handler())
+        return ConnectionConfig.load(self.config_path, config=self.options or None, logger=log)
+
+    @property
+    def arc(self) -> ArcInterface:
+        """The interface, made when it is first used."""
+        if self._arc is None:
+            from jasmin_arc.arc_interface import ArcInterface
+            from jasmin_arc.constants import LogLevels
+
+            level = LogLevels.DEBUG if self.verbose else LogLevels.WARNING
+            self._arc = ArcInterface(log=sys.stderr, log_level=level, config=self.config())
+            if not self.verbose:
+                self._arc.logger.handlers[:] = [self._handler()]
+        return self._arc
+
+    def close(self) -> None:
+        """Let go of what the interface holds."""
+        if self._arc is not None:
+            self._arc.close()
+
+    # --- Messages, all on standard error ---
+
+    def say(self, text: str) -> None:
+        """Print one line for the person in front."""
+        if self._busy is not None:
+            self._busy.clear()
+        try:
+            print(f"jasmin-arc: {one_line(text)}", file=sys.stderr, flush=True)  # noqa: T201
+        except (OSError, ValueError):
+            return
+
+    def hint(self, text: str) -> None:
+        """Print one line that helps a newcomer on, where a person reads both streams."""
+        if self.output.is_terminal and not self.output.json and sys.stderr.isatty():
+            print(text, file=sys.stderr)  # noqa: T201
+
+    def fail(self, text: str, *, kind: str, code: int, job: str | None = None) -> None:
+        """Report a failure; the command may go on with what else there is to do."""
+        self.codes.append(code)
+        self.output.errors.append({"kind": kind, "message": one_line(text), "job": job})
+        self.say(text)
+
+    def fail_with(self, error: JasminArcError, *, job: str | None = None) -> None:
+        """Report an error of the library."""
+        self.fail(str(error), kind=type(error).__name__, code=code_of(error), job=job)
+        self.details(error)
+
+    def details(self, error: BaseException) -> None:
+        """With ``--verbose``, print what led to the error."""
+        cause = error.__cause__ or error.__context__
+        seen = 0
+        while self.verbose and cause is not None and seen < 10:
+            self.say(f"  caused by {type(cause).__name__}: {cause}")
+            cause, seen = cause.__cause__ or cause.__context__, seen + 1
+
+    def _handler(self) -> logging.Handler:
+        return _Lines(self.say)
+
+    # --- Things that take long ---
+
+    @contextmanager
+    def busy(self, what: str) -> Iterator[None]:
+        """Tell what is going on, if it lasts longer than a second and a person looks."""
+        with Busy(what, show=self.shows_progress and not self.verbose) as self._busy:
+            yield
+
+    def quiet(self) -> None:
+        """Take the line of :meth:`busy` away for good: something better is being printed."""
+        if self._busy is not None:
+            self._busy.end()
+
+    @property
+    def shows_progress(self) -> bool:
+        """Whether a person looks at standard error."""
+        return sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
+
+    def going_on(self, job_ids: Sequence[str], back: str = "wait") -> None:
+        """Note which jobs go on if the command is interrupted now, and the command that leads back to them."""
+        if not job_ids:
+            self._way_back = ""
+            return
+        names = " ".join(job_ids[:3]) if len(job_ids) <= 3 else "--all"
+        what = "the job goes on" if len(job_ids) == 1 else f"the {len(job_ids)} jobs go on"
+        self._way_back = f"; {what}, get back with 'jasmin-arc {back} {names}'"
+
+    def unsure(self, advice: str) -> None:
+        """Note what to do if the command is interrupted now."""
+        self._way_back = f"; {advice}" if advice else ""
+
+    def how_to_get_back(self) -> str:
+        """What to say after an interruption."""
+        return self._way_back
+
+    # --- Bulk calls ---
+
+    def each(
+        self, job_ids: Sequence[str], call: Callable[[], Sequence[_Result] | None], *, named: bool = True
+    ) -> dict[str, _Result | None]:
+        """Make a bulk call, report its failures, and return the results of the jobs for which it worked.
+
+        :param named: whether ``job_ids`` are ids of jobs, rather than mere places
+        """
+        try:
+            results: Sequence[_Result | JasminArcError | None] = call() or [None] * len(job_ids)
+        except PartialFailureError as error:
+            results = error.results
+        done: dict[str, _Result | None] = {}
+        for job_id, result in zip(job_ids, results):
+            if isinstance(result, JasminArcError):
+                self.fail_with(result, job=job_id if named else None)
+            else:
+                done[job_id] = result
+        return done
+
+
+class _Lines(logging.Handler):
+    """Warnings of the library as lines of ours."""
+
+    def __init__(self, say: Callable[[str], None]) -> None:
+        super().__init__(logging.WARNING)
+        self._say = say
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._say(f"{record.levelname.lower()}: {record.getMessage()}")

@@ -1,0 +1,115 @@
+"""Commands for the beginning: doctor, site, completion."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+
+import click
+
+from jasmin_arc.cli.common import ArcCommand
+from jasmin_arc.cli.exits import FAILED
+from jasmin_arc.cli.output import Column, Row, duration, make_table, size
+from jasmin_arc.cli.session import Session
+
+_MARKS = {"ok": "green", "warning": "yellow", "failed": "red", "skipped": "dim"}
+
+
+@click.command("doctor", cls=ArcCommand)
+@click.pass_obj
+def doctor_command(session: Session) -> None:
+    """Check what a first job needs, with remedies.
+
+    The checks come in the order in which problems have to be solved. The report holds no secrets. The exit code is
+    1 if a check failed.
+    """
+    from jasmin_arc.doctor import examine
+
+    failed = []
+    with session.busy("checking"):
+        for check in examine(session.config_path, config=session.options):
+            session.quiet()
+            row = asdict(check)
+            _print_check(session, row)
+            if check.outcome == "failed":
+                failed.append(check.name)
+    if failed:
+        session.fail(f"{len(failed)} checks failed; begin with the first: {failed[0]}", kind="CheckFailed", code=FAILED)
+    elif not session.output.json:
+        session.hint("Ready. A first job: jasmin-arc run -- hostname")
+
+
+def _print_check(session: Session, row: Row) -> None:
+    if session.output.is_terminal and not session.output.json:
+        session.output.results.append(row)
+        _print_for_people(row)
+        return
+    keys = ("outcome", "name", "found", "remedy")
+    session.output.table([row], [Column(key, key.upper()) for key in keys])
+
+
+def _print_for_people(row: Row) -> None:
+    from rich.padding import Padding
+    from rich.text import Text
+
+    from jasmin_arc.cli.output import console
+
+    screen = console()
+    line = Text.assemble((f"{row['outcome']:8}", _MARKS[row["outcome"]]), (row["name"], "bold"), ": ", row["found"])
+    screen.print(line)
+    if row["remedy"]:
+        screen.print(Padding(Text(row["remedy"]), (0, 0, 0, 8)))
+
+
+_QUEUES = (
+    Column("name", "QUEUE", whole=True),
+    Column("free_slots", "FREE", right=True),
+    Column("total_slots", "SLOTS", right=True),
+    Column("running", "RUNNING", right=True),
+    Column("waiting", "WAITING", right=True),
+    Column("max_wall_time", "MAX TIME", duration, right=True),
+    Column("max_slots", "MAX SLOTS", right=True),
+    Column("max_memory", "MAX MEMORY", size, right=True),
+)
+
+
+@click.command("site", cls=ArcCommand)
+@click.pass_obj
+def site_command(session: Session) -> None:
+    """Show queues, limits and runtime environments."""
+    with session.busy("asking the site"):
+        site = session.arc.site()
+    row = asdict(site)
+    if session.output.json:
+        session.output.results.append(row)
+        return
+    if not session.output.is_terminal:
+        session.output.table([{"kind": "queue", **queue} for queue in row["queues"]], [Column("kind", ""), *_QUEUES])
+        names = [{"kind": "runtime-environment", "name": name} for name in site.runtime_environments]
+        session.output.table(names, [Column("kind", ""), Column("name", "")])
+        return
+    from jasmin_arc.cli.output import console, make_record
+
+    screen = console()
+    screen.print(make_record({key: value for key, value in row.items() if key not in ("queues",)}))
+    screen.print()
+    screen.print(make_table(row["queues"], _QUEUES))
+
+
+@click.command("completion", cls=ArcCommand)
+@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+@click.pass_context
+def completion_command(context: click.Context, shell: str) -> None:
+    """Print the completion script for a shell.
+
+    \b
+      bash:  echo 'source <(jasmin-arc completion bash)' >> ~/.bashrc
+      zsh:   echo 'source <(jasmin-arc completion zsh)' >> ~/.zshrc
+      fish:  jasmin-arc completion fish > ~/.config/fish/completions/jasmin-arc.fish
+    """
+    from click.shell_completion import get_completion_class
+
+    found = get_completion_class(shell)
+    assert found is not None
+    script = found(context.find_root().command, {}, "jasmin-arc", "_JASMIN_ARC_COMPLETE").source()
+    session = context.find_object(Session) or Session()
+    session.output.text(script, {"shell": shell, "script": script})

@@ -1,0 +1,90 @@
+"""One job for each row of a table: placeholders such as ``{year}`` stand for the row's values."""
+
+from __future__ import annotations
+
+import csv
+import difflib
+import re
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from jasmin_arc.exceptions import InputFileError, InvalidJobDescription
+
+_PLACEHOLDER = re.compile(r"\{([^{}]+)\}")
+_MOST_BYTES = 64 << 20
+
+
+def read_table(path: str) -> list[dict[str, str]]:
+    """Read a CSV or TSV file whose first line names the columns; ``-`` is standard input.
+
+    :raises InputFileError: if it cannot be read
+    :raises InvalidJobDescription: if it is no such table; the message names the line
+    """
+    lines = _text(path).splitlines(keepends=True)
+    reader = csv.reader(lines, delimiter="\t" if lines and "\t" in lines[0] else ",", strict=True)
+    try:
+        rows = [(reader.line_num, row) for row in reader if any(cell.strip() for cell in row)]
+    except csv.Error as error:
+        raise InvalidJobDescription(f"{path}, line {reader.line_num}: not a valid table: {error}") from error
+    if len(rows) < 2:
+        raise InvalidJobDescription(f"{path}: needs a line with the names of its columns, and a line for each job")
+    header = [cell.strip() for cell in rows[0][1]]
+    if not all(header) or len(set(header)) != len(header):
+        raise InvalidJobDescription(f"{path}: each column needs a name of its own, not {', '.join(header)}")
+    return [_row(path, line, header, cells) for line, cells in rows[1:]]
+
+
+def _row(path: str, line: int, header: Sequence[str], cells: Sequence[str]) -> dict[str, str]:
+    if len(cells) != len(header):
+        raise InvalidJobDescription(f"{path}, line {line}: has {len(cells)} values for {len(header)} columns")
+    return dict(zip(header, (cell.strip() for cell in cells)))
+
+
+def _text(path: str) -> str:
+    try:
+        if path == "-":
+            return sys.stdin.buffer.read(_MOST_BYTES).decode("utf-8-sig")
+        with Path(path).open("rb") as file:
+            return file.read(_MOST_BYTES).decode("utf-8-sig")
+    except OSError as error:
+        raise InputFileError(f"cannot read the table {path}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise InvalidJobDescription(f"{path}: is not UTF-8 text; save it as CSV in UTF-8") from error
+
+
+def fill(value: Any, row: Mapping[str, str]) -> Any:
+    """Replace the placeholders in all texts of the value; braces around anything but a column's name stay."""
+    if isinstance(value, str):
+        return _PLACEHOLDER.sub(lambda found: row.get(found[1].strip(), found[0]), value)
+    if isinstance(value, Mapping):
+        return {fill(key, row): fill(entry, row) for key, entry in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [fill(entry, row) for entry in value]
+    return value
+
+
+def check_placeholders(value: Any, columns: Sequence[str]) -> None:
+    """Refuse what can only be a mistake: a column's name misspelt, or no column used at all.
+
+    :raises InvalidJobDescription: naming the columns
+    """
+    used = set(_placeholders(value))
+    for name in sorted(used - set(columns)):
+        close = difflib.get_close_matches(name, columns, 1, 0.75)
+        if close:
+            raise InvalidJobDescription(f"the table has no column {name!r}; did you mean {{{close[0]}}}?")
+    if not used & set(columns):
+        known = ", ".join(f"{{{column}}}" for column in columns)
+        raise InvalidJobDescription(f"the command uses no column of the table, so all jobs were equal; use {known}")
+
+
+def _placeholders(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield from (name.strip() for name in _PLACEHOLDER.findall(value))
+    elif isinstance(value, Mapping):
+        yield from _placeholders([*value.keys(), *value.values()])
+    elif isinstance(value, (list, tuple)):
+        for entry in value:
+            yield from _placeholders(entry)

@@ -1,0 +1,214 @@
+"""Commands that ask: list, status, wait, show, explain."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Sequence
+from dataclasses import asdict
+from datetime import timedelta
+from typing import Any
+
+import click
+
+from jasmin_arc.cli.common import ArcCommand
+from jasmin_arc.cli.exits import JOB_FAILED
+from jasmin_arc.cli.output import Column, Row, console, make_table, one_line
+from jasmin_arc.cli.selecting import STATUSES, filters, names_of, selects_jobs, short_id
+from jasmin_arc.cli.session import Session
+from jasmin_arc.constants import JobStatuses
+from jasmin_arc.exceptions import JasminArcError, JobNotFoundError, PartialFailureError
+from jasmin_arc.job_info import JobInfo
+
+_STYLES = {"completed": "green", "failed": "red", "in progress": "cyan", "unknown": "dim"}
+
+
+def _short(value: Any) -> str:
+    return one_line(short_id(str(value)))
+
+
+def _style(row: Row) -> str:
+    return _STYLES.get(str(row.get("status")), "")
+
+
+COLUMNS = (
+    Column("id", "JOB", _short, whole=True),
+    Column("status", "STATUS", style=_style),
+    Column("state", "STATE"),
+    Column("exit_code", "EXIT", right=True),
+    Column("submitted", "SUBMITTED"),
+    Column("name", "NAME"),
+)
+
+
+def job_row(info: JobInfo, name: str = "") -> dict[str, Any]:
+    """Return all that is known of a job, as it stands in JSON."""
+    row = {"id": info.id, "name": info.name or name, "status": info.status.value}
+    row.update({key: value for key, value in asdict(info).items() if key not in row})
+    return row
+
+
+def _unknown_row(job_id: str, name: str) -> dict[str, Any]:
+    return {**job_row(JobInfo(job_id, "", name=name)), "status": "unknown"}
+
+
+def _rows(session: Session, ids: Sequence[str]) -> list[dict[str, Any]]:
+    """Ask for the jobs; those that the place does not know any more are listed as unknown."""
+    if not ids:
+        return []
+    names = names_of(session.arc)
+    try:
+        answers: Sequence[Any] = session.arc.get_job_infos(ids)
+    except PartialFailureError as error:
+        answers = error.results
+    return [
+        job_row(answer, names.get(job_id, ""))
+        if isinstance(answer, JobInfo)
+        else _unknown_row(job_id, names.get(job_id, ""))
+        for job_id, answer in zip(ids, answers)
+    ]
+
+
+@click.command("list", cls=ArcCommand)
+@filters
+@click.option("-w", "--watch", is_flag=True, help="Keep the list on the screen and up to date, until Ctrl-C.")
+@click.option("--interval", type=click.FloatRange(min=0.5), default=2.0, help="Seconds between updates (default: 2).")
+@click.pass_obj
+def list_command(
+    session: Session, *, status: str | None, name: str | None, since: timedelta | None, watch: bool, interval: float
+) -> None:
+    """List jobs.
+
+    All that are in the job list or at the site, the oldest first.
+    """
+
+    def ask() -> list[dict[str, Any]]:
+        wanted = STATUSES[status] if status else None
+        return _rows(session, session.arc.list_jobs(status=wanted, name=name, since=since))
+
+    if watch:
+        _watch(session, ask, interval)
+        return
+    with session.busy("asking for the jobs"):
+        rows = ask()
+    session.output.table(rows, COLUMNS)
+    if not rows:
+        session.hint("No jobs. Submit one: jasmin-arc submit -- PROGRAM ARGUMENT...")
+
+
+def _watch(session: Session, ask: Any, interval: float) -> None:
+    if session.output.json or not session.output.is_terminal:
+        raise click.UsageError("--watch needs a terminal; without it, 'jasmin-arc wait' waits")
+    from rich.console import Group
+    from rich.live import Live
+    from rich.text import Text
+
+    rows: list[dict[str, Any]] = []
+    screen = console()
+    try:
+        with Live(console=screen, screen=True, auto_refresh=False) as live:
+            while True:
+                problem = ""
+                try:
+                    rows = ask()
+                except JasminArcError as error:
+                    problem = one_line(str(error))
+                room = max(screen.size.height - 5, 1)
+                above = f" (the last {room})" if len(rows) > room else ""
+                title = Text(f"{_summary(rows)}{above}   {time.strftime('%H:%M:%S')}   Ctrl-C ends this view")
+                parts: list[Any] = [title, "", make_table(rows[-room:], COLUMNS)]
+                live.update(Group(*parts, Text(problem, style="red")), refresh=True)
+                time.sleep(interval)
+    finally:
+        running = [row["id"] for row in rows if row["status"] not in ("completed", "failed", "unknown")]
+        session.going_on(running)
+
+
+def _summary(rows: Sequence[Row]) -> str:
+    counts: dict[str, int] = {}
+    for row in rows:
+        counts[row["status"]] = counts.get(row["status"], 0) + 1
+    return f"{len(rows)} jobs" + "".join(f", {count} {status}" for status, count in counts.items())
+
+
+@click.command("status", cls=ArcCommand)
+@selects_jobs
+def status_command(session: Session, ids: list[str]) -> None:
+    """Print the status of jobs."""
+    session.output.table(_known(session, ids), COLUMNS)
+
+
+def _known(session: Session, ids: list[str]) -> list[dict[str, Any]]:
+    """Ask for the jobs, and report those that are not known."""
+    if not ids:
+        return []
+    with session.busy("asking for the jobs"):
+        names = names_of(session.arc)
+        infos = session.each(ids, lambda: session.arc.get_job_infos(ids))
+    return [job_row(info, names.get(job_id, "")) for job_id, info in infos.items() if info is not None]
+
+
+@click.command("wait", cls=ArcCommand)
+@selects_jobs
+@click.option("-t", "--timeout", type=click.FloatRange(min=0), metavar="SECONDS", help="The most seconds to wait.")
+def wait_command(session: Session, ids: list[str], *, timeout: float | None) -> None:
+    """Wait until jobs have ended.
+
+    Prints each job's status. The exit code is 4 if a job failed, and 1 if time was up.
+    """
+    if not ids:
+        return
+    many = len(ids) > 1 and session.shows_progress
+    session.going_on(ids)
+    # With many jobs, the library's own bar shows how far they are.
+    with contextlib.nullcontext() if many else session.busy("waiting"):
+        statuses = session.each(ids, lambda: session.arc.wait(ids, timeout=timeout, progress=many))
+    session.going_on([])
+    report_ends(session, statuses)
+
+
+def report_ends(session: Session, statuses: dict[str, JobStatuses | None]) -> None:
+    """Print how jobs ended, and note which failed."""
+    names = names_of(session.arc)
+    rows = [
+        {"id": job_id, "name": names.get(job_id, ""), "status": status.value}
+        for job_id, status in statuses.items()
+        if status is not None
+    ]
+    session.output.table(rows, (COLUMNS[0], COLUMNS[1], COLUMNS[5]))
+    failed = [row["id"] for row in rows if row["status"] == JobStatuses.FAILED.value]
+    if failed:
+        say = "the job failed" if len(rows) == 1 else f"{len(failed)} of {len(rows)} jobs failed"
+        why = f"'jasmin-arc explain {short_id(failed[0])}' says why"
+        session.fail(f"{say}; {why}", kind="JobFailedError", code=JOB_FAILED, job=failed[0])
+
+
+@click.command("show", cls=ArcCommand)
+@selects_jobs
+def show_command(session: Session, ids: list[str]) -> None:
+    """Print all that is known of jobs."""
+    for number, row in enumerate(_known(session, ids)):
+        if number and not session.output.json:
+            session.output.stream("\n")
+        session.output.record(row)
+
+
+@click.command("explain", cls=ArcCommand)
+@selects_jobs
+def explain_command(session: Session, ids: list[str]) -> None:
+    """Say why a job failed, or why it does not start."""
+    for number, job_id in enumerate(ids):
+        try:
+            with session.busy("collecting the evidence"):
+                explanation = session.arc.explain(job_id)
+        except JobNotFoundError as error:
+            session.fail_with(error, job=job_id)
+            continue
+        row = {**asdict(explanation), "id": job_id}
+        row.pop("job_id", None)
+        session.output.text(("\n" if number else "") + _safe(str(explanation)), row)
+
+
+def _safe(text: str) -> str:
+    """Logs of the place are printed as text, never as commands to the terminal."""
+    return "\n".join("".join(char if char.isprintable() else " " for char in line) for line in text.split("\n"))

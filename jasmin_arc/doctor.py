@@ -1,0 +1,354 @@
+"""What keeps a first job from running: checks in the order in which problems are solved, each with its remedy."""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import socket
+import ssl
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta, timezone
+from email.utils import parsedate_to_datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Union
+from urllib.parse import urlsplit
+
+from jasmin_arc.config import ConnectionConfig
+from jasmin_arc.exceptions import BindingsNotFoundError, JasminArcError
+
+if TYPE_CHECKING:
+    from jasmin_arc.backends.rest.client import Client
+    from jasmin_arc.proxy import ProxyManager
+
+OK, WARNING, FAILED, SKIPPED = "ok", "warning", "failed", "skipped"
+_SOON = timedelta(days=14)
+_MOST_SKEW = timedelta(minutes=2)
+_LEAST_SPACE = 50 << 20
+_TRIAL = 256 << 10
+"""How much is written to find out whether there is space and quota"""
+
+
+@dataclass(frozen=True)
+class Check:
+    """One thing that was looked at. Nothing in it is secret: it may be sent to others."""
+
+    name: str
+    outcome: str
+    """``ok``, ``warning``, ``failed``, or ``skipped`` where it does not matter or could not be tried"""
+    found: str
+    """What there is, in one sentence"""
+    remedy: str = ""
+    """What to do, unless it is ok"""
+
+
+Answer = Union[str, Check]
+"""What a check returns: what it found, if that is good, or a whole answer"""
+
+
+class Problem(Exception):
+    """A check found something wrong."""
+
+    def __init__(self, found: str, remedy: str, outcome: str = FAILED) -> None:
+        super().__init__(found)
+        self.found, self.remedy, self.outcome = found, remedy, outcome
+
+
+def examine(
+    config_path: str | os.PathLike[str] | None = None, *, config: Mapping[str, Any] | None = None
+) -> Iterator[Check]:
+    """Yield one check after the other. Jobs are neither submitted nor changed; a proxy is made if there is none.
+
+    :param config_path: the configuration, as for ``ArcInterface``
+    :param config: options that override all others
+    """
+    try:
+        loaded = ConnectionConfig.load(config_path, config=config, logger=None)
+    except JasminArcError as error:
+        yield Check(
+            "configuration", FAILED, _line(str(error)), "Correct it; 'jasmin-arc config init' writes a new one."
+        )
+        return
+    examination = _Local(loaded) if loaded.BACKEND == "local" else _Site(loaded)
+    for name, look in examination.checks():
+        yield _run(name, look)
+
+
+def _run(name: str, look: Callable[[], str]) -> Check:
+    try:
+        return Check(name, OK, _line(look()))
+    except Problem as problem:
+        return Check(name, problem.outcome, _line(problem.found), problem.remedy)
+    except JasminArcError as error:
+        found, _, remedy = str(error).replace("cannot create a proxy: ", "").partition("; ")
+        return Check(name, FAILED, _line(found), _line(remedy))
+    except OSError as error:
+        return Check(name, FAILED, _line(f"{error.filename or name}: {error.strerror or error}"))
+
+
+class _Examination:
+    """What is the same for all backends."""
+
+    def __init__(self, config: ConnectionConfig) -> None:
+        self.config = config
+        self.log = logging.Logger("jasmin_arc.doctor", logging.CRITICAL)
+        self.log.addHandler(logging.NullHandler())
+
+    def configuration(self) -> str:
+        from jasmin_arc import __version__
+
+        python = ".".join(map(str, sys.version_info[:3]))
+        changed = {name: origin for name, origin in self.config.sources.items() if origin != "default"}
+        origins = ", ".join(_short(origin) for origin in dict.fromkeys(changed.values())) or "defaults only"
+        return f"jasmin_arc {__version__}, Python {python}, BACKEND {self.config.BACKEND}, from {origins}"
+
+    def job_list(self) -> str:
+        from jasmin_arc.job_list import JobList
+
+        path = Path(self.config.JOBS_INFO_FILE)
+        _try_to_write(path.parent, "JOBS_INFO_FILE")
+        count = len(JobList(path, timeout=5.0).records())
+        return f"{_short(str(path))} has {count} jobs, and its disk has {_free(path.parent)} free"
+
+
+class _Local(_Examination):
+    """What jobs on this machine need."""
+
+    def checks(self) -> list[tuple[str, Callable[[], str]]]:
+        return [
+            ("configuration", self.configuration),
+            ("shell", self.shell),
+            ("job folder", self.job_folder),
+            ("job list", self.job_list),
+        ]
+
+    def shell(self) -> str:
+        if not os.access("/bin/sh", os.X_OK):
+            raise Problem("there is no /bin/sh, which starts every job", "Install a shell.")
+        return "/bin/sh starts jobs"
+
+    def job_folder(self) -> str:
+        folder = Path(self.config.LOCAL_DIR)
+        _try_to_write(folder, "LOCAL_DIR")
+        return f"{_short(str(folder))} can be written, and its disk has {_free(folder)} free"
+
+
+class _Site(_Examination):
+    """What jobs on a compute element need."""
+
+    def __init__(self, config: ConnectionConfig) -> None:
+        super().__init__(config)
+        self._addresses: list[Any] | None = None
+        self._proxy: Path | None = None
+        self._client: Client | None = None
+        self._date = ""
+        parts = urlsplit(config.endpoint)
+        self._host, self._port = parts.hostname or "", parts.port or 443
+
+    def checks(self) -> list[tuple[str, Callable[[], str]]]:
+        return [
+            ("configuration", self.configuration),
+            ("bindings", self.bindings),
+            ("certificate", self.certificate),
+            ("private key", self.private_key),
+            ("CA certificates", self.trusted),
+            ("proxy", self.proxy),
+            ("name resolution", self.name),
+            ("TLS", self.tls),
+            ("REST interface", self.rest),
+            ("clock", self.clock),
+            ("queues", self.queues),
+            ("job list", self.job_list),
+        ]
+
+    def configuration(self) -> str:
+        if self.config.is_default("ARC_SERVER"):
+            return f"{super().configuration()}; the compute element is the default, {self.config.endpoint}"
+        return f"{super().configuration()}; the compute element is {self.config.endpoint}"
+
+    def bindings(self) -> str:
+        if self.config.BACKEND == "rest":
+            raise Problem("not needed by BACKEND rest", "", SKIPPED)
+        from jasmin_arc.backends.bindings.loader import load_arc
+
+        try:
+            return f"the ARC bindings, version {load_arc().ARC_VERSION}"
+        except BindingsNotFoundError as error:
+            if self.config.BACKEND == "bindings":
+                raise
+            raise Problem(f"not found ({error}); REST is used instead", "", SKIPPED) from error
+
+    def certificate(self) -> str:
+        from jasmin_arc.proxy_certificate import name_text
+        from jasmin_arc.proxy_credentials import read_chain
+
+        cert = read_chain(self.config)[0]
+        now, end = datetime.now(timezone.utc), cert.not_valid_after_utc
+        found = f"{_short(self.config.CLIENT_CERT)} is {name_text(cert.subject)}, valid until {end:%Y-%m-%d %H:%M} UTC"
+        if end <= now:
+            raise Problem(f"{found}: it has expired", "Ask your certificate authority for a new one.")
+        if cert.not_valid_before_utc > now:
+            raise Problem(f"{found}: it is not valid yet", "Set this machine's clock.")
+        if end - now < _SOON:
+            raise Problem(f"{found}: it ends soon", "Ask your certificate authority for a new one.", WARNING)
+        return found
+
+    def private_key(self) -> str:
+        from jasmin_arc.proxy_credentials import read_credentials
+
+        path = _short(self.config.CLIENT_KEY)
+        read_credentials(self.config, passphrase=lambda: self._encrypted(path))
+        return f"{path} is private, and belongs to the certificate"
+
+    def _encrypted(self, path: str) -> str:
+        raise Problem(
+            f"{path} has a passphrase, so whether it belongs to the certificate is not known",
+            "Run 'jasmin-arc proxy create' on a terminal before notebooks and scripts need the proxy.",
+            WARNING,
+        )
+
+    def trusted(self) -> str:
+        path = Path(self.config.CERTS_DIR)
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        remedy = "Install your site's CA certificates (ca-policy, or IGTF's packages), and set CERTS_DIR to them."
+        try:
+            if not path.is_dir():
+                context.load_verify_locations(cafile=str(path))
+                return f"{_short(str(path))} holds {len(context.get_ca_certs())} CA certificates"
+            hashed = [entry for entry in path.iterdir() if entry.suffix[1:].isdigit() and len(entry.stem) == 8]
+        except (OSError, ssl.SSLError) as error:
+            raise Problem(f"no CA certificates can be read from {_short(str(path))}: {error}", remedy) from error
+        if not hashed:
+            raise Problem(
+                f"{_short(str(path))} holds no CA certificate under its hash, such as 5ed36f61.0",
+                f"{remedy} 'openssl rehash DIRECTORY' makes the hashes.",
+            )
+        return f"{_short(str(path))} holds {len(hashed)} CA certificates"
+
+    def proxy(self) -> str:
+        manager = self._manager()
+        self._proxy = manager.path()
+        info = manager.info()
+        assert info is not None
+        return f"{_short(str(info.path))} of {info.identity}, valid until {info.expires:%Y-%m-%d %H:%M} UTC"
+
+    def name(self) -> str:
+        remedy = "Check ARC_SERVER for typing mistakes, and this machine's network."
+        try:
+            self._addresses = socket.getaddrinfo(self._host, self._port, type=socket.SOCK_STREAM)
+        except (OSError, UnicodeError) as error:
+            raise Problem(f"the name {self._host} is not known here: {error}", remedy) from error
+        return f"{self._host} is {', '.join(dict.fromkeys(str(entry[4][0]) for entry in self._addresses))}"
+
+    def tls(self) -> str:
+        if self._addresses is None:
+            raise Problem("the server's name is not known", "", SKIPPED)
+        with self._connection() as plain, self._context().wrap_socket(plain, server_hostname=self._host) as secure:
+            return f"{self._host}:{self._port} answers, is trusted, and speaks {secure.version()}"
+
+    def _connection(self) -> socket.socket:
+        try:
+            return socket.create_connection((self._host, self._port), timeout=min(self.config.TIMEOUT, 10))
+        except OSError as error:
+            raise Problem(
+                f"cannot connect to {self._host}:{self._port}: {error.strerror or error}",
+                "Check the port in ARC_SERVER; ask whether a firewall is in the way, and whether the server is up.",
+            ) from error
+
+    def _context(self) -> ssl.SSLContext:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        where = "capath" if Path(self.config.CERTS_DIR).is_dir() else "cafile"
+        try:
+            context.load_verify_locations(**{where: self.config.CERTS_DIR})
+        except OSError as error:
+            raise Problem("there are no CA certificates to check the server with", "", SKIPPED) from error
+        return context
+
+    def rest(self) -> str:
+        from jasmin_arc.backends.rest.api import Api
+
+        client = self._rest_client()
+        base = Api(client).base()
+        self._client = client
+        reply = client.read("GET", urlsplit(client.endpoint).path + "/rest", allow=range(300, 600))
+        self._date = next((value for key, value in reply.headers.items() if key.lower() == "date"), "")
+        return f"the server speaks version {base.rpartition('/')[2]}, and lets this certificate in"
+
+    def clock(self) -> str:
+        now = datetime.now(timezone.utc)
+        if not self._date:
+            raise Problem(f"it is {now:%Y-%m-%d %H:%M:%S} UTC here; the server has not told its time", "", SKIPPED)
+        try:
+            skew = now - parsedate_to_datetime(self._date).astimezone(timezone.utc)
+        except (TypeError, ValueError):
+            raise Problem("the server's time makes no sense", "", SKIPPED) from None
+        if abs(skew) > _MOST_SKEW:
+            way = "ahead" if skew > timedelta(0) else "behind"
+            raise Problem(
+                f"this machine's clock is {abs(skew).total_seconds():.0f} s {way}",
+                "Set the clock, best by NTP: certificates are valid by the clock.",
+            )
+        return f"agrees with the server's, {now:%Y-%m-%d %H:%M:%S} UTC"
+
+    def queues(self) -> str:
+        if self._client is None:
+            raise Problem("the server could not be asked", "", SKIPPED)
+        from jasmin_arc.backends.rest.api import Api
+        from jasmin_arc.backends.rest.glue2 import site_info
+
+        site = site_info(self._client.endpoint, Api(self._client).info())
+        if not site.queues:
+            raise Problem(
+                "the site offers this certificate no queue",
+                "Ask the site to let you in, and tell them the name in your certificate (above).",
+            )
+        return f"{len(site.queues)}: {', '.join(queue.name for queue in site.queues)}"
+
+    def _rest_client(self) -> Client:
+        from jasmin_arc.backends.rest.client import Client
+
+        if self._addresses is None or self._proxy is None:
+            raise Problem("it takes a proxy and the server's address to try", "", SKIPPED)
+        proxy = self._proxy
+        return Client(
+            self.config.endpoint,
+            certs_dir=self.config.CERTS_DIR,
+            timeout=self.config.TIMEOUT,
+            credentials=lambda: proxy,
+            log=self.log,
+        )
+
+    def _manager(self) -> ProxyManager:
+        from jasmin_arc.proxy import ProxyManager
+
+        return ProxyManager(self.config, self.log)
+
+
+def _try_to_write(folder: Path, option: str) -> None:
+    remedy = f"Free some space or quota there, or set {option} to a path on another disk."
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with tempfile.NamedTemporaryFile(dir=folder, prefix=".jasmin_arc-doctor-") as file:
+            file.write(bytes(_TRIAL))
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        raise Problem(f"cannot write to {_short(str(folder))} ({option}): {error.strerror}", remedy) from error
+    if shutil.disk_usage(folder).free < _LEAST_SPACE:
+        raise Problem(f"the disk of {_short(str(folder))} ({option}) is nearly full", remedy, WARNING)
+
+
+def _free(folder: Path) -> str:
+    return f"{shutil.disk_usage(folder).free / 2**30:.1f} GB"
+
+
+def _short(path: str) -> str:
+    home = os.path.expanduser("~")  # noqa: PTH111
+    return "~" + path[len(home) :] if home != "/" and path.startswith(home + "/") else path
+
+
+def _line(text: str) -> str:
+    return " ".join("".join(char if char.isprintable() else " " for char in text).split())
