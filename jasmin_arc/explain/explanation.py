@@ -32,5 +32,6 @@ def job_failed(first: Explanation, job_ids: Sequence[str]) -> JobFailedError:
 
     :param job_ids: the ids of all jobs that failed
     """
-    others = f" {len(job_ids) - 1} more jobs failed." if len(job_ids) > 1 else ""
-    return JobFailedError(f"{first.job_id}: {first.summary}{others} explain() tells more", job_ids)
+    others = len(job_ids) - 1
+    more = f"; {others} more job{'s' if others > 1 else ''} failed" if others > 0 else ""
+    return JobFailedError(f"{first.job_id}: {first.summary.rstrip('.')}{more}; explain() tells more", job_ids)
