@@ -105,7 +105,7 @@ class FakeCe:
         entries = (
             f"<job><id>{job.name}</id>" + (f"<state>{job.state}</state>" if states else "") + "</job>"
             for job in self.jobs.values()
-            if states is None or (job.state in states and not job.in_gap())
+            if states is None or ("WIPED" if job.in_gap() else job.state) in states
         )
         return xml("<jobs>" + "".join(entries) + "</jobs>")
 
@@ -150,7 +150,13 @@ class FakeCe:
     def _diagnose(self, job: FakeJob, what: str) -> Reply:
         if what == "status" and job.in_gap():
             return Reply(404, reason="Not found")
-        own = {"RUNNING": "INLRMS", "FAILED": "FINISHED", "KILLED": "FINISHED", "SUBMITTING": "SUBMIT"}
+        own = {
+            "RUNNING": "INLRMS",
+            "FAILED": "FINISHED",
+            "KILLED": "FINISHED",
+            "SUBMITTING": "SUBMIT",
+            "WIPED": "DELETED",
+        }
         logs = {
             "status": own.get(job.state, job.state) + "\n",
             "description": job.description,

@@ -10,7 +10,7 @@ from faults.fake_ce import FakeJob
 from faults.https_server import Certificates, Reply, Request, xml
 from faults.rest_setup import Setup, rest_setup
 
-from jasmin_arc.exceptions import JobNotFoundError, ServerError
+from jasmin_arc.exceptions import JobNotFoundError, ServerError, ServerUnavailableError
 
 MANY = 30
 
@@ -112,11 +112,24 @@ def test_unknown_jobs_are_absent(setup: Setup) -> None:
 
 
 @pytest.mark.parametrize("count", [1, MANY], ids=["one", "many"])
-@pytest.mark.parametrize("gap", [2, 3], ids=["short", "long"])
-def test_a_job_whose_state_is_being_moved_is_not_unknown(setup: Setup, count: int, gap: int) -> None:
+@pytest.mark.parametrize("gap", [2, 3, 4])
+def test_a_job_whose_state_is_being_moved_is_neither_unknown_nor_wiped(setup: Setup, count: int, gap: int) -> None:
     ids = put(setup, "FINISHED", "RUNNING", count=count)
     setup.ce.jobs[ids[0].rpartition("/")[2]].gap = gap
-    assert setup.backend.states(ids)[ids[0]] == ("Finished" if gap == 2 else "Running")
+    assert setup.backend.states(ids) == dict.fromkeys(ids, "Finished")
+
+
+def test_a_job_whose_state_is_not_to_be_had_has_none(setup: Setup) -> None:
+    ids = put(setup, "RUNNING", "RUNNING", count=MANY)
+    setup.ce.jobs[ids[0].rpartition("/")[2]].gap = 100
+    with pytest.raises(ServerUnavailableError, match="does not tell the state"):
+        setup.backend.states(ids)
+
+
+def test_a_job_whose_files_were_erased_by_the_server(setup: Setup) -> None:
+    ids = put(setup, "WIPED", "FINISHED", count=MANY)
+    assert setup.backend.states(ids[:1]) == {ids[0]: "Deleted"}
+    assert setup.backend.states(ids) == dict.fromkeys(ids, "Deleted")
 
 
 def test_a_job_of_another_compute_element_is_never_asked_for_there(setup: Setup) -> None:

@@ -19,7 +19,7 @@ from urllib3 import BaseHTTPResponse, HTTPSConnectionPool, Timeout
 from urllib3.exceptions import HTTPError
 
 from jasmin_arc.backends.rest.connection import make_context, make_pool
-from jasmin_arc.backends.rest.deadline import begin_request, limited, pause, remaining, request_was_sent, stopped
+from jasmin_arc.backends.rest.deadline import begin_request, limited, pause, remaining, request_was_sent
 from jasmin_arc.backends.rest.errors import RetryLaterError, of_status, of_transport
 from jasmin_arc.exceptions import ServerError, ServerUnavailableError, SubmissionUnknownError
 
@@ -195,7 +195,7 @@ class Client:
                     return action()
                 except ServerUnavailableError as error:
                     delay = _delay(attempt, error)
-                    if attempt == _ATTEMPTS or stopped() or delay >= remaining() or not self._budget.spend():
+                    if attempt == _ATTEMPTS or delay >= remaining() or not self._budget.spend():
                         raise
                     self._log.debug("again in %.1f s: %s", delay, error)
                     pause(delay)

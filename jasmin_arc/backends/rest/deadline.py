@@ -14,13 +14,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-_SLICE = 0.5
-"""Seconds after which a thread that waits looks up, to see whether it is told to stop"""
-
 
 class _Limits(threading.local):
     expires: float = float("inf")
-    stop: threading.Event | None = None
     sent: bool = False
 
 
@@ -38,33 +34,14 @@ def limited(seconds: float) -> Iterator[None]:
         _limits.expires = before
 
 
-@contextmanager
-def stopped_by(event: threading.Event) -> Iterator[None]:
-    """Let this thread give up waiting for the network soon after the event is set."""
-    before = _limits.stop
-    _limits.stop = event
-    try:
-        yield
-    finally:
-        _limits.stop = before
-
-
 def remaining() -> float:
     """Return the seconds that are left to this thread."""
     return _limits.expires - time.monotonic()
 
 
 def pause(seconds: float) -> None:
-    """Sleep, though no longer than allowed, and not once told to stop."""
-    if _limits.stop is not None:
-        _limits.stop.wait(max(0.0, min(seconds, remaining())))
-    else:
-        time.sleep(max(0.0, min(seconds, remaining())))
-
-
-def stopped() -> bool:
-    """Say whether this thread is told to stop."""
-    return _limits.stop is not None and _limits.stop.is_set()
+    """Sleep, though no longer than allowed."""
+    time.sleep(max(0.0, min(seconds, remaining())))
 
 
 def begin_request() -> None:
@@ -87,32 +64,21 @@ class DeadlineSocket(ssl.SSLSocket):
 
     def do_handshake(self, block: bool = False) -> None:
         """Shake hands within the deadline as a whole."""
-        self.settimeout(max(0.001, min(remaining(), self.gettimeout() or float("inf"))))
+        self._set_timeout()
         super().do_handshake(block)
 
     def recv_into(self, *args: Any, **options: Any) -> int:
-        """Read, in slices of time."""
-        while True:
-            self._next_slice()
-            try:
-                return super().recv_into(*args, **options)
-            except socket.timeout:
-                self._check()
+        """Read."""
+        self._set_timeout()
+        return super().recv_into(*args, **options)
 
     def send(self, *args: Any, **options: Any) -> int:
-        """Write, in slices of time."""
-        while True:
-            self._next_slice()
-            try:
-                return super().send(*args, **options)
-            except socket.timeout:
-                self._check()
+        """Write."""
+        self._set_timeout()
+        return super().send(*args, **options)
 
-    def _next_slice(self) -> None:
-        self.settimeout(max(0.001, min(_SLICE, remaining())))
-
-    def _check(self) -> None:
-        if stopped():
-            raise ConnectionAbortedError("stopped")
-        if remaining() <= 0:
+    def _set_timeout(self) -> None:
+        left = remaining()
+        if left <= 0:
             raise socket.timeout("no answer in time")
+        self.settimeout(left if left < float("inf") else None)

@@ -53,9 +53,9 @@ class Delegations:
     def keep_alive(self, others: Iterable[str] = ()) -> None:
         """Renew what ends soon: this process's own delegations, and others that are known to. Failures are logged."""
         with self._lock:
-            ending = [delegation_id for delegation_id in self._ends if self._ends_soon(delegation_id)]
-            for delegation_id in dict.fromkeys([*ending, *others]):
-                self._renew_if_due(delegation_id)
+            for delegation_id in dict.fromkeys([*self._ends, *others]):
+                if delegation_id not in self._ends or self._ends_soon(delegation_id):
+                    self._renew_if_due(delegation_id)
 
     def _ends_soon(self, delegation_id: str) -> bool:
         return self._ends[delegation_id] < _now() + self._least

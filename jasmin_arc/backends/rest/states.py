@@ -15,10 +15,12 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, TypeVar
 
+from jasmin_arc.backends.rest.deadline import pause
 from jasmin_arc.backends.rest.documents import JobAnswer
 from jasmin_arc.backends.rest.errors import printable
 from jasmin_arc.backends.rest.glue2 import general_state, job_info, number, parse_time
 from jasmin_arc.constants import ARC_REST_STATES
+from jasmin_arc.exceptions import ServerUnavailableError
 from jasmin_arc.job_info import JobInfo
 
 if TYPE_CHECKING:
@@ -43,6 +45,10 @@ _REST_STATES = {
     "DELETED": "WIPED",
 }
 """The states in A-REX's own files, and what the REST interface calls them"""
+_LISTED = tuple(state for state in ARC_REST_STATES if state != "WIPED")
+"""The states that are believed when they stand in the list of all jobs"""
+_ATTEMPTS = 5
+_MOMENT = 0.02
 _CANCELLED = "canceled by external request"
 _MOST_KNOWN = 100_000
 _BATCH_SECONDS = 2.0
@@ -86,18 +92,30 @@ class States:
             found = {name: state for name in names if (state := self._own_state(name))}
         else:
             wanted = frozenset(names)
-            jobs = self._api.jobs(tuple(ARC_REST_STATES))
+            jobs = self._api.jobs(_LISTED)
             found = {job.id: job.state for job in jobs if job.id in wanted and job.state}
         return {**found, **self._overlooked([name for name in names if name not in found])}
 
     def _overlooked(self, names: Sequence[str]) -> dict[str, str]:
         """Return the states of jobs that exist though they seemed not to.
 
-        A-REX moves the file with the state from folder to folder, so for a moment a job seems to have none.
+        A-REX moves the file with the state from folder to folder. In between, a job seems to be WIPED, or to have no
+        state at all.
+
+        :raises ServerUnavailableError: if a job is there, and its state is not to be had
         """
         answers = self._api.ask("status", names) if names else {}
-        known = {name: answer.state for name, answer in answers.items() if answer.done and name in names}
-        return {name: self._own_state(name) or state for name, state in known.items()}
+        return {name: self._patiently(name, answers[name].state) for name in names if _is_there(answers.get(name))}
+
+    def _patiently(self, name: str, written: str) -> str:
+        for attempt in range(_ATTEMPTS):
+            pause(_MOMENT * attempt)
+            state = self._own_state(name)
+            if state:
+                return state
+        if written in _ENDS - {"WIPED"}:
+            return written
+        raise ServerUnavailableError(f"the compute element does not tell the state of {self._api.job_url(name)} now")
 
     def _own_state(self, name: str) -> str:
         written = self._api.diagnose(name, "status", most=1000)
@@ -188,6 +206,10 @@ class States:
             known[name] = value
             while len(known) > _MOST_KNOWN:
                 del known[next(iter(known))]
+
+
+def _is_there(answer: JobAnswer | None) -> bool:
+    return answer is not None and answer.done
 
 
 def _assignments(log: str) -> dict[str, str]:

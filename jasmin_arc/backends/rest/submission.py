@@ -172,16 +172,13 @@ class Submitter:
             self._give_up({job_id: by_id[job_id] for job_id in failed}, failed)
 
     def _put(self, name: str, staged: StagedInput) -> None:
-        if isinstance(staged.source, bytes):
-            self._api.upload(name, staged.name, staged.source, len(staged.source))
-            return
         try:
-            with staged.source.open("rb") as file:
-                small = staged.size <= _PIECE
-                pieces = _exactly(file, staged)
-                self._api.upload(name, staged.name, b"".join(pieces) if small else pieces, staged.size)
+            with staged.open() as stream:
+                pieces = _exactly(stream, staged)
+                body = b"".join(pieces) if staged.size <= _PIECE else pieces
+                self._api.upload(name, staged.name, body, staged.size)
         except OSError as error:
-            raise InputFileError(f"cannot read the input file {staged.source}: {error.strerror}") from error
+            raise InputFileError(f"input {staged.name!r}: cannot be read: {error.strerror}") from error
 
     def _arrived(self, job: _Job) -> bool:
         """Say whether a job whose upload failed is complete all the same, as just the answer was lost."""
@@ -287,16 +284,16 @@ def _check_answers(answers: Sequence[JobAnswer], jobs: Sequence[_Job]) -> None:
 
 
 def _exactly(file: BinaryIO, staged: StagedInput) -> Iterator[bytes]:
-    """Read as many bytes as were announced; a file that has changed since is an error, not a shorter file."""
+    """Read as many bytes as were announced; a file that changes meanwhile is an error, not another file."""
     left = staged.size
     while left:
         piece = file.read(min(_PIECE, left))
         if not piece:
-            raise InputFileError(f"the input file {staged.source!s} became shorter while it was uploaded")
+            raise InputFileError(f"input {staged.name!r}: it became shorter while it was uploaded")
         left -= len(piece)
         yield piece
     if file.read(1):
-        raise InputFileError(f"the input file {staged.source!s} grew while it was uploaded")
+        raise InputFileError(f"input {staged.name!r}: it grew while it was uploaded")
 
 
 def _waves(jobs: Sequence[_Job]) -> Iterator[list[_Job]]:
