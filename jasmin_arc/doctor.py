@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import shutil
 import socket
 import ssl
@@ -12,7 +13,6 @@ import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
-from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Union
 from urllib.parse import urlsplit
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 OK, WARNING, FAILED, SKIPPED = "ok", "warning", "failed", "skipped"
 _SOON = timedelta(days=14)
 _MOST_SKEW = timedelta(minutes=2)
+_OLDEST = timedelta(minutes=30)
+_CREATED = re.compile(rb'CreationTime="([^"]{1,40})"')
 _LEAST_SPACE = 50 << 20
 _TRIAL = 256 << 10
 """How much is written to find out whether there is space and quota"""
@@ -144,7 +146,7 @@ class _Site(_Examination):
         self._addresses: list[Any] | None = None
         self._proxy: Path | None = None
         self._client: Client | None = None
-        self._date = ""
+        self._published = b""
         parts = urlsplit(config.endpoint)
         self._host, self._port = parts.hostname or "", parts.port or 443
 
@@ -179,7 +181,7 @@ class _Site(_Examination):
         except BindingsNotFoundError as error:
             if self.config.BACKEND == "bindings":
                 raise
-            raise Problem(f"not found ({error}); REST is used instead", "", SKIPPED) from error
+            raise Problem("not found, so REST is used instead", "", SKIPPED) from error
 
     def certificate(self) -> str:
         from jasmin_arc.proxy_certificate import name_text
@@ -271,35 +273,35 @@ class _Site(_Examination):
         from jasmin_arc.backends.rest.api import Api
 
         client = self._rest_client()
-        base = Api(client).base()
+        api = Api(client)
+        base = api.base()
+        self._published = api.info()
         self._client = client
-        reply = client.read("GET", urlsplit(client.endpoint).path + "/rest", allow=range(300, 600))
-        self._date = next((value for key, value in reply.headers.items() if key.lower() == "date"), "")
         return f"the server speaks version {base.rpartition('/')[2]}, and lets this certificate in"
 
     def clock(self) -> str:
+        from jasmin_arc.backends.rest.glue2 import parse_time
+
         now = datetime.now(timezone.utc)
-        if not self._date:
-            raise Problem(f"it is {now:%Y-%m-%d %H:%M:%S} UTC here; the server has not told its time", "", SKIPPED)
-        try:
-            skew = now - parsedate_to_datetime(self._date).astimezone(timezone.utc)
-        except (TypeError, ValueError):
-            raise Problem("the server's time makes no sense", "", SKIPPED) from None
-        if abs(skew) > _MOST_SKEW:
-            way = "ahead" if skew > timedelta(0) else "behind"
-            raise Problem(
-                f"this machine's clock is {abs(skew).total_seconds():.0f} s {way}",
-                "Set the clock, best by NTP: certificates are valid by the clock.",
-            )
-        return f"agrees with the server's, {now:%Y-%m-%d %H:%M:%S} UTC"
+        here = f"it is {now:%Y-%m-%d %H:%M:%S} UTC here"
+        told = parse_time(found[1].decode()) if (found := _CREATED.search(self._published)) else None
+        if told is None:
+            raise Problem(f"{here}; the server has not told its time", "", SKIPPED)
+        remedy = "Set the clock, best by NTP: certificates are valid by the clock."
+        # What the server publishes is some minutes old, but never of the future.
+        if told - now > _MOST_SKEW:
+            raise Problem(f"{here}, at least {(told - now).total_seconds():.0f} s behind the server", remedy)
+        if now - told > _OLDEST:
+            found_ = f"{here}; the server's news is of {told:%Y-%m-%d %H:%M:%S}: old, or this clock is ahead"
+            raise Problem(found_, remedy, WARNING)
+        return f"{here}, as at the server, within minutes"
 
     def queues(self) -> str:
         if self._client is None:
             raise Problem("the server could not be asked", "", SKIPPED)
-        from jasmin_arc.backends.rest.api import Api
         from jasmin_arc.backends.rest.glue2 import site_info
 
-        site = site_info(self._client.endpoint, Api(self._client).info())
+        site = site_info(self._client.endpoint, self._published)
         if not site.queues:
             raise Problem(
                 "the site offers this certificate no queue",

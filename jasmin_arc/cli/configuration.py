@@ -13,7 +13,7 @@ import click
 
 from jasmin_arc.cli.common import ArcCommand, SubGroup
 from jasmin_arc.cli.exits import FAILED
-from jasmin_arc.cli.output import Column
+from jasmin_arc.cli.output import Column, home_short
 from jasmin_arc.cli.session import Session
 from jasmin_arc.config import ConnectionConfig
 
@@ -35,7 +35,11 @@ def show_command(session: Session) -> None:
         {"option": option, "value": value, "source": config.sources[option]}
         for option, value in config.as_dict().items()
     ]
-    columns = (Column("option", "OPTION", whole=True), Column("value", "VALUE", whole=True), Column("source", "SOURCE"))
+    columns = (
+        Column("option", "OPTION", whole=True),
+        Column("value", "VALUE", lambda value: home_short(str(value))),
+        Column("source", "FROM", lambda source: home_short(source.replace("the environment variable ", "$"))),
+    )
     session.output.table(rows, columns)
 
 

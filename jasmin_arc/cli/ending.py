@@ -8,6 +8,9 @@ from jasmin_arc.cli.common import ArcCommand
 from jasmin_arc.cli.output import Column
 from jasmin_arc.cli.selecting import selects_jobs
 from jasmin_arc.cli.session import Session
+from jasmin_arc.constants import JobStatuses
+
+_ENDED = (JobStatuses.COMPLETED, JobStatuses.FAILED)
 
 
 @click.command("cancel", cls=ArcCommand)
@@ -17,10 +20,14 @@ def cancel_command(session: Session, ids: list[str]) -> None:
 
     Those that have ended are left as they are.
     """
-    if ids:
-        with session.busy("cancelling"):
-            done = session.each(ids, lambda: session.arc.cancel_jobs(ids))
-        session.output.done(list(done), "cancelled")
+    if not ids:
+        return
+    with session.busy("cancelling"):
+        statuses = session.each(ids, lambda: session.arc.get_job_statuses(ids))
+        running = [job_id for job_id, status in statuses.items() if status not in _ENDED]
+        done = session.each(running, lambda: session.arc.cancel_jobs(running)) if running else {}
+    session.output.done([job_id for job_id, status in statuses.items() if status in _ENDED], "had ended")
+    session.output.done(list(done), "cancelled")
 
 
 @click.command("clean", cls=ArcCommand)
@@ -60,6 +67,6 @@ def recover_command(session: Session) -> None:
     with session.busy("looking for jobs"):
         settled = session.arc.recover()
     rows = [{"id": job_id, "outcome": outcome} for job_id, outcome in settled.items()]
-    session.output.table(rows, (Column("outcome", "OUTCOME"), Column("id", "JOB", whole=True)))
+    session.output.table(rows, (Column("id", "JOB", whole=True), Column("outcome", "OUTCOME")))
     if not rows:
         session.hint("Nothing was left unfinished.")

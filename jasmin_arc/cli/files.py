@@ -11,7 +11,7 @@ import click
 from jasmin_arc.cli.common import ArcCommand
 from jasmin_arc.cli.exits import FAILED
 from jasmin_arc.cli.output import Column, size
-from jasmin_arc.cli.selecting import selects_jobs, selects_one_job, short_id
+from jasmin_arc.cli.selecting import selects_jobs, selects_one_job
 from jasmin_arc.cli.session import Session
 from jasmin_arc.constants import STDOUT_NAME
 from jasmin_arc.exceptions import JobNotFoundError
@@ -42,9 +42,8 @@ def output_command(
         )
     for job_id, folder in saved.items():
         if folder is None:
-            text = (
-                f"there is nothing to save of {short_id(job_id)}; 'jasmin-arc show {short_id(job_id)}' tells its state"
-            )
+            short = session.brief(job_id)
+            text = f"there is nothing to save of {short}; 'jasmin-arc show {short}' tells its state"
             session.fail(text, kind="OutputError", code=FAILED, job=job_id)
     rows = [{"id": job_id, "directory": folder} for job_id, folder in saved.items() if folder is not None]
     session.output.lines(rows, "directory")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import Enum
@@ -24,7 +24,7 @@ class Column:
     :param key: where its values are in the rows
     :param title: its heading on a terminal
     :param show: how a value is written on a terminal; in a pipe it is always :func:`plain`
-    :param whole: whether it is never cut short
+    :param whole: whether it keeps its width, whatever becomes of the others
     """
 
     key: str
@@ -33,6 +33,8 @@ class Column:
     style: Callable[[Row], str] | None = None
     whole: bool = False
     right: bool = False
+    from_width: int = 0
+    """How wide a terminal must be for this column"""
 
 
 class Output:
@@ -46,6 +48,8 @@ class Output:
         self.command = ""
         self.results: list[Row] = []
         self.errors: list[Row] = []
+        self.known: Collection[str] = ()
+        """The ids of all jobs that a shortened id must not be mistaken for"""
 
     @property
     def is_terminal(self) -> bool:
@@ -60,7 +64,7 @@ class Output:
         if not self.is_terminal:
             self._write("".join("\t".join(plain(row.get(column.key)) for column in columns) + "\n" for row in rows))
         elif rows:
-            console().print(make_table(rows, columns))
+            console().print(make_table(rows, columns, self.known))
 
     def record(self, row: Row) -> None:
         """Print one thing with many properties, one a line; those without a value only in JSON and pipes."""
@@ -74,8 +78,7 @@ class Output:
 
     def done(self, job_ids: Sequence[str], what: str) -> None:
         """Print what was done with each job."""
-        rows = [{"id": job_id, "done": what} for job_id in job_ids]
-        self.table(rows, [Column("done", "DONE"), Column("id", "JOB", whole=True)] if self.is_terminal else DONE)
+        self.table([{"id": job_id, "done": what} for job_id in job_ids], DONE)
 
     def lines(self, rows: Sequence[Row], key: str) -> None:
         """Print one value of each row, plainly, also on a terminal: something to copy."""
@@ -112,7 +115,20 @@ class Output:
         sys.stdout.write(text)
 
 
-DONE = (Column("id", "JOB"), Column("done", "DONE"))
+_SHORTEST = 8
+
+
+def last_part(job_id: object) -> str:
+    """Return the last part of a job id: the rest of it is the same for all jobs of a place."""
+    return one_line(str(job_id).rstrip("/").rpartition("/")[2])
+
+
+def brief(job_id: object, known: Iterable[str]) -> str:
+    """Return the shortest beginning of the last part of a job id that no other job has, for people to type."""
+    name = last_part(job_id)
+    others = {other for other in map(last_part, known) if other != name}
+    length = next((n for n in range(_SHORTEST, len(name)) if not any(o.startswith(name[:n]) for o in others)), None)
+    return name[:length]
 
 
 def one_line(text: str) -> str:
@@ -159,6 +175,8 @@ def duration(value: timedelta | None) -> str:
     """Write a duration as a clock shows it."""
     if value is None:
         return ""
+    if timedelta(0) < value < timedelta(seconds=10):
+        return f"{value.total_seconds():.2f} s"
     seconds = int(value.total_seconds())
     days, rest = divmod(abs(seconds), 86400)
     clock = f"{rest // 3600}:{rest // 60 % 60:02}:{rest % 60:02}"
@@ -199,26 +217,45 @@ def console() -> Any:
     return Console(highlight=False, soft_wrap=False, emoji=False, markup=False)
 
 
-def make_table(rows: Sequence[Row], columns: Sequence[Column]) -> Table:
-    """Lay rows out for a terminal."""
+def make_table(rows: Sequence[Row], columns: Sequence[Column], known: Collection[str] = ()) -> Table:
+    """Lay rows out for a terminal.
+
+    :param known: the ids of all jobs
+    """
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-    for column in columns:
+    shown = [column for column in columns if column.from_width <= console().width]
+    known = {*known, *(row["id"] for row in rows if "id" in row)}
+    cells = [[_cell(column, row, known) for column in shown] for row in rows]
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold", show_header=_any_title(shown))
+    for number, column in enumerate(shown):
+        widest = max([len(column.title), *(len(line[number]) for line in cells)])
         table.add_column(
             column.title,
-            overflow="fold" if column.whole else "ellipsis",
-            no_wrap=not column.whole,
+            overflow="ellipsis" if column.whole else "fold",
+            no_wrap=column.whole or column.right,
+            min_width=widest if column.whole else None,
             justify="right" if column.right else "left",
         )
-    for row in rows:
-        cells = []
-        for column in columns:
-            text = (column.show or human)(row.get(column.key))
-            cells.append(Text(text, style=column.style(row) if column.style else ""))
-        table.add_row(*cells)
+    for row, line in zip(rows, cells):
+        styles = [column.style(row) if column.style else "" for column in shown]
+        table.add_row(*(Text(text, style=style) for text, style in zip(line, styles)))
     return table
+
+
+def _cell(column: Column, row: Row, known: Collection[str]) -> str:
+    value = row.get(column.key)
+    return brief(value, known) if column.key == "id" else (column.show or human)(value)
+
+
+def _any_title(columns: Sequence[Column]) -> bool:
+    """Say whether there is a heading to show."""
+    return any(column.title for column in columns)
+
+
+DONE = (Column("id", "", whole=True), Column("done", ""))
+"""Which job, and what was done with it"""
 
 
 def make_record(row: Row) -> Table:

@@ -60,7 +60,8 @@ def _attempt(session: Session, args: list[str]) -> int:
     except BrokenPipeError:
         raise
     except OSError as error:
-        session.fail(f"{error.filename or 'the system'}: {error.strerror or error}", kind="OSError", code=FAILED)
+        what = error.filename or "reading or writing"
+        session.fail(f"{what}: {error.strerror or error}", kind="OSError", code=FAILED)
     except RecursionError:
         session.fail("what was given is nested too deeply; nothing was done", kind="UsageError", code=USAGE)
     except Exception as error:  # noqa: BLE001 - a user is never shown a traceback

@@ -8,17 +8,15 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from fnmatch import fnmatchcase
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 from click.shell_completion import CompletionItem
 
+from jasmin_arc.cli.output import last_part
 from jasmin_arc.cli.session import Session
 from jasmin_arc.constants import JobStatuses
 from jasmin_arc.exceptions import JasminArcError, JobNotFoundError
-
-if TYPE_CHECKING:
-    from jasmin_arc.arc_interface import ArcInterface
 
 STATUSES = {status.value.replace(" ", "-"): status for status in JobStatuses}
 _MOST_SHOWN = 5
@@ -48,8 +46,8 @@ class JobName(click.ParamType):  # type: ignore[type-arg]
     def shell_complete(
         self,
         ctx: click.Context,
-        param: click.Parameter,
-        incomplete: str,  # noqa: ARG002
+        param: click.Parameter,  # noqa: ARG002
+        incomplete: str,
     ) -> list[CompletionItem]:
         """Return ids and names that begin so, the newest first. No server is asked."""
         session = ctx.find_object(Session) or Session()
@@ -59,7 +57,7 @@ class JobName(click.ParamType):  # type: ignore[type-arg]
             records = JobList(session.config().JOBS_INFO_FILE, timeout=1.0).records()[::-1]
         except JasminArcError:
             return []
-        items = [CompletionItem(short_id(record.id or ""), help=record.name) for record in records]
+        items = [CompletionItem(last_part(record.id or ""), help=record.name) for record in records]
         names = [CompletionItem(name) for name in dict.fromkeys(record.name for record in records if record.name)]
         return [item for item in items + names if str(item.value).startswith(incomplete)]
 
@@ -72,8 +70,8 @@ class Since(click.ParamType):  # type: ignore[type-arg]
     def convert(
         self,
         value: Any,
-        param: click.Parameter | None,
-        ctx: click.Context | None,  # noqa: ARG002
+        param: click.Parameter | None,  # noqa: ARG002
+        ctx: click.Context | None,
     ) -> timedelta:
         """Read it as the library does."""
         from jasmin_arc.quantities import parse_duration
@@ -98,9 +96,9 @@ class Status(click.ParamType):  # type: ignore[type-arg]
 
     def shell_complete(
         self,
-        ctx: click.Context,
-        param: click.Parameter,
-        incomplete: str,  # noqa: ARG002
+        ctx: click.Context,  # noqa: ARG002
+        param: click.Parameter,  # noqa: ARG002
+        incomplete: str,
     ) -> list[CompletionItem]:
         """Return those that begin so."""
         return [CompletionItem(status) for status in STATUSES if status.startswith(incomplete)]
@@ -163,8 +161,11 @@ def select(session: Session, selection: Selection) -> list[str]:
         if not ids:
             session.say("there are no such jobs")
         return ids
+    words = _words(selection.words)
+    if not words:
+        session.say("no jobs are named on standard input")
     finder = Finder(session)
-    return list(dict.fromkeys(job_id for word in _words(selection.words) for job_id in finder.find(word)))
+    return list(dict.fromkeys(job_id for word in words for job_id in finder.find(word)))
 
 
 def _words(given: Sequence[str]) -> list[str]:
@@ -204,13 +205,14 @@ class Finder:
         return found
 
     def _match(self, word: str, names: dict[str, str]) -> list[str]:
-        exact = [job_id for job_id in names if short_id(job_id) == word]
+        exact = [job_id for job_id in names if last_part(job_id) == word]
         if exact:
             return exact
         called = [job_id for job_id, name in names.items() if name and (name == word or fnmatchcase(name, word))]
         if called:
             return called
-        parts = [job_id for job_id in names if word in short_id(job_id)]
+        begins = [job_id for job_id in names if last_part(job_id).startswith(word)]
+        parts = begins or [job_id for job_id in names if word in last_part(job_id)]
         if len(parts) > 1:
             shown = _shown(self._session, parts)
             raise click.UsageError(f"{len(parts)} jobs match {word!r}: {shown}; type more of the id")
@@ -218,7 +220,7 @@ class Finder:
 
     def _names(self) -> dict[str, str]:
         if self._listed is None:
-            self._listed = names_of(self._session.arc)
+            self._listed = self._session.names()
         return self._listed
 
     def _names_there(self) -> dict[str, str]:
@@ -229,18 +231,8 @@ class Finder:
         return self._served
 
 
-def names_of(arc: ArcInterface) -> dict[str, str]:
-    """Return the names of the jobs in the job list, by id."""
-    return {record.id or "": record.name for record in arc.job_list.records(arc.backend.endpoint)}
-
-
-def short_id(job_id: str) -> str:
-    """Return the last part of a job id, which is enough to name it."""
-    return job_id.rstrip("/").rpartition("/")[2]
-
-
 def _shown(session: Session, job_ids: Sequence[str]) -> str:
-    names = names_of(session.arc)
-    texts = [f"{short_id(job_id)} ({names[job_id]})" if names.get(job_id) else short_id(job_id) for job_id in job_ids]
+    names = session.names()
+    texts = [session.brief(job_id) + (f" ({names[job_id]})" if names.get(job_id) else "") for job_id in job_ids]
     more = f" and {len(texts) - _MOST_SHOWN} more" if len(texts) > _MOST_SHOWN else ""
     return ", ".join(texts[:_MOST_SHOWN]) + more

@@ -10,8 +10,9 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, TypeVar
 
 from jasmin_arc.cli.exits import code_of
-from jasmin_arc.cli.output import Output, one_line
+from jasmin_arc.cli.output import Output, brief, one_line
 from jasmin_arc.cli.progress import Busy
+from jasmin_arc.cli.wording import calls
 from jasmin_arc.exceptions import JasminArcError, PartialFailureError
 
 if TYPE_CHECKING:
@@ -60,6 +61,16 @@ class Session:
                 self._arc.logger.handlers[:] = [self._handler()]
         return self._arc
 
+    def names(self) -> dict[str, str]:
+        """Return the names of the jobs in the job list, by id."""
+        names = {record.id or "": record.name for record in self.arc.job_list.records(self.arc.backend.endpoint)}
+        self.output.known = names
+        return names
+
+    def brief(self, job_id: str) -> str:
+        """Return what is enough to type of a job id."""
+        return brief(job_id, self.output.known or self.names())
+
     def close(self) -> None:
         """Let go of what the interface holds."""
         if self._arc is not None:
@@ -89,7 +100,7 @@ class Session:
 
     def fail_with(self, error: JasminArcError, *, job: str | None = None) -> None:
         """Report an error of the library."""
-        self.fail(str(error), kind=type(error).__name__, code=code_of(error), job=job)
+        self.fail(calls(str(error)), kind=type(error).__name__, code=code_of(error), job=job)
         self.details(error)
 
     def details(self, error: BaseException) -> None:
@@ -126,9 +137,11 @@ class Session:
         if not job_ids:
             self._way_back = ""
             return
-        names = " ".join(job_ids[:3]) if len(job_ids) <= 3 else "--all"
-        what = "the job goes on" if len(job_ids) == 1 else f"the {len(job_ids)} jobs go on"
-        self._way_back = f"; {what}, get back with 'jasmin-arc {back} {names}'"
+        names = " ".join(map(self.brief, job_ids)) if len(job_ids) <= 3 else "--all"
+        one = len(job_ids) == 1
+        what = "the job goes on" if one else f"the {len(job_ids)} jobs go on"
+        end = f"'jasmin-arc cancel {names}' ends {'it' if one else 'them'}"
+        self._way_back = f"; {what}: 'jasmin-arc {back} {names}' leads back, {end}"
 
     def unsure(self, advice: str) -> None:
         """Note what to do if the command is interrupted now."""

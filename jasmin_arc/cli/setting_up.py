@@ -8,7 +8,7 @@ import click
 
 from jasmin_arc.cli.common import ArcCommand
 from jasmin_arc.cli.exits import FAILED
-from jasmin_arc.cli.output import Column, Row, duration, make_table, size
+from jasmin_arc.cli.output import Column, Row, duration, make_table, one_line, size
 from jasmin_arc.cli.session import Session
 
 _MARKS = {"ok": "green", "warning": "yellow", "failed": "red", "skipped": "dim"}
@@ -48,20 +48,22 @@ def _print_check(session: Session, row: Row) -> None:
 
 
 def _print_for_people(row: Row) -> None:
-    from rich.padding import Padding
+    from rich.table import Table
     from rich.text import Text
 
     from jasmin_arc.cli.output import console
 
-    screen = console()
-    line = Text.assemble((f"{row['outcome']:8}", _MARKS[row["outcome"]]), (row["name"], "bold"), ": ", row["found"])
-    screen.print(line)
+    line = Table.grid(padding=(0, 2, 0, 0))
+    for width in (7, 15, None):
+        line.add_column(min_width=width, overflow="fold")
+    line.add_row(Text(row["outcome"], _MARKS[row["outcome"]]), Text(row["name"], "bold"), Text(row["found"]))
     if row["remedy"]:
-        screen.print(Padding(Text(row["remedy"]), (0, 0, 0, 8)))
+        line.add_row("", "", Text(row["remedy"], "bold"))
+    console().print(line)
 
 
 _QUEUES = (
-    Column("name", "QUEUE", whole=True),
+    Column("name", "QUEUE", one_line, whole=True),
     Column("free_slots", "FREE", right=True),
     Column("total_slots", "SLOTS", right=True),
     Column("running", "RUNNING", right=True),

@@ -11,7 +11,7 @@ import click
 from jasmin_arc.cli.common import ArcCommand, TakesCommand
 from jasmin_arc.cli.describing import describes_jobs, descriptions, take_fields
 from jasmin_arc.cli.exits import FAILED, JOB_FAILED
-from jasmin_arc.cli.selecting import selects_jobs, short_id
+from jasmin_arc.cli.selecting import selects_jobs
 from jasmin_arc.cli.session import Session
 from jasmin_arc.cli.watching import job_row
 from jasmin_arc.constants import STDERR_NAME, JobStatuses
@@ -48,7 +48,7 @@ def submit_command(
     ids = _submit(session, jobs)
     session.output.lines([{"id": job_id, "name": jobs[number].name} for number, job_id in ids.items()], "id")
     if ids:
-        first = short_id(next(iter(ids.values())))
+        first = session.brief(next(iter(ids.values())))
         session.hint(f"Watch: jasmin-arc status {first}   Results: jasmin-arc output {first}")
 
 
@@ -112,7 +112,7 @@ def run_command(context: click.Context, /, file: str | None, directory: str | No
 
 def _print_output(session: Session, job_id: str) -> str:
     parts = []
-    with session.busy(f"running {short_id(job_id)}"):
+    with session.busy(f"running {session.brief(job_id)}"):
         for text in session.arc.follow(job_id):
             session.quiet()
             session.output.stream(text)
@@ -131,7 +131,7 @@ def _read(session: Session, job_id: str, name: str) -> str:
 def _report_failure(session: Session, job_id: str, exit_code: int | None) -> None:
     code = exit_code if exit_code is not None and 0 < exit_code < 256 else JOB_FAILED
     told = f" with exit code {exit_code}" if exit_code else ""
-    text = f"the job failed{told}; 'jasmin-arc explain {short_id(job_id)}' says why"
+    text = f"the job failed{told}; 'jasmin-arc explain {session.brief(job_id)}' says why"
     session.fail(text, kind="JobFailedError", code=code, job=job_id)
 
 

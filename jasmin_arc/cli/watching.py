@@ -5,26 +5,26 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from jasmin_arc.cli.common import ArcCommand
 from jasmin_arc.cli.exits import JOB_FAILED
 from jasmin_arc.cli.output import Column, Row, console, make_table, one_line
-from jasmin_arc.cli.selecting import STATUSES, filters, names_of, selects_jobs, short_id
+from jasmin_arc.cli.selecting import STATUSES, filters, selects_jobs
 from jasmin_arc.cli.session import Session
+from jasmin_arc.cli.wording import calls, options
 from jasmin_arc.constants import JobStatuses
 from jasmin_arc.exceptions import JasminArcError, JobNotFoundError, PartialFailureError
 from jasmin_arc.job_info import JobInfo
 
+if TYPE_CHECKING:
+    from jasmin_arc.explain import Explanation
+
 _STYLES = {"completed": "green", "failed": "red", "in progress": "cyan", "unknown": "dim"}
-
-
-def _short(value: Any) -> str:
-    return one_line(short_id(str(value)))
 
 
 def _style(row: Row) -> str:
@@ -32,11 +32,11 @@ def _style(row: Row) -> str:
 
 
 COLUMNS = (
-    Column("id", "JOB", _short, whole=True),
-    Column("status", "STATUS", style=_style),
-    Column("state", "STATE"),
-    Column("exit_code", "EXIT", right=True),
-    Column("submitted", "SUBMITTED"),
+    Column("id", "JOB", whole=True),
+    Column("status", "STATUS", style=_style, whole=True),
+    Column("state", "STATE", whole=True, from_width=90),
+    Column("exit_code", "EXIT", right=True, from_width=60),
+    Column("submitted", "SUBMITTED", whole=True, from_width=70),
     Column("name", "NAME"),
 )
 
@@ -56,7 +56,7 @@ def _rows(session: Session, ids: Sequence[str]) -> list[dict[str, Any]]:
     """Ask for the jobs; those that the place does not know any more are listed as unknown."""
     if not ids:
         return []
-    names = names_of(session.arc)
+    names = session.names()
     try:
         answers: Sequence[Any] = session.arc.get_job_infos(ids)
     except PartialFailureError as error:
@@ -116,7 +116,7 @@ def _watch(session: Session, ask: Any, interval: float) -> None:
                 room = max(screen.size.height - 5, 1)
                 above = f" (the last {room})" if len(rows) > room else ""
                 title = Text(f"{_summary(rows)}{above}   {time.strftime('%H:%M:%S')}   Ctrl-C ends this view")
-                parts: list[Any] = [title, "", make_table(rows[-room:], COLUMNS)]
+                parts: list[Any] = [title, "", make_table(rows[-room:], COLUMNS, session.output.known)]
                 live.update(Group(*parts, Text(problem, style="red")), refresh=True)
                 time.sleep(interval)
     finally:
@@ -143,7 +143,7 @@ def _known(session: Session, ids: list[str]) -> list[dict[str, Any]]:
     if not ids:
         return []
     with session.busy("asking for the jobs"):
-        names = names_of(session.arc)
+        names = session.names()
         infos = session.each(ids, lambda: session.arc.get_job_infos(ids))
     return [job_row(info, names.get(job_id, "")) for job_id, info in infos.items() if info is not None]
 
@@ -169,7 +169,7 @@ def wait_command(session: Session, ids: list[str], *, timeout: float | None) -> 
 
 def report_ends(session: Session, statuses: dict[str, JobStatuses | None]) -> None:
     """Print how jobs ended, and note which failed."""
-    names = names_of(session.arc)
+    names = session.names()
     rows = [
         {"id": job_id, "name": names.get(job_id, ""), "status": status.value}
         for job_id, status in statuses.items()
@@ -179,7 +179,7 @@ def report_ends(session: Session, statuses: dict[str, JobStatuses | None]) -> No
     failed = [row["id"] for row in rows if row["status"] == JobStatuses.FAILED.value]
     if failed:
         say = "the job failed" if len(rows) == 1 else f"{len(failed)} of {len(rows)} jobs failed"
-        why = f"'jasmin-arc explain {short_id(failed[0])}' says why"
+        why = f"'jasmin-arc explain {session.brief(failed[0])}' says why"
         session.fail(f"{say}; {why}", kind="JobFailedError", code=JOB_FAILED, job=failed[0])
 
 
@@ -204,9 +204,15 @@ def explain_command(session: Session, ids: list[str]) -> None:
         except JobNotFoundError as error:
             session.fail_with(error, job=job_id)
             continue
-        row = {**asdict(explanation), "id": job_id}
-        row.pop("job_id", None)
-        session.output.text(("\n" if number else "") + _safe(str(explanation)), row)
+        told = replace(explanation, summary=calls(explanation.summary), advice=_advice(session, explanation))
+        row = {"id": job_id, **{key: value for key, value in asdict(told).items() if key != "job_id"}}
+        session.output.text(("\n" if number else "") + _safe(str(told)), row)
+
+
+def _advice(session: Session, explanation: Explanation) -> str:
+    return options(explanation.advice).replace(
+        "jasmin-arc cat JOB", f"jasmin-arc cat {session.brief(explanation.job_id)}"
+    )
 
 
 def _safe(text: str) -> str:
