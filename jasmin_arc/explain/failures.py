@@ -38,7 +38,7 @@ def _time_limit(facts: Facts) -> str:
         return f"the wall time that it had asked for, {job.wall_time}"
     if job is not None and job.cpu_time:
         return f"the CPU time that it had asked for, {job.cpu_time}"
-    return "the queue lets jobs run that ask for no wall_time" if job is not None else "its time limit"
+    return "the queue allows jobs that ask for no wall_time" if job is not None else "its time limit"
 
 
 def _memory(facts: Facts) -> Finding | None:
