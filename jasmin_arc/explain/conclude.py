@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from datetime import timedelta
 
 from jasmin_arc.constants import STDERR_NAME
 from jasmin_arc.explain.explanation import Explanation
@@ -63,8 +64,9 @@ def _log_lines(facts: Facts, reported: list[str]) -> list[str]:
 
 def _used(facts: Facts) -> Iterator[str]:
     info, job = facts.info, facts.description
-    if info.wall_time:
-        yield f"wall time used: {info.wall_time}" + (f" of {job.wall_time}" if job and job.wall_time else "")
+    wall_time = timedelta(seconds=round(info.wall_time.total_seconds())) if info.wall_time else None
+    if wall_time:
+        yield f"wall time used: {wall_time}" + (f" of {job.wall_time}" if job and job.wall_time else "")
     if info.memory is not None:
         limit = f" of {job.memory / 2**20:.0f} MB" if job and job.memory else ""
         yield f"memory used: {info.memory / 2**20:.0f} MB{limit}"
