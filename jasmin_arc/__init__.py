@@ -29,8 +29,7 @@ from jasmin_arc.exceptions import (
 from jasmin_arc.explain import Explanation
 from jasmin_arc.job import Job
 from jasmin_arc.job_info import JobInfo
-
-__version__ = "2.0.0.dev0"
+from jasmin_arc.version import __version__
 
 __all__ = [
     "ARC_STATUS_MAPPING",
@@ -60,4 +59,5 @@ __all__ = [
     "ServerUnavailableError",
     "SubmissionUnknownError",
     "WaitTimeoutError",
+    "__version__",
 ]

@@ -100,7 +100,7 @@ class _Examination:
         self.log.addHandler(logging.NullHandler())
 
     def configuration(self) -> str:
-        from jasmin_arc import __version__
+        from jasmin_arc.version import __version__
 
         python = ".".join(map(str, sys.version_info[:3]))
         changed = {name: origin for name, origin in self.config.sources.items() if origin != "default"}

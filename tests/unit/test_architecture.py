@@ -9,7 +9,7 @@ import jasmin_arc
 
 PACKAGE = Path(jasmin_arc.__file__).parent
 LAYERS = [
-    {"exceptions", "constants"},
+    {"exceptions", "constants", "version"},
     {"quantities", "logs", "progress", "parallel", "results", "config", "job_info", "site_info", "owner"},
     {"proxy_certificate", "description", "job_list_file"},
     {"proxy_credentials", "arcproxy", "job_list"},
@@ -19,7 +19,7 @@ LAYERS = [
     {"backends.rest"},
     {"backends.bindings", "backends.local"},
     {"backends"},
-    {"job"},
+    {"job", "doctor"},
     {"arc_interface"},
     {""},
     {"cli", "__main__"},
