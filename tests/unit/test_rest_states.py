@@ -81,6 +81,25 @@ def test_infos_of_many_jobs_take_two_requests(setup: Setup) -> None:
     assert len(setup.ce.requests) == 2
 
 
+def test_ends_are_not_asked_for_again_at_once(setup: Setup) -> None:
+    running, ended = put(setup, "RUNNING"), put(setup, "FINISHED", count=MANY)
+    setup.backend.states([*running, *ended])
+    setup.ce.requests.clear()
+    assert setup.backend.states([*running, *ended]) == {running[0]: "Running", **dict.fromkeys(ended, "Finished")}
+    assert len(setup.ce.requests) == 1
+
+
+def test_a_job_that_is_erased_is_asked_for_again(setup: Setup) -> None:
+    ids = put(setup, "FINISHED", count=2)
+    jobs = dict(setup.ce.jobs)
+    setup.backend.states(ids)
+    setup.backend.clean(ids)
+    setup.ce.jobs.update(jobs)
+    assert set(setup.backend.states(ids)) == set(ids)
+    setup.ce.jobs.clear()
+    assert setup.backend.states(ids) == {}
+
+
 def test_the_state_of_one_job_takes_two_requests_at_most(setup: Setup) -> None:
     for state in ("PREPARING", "RUNNING", "FINISHED", "FAILED"):
         (job_id,) = put(setup, state)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote, urlsplit
 
 from jasmin_arc.backends.rest.client import Client, Reply
-from jasmin_arc.backends.rest.documents import JobAnswer, is_job_id, job_answers, versions
+from jasmin_arc.backends.rest.documents import JobAnswer, is_job_id, job_answers, job_states, versions
 from jasmin_arc.exceptions import JasminArcError, JobNotFoundError, ServerError, SubmissionUnknownError
 
 if TYPE_CHECKING:
@@ -52,8 +52,9 @@ class Api:
 
         :raises JobNotFoundError: if the job is not of this server
         """
-        name = _name_in(job_id, self._client.endpoint)
-        if name is None:
+        usual = self.job_url("")
+        name = job_id[len(usual) :] if job_id.startswith(usual) else _name_in(job_id, self._client.endpoint)
+        if not is_job_id(name):
             raise JobNotFoundError(f"not a job of the compute element {self._client.endpoint}: {job_id}")
         return name
 
@@ -84,10 +85,10 @@ class Api:
                 self._base = f"{self._root}/{common}"
             return self._base
 
-    def jobs(self, states: Collection[str] = ()) -> list[JobAnswer]:
+    def jobs(self, states: Collection[str] = ()) -> dict[str, str]:
         """List all own jobs; with ``states``, those that are in one of them right now, with their state."""
         query = f"?state={','.join(states)}" if states else ""
-        return job_answers(self._client.read("GET", f"{self.base()}/jobs{query}").body)
+        return job_states(self._client.read("GET", f"{self.base()}/jobs{query}").body)
 
     def ask(self, action: str, names: Sequence[str]) -> dict[str, JobAnswer]:
         """Ask something of many jobs: ``status``, ``info`` or ``delegations``. The answers are by name."""
@@ -166,12 +167,12 @@ class Api:
         return self._client.read("GET", f"{self.base()}/info").body
 
 
-def _name_in(job_id: str, endpoint: str) -> str | None:
+def _name_in(job_id: str, endpoint: str) -> str:
+    """Find the name in an id that is written in another way, as with another version or without the usual port."""
     try:
         here, there = urlsplit(endpoint), urlsplit(job_id)
         same = (here.scheme, here.hostname, here.port or 443) == (there.scheme, there.hostname, there.port or 443)
     except ValueError:
-        return None
+        return ""
     match = re.fullmatch(re.escape(here.path) + r"/rest/[0-9.]{1,10}/jobs/([^/]+)", there.path)
-    plain = same and match is not None and not (there.query or there.fragment or there.username)
-    return match[1] if plain and match is not None and is_job_id(match[1]) else None
+    return match[1] if same and match and not (there.query or there.fragment or there.username) else ""

@@ -86,7 +86,7 @@ class RestBackend(Backend):
 
     def list_jobs(self) -> list[str]:
         """See the contract."""
-        return [self._api.job_url(job.id) for job in self._api.jobs() if job.id]
+        return [self._api.job_url(name) for name in self._api.jobs()]
 
     def cancel(self, job_ids: Sequence[str]) -> dict[str, JasminArcError]:
         """See the contract."""
@@ -100,13 +100,14 @@ class RestBackend(Backend):
         # A job that has not ended is erased once it has.
         self._api.tell("kill", list(names.values()))
         answers = self._api.tell("clean", list(names.values()))
+        self._states.forget(names.values())
         return {**foreign, **_failures(names, answers, "erased", gone_is_fine=True)}
 
     def restart(self, job_ids: Sequence[str]) -> dict[str, JasminArcError]:
         """See the contract. The server allows it only for failed jobs whose descriptions allow reruns."""
         failures = self._tell("restart", "restarted", job_ids)
         names, _ = self._api.names(job_ids)
-        self._states.forget(list(names.values()))
+        self._states.forget(names.values())
         return failures
 
     def renew(self, job_ids: Sequence[str]) -> dict[str, JasminArcError]:

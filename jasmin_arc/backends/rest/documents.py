@@ -80,7 +80,10 @@ def texts(element: Element, name: str) -> list[str]:
 
 def text(element: Element, name: str) -> str:
     """Return the text of the first direct child of that name."""
-    return next(iter(texts(element, name)), "")
+    for child in element:
+        if child.tag == name or local(child) == name:
+            return (child.text or "").strip()
+    return ""
 
 
 def is_job_id(name: str) -> bool:
@@ -96,6 +99,12 @@ def versions(document: bytes) -> list[str]:
 def job_answers(document: bytes) -> list[JobAnswer]:
     """Read the answer to a bulk request, or a list of jobs."""
     return [_job_answer(job) for job in children(parse(document), "job")]
+
+
+def job_states(document: bytes) -> dict[str, str]:
+    """Read a list of jobs: their states by name; empty where the list has none."""
+    found = ((text(job, "id"), text(job, "state")) for job in children(parse(document), "job"))
+    return {name: state if state.isalpha() else "" for name, state in found if is_job_id(name)}
 
 
 def _job_answer(job: Element) -> JobAnswer:

@@ -70,8 +70,7 @@ class Recovery:
         """Return the tokens of those that exist, by name."""
         known = {*self._job_list.ids(self._api.client.endpoint), *created}
         names, _ = self._api.names(known)
-        listed = (job.id for job in self._api.jobs())
-        strangers = sorted({name for name in listed if name} - set(names.values()))
+        strangers = sorted(set(self._api.jobs()) - set(names.values()))
         candidates = self._candidates(strangers, records)
         tokens = {record.token for record in records}
         results = run_all(self._token, candidates, workers=_WORKERS)

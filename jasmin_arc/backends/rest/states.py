@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, TypeVar
@@ -54,6 +54,9 @@ _MOST_KNOWN = 100_000
 _BATCH_SECONDS = 2.0
 """For how long what was written of a job in the batch system counts: the server writes it once a minute"""
 
+_END_SECONDS = 30.0
+"""For how long an end counts before it is asked for again: another process may erase the job, or run it again"""
+
 _Known = TypeVar("_Known")
 
 
@@ -63,15 +66,27 @@ class States:
     def __init__(self, api: Api) -> None:
         self._api = api
         self._lock = threading.Lock()
+        self._ended: dict[str, tuple[str, float]] = {}
+        self._changing: dict[str, bool] = {}
         self._failures: dict[str, str] = {}
         self._batch: dict[str, tuple[str, float]] = {}
         self._logged: dict[str, JobInfo] = {}
 
     def native(self, names: Sequence[str]) -> dict[str, str]:
         """Return the jobs' present native states; those that the server does not know are absent."""
-        live = self._live(names)
+        now = time.monotonic()
+        known = {name: state for name in names if (state := self._known_end(name, now))}
+        live = self._live([name for name in names if name not in known])
         written = self._written([name for name, state in live.items() if state in (_IN_BATCH_SYSTEM, "FAILED")])
-        return {name: self._settled(name, state, written.get(name, "")) for name, state in live.items()}
+        found = {name: self._settled(name, state, written.get(name, "")) for name, state in live.items()}
+        for name, state in found.items():
+            if state in _ENDS and name not in self._changing:
+                self._remember(self._ended, name, (state, now))
+        return {**known, **found}
+
+    def _known_end(self, name: str, now: float) -> str:
+        state, read = self._ended.get(name, ("", 0.0))
+        return state if now - read < _END_SECONDS else ""
 
     def infos(self, ids: Mapping[str, str]) -> dict[str, JobInfo]:
         """Return all that is known of the jobs, by job id.
@@ -91,9 +106,8 @@ class States:
         if len(names) <= _ONE_BY_ONE:
             found = {name: state for name in names if (state := self._own_state(name))}
         else:
-            wanted = frozenset(names)
-            jobs = self._api.jobs(_LISTED)
-            found = {job.id: job.state for job in jobs if job.id in wanted and job.state}
+            listed = self._api.jobs(_LISTED)
+            found = {name: listed[name] for name in names if name in listed}
         return {**found, **self._overlooked([name for name in names if name not in found])}
 
     def _overlooked(self, names: Sequence[str]) -> dict[str, str]:
@@ -163,12 +177,13 @@ class States:
             return self._failures.get(name, written if written == "KILLED" else "FAILED")
         return live
 
-    def forget(self, names: Sequence[str]) -> None:
-        """Forget the ends of jobs that are run again."""
-        with self._lock:
-            for name in names:
+    def forget(self, names: Iterable[str]) -> None:
+        """Take nothing for granted any more of jobs that are being erased or run again."""
+        for name in names:
+            self._remember(self._changing, name, True)
+            with self._lock:
+                self._ended.pop(name, None)
                 self._failures.pop(name, None)
-                self._batch.pop(name, None)
                 self._logged.pop(name, None)
 
     def _merged(self, job_id: str, name: str, live: str, answer: JobAnswer | None) -> JobInfo:
