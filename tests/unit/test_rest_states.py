@@ -81,6 +81,14 @@ def test_infos_of_many_jobs_take_two_requests(setup: Setup) -> None:
     assert len(setup.ce.requests) == 2
 
 
+def test_a_few_of_very_many_jobs_are_asked_for_one_by_one(setup: Setup) -> None:
+    ids = put(setup, "PREPARING", count=500)
+    setup.backend.states(ids)
+    setup.ce.requests.clear()
+    assert setup.backend.states(ids[:20]) == dict.fromkeys(ids[:20], "Preparing")
+    assert all("diagnose/status" in request for request in setup.ce.requests)
+
+
 def test_ends_are_not_asked_for_again_at_once(setup: Setup) -> None:
     running, ended = put(setup, "RUNNING"), put(setup, "FINISHED", count=MANY)
     setup.backend.states([*running, *ended])
