@@ -6,6 +6,7 @@ import os
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, as_completed, wait
 from concurrent.futures import TimeoutError as FuturesTimeoutError
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
 
 _Result = TypeVar("_Result")
 _STANDARD_OUTPUT: Any = object()
+_LOOK_UP = 0.5
 
 
 class ArcInterface:
@@ -364,10 +366,13 @@ class ArcInterface:
         return statuses
 
     def _wait_for(self, futures: Mapping[str, Future[str]], timeout: float | None, *, progress: bool) -> None:
+        until = time.monotonic() + (float("inf") if timeout is None else timeout)
+        unfinished = set(futures.values())
         with ProgressBar(len(futures), "job", show=progress) as bar:
-            for future in futures.values():
-                future.add_done_callback(lambda _: bar.update(1))
-            _, unfinished = wait(futures.values(), timeout)
+            while unfinished and (seconds := until - time.monotonic()) > 0:
+                # A Ctrl-C that comes just before the wait would not end it, so it is looked for from time to time.
+                done, unfinished = wait(unfinished, min(seconds, _LOOK_UP))
+                bar.update(len(done))
         if unfinished:
             left = [job_id for job_id, future in futures.items() if future in unfinished]
             raise WaitTimeoutError(

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from types import TracebackType
 
 Task = Callable[[], None]
+_LOOK_UP = 0.5
 
 
 class Crew:
@@ -43,7 +44,9 @@ class Crew:
     def wait(self) -> None:
         """Wait until all tasks are done. An exception of one of them ends the wait and is raised here."""
         with self._lock:
-            self._finished.wait_for(lambda: not self._unfinished or self._error)
+            # A Ctrl-C that comes just before the wait would not end it, so it is looked for from time to time.
+            while not self._finished.wait_for(lambda: not self._unfinished or self._error, timeout=_LOOK_UP):
+                pass
         if self._error is not None:
             raise self._error
 

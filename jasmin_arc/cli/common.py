@@ -64,7 +64,7 @@ def show_version() -> click.Option:
 
     def show(context: click.Context, _parameter: click.Parameter, value: bool) -> None:
         if value and not context.resilient_parsing:
-            from jasmin_arc import __version__
+            from jasmin_arc.version import __version__
 
             click.echo(f"jasmin-arc {__version__}")
             context.exit()

@@ -22,7 +22,8 @@ LAYERS = [
     {"job", "doctor"},
     {"arc_interface"},
     {""},
-    {"cli", "__main__"},
+    {"cli"},
+    {"__main__"},
 ]
 
 
