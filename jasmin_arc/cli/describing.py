@@ -124,12 +124,12 @@ def descriptions(
         raise click.UsageError("give either description files or a command after --, not both")
     if command is not None and not command:
         raise click.UsageError("there is no command after --")
-    if command is None and not files:
-        raise click.UsageError("say what to run: a command after --, or files with job descriptions")
     if table is not None:
         if command is None:
             raise click.UsageError("--table needs a command after --, with the table's columns in it, such as {year}")
         return _of_table(table, command, fields)
+    if command is None and not files:
+        raise click.UsageError("say what to run: a command after --, or files with job descriptions")
     if command is not None:
         return [_of_command(command, fields)]
     return [_of_file(path, fields) for path in files]

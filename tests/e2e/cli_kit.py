@@ -1,0 +1,125 @@
+"""What the tests of the command line share: it is run as a process, in a pipe or in a terminal."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import pty
+import re
+import select
+import signal
+import struct
+import subprocess
+import sys
+import termios
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[2]
+PROGRAM = [sys.executable, "-m", "jasmin_arc"]
+_ESCAPE = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
+_LONGEST = 120
+
+
+@dataclass
+class Answer:
+    """What a process has said, and how it ended."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> dict[str, Any]:
+        document = json.loads(self.out)
+        assert sorted(document) == ["command", "errors", "exit_code", "results"]
+        assert document["exit_code"] == self.code
+        return dict(document)
+
+
+@dataclass
+class Shell:
+    """A user at a shell, with a home directory of their own."""
+
+    home: Path
+    options: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def environment(self) -> dict[str, str]:
+        kept = {name: os.environ[name] for name in ("PATH", "LANG", "LC_ALL", "TMPDIR") if name in os.environ}
+        xdg = {f"XDG_{name}_HOME": str(self.home / name.lower()) for name in ("CONFIG", "STATE", "DATA", "CACHE")}
+        return {**kept, **xdg, "HOME": str(self.home), "PYTHONPATH": str(ROOT), "TERM": "xterm", **self.options}
+
+    def run(self, *args: str, stdin: str | bytes = b"", **environment: str) -> Answer:
+        """Run a command with its streams in pipes."""
+        done = subprocess.run(
+            [*PROGRAM, *args],
+            input=stdin.encode() if isinstance(stdin, str) else stdin,
+            capture_output=True,
+            cwd=self.home,
+            env={**self.environment, **environment},
+            timeout=_LONGEST,
+        )
+        answer = Answer(done.returncode, done.stdout.decode(), done.stderr.decode())
+        assert "Traceback" not in answer.out + answer.err
+        return answer
+
+    def ids(self, *args: str) -> list[str]:
+        """Run a command that must succeed, and return the first column of what it prints."""
+        answer = self.run(*args)
+        assert answer.code == 0, answer.err
+        return [line.split("\t")[0] for line in answer.out.splitlines()]
+
+    def terminal(self, *args: str, columns: int = 100, keys: Mapping[str, str] | None = None) -> Answer:
+        """Run a command in a terminal; what it shows, without colours, is in ``out``.
+
+        :param keys: what to type once a text has been shown
+        """
+        raw, code = self._in_terminal(args, columns, dict(keys or {}))
+        assert "Traceback" not in raw
+        return Answer(code, _ESCAPE.sub("", raw).replace("\r\n", "\n"), raw)
+
+    def _in_terminal(self, args: tuple[str, ...], columns: int, keys: dict[str, str]) -> tuple[str, int]:
+        leader, follower = pty.openpty()
+        fcntl.ioctl(follower, termios.TIOCSWINSZ, struct.pack("HHHH", 40, columns, 0, 0))
+        process = subprocess.Popen(
+            [*PROGRAM, *args],
+            stdin=follower,
+            stdout=follower,
+            stderr=follower,
+            cwd=self.home,
+            env=self.environment,
+            start_new_session=True,
+            preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
+        )
+        os.close(follower)
+        try:
+            shown = _watch(leader, keys)
+            return shown, process.wait(_LONGEST)
+        finally:
+            os.close(leader)
+            if process.poll() is None:
+                process.send_signal(signal.SIGKILL)
+                process.wait()
+
+
+def _watch(leader: int, keys: dict[str, str]) -> str:
+    shown, end = b"", time.monotonic() + _LONGEST
+    while time.monotonic() < end:
+        if not select.select([leader], [], [], 0.2)[0]:
+            continue
+        try:
+            block = os.read(leader, 65536)
+        except OSError:
+            break
+        if not block:
+            break
+        shown += block
+        for text in [text for text in keys if text in shown.decode("utf-8", "replace")]:
+            os.write(leader, keys.pop(text).encode())
+    assert not keys, f"never shown: {list(keys)}; instead: {shown!r}"
+    return shown.decode("utf-8", "replace")

@@ -1,0 +1,448 @@
+"""The command line as a process, with jobs on this machine: pipes, JSON, good and bad input."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from cli_kit import PROGRAM, Shell
+
+
+@pytest.fixture
+def shell(tmp_path: Path) -> Iterator[Shell]:
+    shell = Shell(tmp_path, {"JASMIN_ARC_BACKEND": "local"})
+    yield shell
+    shell.run("cancel", "--all")
+
+
+# --- run ---
+
+
+def test_run_prints_the_output_and_leaves_with_the_jobs_code(shell: Shell) -> None:
+    answer = shell.run("run", "--", "sh", "-c", "echo out; echo err >&2; exit 7")
+    assert (answer.code, answer.out) == (7, "out\n")
+    assert answer.err.startswith("err\njasmin-arc: the job failed with exit code 7; 'jasmin-arc explain ")
+    assert shell.run("run", "--", "echo", "--json", "$HOME", "a  b").out == "--json $HOME a  b\n"
+
+
+def test_run_in_json(shell: Shell) -> None:
+    (job,) = shell.run("--json", "run", "--", "sh", "-c", "echo out; echo err >&2").json["results"]
+    assert (job["stdout"], job["stderr"], job["status"], job["exit_code"]) == ("out\n", "err\n", "completed", 0)
+    failed = shell.run("run", "--json", "--", "false").json
+    assert failed["exit_code"] == 1
+    assert failed["errors"][0]["kind"] == "JobFailedError"
+
+
+def test_run_sends_inputs_and_saves_outputs(shell: Shell) -> None:
+    (shell.home / "in.txt").write_text("one\n")
+    options = ["-i", "in.txt", "-i", "other=in.txt", "-o", "out.txt", "-e", "WORD=two", "--save", "results"]
+    answer = shell.run("run", *options, "--", "sh", "-c", "cat in.txt other > out.txt; echo $WORD >> out.txt")
+    assert answer.code == 0, answer.err
+    assert (shell.home / "results" / "out.txt").read_text() == "one\none\ntwo\n"
+
+
+def test_ctrl_c_says_what_goes_on(shell: Shell) -> None:
+    process = subprocess.Popen(
+        [*PROGRAM, "run", "--name", "long", "--", "sh", "-c", "echo started; sleep 60"],
+        cwd=shell.home,
+        env=shell.environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "started\n"
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert err.count("\n") == 1
+    assert "the job goes on: 'jasmin-arc follow " in err
+    word = err.split("'jasmin-arc follow ")[1].split("'")[0]
+    assert shell.run("status", word).out.split("\t")[1] == "in progress"
+    assert shell.run("cancel", word).out.endswith("\tcancelled\n")
+    assert shell.run("wait", word).code == 4
+
+
+def test_interrupted_json_is_json(shell: Shell) -> None:
+    process = subprocess.Popen(
+        [*PROGRAM, "--json", "run", "--", "sleep", "60"],
+        cwd=shell.home,
+        env=shell.environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
+    while not shell.ids("list", "--status", "in progress"):
+        time.sleep(0.1)
+    time.sleep(0.5)
+    process.send_signal(signal.SIGINT)
+    out, _ = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert json.loads(out)["errors"][0]["kind"] == "Interrupted"
+
+
+# --- submit ---
+
+
+def test_ids_flow_through_pipes(shell: Shell) -> None:
+    first = shell.run("submit", "--name", "a", "--", "true").out
+    second = shell.run("submit", "--name", "b", "--", "false").out
+    waited = shell.run("wait", stdin=first + second)
+    assert waited.code == 4
+    assert waited.out.splitlines() == [f"{first.strip()}\tcompleted\ta", f"{second.strip()}\tfailed\tb"]
+    listed = shell.run("list").out
+    assert [line.split("\t")[1] for line in shell.run("status", "-", stdin=listed).out.splitlines()] == [
+        "completed",
+        "failed",
+    ]
+
+
+def test_descriptions_in_all_languages(shell: Shell) -> None:
+    (shell.home / "a.xrsl").write_text('&(executable="/bin/echo")(arguments="xrsl")(jobname="x")(stdout="stdout")')
+    (shell.home / "b.json").write_text('{"executable": "/bin/echo", "arguments": ["json"], "name": "j"}')
+    (shell.home / "c.adl").write_text(
+        '<ActivityDescription xmlns="http://www.eu-emi.eu/es/2010/12/adl"><ActivityIdentification><Name>d</Name>'
+        "</ActivityIdentification><Application><Executable><Path>/bin/echo</Path><Argument>adl</Argument>"
+        "</Executable><Output>stdout</Output></Application></ActivityDescription>"
+    )
+    answer = shell.run("submit", "a.xrsl", "b.json", "c.adl")
+    assert answer.code == 0, answer.err
+    ids = answer.out.split()
+    assert shell.run("wait", *ids).code == 0
+    assert [shell.run("cat", job_id).out for job_id in ids] == ["xrsl\n", "json\n", "adl\n"]
+    (renamed,) = shell.ids("submit", "--name", "other", "b.json")
+    assert shell.run("status", renamed).out.split("\t")[-1] == "other\n"
+
+
+def test_one_job_for_each_row_of_a_table(shell: Shell) -> None:
+    (shell.home / "t.csv").write_text('year,model\n1961,"a, b"\n1962,c\n')
+    command = ["submit", "--table", "t.csv", "--name", "m-{year}", "--", "echo", "{year}", "{model}", "{print}"]
+    assert shell.run("wait", stdin=shell.run(*command).out).code == 0
+    assert shell.run("cat", "m-1961").out == "1961 a, b {print}\n"
+    assert shell.run("cat", "m-1962").out == "1962 c {print}\n"
+
+
+def test_check_sends_nothing(shell: Shell) -> None:
+    answer = shell.run("submit", "--check", "--slots", "100000", "--", "true")
+    assert answer.code == 1
+    assert "slots" in answer.out
+    assert shell.run("submit", "--check", "--json", "--", "true").json["results"] == [{"name": "true", "problems": []}]
+    assert shell.run("list").out == ""
+
+
+# --- Naming jobs ---
+
+
+def test_jobs_by_part_name_pattern_status_and_all(shell: Shell) -> None:
+    (good,) = shell.ids("submit", "--name", "model-1", "--", "true")
+    (bad,) = shell.ids("submit", "--name", "model-2", "--", "false")
+    shell.run("wait", good, bad)
+    part = good.rpartition("/")[2][:10]
+    for words, expected in [
+        (["status", part], [good]),
+        (["status", "model-1"], [good]),
+        (["status", "model-*"], [good, bad]),
+        (["status", "--status", "failed"], [bad]),
+        (["list", "--status", "FAILED"], [bad]),
+        (["list", "--name", "*-1"], [good]),
+        (["list", "--since", "1h"], [good, bad]),
+        (["status", "--all"], [good, bad]),
+        (["status", part, good, "model-1"], [good]),
+    ]:
+        assert shell.ids(*words) == expected, words
+
+
+def test_an_ambiguous_part_lists_what_it_matches(shell: Shell) -> None:
+    ids = [shell.ids("submit", "--name", name, "--", "true")[0] for name in ("one", "two")]
+    letter = next(iter(set(ids[0].rpartition("/")[2]) & set(ids[1].rpartition("/")[2])))
+    answer = shell.run("show", letter)
+    # A letter that only one of the ids begins with means that one.
+    if answer.code != 0:
+        assert answer.code == 2
+        assert "2 jobs match" in answer.err
+        assert "(one)" in answer.err
+        assert "(two)" in answer.err
+    shell.run("submit", "--name", "one", "--", "true")
+    twice = shell.run("cat", "one")
+    assert twice.code == 2
+    assert "2 jobs are called 'one'" in twice.err
+
+
+def test_a_job_that_does_not_exist(shell: Shell) -> None:
+    for command in ("status", "show", "wait", "cat", "follow", "files", "explain", "cancel", "output", "resubmit"):
+        answer = shell.run(command, "nothing-like-it")
+        assert answer.code == 3, command
+        assert answer.err == (
+            "jasmin-arc: no job matches 'nothing-like-it'; 'jasmin-arc list' shows the jobs that there are\n"
+        )
+    unknown = "local://nowhere/000000000000000000000000"
+    for command in ("status", "show", "cat", "files"):
+        answer = shell.run(command, unknown, "--json")
+        assert answer.json["exit_code"] == 3, command
+        assert answer.json["errors"][0]["kind"] == "JobNotFoundError"
+
+
+def test_some_jobs_of_many_may_be_missing(shell: Shell) -> None:
+    (job_id,) = shell.ids("submit", "--", "true")
+    shell.run("wait", job_id)
+    answer = shell.run("status", "--json", job_id, "local://nowhere/000000000000000000000000")
+    assert answer.code == 3
+    assert [job["id"] for job in answer.json["results"]] == [job_id]
+    assert [error["job"] for error in answer.json["errors"]] == ["local://nowhere/000000000000000000000000"]
+
+
+# --- Files ---
+
+
+def test_output_files_cat_follow(shell: Shell) -> None:
+    (job_id,) = shell.ids("submit", "-o", "out.bin", "--", "sh", "-c", "printf '\\377\\000' > out.bin; echo text")
+    assert shell.run("follow", job_id).out == "text\n"
+    assert shell.run("cat", job_id).out == "text\n"
+    assert sorted(line.split("\t")[1] for line in shell.run("files", job_id).out.splitlines()) == [
+        "out.bin",
+        "stderr",
+        "stdout",
+    ]
+    binary = subprocess.run(
+        [*PROGRAM, "cat", job_id, "out.bin"], cwd=shell.home, env=shell.environment, capture_output=True
+    )
+    assert binary.stdout == b"\xff\x00"
+    assert shell.run("cat", job_id, "no-such-file").code == 3
+    (folder,) = shell.ids("output", job_id, "-d", "results")
+    assert (shell.home / folder / "stdout.txt").read_text() == "text\n"
+    again = shell.run("output", job_id, "-d", "results")
+    assert again.code == 1
+    assert again.err.count("\n") == 1
+    assert shell.run("output", job_id, "-d", "results", "--overwrite").code == 0
+
+
+# --- Ending ---
+
+
+def test_clean_protects_outputs_that_were_never_saved(shell: Shell) -> None:
+    (job_id,) = shell.ids("submit", "--", "true")
+    shell.run("wait", job_id)
+    refused = shell.run("clean", job_id)
+    assert refused.code == 1
+    assert "--force" in refused.err
+    assert shell.run("clean", "--force", job_id).out == f"{job_id}\terased\n"
+    assert shell.run("list").out == ""
+
+
+def test_cancel_tells_what_had_ended(shell: Shell) -> None:
+    (ended,) = shell.ids("submit", "--", "true")
+    shell.run("wait", ended)
+    (running,) = shell.ids("submit", "--", "sleep", "60")
+    assert shell.run("cancel", ended, running).out.splitlines() == [f"{ended}\thad ended", f"{running}\tcancelled"]
+
+
+def test_resubmit_restart_renew_recover(shell: Shell) -> None:
+    (job_id,) = shell.ids("submit", "--", "echo", "again")
+    shell.run("wait", job_id)
+    (new,) = shell.ids("resubmit", job_id)
+    assert new != job_id
+    assert shell.run("wait", new).code == 0
+    assert shell.run("cat", new).out == "again\n"
+    assert shell.run("renew", job_id).code in (0, 1)
+    assert shell.run("restart", job_id).code in (0, 1)
+    assert shell.run("recover", "--json").json["results"] == []
+
+
+# --- Asking ---
+
+
+def test_show_and_explain(shell: Shell) -> None:
+    (job_id,) = shell.ids("submit", "--", "sh", "-c", "echo broken >&2; exit 3")
+    shell.run("wait", job_id)
+    fields = dict(line.split("\t", 1) for line in shell.run("show", job_id).out.splitlines())
+    assert (fields["id"], fields["status"], fields["exit_code"]) == (job_id, "failed", "3")
+    explanation = shell.run("explain", job_id, "--json").json["results"][0]
+    assert explanation["id"] == job_id
+    assert explanation["cause"]
+    assert "exit code 3" in shell.run("explain", job_id).out
+
+
+def test_wait_gives_up_when_time_is_up(shell: Shell) -> None:
+    (job_id,) = shell.ids("submit", "--", "sleep", "60")
+    answer = shell.run("wait", "--timeout", "0.5", job_id)
+    assert answer.code == 1
+    assert "1 of 1 jobs have not ended" in answer.err
+
+
+def test_nothing_to_do_is_no_failure(shell: Shell) -> None:
+    for command in ("status", "cancel", "wait", "output", "clean"):
+        assert shell.run(command, "--all").code == 0
+        assert shell.run(command, stdin="\n\n").code == 0
+    assert shell.run("list", "--json").json["results"] == []
+
+
+# --- Setting up ---
+
+
+def test_config_init_and_show(shell: Shell) -> None:
+    answer = shell.run("config", "init", "--server", "ce.example.org:8443/arex")
+    assert answer.code == 0
+    path = shell.home / "config" / "jasmin_arc" / "config.json"
+    assert str(path) in answer.out
+    assert json.loads(path.read_text())["ARC_SERVER"] == "ce.example.org:8443/arex"
+    shown = {line.split("\t")[0]: line.split("\t")[1:] for line in _lines(shell, "--config", str(path))}
+    assert shown["ARC_SERVER"] == ["ce.example.org:8443/arex", str(path)]
+    assert shown["BACKEND"] == ["local", "the environment variable JASMIN_ARC_BACKEND"]
+    path.write_text("mine")
+    refused = shell.run("config", "init")
+    assert refused.code == 1
+    assert "--force" in refused.err
+    assert path.read_text() == "mine"
+    assert shell.run("config", "init", "--force").code == 0
+
+
+def _lines(shell: Shell, *options: str) -> list[str]:
+    return shell.run("config", "show", *options).out.splitlines()
+
+
+def test_doctor_on_this_machine(shell: Shell) -> None:
+    answer = shell.run("doctor", "--json")
+    assert answer.code == 0
+    assert [check["outcome"] for check in answer.json["results"]] == ["ok"] * 4
+
+
+def test_doctor_without_anything(shell: Shell) -> None:
+    answer = shell.run("doctor", "--backend", "rest", "--server", "ce.invalid", JASMIN_ARC_CERTS_DIR="/nowhere")
+    checks = {line.split("\t")[1]: line.split("\t") for line in answer.out.splitlines()}
+    assert answer.code == 1
+    for name in ("certificate", "private key", "CA certificates", "proxy", "name resolution"):
+        outcome, _, _, remedy = checks[name]
+        assert (outcome, len(remedy) > 5) == ("failed", True), checks[name]
+    assert checks["job list"][0] == "ok"
+    assert answer.err == "jasmin-arc: 5 checks failed; begin with the first: certificate\n"
+
+
+def test_site_and_proxy(shell: Shell) -> None:
+    assert shell.run("site").out.startswith("queue\tlocal\t")
+    assert shell.run("site", "--json").json["results"][0]["queues"][0]["name"] == "local"
+    none = {"JASMIN_ARC_PROXY_FILE": str(shell.home / "proxy")}
+    assert shell.run("proxy", "info", **none).code == 1
+    assert shell.run("proxy", "destroy", **none).out == "there was none\n"
+    failed = shell.run("proxy", "create", **none)
+    assert failed.code == 1
+    assert failed.err.startswith("jasmin-arc: cannot create a proxy: ")
+
+
+# --- Bad input ---
+
+
+@pytest.mark.parametrize(
+    ("args", "told"),
+    [
+        (["sumbit"], "did you mean 'submit'?"),
+        (["kill", "x"], "it is called: jasmin-arc cancel"),
+        (["submit"], "say what to run"),
+        (["submit", "hostname"], "to run it as a command, put -- before it"),
+        (["submit", "--"], "there is no command after --"),
+        (["submit", "a.xrsl", "--", "true"], "not both"),
+        (["submit", "--memory", "lots", "--", "true"], "memory: must be a size"),
+        (["submit", "--env", "NOVALUE", "--", "true"], "--env needs NAME=VALUE"),
+        (["submit", "--table", "t.csv"], "--table needs a command"),
+        (["status", "x", "--all"], "not both"),
+        (["status", "--status", "done"], "it is one of completed, failed"),
+        (["list", "--since", "yesterday"], "must be a duration"),
+        (["list", "--watch"], "needs a terminal"),
+        (["list", "--no-such-option"], "see 'jasmin-arc list --help'"),
+        (["list", "--backend", "other"], "'other' is not one of"),
+        (["--config", "/no/such/file", "list"], "cannot read the configuration file"),
+        (["proxy"], "see 'jasmin-arc proxy --help'"),
+        (["completion", "tcsh"], "see 'jasmin-arc completion --help'"),
+    ],
+)
+def test_a_mistake_is_told_in_one_line(shell: Shell, args: list[str], told: str) -> None:
+    answer = shell.run(*args)
+    assert answer.code == 2
+    assert answer.out == ""
+    assert answer.err.startswith("jasmin-arc: ")
+    assert answer.err.count("\n") == 1
+    assert told in answer.err
+    document = shell.run("--json", *args).json
+    assert document["errors"][0]["message"] in answer.err
+    assert document["results"] == []
+
+
+def test_a_bad_description_file_is_named(shell: Shell) -> None:
+    (shell.home / "bad.json").write_text("{")
+    (shell.home / "bad.xrsl").write_text("(((")
+    (shell.home / "bin.adl").write_bytes(b"\xff\xfe\x00")
+    for name in ("bad.json", "bad.xrsl", "bin.adl"):
+        answer = shell.run("submit", name)
+        assert answer.code == 2, answer.err
+        assert name in answer.err
+    assert shell.run("submit", "missing.json").code == 1
+    assert shell.run("submit", "-i", "missing.txt", "--", "true").code == 1
+
+
+def test_verbose_shows_causes_and_no_traceback(shell: Shell) -> None:
+    answer = shell.run("-v", "--config", "/no/such/file", "list")
+    assert "caused by FileNotFoundError" in answer.err
+
+
+def test_a_reader_that_goes_away_is_no_drama(shell: Shell) -> None:
+    process = subprocess.Popen(
+        [*PROGRAM, "run", "--", "sh", "-c", "yes | head -n 300000"],
+        cwd=shell.home,
+        env=shell.environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    assert process.stdout is not None
+    assert process.stderr is not None
+    process.stdout.read(10)
+    process.stdout.close()
+    err = process.stderr.read()
+    process.stderr.close()
+    assert process.wait(60) == 141
+    assert err == b""
+
+
+def test_a_full_disk_is_told(shell: Shell) -> None:
+    with open("/dev/full", "wb") as full:
+        done = subprocess.run(
+            [*PROGRAM, "config", "show"], cwd=shell.home, env=shell.environment, stdout=full, stderr=subprocess.PIPE
+        )
+    assert done.returncode == 1
+    assert b"No space left" in done.stderr
+    assert b"Traceback" not in done.stderr
+
+
+def test_names_are_safe_to_print(shell: Shell) -> None:
+    (job_id,) = shell.ids("submit", "--name", "[bold]ü", "--", "true")
+    assert shell.run("status", job_id).out.endswith("\t[bold]ü\n")
+    assert "[bold]\\xfc" in shell.run("status", job_id, PYTHONIOENCODING="ascii").out
+    assert "[bold]ü" in shell.terminal("status", job_id).out
+
+
+# --- Completion ---
+
+
+def test_the_shell_completes_commands_options_and_jobs(shell: Shell) -> None:
+    (job_id,) = shell.ids("submit", "--name", "model", "--", "true")
+
+    def complete(words: str, number: int) -> list[str]:
+        answer = shell.run(_JASMIN_ARC_COMPLETE="bash_complete", COMP_WORDS=words, COMP_CWORD=str(number))
+        assert answer.err == ""
+        return [line.partition(",")[2] for line in answer.out.splitlines()]
+
+    assert complete("jasmin-arc sub", 1) == ["submit"]
+    assert "--timeout" in complete("jasmin-arc wait --t", 2)
+    assert complete("jasmin-arc cat ", 2) == [job_id.rpartition("/")[2], "model"]
+    assert complete("jasmin-arc list --status fa", 3) == ["failed"]
+    for name in ("bash", "zsh", "fish"):
+        assert "_JASMIN_ARC_COMPLETE" in shell.run("completion", name).out
+
+
+def test_bash_accepts_the_completion(shell: Shell) -> None:
+    script = shell.run("completion", "bash").out
+    assert subprocess.run(["bash", "-n"], input=script, text=True, env=dict(os.environ)).returncode == 0
