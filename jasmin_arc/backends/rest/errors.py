@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import socket
 import ssl
 from collections.abc import Iterator
 
@@ -44,7 +45,7 @@ def of_transport(error: Exception, what: str, endpoint: str) -> ServerError:
         return ServerError(f"the server {endpoint} refuses the proxy certificate: {_plain(error)}")
     if isinstance(error, (foreign.NewConnectionError, foreign.ConnectTimeoutError)):
         return ServerUnavailableError(f"cannot connect to {endpoint}: {_plain(error)}")
-    if isinstance(error, foreign.TimeoutError) or any(isinstance(cause, TimeoutError) for cause in causes):
+    if any(isinstance(cause, (foreign.TimeoutError, TimeoutError, socket.timeout)) for cause in causes):
         return ServerUnavailableError(f"the server {endpoint} does not answer in time ({what})")
     return ServerUnavailableError(f"the connection to {endpoint} broke ({what}): {_plain(error)}")
 
