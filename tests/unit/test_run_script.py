@@ -85,9 +85,7 @@ def test_steps_without_failure_succeed(tmp_path: Path) -> None:
 
 
 def test_patterns_are_listed_when_the_program_has_ended(tmp_path: Path) -> None:
-    script = (
-        "mkdir d; touch a1.nc 'b 2.nc' c.txt d/x.nc @x.nc 'new\nline.nc' 'back\\slash.nc'; touch 'q$x.nc'; exit 5"
-    )
+    script = "mkdir d; touch a1.nc 'b 2.nc' c.txt d/x.nc @x.nc 'new\nline.nc' 'back\\slash.nc'; touch 'q$x.nc'; exit 5"
     job = JobDescription(
         executable="/bin/sh", arguments=["-c", script], outputs=["*.nc", "d/[x-z].nc", "none*", "q$?.nc", "plain"]
     )
