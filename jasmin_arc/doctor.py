@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Union
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from jasmin_arc.config import ConnectionConfig
@@ -47,8 +47,17 @@ class Check:
     """What to do, unless it is ok"""
 
 
-Answer = Union[str, Check]
-"""What a check returns: what it found, if that is good, or a whole answer"""
+_ASK = "Send this report to the people who run the site."
+_REMEDIES = {
+    "certificate": "Set CLIENT_CERT to your certificate.",
+    "private key": "Set CLIENT_KEY to the private key of your certificate.",
+    "proxy": "Solve the problems with certificate and key first.",
+    "TLS": "Check that ARC_SERVER names the host as its certificate does, that CERTS_DIR holds the CA certificate that "
+    "it comes from, and this machine's clock.",
+    "REST interface": "Check the path in ARC_SERVER, mostly /arex; ask the site to let your certificate's name in.",
+    "job list": "Set JOBS_INFO_FILE to another path, or move the file away.",
+}
+"""Where the error itself does not say what to do"""
 
 
 class Problem(Exception):
@@ -86,9 +95,9 @@ def _run(name: str, look: Callable[[], str]) -> Check:
         return Check(name, problem.outcome, _line(problem.found), problem.remedy)
     except JasminArcError as error:
         found, _, remedy = str(error).replace("cannot create a proxy: ", "").partition("; ")
-        return Check(name, FAILED, _line(found), _line(remedy))
+        return Check(name, FAILED, _line(found), _line(remedy) or _REMEDIES.get(name, _ASK))
     except OSError as error:
-        return Check(name, FAILED, _line(f"{error.filename or name}: {error.strerror or error}"))
+        return Check(name, FAILED, _line(str(error)), _REMEDIES.get(name, _ASK))
 
 
 class _Examination:

@@ -1,0 +1,238 @@
+"""The command line's parts that need no process: tables, placeholders, what is printed, and the words for it."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+
+import click
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from jasmin_arc.cli import configuration
+from jasmin_arc.cli.commands import COMMANDS, ELSEWHERE, root
+from jasmin_arc.cli.common import ArcGroup
+from jasmin_arc.cli.describing import descriptions
+from jasmin_arc.cli.exits import exit_code
+from jasmin_arc.cli.output import brief, duration, last_part, one_line, plain, size
+from jasmin_arc.cli.table import check_placeholders, fill, read_table
+from jasmin_arc.cli.wording import calls, options
+from jasmin_arc.config import OPTIONS
+from jasmin_arc.exceptions import InputFileError, InvalidJobDescription
+
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "command_line.md"
+
+
+def commands(group: click.Group = root, prefix: str = "") -> dict[str, click.Command]:
+    """All commands, those of groups included."""
+    found: dict[str, click.Command] = {}
+    context = click.Context(group)
+    for name in group.list_commands(context):
+        command = group.get_command(context, name)
+        assert command is not None
+        found[prefix + name] = command
+        if isinstance(command, ArcGroup):
+            found.update(commands(command, f"{prefix}{name} "))
+    return found
+
+
+# --- Commands and documentation ---
+
+
+def test_every_command_is_documented() -> None:
+    page = PAGE.read_text(encoding="utf-8")
+    assert [name for name in commands() if f"`{name}" not in page] == []
+
+
+def test_every_option_is_documented() -> None:
+    page = PAGE.read_text(encoding="utf-8")
+    names = {
+        max(parameter.opts, key=len)
+        for command in [root, *commands().values()]
+        for parameter in command.params
+        if isinstance(parameter, click.Option)
+    }
+    assert sorted(name for name in names if f"`{name}" not in page) == []
+
+
+def test_the_list_of_commands_says_what_each_says_itself() -> None:
+    for name, entry in COMMANDS.items():
+        first_line = (commands()[name].help or "").partition("\n")[0]
+        assert first_line.startswith(entry.help), name
+
+
+def test_other_names_lead_to_commands() -> None:
+    assert {target for target in ELSEWHERE.values() if target not in COMMANDS} == {"--help"}
+
+
+def test_help_loads_only_what_it_needs() -> None:
+    code = (
+        "import sys\n"
+        "from jasmin_arc.cli.process import run\n"
+        "assert run(['--help']) == 0\n"
+        "print(sorted({'rich', 'tqdm', 'urllib3', 'cryptography', 'sqlite3', 'arc', 'jasmin_arc.cli.watching'}"
+        " & set(sys.modules)), file=sys.stderr)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stderr.strip() == "[]"
+
+
+def test_every_command_explains_itself() -> None:
+    for name, command in commands().items():
+        text = command.get_help(click.Context(command, info_name=name))
+        assert "Options of all commands:" in text, name
+        assert "--json" in text, name
+
+
+# --- Tables of jobs ---
+
+
+def test_a_table_is_csv_or_tsv(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_bytes(b'\xef\xbb\xbfyear, model\n1961,"a,b"\n\n1962,c\n')
+    (tmp_path / "b.tsv").write_text("year\tmodel\n1961\ta,b\n")
+    assert read_table(str(tmp_path / "a.csv")) == [{"year": "1961", "model": "a,b"}, {"year": "1962", "model": "c"}]
+    assert read_table(str(tmp_path / "b.tsv")) == [{"year": "1961", "model": "a,b"}]
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        (b"", "needs a line with the names"),
+        (b"year\n", "a line for each job"),
+        (b"year,year\n1,2\n", "a name of its own"),
+        (b"year,\n1,2\n", "a name of its own"),
+        (b"year,model\n1961\n", "line 2: has 1 values for 2 columns"),
+        (b'year\n"1\n', "not a valid table"),
+        (b"year\n\xff\n", "not UTF-8"),
+    ],
+)
+def test_a_broken_table_is_told(tmp_path: Path, text: bytes, told: str) -> None:
+    (tmp_path / "t.csv").write_bytes(text)
+    with pytest.raises(InvalidJobDescription, match=told):
+        read_table(str(tmp_path / "t.csv"))
+    with pytest.raises(InputFileError):
+        read_table(str(tmp_path / "missing.csv"))
+
+
+@given(st.text(), st.dictionaries(st.text("abc", min_size=1), st.text()))
+def test_values_are_never_filled_in_twice(text: str, row: dict[str, str]) -> None:
+    assert fill("{a}{b}", {"a": "{b}", "b": "{a}"}) == "{b}{a}"
+    if "{" not in text:
+        assert fill(text, row) == text
+    for name, value in row.items():
+        assert fill(f"<{{{name}}}>", row) == f"<{value}>"
+
+
+def test_braces_of_other_programs_stay() -> None:
+    row = {"year": "1961"}
+    for text in ("{print $1}", "${HOME}", "{}", "{{year}", "a{1,2}"):
+        assert fill(text, row).replace("1961", "{year}") == text
+    assert fill([("in", "{year}.nc"), {"Y": "{ year }"}], row) == [["in", "1961.nc"], {"Y": "1961"}]
+
+
+def test_a_misspelt_column_is_told() -> None:
+    check_placeholders(["awk", "{print}", "{year}"], ["year"])
+    with pytest.raises(InvalidJobDescription, match=r"no column 'yaer'; did you mean \{year\}\?"):
+        check_placeholders(["{yaer}"], ["year"])
+    with pytest.raises(InvalidJobDescription, match="uses no column"):
+        check_placeholders(["{print}"], ["year", "model"])
+
+
+# --- Descriptions ---
+
+
+def test_options_override_what_a_file_says(tmp_path: Path) -> None:
+    (tmp_path / "job.json").write_text('{"executable": "x", "queue": "long", "slots": 2}')
+    (job,) = descriptions([str(tmp_path / "job.json")], None, None, {"queue": "short"})
+    assert (job.queue, job.slots) == ("short", 2)
+
+
+def test_inputs_with_and_without_names() -> None:
+    pairs = [("", "data/a.nc"), ("b", "data/a.nc"), ("", "https://example.org/x/c.nc")]
+    (job,) = descriptions([], ["x"], None, {"inputs": pairs})
+    assert {name: str(source) for name, source in job.inputs.items()} == {
+        "a.nc": "data/a.nc",
+        "b": "data/a.nc",
+        "c.nc": "https://example.org/x/c.nc",
+    }
+    with pytest.raises(InvalidJobDescription, match=r"two of them are called 'a\.nc'"):
+        descriptions([], ["x"], None, {"inputs": [("", "1/a.nc"), ("", "2/a.nc")]})
+
+
+# --- What is printed ---
+
+
+@given(st.text())
+def test_a_cell_is_one_word_of_a_line(text: str) -> None:
+    for shown in (plain(text), one_line(text)):
+        assert not {"\t", "\n", "\r", "\x1b", "\x9b"} & set(shown)
+        assert shown.splitlines() in ([shown], [])
+    assert plain(text)
+
+
+def test_values_for_programs_and_for_people() -> None:
+    noon = datetime(2026, 11, 20, 12, tzinfo=timezone.utc)
+    assert [plain(value) for value in (noon, timedelta(hours=1), None, "", (), ("a", "b"), True, 0)] == [
+        "2026-11-20T12:00:00Z",
+        "3600",
+        "-",
+        "-",
+        "-",
+        "a,b",
+        "yes",
+        "0",
+    ]
+    assert [duration(timedelta(seconds=n)) for n in (0, 0.5, 59, 3600, 90061, -5)] == [
+        "0:00:00",
+        "0.50 s",
+        "0:00:59",
+        "1:00:00",
+        "1d 1:01:01",
+        "-0:00:05",
+    ]
+    assert [size(n) for n in (0, 1023, 1024, 15 << 20, 3 << 40)] == ["0 B", "1023 B", "1.0 kB", "15 MB", "3.0 TB"]
+
+
+@given(st.lists(st.text("ab", min_size=1, max_size=14), min_size=1, unique=True))
+def test_a_shortened_id_means_one_job(names: list[str]) -> None:
+    ids = [f"https://ce/jobs/{name}" for name in names]
+    for job_id in ids:
+        short = brief(job_id, ids)
+        matches = [other for other in ids if last_part(other).startswith(short)]
+        assert matches == [job_id] or short == last_part(job_id)
+
+
+def test_the_exit_code_of_many_failures() -> None:
+    assert [exit_code(codes) for codes in ([], [3, 3], [3, 1], [4], [1, 130])] == [0, 3, 1, 4, 130]
+
+
+# --- Words ---
+
+
+def test_advice_names_commands_and_options() -> None:
+    assert calls("recover() settles it") == "'jasmin-arc recover' settles it"
+    assert calls("or erase them with force=True") == "or erase them with --force"
+    assert options("Ask for more with wall_time='2h', or less.") == "Ask for more with --wall-time 2h, or less."
+    assert options("Ask for more with memory= (per slot).") == "Ask for more with --memory (per slot)."
+    assert options("Names in outputs= are relative.") == "Names in --output are relative."
+    assert options("Ask for wall_time=7200, or") == "Ask for --wall-time 7200, or"
+    assert calls("see memory= of yours") == "see memory= of yours"
+
+
+def test_every_option_has_a_text_from_the_library() -> None:
+    texts = configuration.option_texts()
+    assert [name for name in OPTIONS if not texts.get(name)] == []
+
+
+def test_json_survives_any_text() -> None:
+    code = (
+        "import sys; from jasmin_arc.cli.output import Output\n"
+        "output = Output(json=True); output.results.append({'a': '\\ud800\\x1b\\u2028', 'b': {1: (None,)}})\n"
+        "output.finish(0)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert json.loads(done.stdout)["results"] == [{"a": "\ud800\x1b\u2028", "b": {"1": [None]}}]

@@ -1,0 +1,115 @@
+"""What keeps a first job from running is found, and told with a remedy."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pki import Pki, key_pem, pem, rsa_key
+
+from jasmin_arc import doctor
+from jasmin_arc.doctor import Check, examine
+
+
+def by_name(**options: Any) -> dict[str, Check]:
+    return {check.name: check for check in examine(config=options)}
+
+
+@pytest.fixture(autouse=True)
+def _own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+
+
+def test_this_machine_is_ready() -> None:
+    checks = by_name(BACKEND="local")
+    assert list(checks) == ["configuration", "shell", "job folder", "job list"]
+    assert {check.outcome for check in checks.values()} == {doctor.OK}
+    assert "~/.arc/jobs.dat" in checks["job list"].found
+
+
+def test_a_configuration_that_cannot_be_read_ends_the_examination(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text("{")
+    (check,) = examine(tmp_path / "config.json")
+    assert (check.name, check.outcome) == ("configuration", doctor.FAILED)
+    assert check.remedy
+
+
+def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    check = by_name(BACKEND="local", JOBS_INFO_FILE=str(tmp_path / "file" / "jobs.dat"))["job list"]
+    assert check.outcome == doctor.FAILED
+    assert "JOBS_INFO_FILE" in check.remedy
+
+
+def test_a_broken_job_list(tmp_path: Path) -> None:
+    (tmp_path / "jobs.dat").write_text("this is no database" * 100)
+    assert by_name(BACKEND="local", JOBS_INFO_FILE=str(tmp_path / "jobs.dat"))["job list"].outcome == doctor.FAILED
+
+
+def test_nothing_there(tmp_path: Path) -> None:
+    checks = by_name(
+        BACKEND="rest",
+        ARC_SERVER="ce.invalid",
+        CERTS_DIR=str(tmp_path / "none"),
+        PROXY_FILE=str(tmp_path / "proxy"),
+    )
+    outcomes = {name: check.outcome for name, check in checks.items()}
+    assert outcomes == {
+        "configuration": "ok",
+        "bindings": "skipped",
+        "certificate": "failed",
+        "private key": "failed",
+        "CA certificates": "failed",
+        "proxy": "failed",
+        "name resolution": "failed",
+        "TLS": "skipped",
+        "REST interface": "skipped",
+        "clock": "skipped",
+        "queues": "skipped",
+        "job list": "ok",
+    }
+    assert all(check.remedy for check in checks.values() if check.outcome == "failed")
+
+
+def test_the_credentials_one_by_one(tmp_path: Path) -> None:
+    pki = Pki(tmp_path)
+    cert = pki.write("cert.pem", pem(pki.user()))
+    key = pki.write("key.pem", key_pem(rsa_key()))
+    other = pki.write("other.pem", key_pem(rsa_key("other")))
+    secret = pki.write("secret.pem", key_pem(rsa_key(), b"secret"))
+    old = pki.write("old.pem", pem(pki.user(starts=-timedelta(days=2), ends=-timedelta(days=1))))
+    far = pki.write("far.pem", pem(pki.user(ends=timedelta(days=100))))
+    early = pki.write("early.pem", pem(pki.user(starts=timedelta(days=1), ends=timedelta(days=2))))
+
+    def look(cert: Path, key: Path) -> tuple[Check, Check]:
+        checks = by_name(
+            BACKEND="rest",
+            ARC_SERVER="ce.invalid",
+            CLIENT_CERT=str(cert),
+            CLIENT_KEY=str(key),
+            PROXY_FILE=str(tmp_path / "proxy"),
+        )
+        return checks["certificate"], checks["private key"]
+
+    assert [check.outcome for check in look(far, key)] == ["ok", "ok"]
+    assert look(cert, key)[0].outcome == "warning"
+    assert "/CN=Jane Doe" in look(far, key)[0].found
+    assert "expired" in look(old, key)[0].found
+    assert "clock" in look(early, key)[0].remedy
+    assert "does not belong" in look(far, other)[1].found
+    assert look(far, secret)[1].outcome == "warning"
+    key.chmod(0o644)
+    check = look(far, key)[1]
+    assert check.outcome == "failed"
+    assert "chmod 600" in check.remedy
+
+
+def test_a_report_holds_no_secrets(tmp_path: Path) -> None:
+    key = tmp_path / "key.pem"
+    key.write_text("-----BEGIN PRIVATE KEY-----\nc2VjcmV0\n-----END PRIVATE KEY-----\n")
+    key.chmod(0o600)
+    report = repr(list(examine(config={"BACKEND": "rest", "ARC_SERVER": "ce.invalid", "CLIENT_KEY": str(key)})))
+    assert "c2VjcmV0" not in report
