@@ -113,8 +113,9 @@ class _Examination:
 
         python = ".".join(map(str, sys.version_info[:3]))
         changed = {name: origin for name, origin in self.config.sources.items() if origin != "default"}
-        origins = ", ".join(_short(origin) for origin in dict.fromkeys(changed.values())) or "defaults only"
-        return f"jasmin_arc {__version__}, Python {python}, BACKEND {self.config.BACKEND}, from {origins}"
+        names = (_short(origin).replace("the environment variable ", "$") for origin in dict.fromkeys(changed.values()))
+        options = ", ".join(names) or "defaults only"
+        return f"jasmin_arc {__version__}, Python {python}, BACKEND {self.config.BACKEND}, options from {options}"
 
     def job_list(self) -> str:
         from jasmin_arc.job_list import JobList

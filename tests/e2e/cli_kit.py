@@ -79,15 +79,19 @@ class Shell:
 
         :param keys: what to type once a text has been shown
         """
-        raw, code = self._in_terminal(args, columns, dict(keys or {}))
+        raw, code = self._in_terminal([*PROGRAM, *args], columns, dict(keys or {}))
         assert "Traceback" not in raw
         return Answer(code, _ESCAPE.sub("", raw).replace("\r\n", "\n"), raw)
 
-    def _in_terminal(self, args: tuple[str, ...], columns: int, keys: dict[str, str]) -> tuple[str, int]:
+    def in_terminal(self, command: list[str], *, columns: int) -> str:
+        """Run any program in a terminal, and return what it sent there."""
+        return self._in_terminal(command, columns, {})[0]
+
+    def _in_terminal(self, command: list[str], columns: int, keys: dict[str, str]) -> tuple[str, int]:
         leader, follower = pty.openpty()
         fcntl.ioctl(follower, termios.TIOCSWINSZ, struct.pack("HHHH", 40, columns, 0, 0))
         process = subprocess.Popen(
-            [*PROGRAM, *args],
+            command,
             stdin=follower,
             stdout=follower,
             stderr=follower,
