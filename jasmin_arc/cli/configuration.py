@@ -15,6 +15,7 @@ from jasmin_arc.cli.common import ArcCommand, SubGroup
 from jasmin_arc.cli.exits import FAILED
 from jasmin_arc.cli.output import Column, home_short
 from jasmin_arc.cli.session import Session
+from jasmin_arc.cli.wording import calls
 from jasmin_arc.config import ConnectionConfig
 
 _STARTED = ("ARC_SERVER", "BACKEND", "CLIENT_CERT", "CLIENT_KEY", "CERTS_DIR", "OUTPUT_FILE")
@@ -32,7 +33,7 @@ def show_command(session: Session) -> None:
     """Show each option's value and where it comes from."""
     config = session.config()
     rows = [
-        {"option": option, "value": value, "source": config.sources[option]}
+        {"option": option, "value": value, "source": calls(config.sources[option])}
         for option, value in config.as_dict().items()
     ]
     columns = (

@@ -10,6 +10,7 @@ from jasmin_arc.cli.common import ArcCommand
 from jasmin_arc.cli.exits import FAILED
 from jasmin_arc.cli.output import Column, Row, duration, make_table, one_line, size
 from jasmin_arc.cli.session import Session
+from jasmin_arc.cli.wording import calls
 
 _MARKS = {"ok": "green", "warning": "yellow", "failed": "red", "skipped": "dim"}
 
@@ -28,7 +29,7 @@ def doctor_command(session: Session) -> None:
     with session.busy("checking"):
         for check in examine(session.config_path, config=session.options):
             session.quiet()
-            row = asdict(check)
+            row = {**asdict(check), "found": calls(check.found)}
             _print_check(session, row)
             if check.outcome == "failed":
                 failed.append(check.name)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 _CALLS = (
+    (re.compile(r"\bthe config argument\b"), "the command line"),
     (re.compile(r"\brecover\(\)"), "'jasmin-arc recover'"),
     (re.compile(r"\brenew\(\)"), "'jasmin-arc renew'"),
     (re.compile(r"\bforce=True"), "--force"),
