@@ -181,4 +181,6 @@ class _Lines(logging.Handler):
         self._say = say
 
     def emit(self, record: logging.LogRecord) -> None:
-        self._say(f"{record.levelname.lower()}: {record.getMessage()}")
+        # What ARC's own libraries log is detail; the error that follows says it in one line.
+        if not (message := record.getMessage()).startswith("Arc."):
+            self._say(f"{record.levelname.lower()}: {message}")
