@@ -6,12 +6,10 @@ import asyncio
 import json
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import MakeArc
+from contract_kit import LIMIT, ended, running, saved, shell, until
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -25,46 +23,6 @@ from jasmin_arc import (
     PartialFailureError,
     WaitTimeoutError,
 )
-
-LIMIT = 120
-
-
-@pytest.fixture(
-    params=[
-        pytest.param("bindings", marks=pytest.mark.grid),
-        pytest.param("rest", marks=pytest.mark.grid),
-        "local",
-    ]
-)
-def arc(request: pytest.FixtureRequest, make_arc: MakeArc) -> ArcInterface:
-    return make_arc(request.param)
-
-
-def shell(script: str, **options: object) -> JobDescription:
-    return JobDescription(executable="/bin/sh", arguments=["-c", script], **{"outputs": ["output"], **options})  # type: ignore[arg-type]
-
-
-def ended(arc: ArcInterface, *job_ids: str) -> list[JobStatuses]:
-    return arc.wait(list(job_ids), timeout=LIMIT)
-
-
-def saved(arc: ArcInterface, job_id: str) -> dict[str, bytes]:
-    folder = arc.save_job_outputs(job_id)
-    assert folder is not None
-    return {
-        str(path.relative_to(folder)): path.read_bytes() for path in sorted(Path(folder).rglob("*")) if path.is_file()
-    }
-
-
-def until(condition: Callable[[], object]) -> None:
-    deadline = time.monotonic() + LIMIT
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.2)
-
-
-def running(arc: ArcInterface, job_id: str) -> None:
-    until(lambda: arc.get_job_status(job_id) is JobStatuses.IN_PROGRESS)
 
 
 def test_a_job_runs_and_its_output_comes_back(arc: ArcInterface) -> None:
