@@ -373,6 +373,7 @@ class ArcInterface:
                 # A Ctrl-C that comes just before the wait would not end it, so it is looked for from time to time.
                 done, unfinished = wait(unfinished, min(seconds, _LOOK_UP))
                 bar.update(len(done))
+        unfinished = {future for future in unfinished if not future.done()}
         if unfinished:
             left = [job_id for job_id, future in futures.items() if future in unfinished]
             raise WaitTimeoutError(
@@ -442,26 +443,28 @@ class ArcInterface:
 
         A compute element erases them within some seconds; until then it may still list them.
 
-        :param force: also erase ended jobs whose outputs were never saved
-        :raises PartialFailureError: if some could not be erased, or were refused since their outputs were never saved
+        :param force: also erase jobs whose outputs were never saved
+        :raises PartialFailureError: if some could not be erased: they have not ended (cancel them and wait), or their
+            outputs were never saved
         """
         ids = job_ids_of(job_ids)
-        failures = {} if force else self._unsaved(ids)
+        failures = self._not_to_erase(ids, force=force)
         failures.update(self.backend.clean([job_id for job_id in ids if job_id not in failures]))
         self.job_list.remove([job_id for job_id in ids if job_id not in failures])
         raise_failures(ids, failures, "erased")
 
-    def _unsaved(self, job_ids: Sequence[str]) -> dict[str, JasminArcError]:
+    def _not_to_erase(self, job_ids: Sequence[str], *, force: bool) -> dict[str, JasminArcError]:
         records = self.job_list.get(job_ids)
-        doubtful = [job_id for job_id in job_ids if job_id not in records or records[job_id].outputs_saved is None]
-        states = self._states(doubtful) if doubtful else {}
-        return {
-            job_id: OperationNotPossibleError(
-                f"the outputs of {job_id} were never saved; save them first, or erase them with force=True"
-            )
-            for job_id in doubtful
-            if states.get(job_id) in ("Finished", "Failed")
-        }
+        refused: dict[str, JasminArcError] = {}
+        for job_id, state in self._states(job_ids).items():
+            saved = job_id in records and records[job_id].outputs_saved is not None
+            if state not in FINAL_STATES:
+                refused[job_id] = OperationNotPossibleError(f"{job_id} has not ended; cancel it first, and wait")
+            elif state in ("Finished", "Failed") and not (saved or force):
+                refused[job_id] = OperationNotPossibleError(
+                    f"the outputs of {job_id} were never saved; save them first, or erase them with force=True"
+                )
+        return refused
 
     def resubmit_jobs(self, job_ids: Sequence[str], *, progress: bool = False) -> list[str]:
         """Submit the same descriptions, with the same inputs, as new jobs, and return the new ids, in order.

@@ -147,8 +147,10 @@ class JobDescription:
         return _build({**values, **changes})
 
     def to_json(self) -> str:
-        """Return the description as a JSON text; contents given as bytes are in base64."""
-        return json.dumps({key: _plain(value) for key, value in vars(self).items()}, sort_keys=True)
+        """Return the description as a JSON text; contents given as bytes are in base64. What is empty is left out."""
+        # No outputs at all is not the same as the default output.
+        given = {key: value for key, value in vars(self).items() if key == "outputs" or value not in ("", (), {})}
+        return json.dumps({key: _plain(value) for key, value in given.items() if value is not None}, sort_keys=True)
 
     @classmethod
     def from_json(cls, text: str) -> JobDescription:

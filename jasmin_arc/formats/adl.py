@@ -8,6 +8,7 @@ output's ``Mandatory`` and ``UseIf…``.
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Collection, Sequence
 from pathlib import Path
 from xml.etree import ElementTree
@@ -24,6 +25,9 @@ ADL = "{http://www.eu-emi.eu/es/2010/12/adl}"
 NORDUGRID = "{http://www.nordugrid.org/es/2011/12/nordugrid-adl}"
 ANNOTATION_PREFIX = "jasmin_arc:"
 """What the annotation with our token starts with"""
+DESCRIPTION_PREFIX = "jasmin_arc_description:"
+"""What the annotation with the whole description starts with"""
+_LONGEST_COPY = 64 * 1024
 
 
 def submission_adl(
@@ -49,6 +53,7 @@ def submission_adl(
     add(identification, ADL + "Name", description.name, field="name")
     if token:
         add(identification, ADL + "Annotation", ANNOTATION_PREFIX + token)
+        _add_copy(identification, description)
     application = add(root, ADL + "Application")
     _add_executable(application, ("/bin/sh", RUN_SCRIPT_NAME))
     _add_streams(application, description)
@@ -67,6 +72,29 @@ def submission_adl(
     if output_list_needed(description):
         _add_output(staging, "@" + OUTPUT_LIST_NAME)
     return to_text(root, ADL)
+
+
+def submitted_description(text: str) -> JobDescription:
+    """Read back what :func:`submission_adl` wrote, or what another client of ARC did.
+
+    :raises InvalidJobDescription: if it is not ADL, or asks for something that is not supported here
+    """
+    root = parse(text, "ADL", root=ADL + "ActivityDescription")
+    for annotation in root.iterfind(f"{ADL}ActivityIdentification/{ADL}Annotation"):
+        prefix, _, copy = (annotation.text or "").strip().partition(":")
+        if prefix + ":" == DESCRIPTION_PREFIX:
+            try:
+                return JobDescription.from_json(base64.b64decode(copy, validate=True).decode())
+            except ValueError as error:
+                raise InvalidJobDescription(f"the copy of the description is damaged: {error}") from error
+    return from_adl(text)
+
+
+def _add_copy(identification: ElementTree.Element, description: JobDescription) -> None:
+    # What the server makes of the description does not tell what the run script does.
+    copy = base64.b64encode(description.to_json().encode()).decode()
+    if len(copy) <= _LONGEST_COPY:
+        add(identification, ADL + "Annotation", DESCRIPTION_PREFIX + copy)
 
 
 def to_adl(description: JobDescription) -> str:

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
+import re
 from datetime import timedelta
 from pathlib import Path
 from xml.etree import ElementTree
+from xml.sax.saxutils import escape
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from portable_descriptions import portable_descriptions
 
 from jasmin_arc import InvalidJobDescription, JobDescription
-from jasmin_arc.formats.adl import ADL, NORDUGRID, from_adl, submission_adl
+from jasmin_arc.formats.adl import ADL, NORDUGRID, from_adl, submission_adl, submitted_description
 
 HEAD = (
     '<ActivityDescription xmlns="http://www.eu-emi.eu/es/2010/12/adl"'
@@ -59,7 +65,7 @@ def test_outputs_patterns_become_the_list_that_the_run_script_writes() -> None:
         *("stdout", "stderr", "out", "sent", "@.jasmin_arc_outputs")
     ]
     assert texts(root, "DataStaging", "OutputFile", "Target", "URI") == ["https://h/up"]
-    assert texts(root, "ActivityIdentification", "Annotation") == ["jasmin_arc:secret"]
+    assert texts(root, "ActivityIdentification", "Annotation")[0] == "jasmin_arc:secret"
 
 
 def test_needs_are_in_the_units_of_the_language() -> None:
@@ -165,3 +171,22 @@ def test_the_whole_session_directory_can_be_kept() -> None:
 def test_what_is_not_supported_is_named(text: str, message: str) -> None:
     with pytest.raises(InvalidJobDescription, match=message):
         from_adl(text)
+
+
+@given(portable_descriptions())
+def test_the_submitted_description_is_read_back_whole(description: JobDescription) -> None:
+    text = submission_adl(description, [(".jasmin_arc_run", None)], token="t")
+    assert submitted_description(text) == description
+
+
+def test_steps_and_contents_survive_the_submission() -> None:
+    description = JobDescription(steps=[["a", "b\n$c"], ["d"]], inputs={"x": b"\0\xff"}, outputs=["*.nc"], stdin=b"in")
+    assert submitted_description(submission_adl(description, [], token="t")) == description
+
+
+@given(st.text())
+def test_a_damaged_copy_is_an_error(copy: str) -> None:
+    text = submission_adl(JobDescription(executable="a"), [], token="t")
+    damaged = re.sub(r"(jasmin_arc_description:)[^<]*", lambda found: found[1] + escape(copy.replace("\0", "")), text)
+    with contextlib.suppress(InvalidJobDescription):
+        submitted_description(damaged)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta, timezone
+from pathlib import Path
 from typing import BinaryIO, ClassVar
 
 from jasmin_arc.backends.base import (
@@ -28,6 +29,7 @@ from jasmin_arc.backends.rest.submission import Submitter
 from jasmin_arc.config import ConnectionConfig
 from jasmin_arc.description import JobDescription
 from jasmin_arc.exceptions import JasminArcError, JobNotFoundError, OperationNotPossibleError, ServerError
+from jasmin_arc.formats.adl import submitted_description
 from jasmin_arc.job_info import JobInfo, RemoteFile
 from jasmin_arc.job_list import JobList
 from jasmin_arc.proxy import ProxyManager
@@ -151,6 +153,20 @@ class RestBackend(Backend):
         if not any(text is not None for text in found.values()):
             raise JobNotFoundError(f"no job with this id could be found: {job_id}")
         return {log: text for log, text in found.items() if text}
+
+    def description(self, job_id: str) -> JobDescription:
+        """See the contract. Files of the machine that submitted it are refused: a server must not choose files here."""
+        text = self._api.diagnose(self._api.job_name(job_id), "description")
+        if text is None:
+            raise JobNotFoundError(f"no job with this id could be found: {job_id}")
+        found = submitted_description(text)
+        files = [name for name, source in found.inputs.items() if isinstance(source, Path)]
+        if files or isinstance(found.stdin, Path):
+            raise OperationNotPossibleError(
+                f"{job_id} was submitted elsewhere, with files from there ({', '.join(files) or 'stdin'}); "
+                "submit it as a new job that names them here"
+            )
+        return found
 
     def site(self) -> SiteInfo:
         """See the contract."""

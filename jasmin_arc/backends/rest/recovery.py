@@ -1,14 +1,14 @@
 """Settling what earlier processes left in the middle of a submission.
 
 A job that was written down with its id either has its run script, and then it runs and is kept, or never will run, and
-then it is erased. For one whose id was never learned, the server is searched for its token; it cannot have a run
-script, so it is erased.
+then it is erased. For one whose id was never learned, the server is searched for its token.
 """
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING
 
@@ -60,11 +60,14 @@ class Recovery:
         if not records:
             return {}
         found = self._search(records, {record.id for record in unfinished if record.id is not None})
-        erased = self._erase(found)
+        ids = {token: self._api.job_url(name) for name, token in found.items()}
+        self._job_list.created(ids)
+        settled = self._settle_created(
+            [replace(record, id=ids[record.token]) for record in records if record.token in ids]
+        )
         long_ago = datetime.now(timezone.utc) - _STILL_ON_ITS_WAY
-        lost = {record.token for record in records if record.submitted < long_ago} - set(found.values())
-        self._job_list.forget(lost)
-        return dict.fromkeys(erased, False)
+        self._job_list.forget({record.token for record in records if record.submitted < long_ago} - ids.keys())
+        return settled
 
     def _search(self, records: Sequence[JobRecord], created: Collection[str]) -> dict[str, str]:
         """Return the tokens of those that exist, by name."""
@@ -77,8 +80,13 @@ class Recovery:
         return {name: token for name, token in zip(candidates, results) if isinstance(token, str) and token in tokens}
 
     def _candidates(self, names: Sequence[str], records: Sequence[JobRecord]) -> list[str]:
-        """Leave out jobs with other credentials. A job that has ended may have let go of its own."""
+        """Leave out jobs with other credentials. A job that has ended may have let go of its own.
+
+        The library of ARC makes its own delegations, which the job list does not know.
+        """
         delegations = {record.delegation_id for record in records}
+        if "" in delegations:
+            return list(names)
         answers = self._api.ask("delegations", names) if names else {}
         return [
             name for name, answer in answers.items() if not answer.delegations or delegations & set(answer.delegations)

@@ -78,7 +78,15 @@ class Submitter:
         """See :meth:`jasmin_arc.backends.base.Backend.submit`."""
         jobs = [_planned(description) for description in descriptions]
         for wave in _waves([job for job in jobs if job.outcome is None]):
-            self._submit_wave(wave, progress)
+            try:
+                self._submit_wave(wave, progress)
+            except JasminArcError as error:
+                if not any(isinstance(job.outcome, str) for job in jobs):
+                    raise
+                # The ids of the waves before must reach the caller.
+                for job in jobs:
+                    job.outcome = job.outcome if job.outcome is not None else error
+                break
         if progress is not None:
             progress(sum(job.outcome is not None and not job.adl for job in jobs))
         return [job.outcome if job.outcome is not None else _never_tried(job) for job in jobs]
