@@ -15,7 +15,7 @@ from datetime import datetime, timedelta, timezone
 from fnmatch import fnmatchcase
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, TextIO, TypeVar, overload
+from typing import TYPE_CHECKING, Any, BinaryIO, TextIO, TypeVar, overload
 
 from jasmin_arc.config import ConnectionConfig
 from jasmin_arc.constants import FINAL_STATES, STDOUT_NAME, JobStatuses, LogLevels
@@ -51,7 +51,7 @@ class ArcInterface:
     Nothing is read but the configuration until the first call that needs more. Threads may share an interface.
 
     :param config_path: path to the JSON file with the configuration (default: the one that the environment variable
-        ``JASMIN_ARC_CONFIG`` names, else the default settings)
+        ``JASMIN_ARC_CONFIG`` names, else ``~/.config/jasmin_arc/config.json``, else the default settings)
     :param log: file-like object to write log messages to, or ``None`` to disable logging (default: ``sys.stdout``)
     :param log_level: the level of detail that the log shows
     :param config: a :class:`~jasmin_arc.config.ConnectionConfig`, or a mapping of options that override all others
@@ -633,6 +633,14 @@ class ArcInterface:
 
         content = read_all(self.backend, job_id_of(job_id), name, limit=limit)
         return content if encoding is None else content.decode(encoding, "replace")
+
+    def open(self, job_id: str, name: str = STDOUT_NAME, *, offset: int = 0) -> BinaryIO:
+        """Open one of the job's files for reading, for those that are too large for :meth:`read`.
+
+        :param offset: the byte to start at
+        :raises JobNotFoundError: if there is no such job or file
+        """
+        return self.backend.open(job_id_of(job_id), name, offset)
 
     def follow(self, job_id: str, name: str = STDOUT_NAME) -> Iterator[str]:
         """Yield the text of one of the job's files as it grows, until the job has ended.

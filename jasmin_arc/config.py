@@ -20,7 +20,8 @@ CONFIG_PATH_VARIABLE = ENVIRONMENT_PREFIX + "CONFIG"
 class ConnectionConfig:
     """The available options and their default values.
 
-    :param config_dict: options to override; each key is the name of an option
+    :param config_dict: options to override; each key is the name of an option. Keys that start with ``#`` are
+        comments
     :param logger: receives a warning for each option that does not exist
     :param origin: where the values come from, for error messages
     :raises InvalidConfigError: if a value has the wrong type or is impossible
@@ -95,13 +96,14 @@ class ConnectionConfig:
     ) -> ConnectionConfig:
         """Read the configuration: defaults, then the JSON file, then the environment, then ``config``.
 
-        :param config_path: the JSON file; by default the one that ``JASMIN_ARC_CONFIG`` names, if it is set
+        :param config_path: the JSON file; by default the one that ``JASMIN_ARC_CONFIG`` names, else
+            ``~/.config/jasmin_arc/config.json`` (or below ``$XDG_CONFIG_HOME``) if it is there
         :param config: options that override all others
         :param environ: the environment (default: the process's own)
         :raises InvalidConfigError: if the file cannot be read or is not JSON, or a value is impossible
         """
         environ = os.environ if environ is None else environ
-        path = config_path if config_path is not None else environ.get(CONFIG_PATH_VARIABLE) or None
+        path = config_path if config_path is not None else _usual_path(environ)
         loaded = cls({})
         if environ.get("XDG_STATE_HOME"):
             loaded.LOCAL_DIR = os.path.join(environ["XDG_STATE_HOME"], "jasmin_arc")  # noqa: PTH118
@@ -144,7 +146,7 @@ class ConnectionConfig:
             if name in OPTIONS:
                 setattr(self, name, _checked(name, value, origin))
                 self._sources[name] = origin
-            elif logger is not None:
+            elif logger is not None and not str(name).startswith("#"):
                 logger.warning("%s: there is no option %r%s", origin, name, _nearest(str(name)))
 
     def _check_together(self, origin: str) -> None:
@@ -168,6 +170,19 @@ PATH_OPTIONS = (
     "PROXY_FILE",
 )
 BACKENDS = ("auto", "bindings", "rest", "local")
+
+
+def default_path(environ: Mapping[str, str] | None = None) -> Path:
+    """Return where the configuration is looked for when nothing says where it is."""
+    environ = os.environ if environ is None else environ
+    return (
+        Path(environ.get("XDG_CONFIG_HOME") or Path(environ.get("HOME", "~"), ".config")) / "jasmin_arc" / "config.json"
+    )
+
+
+def _usual_path(environ: Mapping[str, str]) -> str | Path | None:
+    usual = default_path(environ)
+    return environ.get(CONFIG_PATH_VARIABLE) or (usual if usual.is_file() else None)
 
 
 def _read_json(path: str | os.PathLike[str]) -> Any:

@@ -5,6 +5,9 @@ from __future__ import annotations
 from types import TracebackType
 from typing import Any
 
+_PATIENCE = 1.0
+"""Seconds before there is anything to see: what is done by then needs no bar"""
+
 
 class ProgressBar:
     """A bar of tqdm's, or nothing at all.
@@ -19,7 +22,7 @@ class ProgressBar:
         if show:
             from tqdm.auto import tqdm
 
-            self._bar = tqdm(total=total, unit=unit, unit_scale=unit == "B", dynamic_ncols=True)
+            self._bar = tqdm(total=total, unit=unit, unit_scale=unit == "B", dynamic_ncols=True, delay=_PATIENCE)
 
     def update(self, amount: int) -> None:
         """Count ``amount`` more as done."""

@@ -18,6 +18,7 @@ def _no_configuration_of_the_user(monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
     for variable in list(os.environ):
         if variable.startswith("JASMIN_ARC_") and variable != "JASMIN_ARC_TEST_CONFIG":
             monkeypatch.delenv(variable)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "xdg-config"))
 
 
 @pytest.fixture(scope="session")

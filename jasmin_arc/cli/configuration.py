@@ -16,7 +16,8 @@ from jasmin_arc.cli.exits import FAILED
 from jasmin_arc.cli.output import Column, home_short
 from jasmin_arc.cli.session import Session
 from jasmin_arc.cli.wording import calls
-from jasmin_arc.config import ConnectionConfig
+from jasmin_arc.config import ConnectionConfig, default_path
+from jasmin_arc.exceptions import InvalidConfigError
 
 _STARTED = ("ARC_SERVER", "BACKEND", "CLIENT_CERT", "CLIENT_KEY", "CERTS_DIR", "OUTPUT_FILE")
 """The options that a beginner is asked to look at"""
@@ -49,22 +50,38 @@ def show_command(session: Session) -> None:
 @click.option("-f", "--force", is_flag=True, help="Replace a file that is there already.")
 @click.pass_obj
 def init_command(session: Session, path: str | None, force: bool) -> None:
-    """Write a configuration to start from, and say what its options mean.
+    """Write a configuration to start from, with comments that say what its options mean.
 
-    FILE is config.json in ~/.config/jasmin_arc by default. Values given by --backend, --server or the environment are
-    written down too.
+    FILE is config.json in ~/.config/jasmin_arc by default, where it is found by itself. Values given by --backend,
+    --server or the environment are written down too.
     """
     target = Path(path) if path else default_path()
-    config = session.config()
+    config = _to_start_from(session, replacing=target.exists())
     options = {name: config.as_dict()[name] for name in _STARTED}
-    changed = {name: value for name, value in config.as_dict().items() if not config.is_default(name)}
-    if not _write(session, target, json.dumps({**options, **changed}, indent=4) + "\n", force=force):
-        return
+    options.update((name, value) for name, value in config.as_dict().items() if not config.is_default(name))
+    if _write(session, target, json.dumps(_commented(options), indent=4) + "\n", force=force):
+        session.output.results.append({"path": target, "options": options})
+        if not session.output.json:
+            session.output.stream(_guidance(target))
+
+
+def _to_start_from(session: Session, *, replacing: bool) -> ConnectionConfig:
+    try:
+        return session.config()
+    except InvalidConfigError:
+        if not replacing:
+            raise
+        # The file that cannot be read may be the one that is to be replaced.
+        return ConnectionConfig(session.options)
+
+
+def _commented(options: dict[str, Any]) -> dict[str, Any]:
     texts = option_texts()
-    rows = {name: texts.get(name, "") for name in {**options, **changed}}
-    session.output.results.append({"path": target, "options": rows})
-    if not session.output.json:
-        session.output.stream(_guidance(target, rows))
+    lines: dict[str, Any] = {}
+    for name, value in options.items():
+        lines[f"# {name}"] = texts.get(name, "")
+        lines[name] = value
+    return lines
 
 
 def _write(session: Session, target: Path, text: str, *, force: bool) -> bool:
@@ -82,23 +99,15 @@ def _write(session: Session, target: Path, text: str, *, force: bool) -> bool:
     return True
 
 
-def _guidance(target: Path, rows: dict[str, str]) -> str:
+def _guidance(target: Path) -> str:
     import shlex
-    import textwrap
 
-    lines = [f"Wrote {target}. Look through its options:", ""]
-    for name, text in rows.items():
-        lines += [f"  {name}", *textwrap.wrap(text, 76, initial_indent="      ", subsequent_indent="      ")]
-    quoted = shlex.quote(str(target.absolute()))
-    lines += ["", "Let all commands and scripts use it, for instance by a line in ~/.profile:", ""]
-    lines += [f"  export JASMIN_ARC_CONFIG={quoted}", "", "Then check it: jasmin-arc doctor"]
-    return "\n".join(lines) + "\n"
-
-
-def default_path() -> Path:
-    """Where a configuration is written by default."""
-    home = os.environ.get("XDG_CONFIG_HOME")
-    return (Path(home) if home else Path("~/.config").expanduser()) / "jasmin_arc" / "config.json"
+    lines = [f"Wrote {target}. Look through it: each option has a comment before it."]
+    if target.absolute() != default_path().absolute():
+        quoted = shlex.quote(str(target.absolute()))
+        lines += ["Let all commands and scripts use it, for instance by a line in ~/.profile:", ""]
+        lines += [f"  export JASMIN_ARC_CONFIG={quoted}", ""]
+    return "\n".join([*lines, "Then check it: jasmin-arc doctor"]) + "\n"
 
 
 def option_texts() -> dict[str, str]:

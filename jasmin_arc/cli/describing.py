@@ -178,21 +178,16 @@ def _of_file(path: str, fields: Mapping[str, Any]) -> JobDescription:
 
 
 def _reader(path: str) -> Callable[[str], JobDescription]:
-    suffix = Path(path).suffix.lower()
-    if suffix == ".xrsl":
-        from jasmin_arc.formats.xrsl import from_xrsl
-
-        return from_xrsl
-    if suffix == ".jsdl":
-        from jasmin_arc.formats.jsdl import from_jsdl
-
-        return from_jsdl
-    if suffix in (".adl", ".xml"):
-        from jasmin_arc.formats.adl import from_adl
-
-        return from_adl
-    if suffix == ".json":
-        return JobDescription.from_json
+    readers = {
+        ".xrsl": JobDescription.from_xrsl,
+        ".jsdl": JobDescription.from_jsdl,
+        ".adl": JobDescription.from_adl,
+        ".xml": JobDescription.from_adl,
+        ".json": JobDescription.from_json,
+    }
+    reader = readers.get(Path(path).suffix.lower())
+    if reader is not None:
+        return reader
     raise click.UsageError(
         f"{path!r} is no job description ({', '.join(SUFFIXES)}); to run it as a command, put -- before it"
     )

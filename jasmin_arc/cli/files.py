@@ -79,7 +79,7 @@ def cat_command(session: Session, job_id: str, *, names: Sequence[str]) -> None:
             session.output.text("", {"id": job_id, "file": name, "text": session.arc.read(job_id, name)})
             continue
         try:
-            with session.arc.backend.open(job_id, name) as stream:
+            with session.arc.open(job_id, name) as stream:
                 sys.stdout.flush()
                 shutil.copyfileobj(stream, sys.stdout.buffer)
         except JobNotFoundError as error:

@@ -119,7 +119,17 @@ def test_a_renewal_threshold_over_the_validity_is_impossible() -> None:
 def test_an_unknown_option_is_a_warning_with_the_nearest_name() -> None:
     assert "did you mean CLIENT_KEY?" in warnings_of(config={"CLIENT_KEYS": "/key"})
     assert "did you mean TIMEOUT?" in warnings_of(environ={"JASMIN_ARC_TIMEOUTS": "1"})
-    assert warnings_of(config={"TIMEOUT": 1}) == ""
+    assert warnings_of(config={"TIMEOUT": 1, "# a comment": ""}) == ""
+
+
+def test_the_usual_place_is_looked_at_last(tmp_path: Path) -> None:
+    usual, named = tmp_path / "jasmin_arc" / "config.json", tmp_path / "named.json"
+    usual.parent.mkdir()
+    usual.write_text('{"TIMEOUT": 1}')
+    named.write_text('{"TIMEOUT": 2}')
+    environ = {"XDG_CONFIG_HOME": str(tmp_path)}
+    assert load(environ=environ).TIMEOUT == 1
+    assert load(environ={**environ, "JASMIN_ARC_CONFIG": str(named)}).TIMEOUT == 2
 
 
 def test_the_2017_constructor_still_works() -> None:

@@ -10,7 +10,7 @@ from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar
 
 from jasmin_arc.backends import base
-from jasmin_arc.backends.bindings import control, descriptions, submission, transfers
+from jasmin_arc.backends.bindings import control, descriptions, submission
 from jasmin_arc.backends.bindings.log_capture import LogLine, reasons
 from jasmin_arc.backends.bindings.runtime import get_runtime
 from jasmin_arc.backends.bindings.submitter import Submitter
@@ -30,21 +30,23 @@ if TYPE_CHECKING:
     from jasmin_arc.description import JobDescription
     from jasmin_arc.job_list import JobList
     from jasmin_arc.proxy import ProxyManager
-    from jasmin_arc.staging import StagedInput
 
 SITE_LIFETIME = 600.0
 """For how many seconds the answer of a discovery is used again"""
 
 _QUERY_AT_ONCE = 2000
-_EVIDENCE = ("failed", "errors", "comment", "status", "local", "diag", "statistics", "description")
-_LONGEST_EVIDENCE = 2**20
 
 
 class BindingsBackend(base.Backend):
     """Jobs on an ARC compute element, by NorduGrid's own library.
 
-    The library does one thing at a time, downloads excepted, and cannot be interrupted: Ctrl-C takes effect when the
-    present call has ended, which ``TIMEOUT`` bounds for a server that says nothing.
+    The library describes the place, submits, cancels and erases a single job, lists the jobs, asks about those that
+    have ended, and makes the objects of its own. The REST interface of the same compute element does what the library
+    cannot do, or not well: several jobs in one call, live states, the job's files, logs and description, restarting,
+    renewing and recovering.
+
+    The library does one thing at a time and cannot be interrupted: Ctrl-C takes effect when the present call has
+    ended, which ``TIMEOUT`` bounds for a server that says nothing.
 
     :raises BindingsNotFoundError: if the library cannot be loaded; the message says what to do
     """
@@ -123,25 +125,27 @@ class BindingsBackend(base.Backend):
     def submit(
         self, jobs: Sequence[JobDescription], *, progress: Callable[[int], object] | None = None
     ) -> list[str | JasminArcError]:
-        """See the contract. Jobs go one by one, as more of them in one call are broken in ARC."""
-        plans = [_planned(description) for description in jobs]
-        if all(isinstance(plan, JasminArcError) for plan in plans):
-            return [plan for plan in plans if isinstance(plan, JasminArcError)]
+        """See the contract. The library submits a single job, as several in one call are broken in ARC."""
+        if len(jobs) != 1:
+            return self.rest.submit(jobs, progress=progress)
+        result = self._submit_one(jobs[0])
+        if progress is not None:
+            progress(1)
+        return [result]
+
+    def _submit_one(self, description: JobDescription) -> str | JasminArcError:
+        from jasmin_arc.staging import plan_inputs
+
+        try:
+            inputs = plan_inputs(description)
+        except JasminArcError as error:
+            return error
         queues = [queue.name for queue in self._fresh_site().queues]
-        results: list[str | JasminArcError] = []
-        out_of_reach: NoTargetsAvailableError | None = None
-        for description, plan in zip(jobs, plans):
-            if isinstance(plan, JasminArcError):
-                result: str | JasminArcError = plan
-            else:
-                result = out_of_reach or self._submitter.submit(description, plan, queues=queues)
-            if isinstance(result, NoTargetsAvailableError):
-                # The next call looks anew; the rest of this one would only wait for timeouts.
-                self._site, out_of_reach = None, result
-            results.append(result)
-            if progress is not None:
-                progress(1)
-        return results
+        result = self._submitter.submit(description, inputs, queues=queues)
+        if isinstance(result, NoTargetsAvailableError):
+            # The next call looks anew.
+            self._site = None
+        return result
 
     # --- Asking and acting ---
 
@@ -182,36 +186,30 @@ class BindingsBackend(base.Backend):
 
     def cancel(self, job_ids: Sequence[str]) -> dict[str, JasminArcError]:
         """See the contract."""
-        return self._act(job_ids, "Cancel")
+        if len(job_ids) != 1:
+            return self.rest.cancel(job_ids)
+        error = self._act(job_ids[0], "Cancel")
+        return {} if error is None else {job_ids[0]: error}
 
     def clean(self, job_ids: Sequence[str]) -> dict[str, JasminArcError]:
         """See the contract."""
-        failures = self._act(job_ids, "Clean")
-        return {job_id: error for job_id, error in failures.items() if not isinstance(error, JobNotFoundError)}
+        if len(job_ids) != 1:
+            return self.rest.clean(job_ids)
+        error = self._act(job_ids[0], "Clean")
+        return {} if error is None or isinstance(error, JobNotFoundError) else {job_ids[0]: error}
 
-    def _act(self, job_ids: Sequence[str], action: str) -> dict[str, JasminArcError]:
-        user_config = self.user_config()
-        failures: dict[str, JasminArcError] = {}
-        out_of_reach: ServerUnavailableError | None = None
-        for number, job_id in enumerate(dict.fromkeys(job_ids)):
-            error = out_of_reach or self._act_on_one(user_config, job_id, action)
-            if isinstance(error, ServerUnavailableError):
-                if number == 0:
-                    raise error
-                # The others are not tried: each would wait for a timeout of its own.
-                out_of_reach = error
-            if error is not None:
-                failures[job_id] = error
-        return failures
-
-    def _act_on_one(self, user_config: Any, job_id: str, action: str) -> JasminArcError | None:
+    def _act(self, job_id: str, action: str) -> JasminArcError | None:
         try:
             address = _address(job_id)
         except JobNotFoundError as error:
             return error
+        user_config = self.user_config()
         with self._library() as lines:
             done = control.act(self._arc, user_config, address, action)
-        return None if done else control.failure(address, action, lines)
+        failure = None if done else control.failure(address, action, lines)
+        if isinstance(failure, ServerUnavailableError):
+            raise failure
+        return failure
 
     def restart(self, job_ids: Sequence[str]) -> dict[str, JasminArcError]:
         """See the contract."""
@@ -228,54 +226,28 @@ class BindingsBackend(base.Backend):
     def _erase(self, address: JobAddress) -> JasminArcError | None:
         """Cancel and erase a job, and return why that failed, if it did."""
         try:
-            failures = self.cancel([address.id])
-            if address.id not in failures:
-                failures = self.clean([address.id])
-        except JasminArcError as error:
-            return error
-        left = failures.get(address.id)
-        return None if isinstance(left, JobNotFoundError) else left
+            error = self._act(address.id, "Cancel") or self._act(address.id, "Clean")
+        except JasminArcError as caught:
+            error = caught
+        return None if isinstance(error, JobNotFoundError) else error
 
-    # --- Files ---
+    # --- What the job left ---
 
     def list_files(self, job_id: str, path: str = "") -> list[RemoteFile]:
         """See the contract."""
-        address, folder = _address(job_id), _inside(job_id, path)
-        mover = transfers.Transfers(self._arc, self.user_config())
-        with self._library() as lines:
-            found = mover.list_directory(address, folder)
-        if isinstance(found, list):
-            return found
-        if found != transfers.NOT_A_DIRECTORY:
-            # The library does not tell a directory that is missing from a server that is; a download does.
-            with self._runtime.transfer(self._log):
-                mover.check_exists(address, f"session/{folder}".rstrip("/"))
-        raise transfers.listing_error(address, folder, found, lines)
+        return self.rest.list_files(job_id, path)
 
     def open(self, job_id: str, path: str, offset: int = 0) -> BinaryIO:
         """See the contract."""
-        address, name = _address(job_id), _inside(job_id, path)
-        if offset:
-            # The library can only read a file from its beginning.
-            return self.rest.open(job_id, name, offset)
-        mover = transfers.Transfers(self._arc, self.user_config())
-        with self._runtime.transfer(self._log):
-            return mover.download(address, f"session/{name}")
+        return self.rest.open(job_id, path, offset)
 
     def evidence(self, job_id: str) -> dict[str, str]:
         """See the contract."""
-        address = _address(job_id)
-        mover = transfers.Transfers(self._arc, self.user_config())
-        found = {}
-        for name in _EVIDENCE:
-            try:
-                with self._runtime.transfer(self._log), mover.download(address, f"diagnose/{name}") as file:
-                    found[name] = file.read(_LONGEST_EVIDENCE).decode("utf-8", "replace")
-            except JobNotFoundError:
-                continue
-        if not found:
-            raise JobNotFoundError(f"no job with the id {job_id} is known there")
-        return {name: text for name, text in found.items() if text.strip()}
+        return self.rest.evidence(job_id)
+
+    def description(self, job_id: str) -> JobDescription:
+        """See the contract."""
+        return self.rest.description(job_id)
 
     # --- The place ---
 
@@ -326,24 +298,8 @@ class BindingsBackend(base.Backend):
         return self._runtime.keep(config)
 
 
-def _planned(description: JobDescription) -> tuple[StagedInput, ...] | JasminArcError:
-    from jasmin_arc.staging import plan_inputs
-
-    try:
-        return plan_inputs(description)
-    except JasminArcError as error:
-        return error
-
-
 def _address(job_id: str) -> JobAddress:
     address = JobAddress.parse(job_id)
     if address is None:
         raise JobNotFoundError(f"not the id of a job on an ARC compute element: {job_id!r}")
     return address
-
-
-def _inside(job_id: str, path: str) -> str:
-    name = transfers.inside(path)
-    if name is None:
-        raise JobNotFoundError(f"{path!r} is not inside the files of {job_id}")
-    return name

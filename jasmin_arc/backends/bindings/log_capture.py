@@ -107,7 +107,9 @@ def parse_lines(text: str) -> list[LogLine]:
 def forward(lines: Iterable[LogLine], log: logging.Logger) -> None:
     """Hand the messages to the user's log, which picks by its level."""
     for line in lines:
-        log.log(line.level, "%s: %s", line.domain, line.text)
+        # Several lines about each file that is transferred are no news for a user.
+        is_detail = line.level == logging.INFO and line.domain == "Arc.DataMover"
+        log.log(VERBOSE if is_detail else line.level, "%s: %s", line.domain, line.text)
 
 
 def reasons(lines: Sequence[LogLine]) -> str:

@@ -69,17 +69,6 @@ class Runtime:
                 lines += self._capture.read()
                 forward(lines, log)
 
-    @contextmanager
-    def transfer(self, log: logging.Logger) -> Iterator[None]:
-        """Download beside other threads, which the library allows; errors come without the help of the log."""
-        with _translated():
-            yield
-        if self._lock.acquire(blocking=False):
-            try:
-                forward(self._capture.read(), log)
-            finally:
-                self._lock.release()
-
 
 @contextmanager
 def _translated() -> Iterator[None]:
