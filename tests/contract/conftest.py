@@ -8,11 +8,9 @@ from typing import Any
 
 import pytest
 from conftest import MakeArc
+from contract_kit import LOCAL_SLOTS
 
 from jasmin_arc import ArcInterface
-
-# Enough that a scenario's jobs need not wait for each other, as on the grid.
-LOCAL_SLOTS = 8
 
 
 @pytest.fixture(

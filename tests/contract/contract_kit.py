@@ -10,6 +10,8 @@ from typing import Any, TypeVar
 from jasmin_arc import ArcInterface, JobDescription, JobStatuses
 
 LIMIT = 120
+# Enough that the jobs of a scenario need not wait for each other, as on the grid.
+LOCAL_SLOTS = 8
 
 _Value = TypeVar("_Value")
 
