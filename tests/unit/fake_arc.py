@@ -46,23 +46,6 @@ class State:
         return self.general != "Undefined"
 
 
-class Status:
-    def __init__(self, errno: int = 0, description: str = "") -> None:
-        self.errno, self.description = errno, description
-
-    def Passed(self) -> bool:
-        return self.errno == 0
-
-    def GetErrno(self) -> int:
-        return self.errno
-
-    def GetDesc(self) -> str:
-        return self.description
-
-    def GetStrErrno(self) -> str:
-        return "Unknown error"
-
-
 class FakeArc:
     """The module. Attributes in small letters are for tests, the others are the library's."""
 
@@ -72,7 +55,6 @@ class FakeArc:
 
     def __init__(self) -> None:
         self.jobs: dict[str, Any] = {}
-        self.files: dict[str, bytes | list[Any]] = {}
         self.queues = ["short", "long"]
         self.reachable = True
         self.submitted: list[str] = []
@@ -83,7 +65,6 @@ class FakeArc:
         self.threshold = 0
         self.user_configs: list[Any] = []
         self.actions: list[tuple[str, str]] = []
-        self.stated_sizes: dict[str, int] = {}
         self._define()
 
     # --- For tests ---
@@ -155,12 +136,6 @@ class FakeArc:
         class URL:
             def __init__(self, text: str) -> None:
                 self.text = text
-
-            def Path(self) -> str:
-                return "/" + self.text.split("/", 3)[3]
-
-            def ChangePath(self, path: str) -> None:
-                self.text = "/".join(self.text.split("/", 3)[:3]) + path
 
         class Job:
             def __init__(self, other: Any = None) -> None:
@@ -280,81 +255,12 @@ class FakeArc:
             def getStatusOfEndpoint(self, place: Any) -> Any:
                 return SimpleNamespace(getStatus=lambda: "ok" if fake.reachable else "failed")
 
-        class DataHandle:
-            def __init__(self, url: Any, user_config: Any) -> None:
-                self.url = url
-
-            def __ref__(self) -> Any:
-                return DataPoint(self.url.text)
-
-        class DataPoint:
-            INFO_TYPE_CONTENT = 1
-
-            def __init__(self, url: str) -> None:
-                self.url = url
-                self.path = url.split("/jobs/")[-1]
-
-            def SetTries(self, count: int) -> None:
-                pass
-
-            def SetSecure(self, value: bool) -> None:
-                pass
-
-            def Stat(self, info: Any, kind: int) -> Status:
-                found = fake.files.get(self.path)
-                if isinstance(found, list):
-                    info.type = FileInfo.file_type_dir
-                elif found is not None:
-                    info.size = fake.stated_sizes.get(self.path, len(found))
-                return Status()
-
-            def List(self) -> tuple[list[Any], Status]:
-                found = fake.files.get(self.path)
-                if not fake.reachable:
-                    fake.no_connection()
-                    return [], Status(1009)
-                if isinstance(found, list):
-                    return found, Status()
-                return [], Status(1009 if found is None else 20)
-
-        class FileInfo:
-            file_type_file, file_type_dir = 1, 2
-
-            def __init__(self, name: str, size: int | None = None, kind: int = 1) -> None:
-                self.name, self.size, self.type = name, size, kind
-
-            def GetName(self) -> str:
-                return self.name
-
-            def GetSize(self) -> int:
-                return 2**64 - 1 if self.size is None else self.size
-
-            def CheckSize(self) -> bool:
-                return self.size is not None
-
-            def GetType(self) -> int:
-                return self.type
-
-        class DataMover:
-            def __getattr__(self, name: str) -> Callable[..., None]:
-                return lambda *values: None
-
-            def Transfer(self, source: Any, target: Any, cache: Any, urls: Any) -> Status:
-                found = fake.files.get(source.path)
-                if not fake.reachable:
-                    return Status(111, "Failed to connect to ce:443")
-                if found is None:
-                    return Status(2, "404 - Not found")
-                Path(target.url.removeprefix("file://")).write_bytes(b"<html>" if isinstance(found, list) else found)
-                return Status()
-
         for made in (
             *(LogFile, Logger, UserConfig, URL, Job, JobSupervisor, JobDescription, Submitter, JobListRetriever),
-            *(ComputingServiceRetriever, DataHandle, DataPoint, FileInfo, DataMover),
+            ComputingServiceRetriever,
         ):
             setattr(self, made.__name__, made)
         self.JobDescriptionList = self.JobContainer = list
-        self.FileCache = self.URLMap = object
         self.Endpoint = type("Endpoint", (Settable,), {"__init__": lambda *values: None})
         self.Endpoint.JOBSUBMIT = self.Endpoint.COMPUTINGINFO = self.Endpoint.JOBLIST = 0
         self.EndpointQueryingStatus = SimpleNamespace(SUCCESSFUL="ok")

@@ -8,6 +8,7 @@ from datetime import timedelta
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 from fake_arc import ENDPOINT, FakeArc, Moment
@@ -18,23 +19,24 @@ from pytest_mock import MockerFixture
 from jasmin_arc.backends.bindings import BindingsBackend
 from jasmin_arc.backends.bindings import runtime as runtime_module
 from jasmin_arc.backends.bindings.translate import JobAddress
+from jasmin_arc.backends.rest.backend import RestBackend
 from jasmin_arc.config import ConnectionConfig
 from jasmin_arc.constants import LogLevels
 from jasmin_arc.description import JobDescription
 from jasmin_arc.exceptions import (
     InputFileError,
     InvalidJobDescription,
+    JasminArcError,
     JobListError,
     JobNotFoundError,
     JobSubmissionError,
     NoTargetsAvailableError,
     OperationNotPossibleError,
-    OutputError,
     ServerError,
     ServerUnavailableError,
     SubmissionUnknownError,
 )
-from jasmin_arc.job_info import JobInfo, RemoteFile
+from jasmin_arc.job_info import JobInfo
 from jasmin_arc.job_list import JobList
 from jasmin_arc.logs import make_logger
 
@@ -67,12 +69,18 @@ def stream() -> io.StringIO:
 
 
 @pytest.fixture
-def backend(arc: FakeArc, job_list: JobList, proxy: Any, stream: io.StringIO, mocker: MockerFixture) -> BindingsBackend:
-    config = ConnectionConfig({"ARC_SERVER": ENDPOINT.removeprefix("https://"), "TIMEOUT": 7})
-    made = BindingsBackend(config, proxy, job_list, make_logger(stream, LogLevels.INFO))
-    rest = mocker.patch.object(BindingsBackend, "rest", new_callable=mocker.PropertyMock)
-    rest.return_value.query.return_value = {}
+def rest(mocker: MockerFixture) -> Mock:
+    """The REST backend beside the library: autospecced, so that a call that it does not take fails."""
+    made: Mock = mocker.create_autospec(RestBackend, instance=True)
+    made.query.return_value = {}
+    mocker.patch.object(BindingsBackend, "rest", made)
     return made
+
+
+@pytest.fixture
+def backend(arc: FakeArc, job_list: JobList, proxy: Any, stream: io.StringIO, rest: Mock) -> BindingsBackend:
+    config = ConnectionConfig({"ARC_SERVER": ENDPOINT.removeprefix("https://"), "TIMEOUT": 7})
+    return BindingsBackend(config, proxy, job_list, make_logger(stream, LogLevels.INFO))
 
 
 # --- Submitting ---
@@ -117,7 +125,7 @@ def test_an_input_that_is_missing_is_found_before_anything_is_sent(
 
 
 def test_the_discovery_is_cached(backend: BindingsBackend, arc: FakeArc) -> None:
-    backend.submit([ECHO, ECHO])
+    backend.submit([ECHO])
     backend.submit([ECHO])
     assert arc.discoveries == 1
     backend.site()
@@ -125,7 +133,8 @@ def test_the_discovery_is_cached(backend: BindingsBackend, arc: FakeArc) -> None
 
 
 def test_no_queue_is_sent_when_none_was_asked_for(backend: BindingsBackend, arc: FakeArc) -> None:
-    backend.submit([ECHO, ECHO.replace(queue="long")])
+    backend.submit([ECHO])
+    backend.submit([ECHO.replace(queue="long")])
     assert "QueueName" not in arc.submitted[0]
     assert "<QueueName>long</QueueName>" in arc.submitted[1]
 
@@ -210,16 +219,15 @@ def test_a_lost_answer_is_an_error_of_its_own_and_its_intention_stays(
     assert len(arc.submitted) == 1
 
 
-def test_when_the_server_goes_away_the_rest_is_not_tried(backend: BindingsBackend, arc: FakeArc) -> None:
+def test_when_the_server_goes_away_the_next_submission_looks_anew(backend: BindingsBackend, arc: FakeArc) -> None:
     def refuse(name: str, description: Any) -> str:
         arc.no_connection()
         arc.log("INFO", "SubmitterPlugin.REST", "Unable to submit jobs. Failed to delegate credentials.")
         return ""
 
     arc.on_submit = refuse
-    results = backend.submit([ECHO, ECHO, ECHO])
-    assert all(isinstance(result, NoTargetsAvailableError) for result in results)
-    assert len(arc.submitted) == 1
+    (error,) = backend.submit([ECHO])
+    assert isinstance(error, NoTargetsAvailableError)
     arc.on_submit = arc.accept
     backend.submit([ECHO])
     assert arc.discoveries == 2
@@ -296,11 +304,8 @@ def test_a_server_that_does_not_answer_is_an_error(backend: BindingsBackend, arc
     arc.reachable = False
     for ask in (
         lambda: backend.query([job_id]),
-        lambda: backend.cancel([job_id, UNKNOWN]),
+        lambda: backend.cancel([job_id]),
         lambda: backend.clean([job_id]),
-        lambda: backend.list_files(job_id),
-        lambda: backend.open(job_id, "stdout"),
-        lambda: backend.evidence(job_id),
         backend.list_jobs,
     ):
         with pytest.raises(ServerUnavailableError, match="Failed to connect to ce:443"):
@@ -314,25 +319,47 @@ def test_an_undefined_state_is_no_answer(backend: BindingsBackend, arc: FakeArc)
         backend.query([job_id])
 
 
-def test_jobs_that_go_on_or_are_not_there_are_asked_about_live(backend: BindingsBackend, arc: FakeArc) -> None:
+def test_jobs_that_go_on_or_are_not_there_are_asked_about_live(
+    backend: BindingsBackend, arc: FakeArc, rest: Mock
+) -> None:
     ended, running = arc.add_job("a", "Finished"), arc.add_job("b", "Running")
     live = JobInfo(id=running, state="Failed", exit_code=3)
-    backend.rest.query.return_value = {running: live}  # type: ignore[attr-defined]
+    rest.query.return_value = {running: live}
     assert backend.query([ended, UNKNOWN, running])[running] == live
-    backend.rest.query.assert_called_once_with([UNKNOWN, running])  # type: ignore[attr-defined]
+    rest.query.assert_called_once_with([UNKNOWN, running])
 
 
 def test_cancelling_reports_the_failures_alone(backend: BindingsBackend, arc: FakeArc) -> None:
     fine, busy, broken = arc.add_job("fine"), arc.add_job("busy"), arc.add_job("broken")
     arc.answers = {"busy": (505, "Not possible now"), "broken": (500, "Oops")}
-    failures = backend.cancel([fine, UNKNOWN, busy, broken, "nonsense"])
+    failures: dict[str, JasminArcError] = {}
+    for job_id in (fine, UNKNOWN, busy, broken, "nonsense"):
+        failures.update(backend.cancel([job_id]))
     assert {job_id: type(error) for job_id, error in failures.items()} == {
         UNKNOWN: JobNotFoundError,
         busy: OperationNotPossibleError,
         broken: ServerError,
         "nonsense": JobNotFoundError,
     }
-    assert set(backend.clean([fine, UNKNOWN])) == set()
+    assert backend.clean([fine]) == backend.clean([UNKNOWN]) == backend.clean(["nonsense"]) == {}
+    assert [action for action, name in arc.actions if name == "fine"] == ["Cancel", "Clean"]
+
+
+def test_several_jobs_at_once_are_left_to_rest(backend: BindingsBackend, arc: FakeArc, rest: Mock) -> None:
+    two = [arc.add_job("a"), arc.add_job("b")]
+    dealt_with: list[int] = []
+    assert backend.submit([ECHO, ECHO], progress=dealt_with.append) is rest.submit.return_value
+    rest.submit.assert_called_once_with([ECHO, ECHO], progress=dealt_with.append)
+    assert backend.cancel(two) is rest.cancel.return_value
+    assert backend.clean(two) is rest.clean.return_value
+    assert arc.submitted == arc.actions == []
+
+
+def test_progress_is_told_of_a_single_job(backend: BindingsBackend, arc: FakeArc, tmp_path: Path) -> None:
+    dealt_with: list[int] = []
+    backend.submit([ECHO], progress=dealt_with.append)
+    backend.submit([ECHO.replace(inputs=[tmp_path / "missing"])], progress=dealt_with.append)
+    assert dealt_with == [1, 1]
 
 
 def test_the_servers_jobs(backend: BindingsBackend, arc: FakeArc) -> None:
@@ -350,50 +377,6 @@ def test_only_the_urls_of_jobs_are_job_ids(text: str) -> None:
         if found is not None:
             assert found.endpoint.startswith("https://h/") and "/" not in found.name and found.name in hostile
             assert not set("?#;\n\0 ") & set(hostile)
-
-
-# --- Files ---
-
-
-def test_names_from_the_server_stay_inside(backend: BindingsBackend, arc: FakeArc) -> None:
-    job_id = arc.add_job("a")
-    arc.files["a/session/out"] = [
-        arc.FileInfo("/file", 3),  # type: ignore[attr-defined]
-        arc.FileInfo("sub/", None, 2),  # type: ignore[attr-defined]
-        *(arc.FileInfo(name, 1) for name in ("..", ".", "", "/", "../../etc/passwd", "a/b", "nul\0")),  # type: ignore[attr-defined]
-    ]
-    assert backend.list_files(job_id, "/out/.//") == [RemoteFile("out/file", 3), RemoteFile("out/sub", is_dir=True)]
-
-
-def test_a_download_is_whole_or_an_error(backend: BindingsBackend, arc: FakeArc) -> None:
-    job_id = arc.add_job("a")
-    arc.files["a/session/f?;x=1%41"] = b"12345"
-    with backend.open(job_id, "f?;x=1%41") as file:
-        assert file.read() == b"12345"
-    arc.stated_sizes["a/session/f?;x=1%41"] = 6
-    with pytest.raises(OutputError, match="5 of 6 bytes"):
-        backend.open(job_id, "f?;x=1%41")
-
-
-def test_what_is_not_there(backend: BindingsBackend, arc: FakeArc) -> None:
-    job_id = arc.add_job("a")
-    arc.files.update({"a/session": [], "a/session/dir": [], "a/session/file": b""})
-    for path in ("missing", "dir", "../file", ".."):
-        with pytest.raises(JobNotFoundError):
-            backend.open(job_id, path)
-    for path in ("missing", "file", "dir/../.."):
-        with pytest.raises(JobNotFoundError):
-            backend.list_files(job_id, path)
-    with pytest.raises(JobNotFoundError):
-        backend.open("local://x/y", "file")
-
-
-def test_evidence_is_what_there_is(backend: BindingsBackend, arc: FakeArc) -> None:
-    job_id = arc.add_job("a")
-    arc.files.update({"a/diagnose/failed": b"LRMS error\xff", "a/diagnose/diag": b" \n"})
-    assert backend.evidence(job_id) == {"failed": "LRMS error\ufffd"}
-    with pytest.raises(JobNotFoundError):
-        backend.evidence(UNKNOWN)
 
 
 # --- The place, the library's own objects, the log ---
@@ -441,6 +424,14 @@ def test_the_librarys_messages_reach_the_users_log_at_its_level(
     assert "[WARNING] Arc.MCC: from a thread, %n and\nmore" in stream.getvalue()
     assert "too much detail" not in stream.getvalue()
     assert arc.threshold == arc.VERBOSE
+
+
+def test_transfers_are_no_news(backend: BindingsBackend, arc: FakeArc, stream: io.StringIO) -> None:
+    backend.submit([ECHO])
+    arc.log("WARNING", "DataMover", "Destination is not whole")
+    backend.list_jobs()
+    assert "Transfer from" not in stream.getvalue()
+    assert "[WARNING] Arc.DataMover: Destination is not whole" in stream.getvalue()
 
 
 def test_at_debug_level_the_library_tells_all(arc: FakeArc, job_list: JobList, proxy: Any) -> None:

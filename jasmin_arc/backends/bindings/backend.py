@@ -40,7 +40,7 @@ _QUERY_AT_ONCE = 2000
 class BindingsBackend(base.Backend):
     """Jobs on an ARC compute element, by NorduGrid's own library.
 
-    The library describes the place, submits, cancels and erases a single job, lists the jobs, asks about those that
+    The library describes the place, submits, cancels and erases a single job, lists the jobs, tells of those that
     have ended, and makes the objects of its own. The REST interface of the same compute element does what the library
     cannot do, or not well: several jobs in one call, live states, the job's files, logs and description, restarting,
     renewing and recovering.
