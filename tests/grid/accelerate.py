@@ -1,96 +1,155 @@
-"""accelerate.py ARC_DIR: run two of A-REX's own scripts when there is something for them to do, not by its timers.
+"""accelerate.py ARC_DIR: run two of A-REX's own scripts as soon as they have something to do, not by its timers.
 
-1. A-REX looks for jobs that have left the batch system every 10 s, and not more often whatever arc.conf says.
-   Its scan script runs here every 0.2 s while a job is in the batch system.
+1. A-REX looks for jobs that have left the batch system every 10 s at best, whatever arc.conf says. Here its scan
+   script runs as soon as squeue no longer lists a job that A-REX has in the batch system.
 2. The states that REST's action=status and action=info give are read from job.ID.xml, and only the information
-   provider writes these files. It runs here as soon as a job's status file is newer than its document, and every
-   second while any job is active, because a job that starts in Slurm changes no status file.
+   provider writes these files, every 60 s. Here it runs as soon as a job's status file is newer than its document or
+   Slurm has changed a job's state, and every 5 s while there is a job in Slurm.
 
-When nothing happens it only looks at the control directory. It rests in proportion to the work it has just done, so
-that with thousands of jobs it leaves the processors to them.
+While nothing changes it only looks, about as expensively as `squeue` five times a second. When there is much to look
+at or to do it rests in proportion, so that with thousands of jobs it leaves the processors to them.
 """
+
 import os
-import pathlib
 import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 
-ARC = pathlib.Path(sys.argv[1])
+ARC = Path(sys.argv[1])
 CONTROL = ARC / "control"
-CONFIG = ARC / "run" / "arched-arex.cfg"        # A-REX writes it when it starts
-SCAN_TMP = ARC / "tmp" / "accelerate"           # the scan script's lock lies in its TMPDIR: one of its own
+CONFIG = ARC / "run" / "arched-arex.cfg"  # A-REX writes it when it starts
 LOCK = "scan-slurm-job.lock"
+SCAN_TMP = ARC / "tmp" / "accelerate"  # the scan script locks in its TMPDIR, so it gets one of its own
 SCAN = ["/usr/share/arc/scan-SLURM-job", "--config", str(CONFIG), str(CONTROL)]
 PROVIDE = ["/usr/bin/perl", "/usr/share/arc/CEinfo.pl", "--splitjobs", "--config", str(CONFIG)]
+RETRY = 5.0  # seconds between runs that settle nothing, for example because Slurm is too busy to answer
 
 
 def run(command):
-    """Run one of A-REX's scripts; return how long it took."""
-    start = time.monotonic()
     environment = dict(os.environ, TMPDIR=str(SCAN_TMP), ARC_CONFIG=str(CONFIG))
     with open(ARC / "log" / "job.helper.errors", "a") as errors:
         subprocess.run(command, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=errors)
-    return time.monotonic() - start
+
+
+class Attempts:
+    """Remembers what a script has been run for, because a run does not always settle it."""
+
+    def __init__(self):
+        self._tried = set()
+        self._last = 0.0
+
+    def due(self, work):
+        """Whether to run now: there is new work, or old work is left and RETRY seconds have passed."""
+        now = time.monotonic()
+        if not work or (work <= self._tried and now - self._last < RETRY):
+            return False
+        self._tried, self._last = work, now
+        return True
 
 
 def status_files(*folders):
-    """The entries of the jobs' status files; A-REX moves them from one folder to the next."""
+    """The entries of the jobs' status files. A-REX moves them from one folder to the next."""
     for folder in folders:
         try:
             with os.scandir(CONTROL / folder) as entries:
                 yield from (entry for entry in entries if entry.name.endswith(".status"))
-        except OSError:     # A-REX has not made the folder yet
+        except OSError:  # A-REX has not made the folder yet
             pass
 
 
-def in_batch_system(entry):
-    try:
-        return pathlib.Path(entry.path).read_text().strip().endswith(("INLRMS", "CANCELING"))
-    except OSError:         # moved on meanwhile
-        return False
+def job_id(entry):
+    return entry.name[len("job.") : -len(".status")]
 
 
-def outdated(entry):
-    """Whether the provider would write this job's document again: the test that ARC1ClusterInfo.pm makes."""
-    job_id = entry.name[len("job."):-len(".status")]
-    try:
-        changed = int(entry.stat().st_mtime)
-    except OSError:
-        return False
-    try:
-        return changed >= int(os.stat(CONTROL / f"job.{job_id}.xml").st_mtime)
-    except OSError:
-        return True
+class BatchSystem:
+    """What A-REX has given to Slurm, and what Slurm says about it."""
+
+    def __init__(self):
+        self.states = {}  # Slurm's state of each job that A-REX has there, "" for one that has left
+        self._slurm_ids = {}
+
+    def look(self):
+        """Bring the states up to date; keep them when Slurm does not answer."""
+        jobs = [slurm_id for entry in status_files("processing") if (slurm_id := self._slurm_id(entry))]
+        if not jobs:
+            self.states = {}
+            return
+        squeue = subprocess.run(
+            ["squeue", "-h", "-o", "%i %T"], stdin=subprocess.DEVNULL, capture_output=True, text=True
+        )
+        if squeue.returncode == 0:
+            listed = dict(line.split() for line in squeue.stdout.splitlines())
+            self.states = {job: listed.get(job, "") for job in jobs}
+
+    def left(self):
+        return {job for job, state in self.states.items() if not state}
+
+    def _slurm_id(self, entry):
+        """The job's number in Slurm while A-REX has it there, else None."""
+        try:
+            if not Path(entry.path).read_text().strip().endswith(("INLRMS", "CANCELING")):
+                return None
+            job = job_id(entry)
+            if job not in self._slurm_ids:
+                local = (CONTROL / f"job.{job}.local").read_text()
+                self._slurm_ids[job] = next(
+                    s[len("localid=") :] for s in local.splitlines() if s.startswith("localid=")
+                )
+            return self._slurm_ids[job]
+        except (OSError, StopIteration):  # moved on meanwhile, or not yet complete
+            return None
 
 
-def keep_scanning():
+def outdated():
+    """The jobs, with the times of their states, whose documents the provider would write again.
+
+    The comparison is the one that ARC1ClusterInfo.pm makes, in whole seconds.
+    """
+    found = set()
+    for entry in status_files("accepting", "processing", "restarting", "finished"):
+        try:
+            changed = entry.stat().st_mtime_ns
+        except OSError:  # moved on meanwhile
+            continue
+        try:
+            written = os.stat(CONTROL / f"job.{job_id(entry)}.xml").st_mtime_ns
+        except OSError:
+            written = 0
+        if changed // 10**9 >= written // 10**9:
+            found.add((job_id(entry), changed))
+    return found
+
+
+def keep_scanning(slurm):
+    attempts = Attempts()
     while True:
         start = time.monotonic()
-        if any(map(in_batch_system, status_files("processing"))):
-            (SCAN_TMP / LOCK).unlink(missing_ok=True)       # of a scan that was killed: the next would sleep
+        slurm.look()
+        if attempts.due(slurm.left()):
+            (SCAN_TMP / LOCK).unlink(missing_ok=True)  # of a scan that was killed: the next one would sleep
             run(SCAN)
         time.sleep(max(0.2, time.monotonic() - start))
 
 
-def keep_informing():
-    last = 0.0
+def keep_informing(slurm):
+    attempts = Attempts()
     while True:
         start = time.monotonic()
-        finished = any(map(outdated, status_files("finished")))
-        active = list(status_files("accepting", "processing", "restarting"))
-        due = active and time.monotonic() - last > 1
-        took = 0.0
-        if CONFIG.exists() and (due or finished or any(map(outdated, active))):
-            took = run(PROVIDE)
-            last = time.monotonic()
-        looked = time.monotonic() - start - took
-        time.sleep(max(0.1, 4 * looked, took - 1))
+        work = outdated() | set(slurm.states.items())
+        looked = time.monotonic()
+        if attempts.due(work):
+            run(PROVIDE)
+        time.sleep(max(0.2, 4 * (looked - start), time.monotonic() - looked - 1))
 
 
 (ARC / "run" / "accelerate.pid").write_text(f"{os.getpid()}\n")
 SCAN_TMP.mkdir(exist_ok=True)
-# A lock that names a living process makes the scan that A-REX starts by its own timer end at once.
+# A lock that names a living process makes each scan that A-REX starts by its own timer end at once.
 (ARC / "tmp" / LOCK).write_text(f"{os.getpid()}\n")
-threading.Thread(target=keep_scanning, daemon=True).start()
-keep_informing()
+while not CONFIG.exists():
+    time.sleep(0.1)
+batch_system = BatchSystem()
+threading.Thread(target=keep_scanning, args=[batch_system], daemon=True).start()
+keep_informing(batch_system)

@@ -3,6 +3,7 @@
 It asks as a client does, with the user's certificate, so that it covers TLS, the mapping and the state that A-REX
 publishes about itself. The standard library is enough, for the grid is started before any virtual environment.
 """
+
 import http.client
 import json
 import ssl
@@ -28,7 +29,7 @@ def why_not(config):
     """The reason why the CE does not take jobs, or an empty string."""
     context = ssl.create_default_context(capath=config["CERTS_DIR"])
     context.load_cert_chain(config["CLIENT_CERT"], config["CLIENT_KEY"])
-    get(config["ARC_SERVER"], context, "jobs")      # refused when the user may not submit
+    get(config["ARC_SERVER"], context, "jobs")  # refused when the user may not submit
     _, found, endpoint = get(config["ARC_SERVER"], context, "info").partition(">org.nordugrid.arcrest<")
     if not found:
         return "the CE does not publish its REST endpoint yet"

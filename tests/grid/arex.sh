@@ -75,4 +75,6 @@ stop_arex() {
     kill_all $(strays arex)
 }
 
+jobs_in_batch_system() { grep -qsE 'INLRMS|CANCELING' "$GRID_DIR"/arc/control/processing/*.status; }
+
 listening() { [ -n "$(ss -Hltn "src = 127.0.0.1:$1")" ]; }

@@ -121,8 +121,11 @@ down() {
     [ -d "$GRID_DIR" ] || { say "not up"; return 0; }
     need_root
     lock
-    stop_arex
+    # Slurm forgets a job after an hour, and an A-REX that asks for it later waits for ever: so it hears of the end now.
     cancel_slurm_jobs
+    if [ "$TIMERS" = short ] && arex_running; then wait_for 5 not jobs_in_batch_system || true; fi
+    stop_arex
+    cancel_slurm_jobs           # what A-REX has submitted meanwhile
     stop_slurm
     say "down; logs stay in $GRID_DIR"
 }
