@@ -12,7 +12,7 @@ import sys
 import textwrap
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,7 @@ from jasmin_arc.exceptions import (
     JobNotFoundError,
     JobSubmissionError,
     NoTargetsAvailableError,
+    OutputError,
     ServerUnavailableError,
     SubmissionUnknownError,
 )
@@ -54,6 +55,8 @@ HOSTILE = [
     "-n",
     "x" * 9000,
 ]
+BIG = random.Random(1).randbytes(50_000_000)
+LIMIT = 120
 MakeBackend = Callable[..., BindingsBackend]
 
 
@@ -90,20 +93,23 @@ def submitted(backend: BindingsBackend, *jobs: JobDescription) -> list[str]:
     return [str(result) for result in results]
 
 
-def ended(backend: BindingsBackend, job_ids: Sequence[str], *, within: float = 90) -> dict[str, JobInfo]:
-    return until(backend, job_ids, lambda info: info.final, within=within)
+def ended(backend: BindingsBackend, job_id: str) -> JobInfo:
+    return until(backend, job_id, lambda info: info.final)
 
 
-def until(
-    backend: BindingsBackend, job_ids: Sequence[str], reached: Callable[[JobInfo], bool], *, within: float = 90
-) -> dict[str, JobInfo]:
-    deadline = time.monotonic() + within
-    while True:
-        infos = backend.query(job_ids)
-        if all(reached(infos[job_id]) for job_id in job_ids):
-            return infos
-        assert time.monotonic() < deadline, infos
-        time.sleep(0.5)
+def until(backend: BindingsBackend, job_id: str, reached: Callable[[JobInfo], bool]) -> JobInfo:
+    deadline = time.monotonic() + LIMIT
+    while not reached(info := backend.query([job_id])[job_id]):
+        assert time.monotonic() < deadline, info
+        time.sleep(0.2)
+    return info
+
+
+def until_gone(backend: BindingsBackend, *job_ids: str) -> None:
+    deadline = time.monotonic() + LIMIT
+    while left := set(job_ids) & set(backend.list_jobs()):
+        assert time.monotonic() < deadline, left
+        time.sleep(0.2)
 
 
 def shell(script: str, **options: Any) -> JobDescription:
@@ -115,104 +121,143 @@ def content(backend: BindingsBackend, job_id: str, path: str, offset: int = 0) -
         return file.read()
 
 
-def test_one_job_of_each_kind(backend: BindingsBackend, tmp_path: Path) -> None:
-    (tmp_path / "tool").write_text("#!/bin/sh\ncat data/in; echo $VARIABLE >&2\n")
-    jobs = {
-        "hello": JobDescription(executable="echo", arguments=["hello"], outputs=[]),
+@pytest.fixture(scope="module")
+def jobs(backend: BindingsBackend, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """Ids of jobs that run at the same time: some submitted by the library, one by one, and the others together."""
+    folder = tmp_path_factory.mktemp("inputs")
+    (folder / "tool").write_text("#!/bin/sh\ncat data/in; echo $VARIABLE >&2\n")
+    big = folder / "big file;x=1%41 é"
+    big.write_bytes(BIG)
+    by_the_library = {
         "hostile": JobDescription(executable="printf", arguments=["%s\\0", *HOSTILE], outputs=[]),
-        "exit 3": shell("echo before; exit 3", name="three"),
-        "missing": JobDescription(executable="/no/such/program", outputs=[]),
-        "folder": shell("mkdir -p out/sub; echo 1 > out/a; echo 22 > 'out/sub/b c'", outputs=["out"], queue="long"),
         "inputs": JobDescription(
             executable="tool",
-            inputs={"tool": tmp_path / "tool", "data/in": b"content\0\n"},
+            inputs={"tool": folder / "tool", "data/in": b"content\0\n"},
             environment={"VARIABLE": "a\nb$HOME"},
             outputs=[],
         ),
-        "patterns": shell("touch x1.nc x2.nc y.txt", outputs=["*.nc"]),
+        "big": shell("cp in out", inputs={"in": big}, outputs=["out"]),
+        "folder": shell("mkdir -p out/sub; echo 1 > out/a; echo 22 > 'out/sub/b c'", outputs=["out"], queue="long"),
     }
-    job_id = dict(zip(jobs, submitted(backend, *jobs.values())))
-    infos = ended(backend, list(job_id.values()))
+    together = {
+        "running": shell("echo started; sleep 600"),
+        "exit 3": shell("echo before; exit 3", name="three"),
+        "missing": JobDescription(executable="/no/such/program", outputs=[]),
+        "patterns": shell("touch x1.nc x2.nc y.txt", outputs=["*.nc"]),
+        "names": shell("mkdir out; touch 'out/a?b;c=1%41'", outputs=["out"]),
+        "many": shell("mkdir out; for i in 1 2 3 4 5 6 7 8; do echo $i > out/$i; done", outputs=["out"]),
+        "erased": shell("true"),
+        "erased together": shell("true"),
+    }
+    one_by_one = [job_id for job in by_the_library.values() for job_id in submitted(backend, job)]
+    return dict(zip([*by_the_library, *together], [*one_by_one, *submitted(backend, *together.values())]))
 
-    assert content(backend, job_id["hello"], "stdout") == b"hello\n"
-    assert content(backend, job_id["hostile"], "stdout").decode().split("\0")[:-1] == HOSTILE
-    three = infos[job_id["exit 3"]]
+
+def test_arguments_inputs_and_environment_arrive(backend: BindingsBackend, jobs: dict[str, str]) -> None:
+    ended(backend, jobs["hostile"])
+    assert content(backend, jobs["hostile"], "stdout").decode().split("\0")[:-1] == HOSTILE
+    assert ended(backend, jobs["inputs"]).exit_code == 0
+    assert content(backend, jobs["inputs"], "stdout") == b"content\0\n"
+    assert content(backend, jobs["inputs"], "stderr") == b"a b$HOME\n"
+    ended(backend, jobs["big"])
+    assert hashlib.sha256(content(backend, jobs["big"], "out")).digest() == hashlib.sha256(BIG).digest()
+
+
+def test_what_is_known_of_jobs_that_ended(backend: BindingsBackend, jobs: dict[str, str]) -> None:
+    three = ended(backend, jobs["exit 3"])
     assert (three.state, three.exit_code, three.name) == ("Failed", 3, "three")
-    assert three.errors and three.submitted and three.ended and three.nodes and three.session_expires
-    assert infos[job_id["missing"]].state == "Failed"
-    assert b"not found" in content(backend, job_id["missing"], "stderr")
-    assert infos[job_id["folder"]].queue == "long"
-    assert {(file.name, file.is_dir) for file in backend.list_files(job_id["folder"])} >= {("out", True)}
-    assert {(file.name, file.size) for file in backend.list_files(job_id["folder"], "out")} == {
+    assert three.errors and three.submitted and three.ended and three.nodes
+    # The compute element writes this down later than the end, which REST saw.
+    until(backend, jobs["exit 3"], lambda info: info.session_expires is not None)
+    assert "exit" in backend.evidence(jobs["exit 3"])["errors"].lower()
+    assert backend.description(jobs["exit 3"]).name == "three"
+    assert ended(backend, jobs["missing"]).state == "Failed"
+    assert b"not found" in content(backend, jobs["missing"], "stderr")
+    folder = ended(backend, jobs["folder"])
+    assert (folder.state, folder.queue) == ("Finished", "long")
+    assert set(jobs.values()) <= set(backend.list_jobs())
+    assert backend.states([jobs["folder"]]) == {jobs["folder"]: "Finished"}
+
+
+def test_the_files_of_jobs(backend: BindingsBackend, jobs: dict[str, str]) -> None:
+    ended(backend, jobs["folder"])
+    assert {(file.name, file.is_dir) for file in backend.list_files(jobs["folder"])} >= {("out", True)}
+    assert {(file.name, file.size) for file in backend.list_files(jobs["folder"], "out")} == {
         ("out/a", 2),
         ("out/sub", None),
     }
-    assert content(backend, job_id["folder"], "out/sub/b c") == b"22\n"
-    assert infos[job_id["inputs"]].exit_code == 0
-    assert content(backend, job_id["inputs"], "stdout") == b"content\0\n"
-    assert content(backend, job_id["inputs"], "stderr") == b"a b$HOME\n"
-    names = {file.name for file in backend.list_files(job_id["patterns"])}
+    assert content(backend, jobs["folder"], "out/sub/b c") == b"22\n"
+    assert content(backend, jobs["folder"], "out/sub/b c", offset=1) == b"2\n"
+    ended(backend, jobs["patterns"])
+    names = {file.name for file in backend.list_files(jobs["patterns"])}
     assert {"x1.nc", "x2.nc"} <= names and "y.txt" not in names
-    assert "exit" in backend.evidence(job_id["exit 3"])["errors"].lower()
-    assert set(job_id.values()) <= set(backend.list_jobs())
-    assert backend.states(list(job_id.values()))[job_id["hello"]] == "Finished"
+    ended(backend, jobs["names"])
+    (file,) = backend.list_files(jobs["names"], "out")
+    assert file.name == "out/a?b;c=1%41"
+    assert content(backend, jobs["names"], file.name) == b""
 
 
-def test_files_that_are_not_there(backend: BindingsBackend) -> None:
-    (job_id,) = submitted(backend, shell("mkdir out; echo 12345678", outputs=["out"]))
-    ended(backend, [job_id])
-    unknown = job_id[:-6] + "zzzzzz"
-    for path in ("nothing", "out", "../stdout", "stdout/x"):
+def test_what_is_not_there(backend: BindingsBackend, jobs: dict[str, str]) -> None:
+    unknown = jobs["folder"][:-6] + "zzzzzz"
+    ended(backend, jobs["folder"])
+    for path in ("nothing", "out"):
         with pytest.raises(JobNotFoundError):
-            backend.open(job_id, path)
-    for path in ("nothing", "stdout", "out/.."):
+            backend.open(jobs["folder"], path)
+    with pytest.raises(OutputError):
+        backend.open(jobs["folder"], "../stdout")
+    for ask in (
+        lambda: backend.list_files(jobs["folder"], "nothing"),
+        lambda: backend.list_files(unknown),
+        lambda: backend.open(unknown, "stdout"),
+        lambda: backend.evidence(unknown),
+        lambda: backend.description(unknown),
+    ):
         with pytest.raises(JobNotFoundError):
-            backend.list_files(job_id, path)
-    with pytest.raises(JobNotFoundError):
-        backend.list_files(unknown)
-    with pytest.raises(JobNotFoundError):
-        backend.open(unknown, "stdout")
-    with pytest.raises(JobNotFoundError):
-        backend.evidence(unknown)
-    assert backend.list_files(job_id, "out") == []
-    assert content(backend, job_id, "stdout", offset=4) == b"5678\n"
-
-
-def test_a_big_file_travels_whole(backend: BindingsBackend, tmp_path: Path) -> None:
-    source = tmp_path / "big file;x=1%41 é"
-    source.write_bytes(random.Random(1).randbytes(50_000_000))
-    (job_id,) = submitted(backend, shell("cp in out", inputs={"in": source}, outputs=["out"]))
-    ended(backend, [job_id])
-    assert hashlib.sha256(content(backend, job_id, "out")).digest() == hashlib.sha256(source.read_bytes()).digest()
-
-
-def test_cancelling_and_erasing(backend: BindingsBackend) -> None:
-    running, finished = submitted(backend, shell("echo started; sleep 600"), shell("true"))
-    until(backend, [running], lambda info: info.state == "Running")
-    ended(backend, [finished])
-    assert content(backend, running, "stdout") == b"started\n"
-    unknown = running[:-6] + "zzzzzz"
-
-    failures = backend.cancel([running, finished, unknown, "not an id"])
-
-    assert {job_id: type(error) for job_id, error in failures.items()} == {
-        unknown: JobNotFoundError,
-        "not an id": JobNotFoundError,
-    }
-    assert ended(backend, [running])[running].state in ("Killed", "Failed")
+            ask()
     assert backend.query([unknown, "not an id"]) == {}
-    assert backend.clean([running, finished, unknown]) == {}
-    deadline = time.monotonic() + 60
-    while backend.query([running, finished]):
-        assert time.monotonic() < deadline
-        time.sleep(0.5)
-    assert backend.clean([running]) == {}
+
+
+def test_many_threads_share_the_library(backend: BindingsBackend, jobs: dict[str, str]) -> None:
+    ended(backend, jobs["many"])
+
+    def work(number: int) -> bytes:
+        assert backend.query([jobs["many"]])[jobs["many"]].state == "Finished"
+        return content(backend, jobs["many"], f"out/{number}")
+
+    with ThreadPoolExecutor(8) as pool:
+        assert list(pool.map(work, range(1, 9))) == [b"%d\n" % number for number in range(1, 9)]
+
+
+def test_cancelling_and_erasing(backend: BindingsBackend, jobs: dict[str, str]) -> None:
+    running, finished, other = jobs["running"], jobs["erased"], jobs["erased together"]
+    unknown = running[:-6] + "zzzzzz"
+    until(backend, running, lambda info: info.state == "Running")
+    assert content(backend, running, "stdout") == b"started\n"
+    ended(backend, finished)
+    ended(backend, other)
+
+    for job_id in (finished, running):
+        assert backend.cancel([job_id]) == {}
+    for job_ids in ([unknown], ["not an id"], [finished, unknown, "not an id"]):
+        failures = backend.cancel(job_ids)
+        assert set(failures) == {*job_ids} - {finished}
+        assert all(isinstance(error, JobNotFoundError) for error in failures.values())
+    assert ended(backend, running).state in ("Killed", "Failed")
+
+    assert backend.clean([finished]) == backend.clean([unknown]) == {}
+    assert backend.clean([running, other, unknown]) == {}
+    until_gone(backend, finished, running, other)
+    assert backend.query([finished, running]) == {}
+    assert backend.clean([finished]) == backend.clean([running, other]) == {}
 
 
 def test_the_reason_of_a_rejection_is_told(backend: BindingsBackend) -> None:
-    wrong, right = backend.submit([shell("true", queue="nowhere"), shell("true")])
-    assert isinstance(wrong, JobSubmissionError)
-    assert "nowhere" in str(wrong) and "not allowed" in str(wrong) and "short" in str(wrong)
+    (alone,) = backend.submit([shell("true", queue="nowhere")])
+    together, right = backend.submit([shell("true", queue="nowhere"), shell("true")])
+    for error in (alone, together):
+        assert isinstance(error, JobSubmissionError)
+        assert "nowhere" in str(error) and "not allowed" in str(error)
+    assert "short" in str(alone)
     assert isinstance(right, str)
 
 
@@ -221,11 +266,7 @@ def test_a_job_whose_upload_fails_is_removed(backend: BindingsBackend) -> None:
     (error,) = backend.submit([shell("true", inputs={"fine": b"1", too_long: b"2"})])
     assert isinstance(error, JobSubmissionError)
     assert too_long in str(error) and "has been cancelled and removed" in str(error)
-    orphan = str(error).partition("had been created (")[2].partition(")")[0]
-    deadline = time.monotonic() + 60
-    while orphan in backend.list_jobs():
-        assert time.monotonic() < deadline
-        time.sleep(0.5)
+    until_gone(backend, str(error).partition("had been created (")[2].partition(")")[0])
 
 
 def test_an_input_that_is_missing_stops_its_job_alone(backend: BindingsBackend, tmp_path: Path) -> None:
@@ -241,8 +282,9 @@ def test_a_server_that_is_out_of_reach(make_backend: MakeBackend, backend: Bindi
             ARC_SERVER=f"{backend.endpoint.split('/')[2].split(':')[0]}:{reserved.getsockname()[1]}/arex"
         )
         job_id = f"{nobody.endpoint}/rest/1.0/jobs/abc"
-        with pytest.raises(NoTargetsAvailableError, match=nobody.endpoint):
-            nobody.submit([shell("true")])
+        for jobs in ([shell("true")], [shell("true"), shell("true")]):
+            with pytest.raises(NoTargetsAvailableError, match=nobody.endpoint):
+                nobody.submit(jobs)
         with pytest.raises(NoTargetsAvailableError, match="Failed to connect"):
             nobody.site()
         for ask in (
@@ -344,20 +386,6 @@ def test_an_answer_that_is_lost_is_unknown(make_backend: MakeBackend, backend: B
     assert backend.cancel(created) == backend.clean(created) == {}
 
 
-def test_the_library_of_one_process_serves_many_threads(backend: BindingsBackend) -> None:
-    (job_id,) = submitted(
-        backend, shell("mkdir out; for i in 1 2 3 4 5 6 7 8; do echo $i > out/$i; done", outputs=["out"])
-    )
-    ended(backend, [job_id])
-
-    def work(number: int) -> bytes:
-        assert backend.query([job_id])[job_id].state == "Finished"
-        return content(backend, job_id, f"out/{number % 8 + 1}")
-
-    with ThreadPoolExecutor(8) as pool:
-        assert list(pool.map(work, range(40))) == [b"%d\n" % (number % 8 + 1) for number in range(40)]
-
-
 def test_the_users_log_has_what_the_library_says(make_backend: MakeBackend) -> None:
     stream = io.StringIO()
     backend = make_backend(stream=stream, level=LogLevels.DEBUG)
@@ -420,21 +448,20 @@ CHILD = """
 
 
 def test_another_process_asks_and_ends_normally(
-    grid_config: dict[str, Any], backend: BindingsBackend, tmp_path: Path
+    grid_config: dict[str, Any], backend: BindingsBackend, jobs: dict[str, str], tmp_path: Path
 ) -> None:
-    (job_id,) = submitted(backend, shell("exit 5"))
-    ended(backend, [job_id])
+    ended(backend, jobs["exit 3"])
     config = {
         **grid_config,
         "PROXY_FILE": str(backend.user_config().ProxyPath()),
         "JOBS_INFO_FILE": str(tmp_path / "jobs.dat"),
     }
-    command = [sys.executable, "-c", textwrap.dedent(CHILD), json.dumps(config), job_id]
+    command = [sys.executable, "-c", textwrap.dedent(CHILD), json.dumps(config), jobs["exit 3"]]
     # Without the cure, the process never ends.
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert done.stderr == ""
     assert done.returncode == 7
-    assert done.stdout.startswith("from C\n5\n") or done.stdout.startswith("5\n")
+    assert done.stdout.startswith("from C\n3\n") or done.stdout.startswith("3\n")
     assert "unfinished line atexit" in done.stdout and "from C" in done.stdout
 
 
