@@ -11,7 +11,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from jasmin_arc import ArcInterface, JobDescription, JobStatuses
+from jasmin_arc import ArcInterface, JobDescription, JobStatuses, LogLevels
 
 config_path = sys.argv[1] if len(sys.argv) > 1 else None
 number = int(sys.argv[2]) if len(sys.argv) > 2 else 200
@@ -38,7 +38,7 @@ def describe(path: Path) -> JobDescription:
 folder = Path(tempfile.mkdtemp())
 jobs = [describe(path) for path in write_inputs(folder)]
 
-with ArcInterface(config_path, log=sys.stderr) as arc:
+with ArcInterface(config_path, log=sys.stderr, log_level=LogLevels.WARNING) as arc:
     job_ids = arc.submit_jobs(jobs, progress=True)
     statuses = arc.wait(job_ids, progress=True)
     folders = arc.save_outputs(job_ids, folder / "results", progress=True)

@@ -14,6 +14,7 @@ import pytest
 import jasmin_arc
 from jasmin_arc import ArcInterface, ConnectionConfig
 from jasmin_arc.config import OPTIONS
+from jasmin_arc.formats import xrsl
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = [*ROOT.glob("*.md"), *sorted(ROOT.glob("docs/**/*.md"))]
@@ -110,6 +111,32 @@ def test_the_page_on_errors_has_every_error() -> None:
         if isinstance(value, type) and issubclass(value, jasmin_arc.JasminArcError)
     }
     assert documented == errors - {"JasminArcError"}
+
+
+def test_the_page_on_what_goes_wrong_has_every_cause() -> None:
+    documented = [cells[0].strip("`") for cells in rows(ROOT / "docs" / "troubleshooting.md")]
+    assert sorted(documented) == sorted(causes())
+
+
+def causes() -> set[str]:
+    """The names that the rules of jasmin_arc/explain give to causes."""
+    sources = (ROOT / "jasmin_arc" / "explain").glob("*.py")
+    calls = [node for path in sources for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call)]
+    first = [call.args[0] for call in calls if isinstance(call.func, ast.Name) and call.func.id == "Finding"]
+    return {argument.value for argument in first if isinstance(argument, ast.Constant)}
+
+
+def test_the_page_on_describing_jobs_has_every_attribute_of_xrsl() -> None:
+    page = (ROOT / "docs" / "describing_jobs.md").read_text(encoding="utf-8")
+    docstring = str(xrsl.__doc__).partition("Accepted and ignored")[0]
+    attributes = re.findall(r"[a-z_]+", docstring.partition("``")[2].partition("``")[0])
+    assert "executable" in attributes
+    assert [name for name in attributes if f"`{name}`" not in page] == []
+
+
+def test_the_pages_are_all_in_the_contents() -> None:
+    index = (ROOT / "docs" / "index.md").read_text(encoding="utf-8")
+    assert [page.stem for page in ROOT.glob("docs/*.md") if f"\n{page.stem}\n" not in index] == ["index"]
 
 
 def test_the_example_configuration_is_valid(monkeypatch: pytest.MonkeyPatch) -> None:
