@@ -134,6 +134,15 @@ def test_the_page_on_describing_jobs_has_every_attribute_of_xrsl() -> None:
     assert [name for name in attributes if f"`{name}`" not in page] == []
 
 
+def test_the_api_has_every_public_name() -> None:
+    pages = "".join(page.read_text(encoding="utf-8") for page in ROOT.glob("docs/api/*.md"))
+    documented = re.findall(r"auto(?:module|class):: (\S+)", pages)
+    public = [getattr(jasmin_arc, name) for name in jasmin_arc.__all__]
+    classes = [value for value in public if isinstance(value, type)]
+    names = {(value.__module__, f"{value.__module__}.{value.__qualname__}") for value in classes}
+    assert [full for module, full in sorted(names) if module not in documented and full not in documented] == []
+
+
 def test_the_pages_are_all_in_the_contents() -> None:
     index = (ROOT / "docs" / "index.md").read_text(encoding="utf-8")
     assert [page.stem for page in ROOT.glob("docs/*.md") if f"\n{page.stem}\n" not in index] == ["index"]
