@@ -101,6 +101,8 @@ up() {
         lock
         read_settings       # again: whoever held the lock may have changed them
         refuse_other_settings
+        # A start that fails leaves nothing running, but never ends what ran before.
+        something_runs || trap 'stop_arex; stop_slurm' EXIT
         record_settings
         make_account
         check_folder
@@ -112,6 +114,7 @@ up() {
         render client.conf "$GRID_DIR/client/client.conf"
         render env.sh "$GRID_DIR/client/env.sh"
         wait_until_it_accepts_jobs
+        trap - EXIT
         say "up after $SECONDS s ($TIMERS timers, https://localhost:$PORT/arex)"
     fi
     echo "$CONFIG_JSON"

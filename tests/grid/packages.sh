@@ -1,7 +1,7 @@
 # The Debian packages a grid needs. Sourced by grid.sh.
 # shellcheck shell=bash
 PACKAGES=(
-    slurmctld slurmd slurm-client munge                                  # Slurm
+    slurmctld slurmd slurm-client munge libnss-wrapper                   # Slurm; slurm.sh says what the last is for
     nordugrid-arc-arex                                                   # the CE
     nordugrid-arc-client nordugrid-arc-plugins-arcrest nordugrid-arc-plugins-needed python3-nordugrid-arc
     time                                                                 # A-REX measures jobs with /usr/bin/time

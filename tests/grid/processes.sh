@@ -26,8 +26,8 @@ running() {
     done
 }
 
-# launch PART COMMAND...: start a daemon that carries the grid's mark, with nothing else of the caller's environment: a
-# virtual environment or a PYTHONPATH would change A-REX's own scripts.
+# launch PART [NAME=VALUE...] COMMAND...: start a daemon that carries the grid's mark, and nothing else of the caller's
+# environment: a virtual environment or a PYTHONPATH would change A-REX's own scripts.
 launch() {
     local part=$1
     shift

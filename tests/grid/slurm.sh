@@ -3,6 +3,9 @@
 SLURM_DAEMONS="munged slurmctld slurmd"
 export SLURM_CONF=$GRID_DIR/slurm/slurm.conf
 
+# Slurm listens where the name of the host points, which may be the network, or nowhere. For its daemons it points here.
+LOOPBACK=(LD_PRELOAD=libnss_wrapper.so NSS_WRAPPER_HOSTS="$GRID_DIR/slurm/hosts")
+
 # shellcheck disable=SC2086     # one word for each daemon
 slurm_running() { running $SLURM_DAEMONS; }
 
@@ -13,13 +16,16 @@ start_slurm() {
     mkdir -p "$GRID_DIR/munge" "$GRID_DIR"/slurm/{state,spool,log} "$GRID_DIR/arc/tmp"
     chmod 755 "$GRID_DIR/munge" "$GRID_DIR"/slurm{,/state,/spool,/log}     # munged wants it so, whatever the umask
     render slurm.conf "$SLURM_CONF"
+    render cgroup.conf "$GRID_DIR/slurm/cgroup.conf"
+    echo "127.0.0.1 $(hostname) $NODE" >"$GRID_DIR/slurm/hosts"
     [ -s "$GRID_DIR/munge/munge.key" ] || (umask 077; head -c 1024 /dev/urandom >"$GRID_DIR/munge/munge.key")
     rm -f "$GRID_DIR"/munge/munge.socket*       # a killed munged leaves it, and the next one would not start
-    launch slurm munged --key-file="$GRID_DIR/munge/munge.key" --socket="$GRID_DIR/munge/munge.socket" \
+    launch slurm "${LOOPBACK[@]}" munged \
+        --key-file="$GRID_DIR/munge/munge.key" --socket="$GRID_DIR/munge/munge.socket" \
         --pid-file="$GRID_DIR/munge/munged.pid" --log-file="$GRID_DIR/munge/munged.log" \
         --seed-file="$GRID_DIR/munge/munged.seed" || die_of_start munged
-    launch slurm slurmctld -f "$SLURM_CONF" || die_of_start slurmctld
-    launch slurm slurmd -f "$SLURM_CONF" -N "$NODE" || die_of_start slurmd
+    launch slurm "${LOOPBACK[@]}" slurmctld -f "$SLURM_CONF" || die_of_start slurmctld
+    launch slurm "${LOOPBACK[@]}" slurmd -f "$SLURM_CONF" -N "$NODE" || die_of_start slurmd
     # They go to the background before they have written their pid files.
     wait_for 30 slurm_running || die "Slurm did not start; see $GRID_DIR/slurm/log"
 }
