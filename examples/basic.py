@@ -18,7 +18,7 @@ with ArcInterface(config_path) as arc:
     (status,) = arc.wait([job_id])
     print(f"The job has ended: {status.value}")
     if status is not JobStatuses.COMPLETED:
-        sys.exit(f"{job_id} failed: {'; '.join(arc.get_job_info(job_id).errors)}")
+        sys.exit(str(arc.explain(job_id)))
 
     out_dir = arc.save_job_outputs(job_id)
 

@@ -5,11 +5,13 @@ Usage: download_outputs.py [CONFIG]
 """
 
 import sys
+import tempfile
 from pathlib import Path
 
-from jasmin_arc import ArcInterface, JobStatuses
+from jasmin_arc import ArcInterface
 
 config_path = sys.argv[1] if len(sys.argv) > 1 else None
+folder = Path(tempfile.mkdtemp(), "results")
 
 SCRIPT = """
 echo 'This is lost when the job ends' > scratch.txt
@@ -20,11 +22,10 @@ ls
 with ArcInterface(config_path) as arc:
     # Without `outputs` the job keeps what the option OUTPUT_FILE names.
     job_id = arc.submit_job("/bin/bash", ["-c", SCRIPT], outputs=["result.txt"])
-    (status,) = arc.wait([job_id])
-    out_dir = arc.save_job_outputs(job_id)
+    # With `check`, a job that failed is an error that says why.
+    arc.wait([job_id], check=True)
+    arc.save_job_outputs(job_id, directory=folder)
 
-if status is not JobStatuses.COMPLETED or out_dir is None:
-    sys.exit(f"{job_id} failed")
-for path in sorted(Path(out_dir).iterdir()):
+for path in sorted(folder.iterdir()):
     print(f"{path.name}:")
     print(path.read_text(), end="")

@@ -8,7 +8,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from jasmin_arc import ArcInterface, JobStatuses
+from jasmin_arc import ArcInterface
 
 config_path = sys.argv[1] if len(sys.argv) > 1 else None
 
@@ -21,10 +21,7 @@ february.write_text("3.3 2.9 5.2\n")
 with ArcInterface(config_path) as arc:
     # The files are copied to the directory that the job runs in, under their own names.
     job_id = arc.submit_job("/bin/bash", ["-c", "cat *.txt"], [january, february])
-    (status,) = arc.wait([job_id])
-    out_dir = arc.save_job_outputs(job_id)
-
-if status is not JobStatuses.COMPLETED or out_dir is None:
-    sys.exit(f"{job_id} failed")
-print("The job read:")
-print(Path(out_dir, "stdout.txt").read_text(), end="")
+    # With `check`, a job that failed is an error that says why.
+    arc.wait([job_id], check=True)
+    print("The job read:")
+    print(arc.read(job_id), end="")

@@ -42,12 +42,14 @@ with ArcInterface(config_path, log=sys.stderr, log_level=LogLevels.WARNING) as a
     job_ids = arc.submit_jobs(jobs, progress=True)
     statuses = arc.wait(job_ids, progress=True)
     folders = arc.save_outputs(job_ids, folder / "results", progress=True)
-    # The results are here now, so the server need not keep them.
-    arc.clean_jobs(job_ids)
+    failed = [job_id for job_id, status in zip(job_ids, statuses) if status is JobStatuses.FAILED]
+    reasons = {job_id: arc.explain(job_id).summary for job_id in failed}
+    # What is here now, the server need not keep.
+    arc.clean_jobs([job_id for job_id, out_dir in zip(job_ids, folders) if out_dir])
 
 print("station mean highest")
-for job, status, out_dir in zip(jobs, statuses, folders):
-    if status is JobStatuses.COMPLETED and out_dir is not None:
+for job, job_id, out_dir in zip(jobs, job_ids, folders):
+    if job_id in reasons:
+        print(job.name, "failed:", reasons[job_id])
+    elif out_dir is not None:
         print(job.name, Path(out_dir, "stdout.txt").read_text().strip())
-    else:
-        print(job.name, "failed")
