@@ -16,63 +16,80 @@ import pytest
 from jasmin_arc import ArcInterface
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
+ARGUMENTS = {"many_jobs.py": ["10"]}
 LIMIT = 240
 
-RunExample = Callable[..., list[str]]
+Lines = Callable[[str], list[str]]
 
 
 @pytest.fixture(
+    scope="module",
     params=[
         pytest.param("bindings", marks=pytest.mark.grid),
         pytest.param("rest", marks=pytest.mark.grid),
         "local",
-    ]
+    ],
 )
-def run_example(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[RunExample]:
-    """Run an example with a configuration file, and return the lines that it printed; its jobs are erased later."""
-    options: dict[str, Any] = {"BACKEND": request.param, "LOCAL_DIR": str(tmp_path / "local")}
+def lines_of(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lines]:
+    """Run all examples at the same time, and return the lines that one printed; their jobs are erased later."""
+    folder = tmp_path_factory.mktemp("examples")
+    options: dict[str, Any] = {"BACKEND": request.param, "LOCAL_DIR": str(folder / "local")}
     if request.param != "local":
         options = {**request.getfixturevalue("grid_config"), **options}
-    options["JOBS_INFO_FILE"] = str(tmp_path / "jobs.dat")
-    config = tmp_path / "config.json"
+    options["JOBS_INFO_FILE"] = str(folder / "jobs.dat")
+    config = folder / "config.json"
     config.write_text(json.dumps(options))
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("JASMIN_ARC_")}
+    environment["TMPDIR"] = str(folder)
 
-    def run(name: str, *arguments: str) -> list[str]:
-        command = [sys.executable, str(EXAMPLES / name), str(config), *arguments]
-        environment = {**os.environ, "TMPDIR": str(tmp_path)}
-        done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=LIMIT)
-        assert done.returncode == 0, done.stdout + done.stderr
-        return done.stdout.splitlines()
+    def start(name: str) -> subprocess.Popen[str]:
+        command = [sys.executable, str(EXAMPLES / name), str(config), *ARGUMENTS.get(name, [])]
+        return subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment, cwd=folder
+        )
 
-    yield run
+    running = {path.name: start(path.name) for path in EXAMPLES.glob("*.py")}
+
+    def lines(name: str) -> list[str]:
+        printed, complaints = running[name].communicate(timeout=LIMIT)
+        assert running[name].returncode == 0, printed + complaints
+        return printed.splitlines()
+
+    yield lines
+    for process in running.values():
+        process.kill()
+        process.communicate()
     with ArcInterface(config, log=None) as arc:
-        arc.clean_jobs(arc.job_list.ids(), force=True)
+        jobs = arc.job_list.ids()
+        arc.cancel_jobs(jobs)
+        arc.wait(jobs)
+        arc.clean_jobs(jobs, force=True)
 
 
-def test_basic(run_example: RunExample) -> None:
-    assert run_example("basic.py")[-1] == f"This job is running on {socket.gethostname()}"
+def test_basic(lines_of: Lines) -> None:
+    assert lines_of("basic.py")[-1] == f"This job is running on {socket.gethostname()}"
 
 
-def test_input_files(run_example: RunExample) -> None:
+def test_input_files(lines_of: Lines) -> None:
     # The order is that of the job's locale.
-    assert sorted(run_example("input_files.py")[-2:]) == ["2.5 3.1 4.0", "3.3 2.9 5.2"]
+    assert sorted(lines_of("input_files.py")[-2:]) == ["2.5 3.1 4.0", "3.3 2.9 5.2"]
 
 
-def test_download_outputs(run_example: RunExample) -> None:
-    lines = run_example("download_outputs.py")
+def test_download_outputs(lines_of: Lines) -> None:
+    lines = lines_of("download_outputs.py")
     printed = lines[lines.index("result.txt:") :]
     assert printed[:4] == ["result.txt:", "This is kept", "stderr.txt:", "stdout.txt:"]
     assert {"result.txt", "scratch.txt"} <= set(printed[4:])
 
 
-def test_log_output(run_example: RunExample) -> None:
-    first, second = run_example("log_output.py")
+def test_log_output(lines_of: Lines) -> None:
+    first, second = lines_of("log_output.py")
     assert first.startswith("/")
     assert second == "and nothing was logged about the second job"
 
 
-def test_many_jobs(run_example: RunExample) -> None:
-    lines = run_example("many_jobs.py", "10")
+def test_many_jobs(lines_of: Lines) -> None:
+    lines = lines_of("many_jobs.py")
     table = lines[lines.index("station mean highest") :]
     assert len(table) == 11
     assert table[1] == "station000 10.00 22.00"
