@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,15 @@ def _no_configuration_of_the_user(monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
         if variable.startswith("JASMIN_ARC_") and variable != "JASMIN_ARC_TEST_CONFIG":
             monkeypatch.delenv(variable)
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "xdg-config"))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Name what was not run, so that nobody takes it for passed."""
+    skipped = Counter(report.nodeid.partition("::")[0] for report in terminalreporter.stats.get("skipped", []))
+    if skipped:
+        terminalreporter.section("NOT RUN")
+        for module, count in sorted(skipped.items()):
+            terminalreporter.line(f"{module}: {count} tests")
 
 
 @pytest.fixture(scope="session")

@@ -6,6 +6,7 @@ USAGE="usage: grid.sh COMMAND
   up           install what is missing, start the grid, wait until it accepts jobs
   down         end every process of the grid; its files and logs stay
   status       say what runs (exit code 0 when the grid is up, 3 when it is not)
+  possible     say in one line why no grid can run here (exit code 3), if that is so
   with CMD...  run CMD with the grid up, and leave the grid as it was found
   stop-arex    stop the CE and its web service; jobs stay in Slurm
   start-arex   start them again and wait until the CE accepts jobs
@@ -161,6 +162,14 @@ start_arex_again() {
     wait_until_it_accepts_jobs
 }
 
+possible() {
+    if is_up; then return; fi
+    if ! command -v dpkg-query >/dev/null || ! command -v apt-get >/dev/null || [ "$(id -u)" != 0 ]; then
+        echo "no grid can be installed here: that needs root on Debian or Ubuntu"
+        return 3
+    fi
+}
+
 # with COMMAND...: the command's exit code is ours
 with_grid() {
     if ! is_up; then
@@ -189,7 +198,7 @@ wipe() {
 
 read_settings
 case ${1:-} in
-    up | down | status | logs | wipe) "$1" ;;
+    up | down | status | possible | logs | wipe) "$1" ;;
     with) shift; with_grid "$@" ;;
     stop-arex) need_root; lock; stop_arex ;;
     start-arex) start_arex_again ;;
