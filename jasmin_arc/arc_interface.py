@@ -41,7 +41,16 @@ if TYPE_CHECKING:
     from jasmin_arc.watcher import Watcher
 
 _Result = TypeVar("_Result")
-_STANDARD_OUTPUT: Any = object()
+
+
+class _StandardOutput:
+    """Stands for ``sys.stdout`` as it is when an interface is made, such as a notebook's."""
+
+    def __repr__(self) -> str:
+        return "sys.stdout"
+
+
+_STANDARD_OUTPUT: Any = _StandardOutput()
 _LOOK_UP = 0.5
 
 
