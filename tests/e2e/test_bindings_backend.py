@@ -235,6 +235,7 @@ def test_cancelling_and_erasing(backend: BindingsBackend, jobs: dict[str, str]) 
     assert content(backend, running, "stdout") == b"started\n"
     ended(backend, finished)
     ended(backend, other)
+    assert backend.states([finished, running]) == {finished: "Finished", running: "Running"}
 
     for job_id in (finished, running):
         assert backend.cancel([job_id]) == {}
@@ -247,7 +248,7 @@ def test_cancelling_and_erasing(backend: BindingsBackend, jobs: dict[str, str]) 
     assert backend.clean([finished]) == backend.clean([unknown]) == {}
     assert backend.clean([running, other, unknown]) == {}
     until_gone(backend, finished, running, other)
-    assert backend.query([finished, running]) == {}
+    assert backend.query([finished, running]) == backend.states([finished, running]) == {}
     assert backend.clean([finished]) == backend.clean([running, other]) == {}
 
 
