@@ -81,7 +81,7 @@ class Jobs:
 def jobs(shared_arc: ArcInterface, tmp_path_factory: pytest.TempPathFactory) -> Jobs:
     described = descriptions(shared_arc, tmp_path_factory.mktemp("inputs"))
     ids = dict(zip(described, shared_arc.submit_jobs(list(described.values()))))
-    shared_arc.wait(list(ids.values()), timeout=LIMIT)
+    shared_arc.wait(list(ids.values()), timeout=2 * LIMIT)
     return Jobs(shared_arc, ids)
 
 
