@@ -22,8 +22,8 @@ def test_a_running_job_is_an_open_book(arc: ArcInterface) -> None:
     # Asked at once: a file that is not there yet is waited for.
     pieces = arc.follow(job_id)
     text = next(piece for piece in pieces if piece)
-    # A compute element may not have learned yet that the job has left the queue.
-    assert arc.get_job_status(job_id) in (JobStatuses.NOT_SUBMITTED, JobStatuses.IN_PROGRESS)
+    # A compute element may not have learned yet that the job runs.
+    assert arc.get_job_status(job_id) not in (JobStatuses.COMPLETED, JobStatuses.FAILED)
     so_far = arc.read(job_id, "stdout")
     assert so_far.startswith("line 0 é\n")
     files = {entry.name: entry for entry in arc.list_files(job_id)}
