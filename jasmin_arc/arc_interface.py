@@ -509,7 +509,10 @@ class ArcInterface:
         return found
 
     def restart_jobs(self, job_ids: Sequence[str]) -> None:
-        """Let the compute element itself run failed jobs again, under their old ids.
+        """Let the compute element itself take up failed jobs again, under their old ids, at the step that failed.
+
+        That helps where a transfer failed, or where the job could not be handed to the batch system. A program that
+        ran and failed is not run again so: that is what :meth:`resubmit_jobs` is for.
 
         :raises PartialFailureError: for jobs whose description did not allow it (``rerun``), or that did not fail
         """

@@ -108,7 +108,7 @@ class Backend(ABC):
         """Describe the place: queues, limits, slots, runtime environments."""
 
     def restart(self, job_ids: Sequence[str]) -> dict[str, JasminArcError]:
-        """Let the place itself run failed jobs again, and return the failures."""
+        """Let the place itself take up failed jobs at the step that failed, and return the failures."""
         return self._refuse(job_ids, "restart a job")
 
     def renew(self, job_ids: Sequence[str]) -> dict[str, JasminArcError]:

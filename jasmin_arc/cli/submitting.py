@@ -154,9 +154,10 @@ def resubmit_command(session: Session, ids: list[str]) -> None:
 @click.command("restart", cls=ArcCommand)
 @selects_jobs
 def restart_command(session: Session, ids: list[str]) -> None:
-    """Let the site run failed jobs again, under their ids.
+    """Let the site take up failed jobs at the step that failed, under their ids.
 
-    Only jobs that were submitted with --rerun can be restarted.
+    Only jobs that were submitted with --rerun can be restarted. A program that ran and failed is not run again so: use
+    resubmit for that.
     """
     if ids:
         with session.busy("restarting"):

@@ -108,8 +108,11 @@ class RestBackend(Backend):
     def restart(self, job_ids: Sequence[str]) -> dict[str, JasminArcError]:
         """See the contract. The server allows it only for failed jobs whose descriptions allow reruns."""
         failures = self._tell("restart", "restarted", job_ids)
-        names, _ = self._api.names(job_ids)
+        names, _ = self._api.names(job_id for job_id in job_ids if job_id not in failures)
         self._states.forget(names.values())
+        # Until it begins, the old end would be taken for that of the new run.
+        for name in self._states.wait_for_another_run(names.values()):
+            self._log.warning("%s will run again, but has not begun to", self._api.job_url(name))
         return failures
 
     def renew(self, job_ids: Sequence[str]) -> dict[str, JasminArcError]:

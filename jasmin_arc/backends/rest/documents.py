@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from xml.etree.ElementTree import Element
 
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._~-]{0,254}\Z")
+_CONTROL = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f]")
 _DEEPEST = 64
 
 
@@ -127,7 +128,8 @@ def listing(document: bytes, folder: str) -> list[RemoteFile]:
     :raises OutputError: if a name would lead out of the directory
     """
     files = []
-    for entry in parse(document):
+    # 6.17 sends control characters as they are, which XML does not have. One such name must not hide all others.
+    for entry in parse(_CONTROL.sub(b"?", document)):
         name, kind = entry.text or "", local(entry)
         if kind not in ("file", "dir"):
             continue

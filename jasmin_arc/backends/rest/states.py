@@ -51,6 +51,8 @@ _LISTED = tuple(state for state in ARC_REST_STATES if state != "WIPED")
 """The states that are believed when they stand in the list of all jobs"""
 _ATTEMPTS = 5
 _MOMENT = 0.02
+_RESTART_SECONDS = 10.0
+"""For how long the server may take to begin with a job that it was told to run again"""
 _CANCELLED = "canceled by external request"
 _MOST_KNOWN = 100_000
 _BATCH_SECONDS = 2.0
@@ -140,9 +142,23 @@ class States:
         if written is None:
             return ""
         state = _REST_STATES.get(written.strip(), "OTHER")
-        if state == "FINISHED" and self._errors(name) is not None:
+        if state != "FINISHED":
+            return state
+        if self._errors(name) is not None:
             return "FAILED"
-        return state
+        return state if self._is_success(name) else self._own_state(name)
+
+    def _is_success(self, name: str) -> bool:
+        """Say whether a job that has not failed is really finished.
+
+        A job that is about to run again loses the mark of its failure a moment before its state changes.
+        """
+        for _ in range(_ATTEMPTS if name in self._changing else 0):
+            pause(5 * _MOMENT)
+            written = self._api.diagnose(name, "status", most=1000)
+            if (written or "").strip() != "FINISHED":
+                return False
+        return True
 
     def _errors(self, name: str) -> tuple[str, ...] | None:
         """Read what went wrong; ``None`` for a job that has not failed."""
@@ -189,6 +205,16 @@ class States:
                 self._ended.pop(name, None)
                 self._failures.pop(name, None)
                 self._logged.pop(name, None)
+
+    def wait_for_another_run(self, names: Iterable[str]) -> list[str]:
+        """Wait until jobs that are to run again have left their old end, and return those that have not in time."""
+        left = list(names)
+        until = time.monotonic() + _RESTART_SECONDS
+        while left and time.monotonic() < until:
+            pause(5 * _MOMENT)
+            live = self._live(left)
+            left = [name for name in left if live.get(name) in _ENDS]
+        return left
 
     def _merged(self, job_id: str, name: str, live: str, answer: JobAnswer | None) -> JobInfo:
         written = JobInfo(id=job_id, state="Undefined")
