@@ -22,7 +22,7 @@ SECTIONS: dict[str, dict[str, _Entry]] = {
         "run": _Entry("submitting", "Submit a job, wait, print its output, exit with its code."),
         "submit": _Entry("submitting", "Submit jobs and print their ids."),
         "resubmit": _Entry("submitting", "Submit the same again, as new jobs."),
-        "restart": _Entry("submitting", "Let the site take up failed jobs at the step that failed."),
+        "restart": _Entry("submitting", "Let the site take up failed jobs at the step that failed, under their ids."),
     },
     "Watch": {
         "list": _Entry("watching", "List jobs."),

@@ -223,8 +223,8 @@ class States:
         state = self._settled(name, live, written.native_state)
         info = replace(written, state=general_state(state), native_state=state)
         if state in _ENDS and written.native_state not in _ENDS:
-            return self._completed(name, info)
-        return info
+            info = self._completed(name, info)
+        return replace(info, exit_code=_reported_code(info)) if info.exit_code is None else info
 
     def _completed(self, name: str, info: JobInfo) -> JobInfo:
         """Add what the information provider has not yet written of a job that has just ended."""
@@ -255,6 +255,12 @@ class States:
 
 def _is_there(answer: JobAnswer | None) -> bool:
     return answer is not None and answer.done
+
+
+def _reported_code(info: JobInfo) -> int | None:
+    """Read the exit code from the error that it led to: a job that was restarted has no other record of it."""
+    codes = (re.match(r"LRMS error: \((\d{1,3})\)", error) for error in info.errors)
+    return next((int(code[1]) for code in codes if code and 0 < int(code[1]) < 256), None)
 
 
 def _assignments(log: str) -> dict[str, str]:
