@@ -150,7 +150,8 @@ class ArcInterface:
         self.close()
 
     def __repr__(self) -> str:
-        return f"<{type(self).__name__} {self.config.BACKEND} {self.config.endpoint}>"
+        place = self.config.LOCAL_DIR if self.config.BACKEND == "local" else self.config.endpoint
+        return f"<{type(self).__name__} {self.config.BACKEND} {place}>"
 
     # --- Submitting ---
 

@@ -81,7 +81,8 @@ def site_info(targets: Sequence[Any], endpoint: str) -> SiteInfo:
     return SiteInfo(
         endpoint=endpoint,
         name=str(targets[0].ComputingService.Name) if targets else "",
-        queues=tuple(queues.values()),
+        # ARC gives them in the order in which it happens to keep them.
+        queues=tuple(queues[name] for name in sorted(queues)),
         runtime_environments=_distinct(
             str(entry.toString()) for target in targets for entry in target.ApplicationEnvironments
         ),

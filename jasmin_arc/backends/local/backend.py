@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import sqlite3
@@ -200,6 +201,12 @@ class LocalBackend(Backend):
     def evidence(self, job_id: str) -> dict[str, str]:
         """The life of the job, what it failed of, and what the runner said of it."""
         return evidence_of(self._layout, self._row(job_id))
+
+    def description(self, job_id: str) -> JobDescription:
+        """See the contract."""
+        row = self._row(job_id)
+        with self._store() as store:
+            return JobDescription.from_json(json.loads(store.plan(row["key"]))["description"])
 
     def _row(self, job_id: str) -> sqlite3.Row:
         with self._store() as store:

@@ -61,6 +61,7 @@ def make_plan(description: JobDescription, job_id: str) -> dict[str, Any]:
         "outputs": [name for name in description.outputs or {} if not is_pattern(name)],
         "output_list": OUTPUT_LIST_NAME if output_list_needed(description) else "",
         "urls": {name: source for name, source in description.inputs.items() if is_url(source)},
+        "description": description.to_json(),
         "wall_time": None if description.wall_time is None else description.wall_time.total_seconds(),
     }
 
