@@ -7,20 +7,17 @@ USAGE="usage: grid.sh COMMAND
   down         end every process of the grid; its files and logs stay
   status       say what runs (exit code 0 when the grid is up, 3 when it is not)
   possible     say in one line why no grid can run here (exit code 3), if that is so
-  with CMD...  run CMD with the grid up and JASMIN_ARC_TEST_CONFIG set, and leave the grid as it was found;
-               where no grid can be, run CMD without, except in CI (when the variable CI is set)
+  with CMD...  run CMD with the grid up, and leave the grid as it was found
   stop-arex    stop the CE and its web service; jobs stay in Slurm
   start-arex   start them again and wait until the CE accepts jobs
   logs         print the end of every log
   wipe         down, and remove all its files
-Variables: GRID_DIR, GRID_PORT, GRID_TIMERS (short or stock); see tests/grid/README.md
-Exit code 4: there can be no grid here, because this is not Debian or Ubuntu, or you are not root."
+Variables: GRID_DIR, GRID_PORT, GRID_TIMERS (short or stock); see tests/grid/README.md"
 
 HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 
 say() { echo "grid: $*" >&2; }      # stdout is for answers alone: the path of config.json, the status
 die() { say "$*"; exit 1; }
-no_grid_here() { say "$*"; exit 4; }
 die_of_start() { tail -n 5 "$GRID_DIR/start.log" >&2; die "$1 did not start; see '$HERE/grid.sh logs'"; }
 
 for part in settings packages processes certificates slurm arex; do
@@ -36,7 +33,7 @@ lock() {
 }
 
 need_root() {
-    [ "$(id -u)" = 0 ] || no_grid_here "needs root, and Debian 12 or Ubuntu: Slurm and A-REX change to the job's user"
+    [ "$(id -u)" = 0 ] || die "needs root, and Debian 12 or Ubuntu: Slurm and A-REX change to the job's user"
 }
 
 accepts_jobs() { "$SYSTEM_PYTHON" "$HERE/accepts_jobs.py" "$CONFIG_JSON"; }
@@ -68,6 +65,7 @@ make_account() {
 }
 
 check_folder() {
+    [ -O "$GRID_DIR" ] || die "$GRID_DIR belongs to somebody else: choose another GRID_DIR"
     mkdir -p "$GRID_DIR/client/.arc"     # arcsub does not make ~/.arc for its list of jobs
     chmod go+rx "$GRID_DIR"
     runuser -u "$GRID_USER" -- test -x "$GRID_DIR" ||
@@ -107,9 +105,9 @@ up() {
         refuse_other_settings
         # A start that fails leaves nothing running, but never ends what ran before.
         something_runs || trap 'stop_arex; stop_slurm' EXIT
-        record_settings
         make_account
         check_folder
+        record_settings
         make_certificates
         clear_the_way
         start_slurm
@@ -165,6 +163,7 @@ start_arex_again() {
     wait_until_it_accepts_jobs
 }
 
+# What needs no grid can be run anywhere: so the Makefile asks first.
 possible() {
     if is_up; then return; fi
     if ! command -v dpkg-query >/dev/null || ! command -v apt-get >/dev/null || [ "$(id -u)" != 0 ]; then
@@ -175,21 +174,12 @@ possible() {
 
 # with COMMAND...: the command's exit code is ours
 with_grid() {
-    local code=0
     if ! is_up; then
         trap '"$HERE/grid.sh" down' EXIT
         trap 'exit 130' INT TERM        # so that the line above also runs after Ctrl-C
     fi
-    "$HERE/grid.sh" up >/dev/null || code=$?
-    if [ $code = 4 ] && [ -z "${CI:-}" ]; then
-        trap - EXIT
-        say "going on without a grid"
-        env -u JASMIN_ARC_TEST_CONFIG "$@"
-    elif [ $code != 0 ]; then
-        exit $code
-    else
-        JASMIN_ARC_TEST_CONFIG=$CONFIG_JSON "$@"
-    fi
+    "$HERE/grid.sh" up >/dev/null
+    "$@"
 }
 
 logs() {

@@ -18,11 +18,11 @@ missing_packages() {
 install_packages() {
     local missing
     if ! command -v dpkg-query >/dev/null || ! command -v apt-get >/dev/null; then
-        no_grid_here "needs root on Debian 12 or Ubuntu, for its packages ${PACKAGES[*]}"
+        die "needs root on Debian 12 or Ubuntu, for its packages ${PACKAGES[*]}"
     fi
     missing=$(missing_packages | tr '\n' ' ')
     [ -n "$missing" ] || return 0
-    [ "$(id -u)" = 0 ] || no_grid_here "needs root, to install $missing"
+    [ "$(id -u)" = 0 ] || die "needs root, to install $missing"
     say "installing $missing"
     without_starting_services apt_get_install "$missing" || die "apt-get could not install $missing"
 }

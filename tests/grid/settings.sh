@@ -22,9 +22,7 @@ esac
 # Job ids are URLs with the port in them, so a grid keeps its port; the timers are asked for at each start. A grid that
 # runs, or a half of one, goes on as it was started.
 read_settings() {
-    RECORDED_PORT='' RECORDED_TIMERS=''
-    # shellcheck source=/dev/null
-    if [ -r "$GRID_DIR/settings" ]; then . "$GRID_DIR/settings"; fi
+    RECORDED_PORT=$(recorded port) RECORDED_TIMERS=$(recorded timers)
     PORT=${ASKED_PORT:-${RECORDED_PORT:-8453}}
     TIMERS=${ASKED_TIMERS:-short}
     if [ -n "$RECORDED_PORT" ] && something_runs; then
@@ -37,7 +35,9 @@ read_settings() {
 
 wrapped_port() { echo $(($1 > 65535 ? $1 - 40000 : $1)); }
 
+recorded() { sed -n "s/^$1=\([a-z0-9]*\)\$/\1/p" "$GRID_DIR/settings" 2>/dev/null || true; }
+
 record_settings() {
-    printf 'RECORDED_PORT=%s\nRECORDED_TIMERS=%s\n' "$PORT" "$TIMERS" >"$GRID_DIR/settings.new"
+    printf 'port=%s\ntimers=%s\n' "$PORT" "$TIMERS" >"$GRID_DIR/settings.new"
     mv "$GRID_DIR/settings.new" "$GRID_DIR/settings"
 }
