@@ -87,6 +87,7 @@ class ArcInterface:
         self._job_list: JobList | None = None
         self._proxy: ProxyManager | None = None
         self._watcher: Watcher | None = None
+        self._warned: set[str] = set()
 
     # --- The parts, each made when it is first used ---
 
@@ -233,12 +234,22 @@ class ArcInterface:
             return []
         with ProgressBar(len(complete), "job", show=progress) as bar:
             results = self.backend.submit(complete, progress=bar.update)
+        self._warn_of_short_proxy(complete)
         for result in results:
             if isinstance(result, JasminArcError):
                 self.logger.error("a job was not submitted: %s", result)
             else:
                 self.logger.info("submitted %s", result)
         return results
+
+    def _warn_of_short_proxy(self, descriptions: Sequence[JobDescription]) -> None:
+        from jasmin_arc.backends.base import RENEW
+        from jasmin_arc.foresight import of_short_proxy
+
+        if RENEW in self.backend.capabilities and (proxy := self.proxy.info()) is not None:
+            warning = of_short_proxy(descriptions, proxy.expires)
+            if warning:
+                self.logger.warning("%s", warning)
 
     def _completed(self, description: JobDescription) -> JobDescription:
         """Fill in what depends on this process: the default output, and where relative paths start."""
@@ -321,12 +332,23 @@ class ArcInterface:
     def _infos(self, job_ids: Sequence[str]) -> dict[str, JobInfo]:
         infos = self.backend.query(job_ids)
         states = self._sticky(job_ids, {job_id: info.state for job_id, info in infos.items()})
+        self._warn_of_sessions_ending(infos)
         return {
             job_id: infos[job_id]
             if job_id in infos and infos[job_id].state == state
             else JobInfo(id=job_id, state=state)
             for job_id, state in states.items()
         }
+
+    def _warn_of_sessions_ending(self, infos: Mapping[str, JobInfo]) -> None:
+        from jasmin_arc.foresight import of_sessions_ending
+
+        warnings = of_sessions_ending(infos.values(), self._warned)
+        records = self.job_list.get(warnings) if warnings else {}
+        for job_id, warning in warnings.items():
+            self._warned.add(job_id)
+            if job_id not in records or records[job_id].outputs_saved is None:
+                self.logger.warning("%s", warning)
 
     def _sticky(self, job_ids: Sequence[str], states: dict[str, str]) -> dict[str, str]:
         """Keep the ends that were seen once, also when the server has forgotten the job since."""
@@ -565,6 +587,7 @@ class ArcInterface:
                     target,
                     outputs=files if files is not None else self._outputs_of(checked),
                     overwrite=overwrite,
+                    planned=lambda count, size: self._announce(bar, count, size),
                     progress=bar.update,
                 )
         finally:
@@ -609,6 +632,10 @@ class ArcInterface:
         self.job_list.mark_saved(saved)
         self.logger.info("saved the outputs of %d jobs to %s", len(saved), root)
         return all_or_partial([_folder(results[job_id], folders[job_id]) for job_id in ids], "saved")
+
+    def _announce(self, bar: ProgressBar, files: int, size: int) -> None:
+        bar.expect(size)
+        self.logger.info("downloading %d files, %.1f MB", files, size / 1e6)
 
     def _outputs_of(self, job_id: str) -> Sequence[str]:
         return self._outputs_in(self.job_list.get([job_id]).get(job_id))

@@ -24,6 +24,12 @@ class ProgressBar:
 
             self._bar = tqdm(total=total, unit=unit, unit_scale=unit == "B", dynamic_ncols=True, delay=_PATIENCE)
 
+    def expect(self, total: int) -> None:
+        """Say how much there is to do, once it is known."""
+        if self._bar is not None:
+            self._bar.total = total
+            self._bar.refresh()
+
     def update(self, amount: int) -> None:
         """Count ``amount`` more as done."""
         if self._bar is not None:

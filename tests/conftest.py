@@ -43,20 +43,32 @@ def grid_config() -> dict[str, Any]:
     pytest.skip(reason)
 
 
+@pytest.fixture(scope="session")
+def options_of(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Callable[[str], dict[str, Any]]:
+    """What is configured for a backend. REST does without anything of ARC: its proxies are made natively."""
+    native = {"ARCPROXY_PATH": "/nowhere/arcproxy", "PROXY_FILE": str(tmp_path_factory.mktemp("native") / "proxy")}
+
+    def options(backend: str) -> dict[str, Any]:
+        if backend == "local":
+            return {}
+        return {**request.getfixturevalue("grid_config"), **(native if backend == "rest" else {})}
+
+    return options
+
+
 MakeArc = Callable[..., ArcInterface]
 
 
 @pytest.fixture
-def make_arc(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[MakeArc]:
+def make_arc(options_of: Callable[[str], dict[str, Any]], tmp_path: Path) -> Iterator[MakeArc]:
     """Make interfaces for a backend; jobs that a test leaves are erased."""
     made: list[ArcInterface] = []
 
     def make(backend: str, **options: Any) -> ArcInterface:
-        base: dict[str, Any] = {"LOCAL_DIR": str(tmp_path / "local")}
-        if backend != "local":
-            base.update(request.getfixturevalue("grid_config"))
-        base["JOBS_INFO_FILE"] = str(tmp_path / "jobs.dat")
-        arc = ArcInterface(log=None, config={**base, "BACKEND": backend, **options})
+        own = {"LOCAL_DIR": str(tmp_path / "local"), "JOBS_INFO_FILE": str(tmp_path / "jobs.dat"), "BACKEND": backend}
+        arc = ArcInterface(log=None, config={**options_of(backend), **own, **options})
         made.append(arc)
         return arc
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -34,13 +34,11 @@ def arc(backend_name: str, make_arc: MakeArc) -> ArcInterface:
 
 @pytest.fixture(scope="module")
 def shared_arc(
-    request: pytest.FixtureRequest, backend_name: str, tmp_path_factory: pytest.TempPathFactory
+    options_of: Callable[[str], dict[str, Any]], backend_name: str, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[ArcInterface]:
     """An interface for jobs that the scenarios of a module share: submitted together, waited for once."""
     folder = tmp_path_factory.mktemp(backend_name)
-    options: dict[str, Any] = {"LOCAL_DIR": str(folder / "local"), "LOCAL_SLOTS": LOCAL_SLOTS}
-    if backend_name != "local":
-        options.update(request.getfixturevalue("grid_config"))
+    options = {**options_of(backend_name), "LOCAL_DIR": str(folder / "local"), "LOCAL_SLOTS": LOCAL_SLOTS}
     options.update(BACKEND=backend_name, JOBS_INFO_FILE=str(folder / "jobs.dat"))
     with ArcInterface(log=None, config=options) as arc:
         yield arc

@@ -14,7 +14,7 @@ LAYERS = [
     {"proxy_certificate", "description", "job_list_file"},
     {"proxy_credentials", "arcproxy", "job_list"},
     {"proxy", "backends.base"},
-    {"staging", "watcher", "check", "reading"},
+    {"staging", "watcher", "check", "reading", "foresight"},
     {"explain"},
     {"backends.rest"},
     {"backends.bindings", "backends.local"},
