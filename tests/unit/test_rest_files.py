@@ -63,6 +63,14 @@ def test_what_is_no_file_cannot_be_opened(setup: Setup, path: str) -> None:
         setup.backend.open(setup.url("j"), path)
 
 
+def test_after_a_file_that_is_not_there_the_connection_serves_on(setup: Setup) -> None:
+    for _ in range(3):
+        with pytest.raises(JobNotFoundError):
+            setup.backend.open(setup.url("j"), "nothing")
+        assert setup.backend.cancel([setup.url("j")]) == {}
+    assert setup.server.connections == 1
+
+
 @pytest.mark.parametrize("path", ["stdout", "nothing"])
 def test_what_is_no_directory_cannot_be_listed(setup: Setup, path: str) -> None:
     with pytest.raises(JobNotFoundError):

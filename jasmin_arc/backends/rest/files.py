@@ -84,6 +84,8 @@ def _check_range(response: BaseHTTPResponse, offset: int, what: str) -> None:
 def _discard(response: BaseHTTPResponse) -> None:
     """Be done with a reply. Only a short one is worth reading to its end for the sake of the connection."""
     if response.headers.get("Content-Length") == "0":
+        # Read all the same: only then does the connection take another request.
+        response.drain_conn()
         response.release_conn()
     else:
         response.close()
