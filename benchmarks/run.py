@@ -20,13 +20,20 @@ RESULTS = Path(__file__).parent / "results.md"
 def rows(arguments: argparse.Namespace, folder: Path) -> Iterator[Row]:
     """Measure one thing after another."""
     yield from importing()
-    say("local jobs")
-    yield from local(folder)
-    yield from job_list(folder)
     remote = Remote(json.loads(Path(arguments.config).read_text()), arguments.jobs, folder)
     remote.clear()
     for part in (remote.submitting_one, remote.submitting, remote.asking, remote.outputs, remote.large):
         yield from part()
+    say("local jobs")
+    yield from local(folder)
+    yield from job_list(folder)
+
+
+def report(measured: list[Row]) -> str:
+    """Write down what has been measured so far."""
+    text = f"# Results\n\nMeasured by `make bench` on {machine()}; medians of one run.\n\n{table(measured)}"
+    RESULTS.write_text(text, encoding="utf-8")
+    return text
 
 
 def main() -> int:
@@ -39,11 +46,13 @@ def main() -> int:
         help="the configuration of a compute element whose jobs may ALL be erased (default: the test grid's)",
     )
     arguments = parser.parse_args()
+    measured: list[Row] = []
     with tempfile.TemporaryDirectory() as folder:
-        measured = list(rows(arguments, Path(folder)))
-    text = f"# Results\n\nMeasured by `make bench` on {machine()}; medians of one run.\n\n{table(measured)}"
-    RESULTS.write_text(text, encoding="utf-8")
-    print(text)
+        for row in rows(arguments, Path(folder)):
+            measured.append(row)
+            say(f"  {row.who}: {row.value} {row.ratio}")
+            report(measured)
+    print(report(measured))
     missed = [row for row in measured if row.goal and not row.goal.reached]
     return 1 if missed else 0
 
