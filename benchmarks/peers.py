@@ -34,8 +34,7 @@ class ArcTools:
             file = self.home / f"{number}.xrsl"
             file.write_text('&(executable="/bin/true")(jobname="peer")(stdout="stdout")(stderr="stderr")')
             files.append(str(file))
-        host = self.endpoint.partition("://")[2]
-        out = self.run("arcsub", "-C", host, "-T", "arcrest", "-j", str(self.list), *files)
+        out = self.run("arcsub", "-C", self.endpoint, "-T", "arcrest", "-j", str(self.list), *files)
         return [word for word in out.split() if word.startswith("https://")]
 
     def status(self, ids: Sequence[str]) -> None:
