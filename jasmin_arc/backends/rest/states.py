@@ -231,7 +231,7 @@ class States:
         known = self._logged.get(name)
         if known is not None and known.native_state == info.native_state:
             return replace(known, id=info.id)
-        log = _assignments(self._api.diagnose(name, "diag") or "")
+        log = self._log_of_end(name, patient=info.native_state == "FINISHED")
         completed = replace(
             info,
             errors=(self._errors(name) or ()) if info.native_state != "FINISHED" else (),
@@ -242,8 +242,22 @@ class States:
             wall_time=_duration(log.get("WallTime", "")),
             position=None,
         )
-        self._remember(self._logged, name, completed)
+        if completed.exit_code is not None or info.native_state != "FINISHED":
+            self._remember(self._logged, name, completed)
         return completed
+
+    def _log_of_end(self, name: str, *, patient: bool) -> dict[str, str]:
+        """Read what was logged of a job's end. Right after it, the file may be on its way to another folder.
+
+        :param patient: whether the log surely has an exit code
+        """
+        log: dict[str, str] = {}
+        for attempt in range(_ATTEMPTS if patient else 1):
+            pause(_MOMENT * attempt)
+            log = _assignments(self._api.diagnose(name, "diag") or "")
+            if "exitcode" in log:
+                break
+        return log
 
     def _remember(self, known: dict[str, _Known], name: str, value: _Known) -> None:
         with self._lock:
