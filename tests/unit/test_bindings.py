@@ -155,7 +155,7 @@ def test_the_servers_reason_is_in_the_message(backend: BindingsBackend, arc: Fak
     arc.on_submit = reject
     (error,) = backend.submit([ECHO])
     assert isinstance(error, JobSubmissionError) and not isinstance(error, SubmissionUnknownError)
-    assert "Requested queue x is not allowed" in str(error) and "short, long" in str(error)
+    assert "Requested queue x is not allowed" in str(error) and "long, short" in str(error)
     assert job_list.unfinished(ENDPOINT) == job_list.ids() == []
 
 
@@ -382,7 +382,7 @@ def test_only_the_urls_of_jobs_are_job_ids(text: str) -> None:
 
 def test_the_site(backend: BindingsBackend) -> None:
     site = backend.site()
-    assert [queue.name for queue in site.queues] == ["short", "long"]
+    assert [queue.name for queue in site.queues] == ["long", "short"]
     queue = site.queues[0]
     assert (queue.max_wall_time, queue.max_cpu_time, queue.max_slots) == (timedelta(hours=1), None, None)
     assert (queue.max_memory, queue.total_slots, queue.free_slots, queue.running, queue.waiting) == (
