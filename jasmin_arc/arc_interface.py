@@ -237,7 +237,8 @@ class ArcInterface:
         self._warn_of_short_proxy(complete)
         for result in results:
             if isinstance(result, JasminArcError):
-                self.logger.error("a job was not submitted: %s", result)
+                # The caller gets it as an error too, so this is for the record alone.
+                self.logger.info("a job was not submitted: %s", result)
             else:
                 self.logger.info("submitted %s", result)
         return results

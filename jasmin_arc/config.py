@@ -189,7 +189,8 @@ def _read_json(path: str | os.PathLike[str]) -> Any:
     try:
         text = Path(path).expanduser().read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError, RuntimeError) as error:
-        raise InvalidConfigError(f"cannot read the configuration file {os.fspath(path)}: {error}") from error
+        reason = getattr(error, "strerror", None) or error
+        raise InvalidConfigError(f"cannot read the configuration file {os.fspath(path)}: {reason}") from error
     try:
         options = json.loads(text)
     except ValueError as error:
