@@ -87,6 +87,8 @@ def _waiting(facts: Facts) -> Finding | None:
         )
     if facts.info.state == "Hold":
         return Finding("held", "The batch system holds the job back.", "If this lasts, ask the site's support.")
+    if facts.info.state == "Submitting":
+        return Finding("starting", "The compute element is handing the job to the batch system.", "Wait a little.")
     return Finding(
         "waiting",
         f"The job waits for its turn{_behind(facts)}.",

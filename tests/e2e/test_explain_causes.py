@@ -171,9 +171,10 @@ BOTH = pytest.mark.parametrize("backend", ["rest", "bindings"])
 
 @pytest.mark.grid
 def test_waiting_behind_others(grid: Grid) -> None:
-    found = until_explained(grid.interfaces["rest"], grid.ids["behind others"], "waiting")
-    assert "The job waits for its turn in queue" in found.summary
-    assert "slots are free" in found.summary
+    arc, job_id = grid.interfaces["rest"], grid.ids["behind others"]
+    words = ("The job waits for its turn in queue", "slots are free")  # the CE tells its queue a while after the state
+    found = until(lambda: arc.explain(job_id), lambda found: all(part in found.summary for part in words))
+    assert found.cause == "waiting"
 
 
 @pytest.mark.grid

@@ -286,6 +286,7 @@ CASES: dict[str, tuple[Facts, str, str]] = {
         "data.nc",
     ),
     "starting": (facts("Preparing", errors=arex.PREPARED), "starting", "being prepared"),
+    "handed over": (facts("Submitting"), "starting", "handing the job to the batch system"),
     "waiting": (facts("Queuing"), "waiting", "queue 'short'; 3 jobs wait there and 7 run; 0 of 64 slots are free"),
     "waiting for ever": (
         facts("Queuing", description=job(slots=1000)),
