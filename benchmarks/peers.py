@@ -41,9 +41,19 @@ class ArcTools:
         """Ask for the states of jobs."""
         self.run("arcstat", "-j", str(self.list), *ids)
 
-    def get(self, ids: Sequence[str], job_list: Path, folder: Path) -> None:
-        """Download the outputs of jobs."""
-        self.run("arcget", "-k", "-j", str(job_list), "-D", str(folder), *ids)
+    def wait(self, ids: Sequence[str], timeout: float = 600) -> None:
+        """Wait until these tools see that the jobs have ended: up to minutes later, with a server's stock timers."""
+        deadline = time.monotonic() + timeout
+        while self.run("arcstat", "-j", str(self.list), *ids).count("State: Finished") < len(ids):
+            if time.monotonic() > deadline:
+                raise RuntimeError(f"arcstat does not see within {timeout:g} s that the jobs have ended")
+            time.sleep(5)
+
+    def get(self, ids: Sequence[str], folder: Path) -> None:
+        """Download the outputs of jobs; one that arcget leaves out is an error here."""
+        self.run("arcget", "-k", "-j", str(self.list), "-D", str(folder), *ids)
+        if len(list(folder.iterdir())) != len(ids):
+            raise RuntimeError(f"arcget has not fetched the outputs of all {len(ids)} jobs")
 
 
 def curl(url: str, certs_dir: str, proxy: Path, target: Path) -> None:

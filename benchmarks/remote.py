@@ -158,7 +158,6 @@ class Remote:
         yield Row(work, "ArcInterface, rest (fresh)", _ms(rest), f"{rest / bare:.2f} x bare, fresh", goal)
         yield Row(work, "ArcInterface, bindings (fresh)", _ms(bound))
         if len(ids) <= 100:
-            self.tools.list = self.folder / "jobs.dat"
             arcstat = seconds(lambda: self.tools.status(ids), times=3)
             goal = at_least(arcstat / rest, 20) if len(ids) == 1 else None
             yield Row(work, "arcstat", _ms(arcstat), f"rest {arcstat / rest:.0f} x faster", goal)
@@ -181,6 +180,7 @@ class Remote:
         self.arc.wait(ids, timeout=1200)
         ours = count / seconds(lambda: self._save(ids), times=3)
         some = ids[:10]
+        self.tools.wait(some)
         arcget = len(some) / seconds(lambda: self._arcget(some))
         work = f"outputs of {count} jobs, 3 small files each"
         yield Row(work, "ArcInterface, rest", f"{ours:.0f} jobs/s")
@@ -196,7 +196,7 @@ class Remote:
 
     def _arcget(self, ids: Sequence[str]) -> None:
         with tempfile.TemporaryDirectory(dir=self.folder) as target:
-            self.tools.get(ids, self.folder / "jobs.dat", Path(target))
+            self.tools.get(ids, Path(target))
 
     def large(self) -> Iterator[Row]:
         """One file of 1 GB, and the memory that it takes."""
