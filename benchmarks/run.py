@@ -15,6 +15,8 @@ from measure import Row, machine, table
 from remote import Remote, say
 
 RESULTS = Path(__file__).parent / "results.md"
+MANY = 1000
+"""How many jobs the goals, and so the results, are for"""
 
 
 def rows(arguments: argparse.Namespace, folder: Path) -> Iterator[Row]:
@@ -30,16 +32,23 @@ def rows(arguments: argparse.Namespace, folder: Path) -> Iterator[Row]:
 
 
 def report(measured: list[Row]) -> str:
-    """Write down what has been measured so far."""
-    text = f"# Results\n\nMeasured by `make bench` on {machine()}; medians of one run.\n\n{table(measured)}"
-    RESULTS.write_text(text, encoding="utf-8")
-    return text
+    """Return the page with what has been measured."""
+    return f"# Results\n\nMeasured by `make bench` on {machine()}; medians of one run.\n\n{table(measured)}"
+
+
+def write(text: str) -> None:
+    """Replace the results, all at once."""
+    new = RESULTS.with_name(f"{RESULTS.name}.new")
+    new.write_text(text, encoding="utf-8")
+    new.replace(RESULTS)
 
 
 def main() -> int:
-    """Run all, print the table, write it down, and fail if a goal was missed."""
+    """Run all, print the table, write it down if it is complete, and fail if a goal was missed."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--jobs", type=int, default=1000, help="how many jobs are many (default: 1000)")
+    parser.add_argument(
+        "--jobs", type=int, default=MANY, help=f"how many jobs are many (default: {MANY}; others are not written down)"
+    )
     parser.add_argument(
         "--config",
         default=str(Path(os.environ.get("GRID_DIR", "/tmp/jasmin-arc-grid")) / "config.json"),
@@ -51,8 +60,10 @@ def main() -> int:
         for row in rows(arguments, Path(folder)):
             measured.append(row)
             say(f"  {row.who}: {row.value} {row.ratio}")
-            report(measured)
-    print(report(measured))
+    text = report(measured)
+    print(text)
+    if arguments.jobs == MANY:
+        write(text)
     missed = [row for row in measured if row.goal and not row.goal.reached]
     return 1 if missed else 0
 
