@@ -29,5 +29,3 @@ autodoc_typehints = "signature"
 autodoc_preserve_defaults = True
 add_module_names = False
 python_maximum_signature_line_length = 88
-# Links to README.md, LICENSE and the like leave the documentation, so they cannot be resolved inside it.
-suppress_warnings = ["myst.xref_missing"]

@@ -18,8 +18,12 @@ from jasmin_arc.formats import xrsl
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = [*ROOT.glob("*.md"), *sorted(ROOT.glob("docs/**/*.md"))]
+ALL_PAGES = [*PAGES, *sorted(ROOT.glob("benchmarks/*.md")), *sorted(ROOT.glob("tests/**/*.md"))]
 _BLOCK = re.compile(r"(?:^<!-- (?P<mark>run|prints) -->\n)?^```(?P<language>\w+)\n(?P<text>.*?)^```$", re.M | re.S)
 _LINK = re.compile(r"\]\(([^)\s]+)\)")
+_FENCED = re.compile(r"^```.*?^```$", re.M | re.S)
+_HEADING = re.compile(r"^#{1,3} +(.+)$", re.M)
+"""Sphinx makes anchors for these levels only: see docs/conf.py"""
 _WIDEST = 80
 """What the pages show without a scroll bar"""
 
@@ -45,16 +49,19 @@ def name_of(page: Path) -> str:
     return str(page.relative_to(ROOT))
 
 
-@pytest.mark.parametrize("page", [page for page in PAGES if "<!-- run -->" in page.read_text()], ids=name_of)
-def test_the_code_runs_on_the_local_backend(
-    page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+@pytest.fixture
+def on_this_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An empty folder to work in, and the local backend."""
     (tmp_path / "work").mkdir()
     monkeypatch.chdir(tmp_path / "work")
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     monkeypatch.setenv("JASMIN_ARC_BACKEND", "local")
     monkeypatch.setenv("JASMIN_ARC_LOCAL_DIR", str(tmp_path / "local"))
     monkeypatch.setenv("JASMIN_ARC_JOBS_INFO_FILE", str(tmp_path / "jobs.dat"))
+
+
+def run(page: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Run the code of a page, and look whether it prints what the page says."""
     names: dict[str, object] = {}
     printed = ""
     for block in blocks(page):
@@ -68,6 +75,20 @@ def test_the_code_runs_on_the_local_backend(
         arc.cancel_jobs(arc.list_jobs())
 
 
+@pytest.mark.usefixtures("on_this_machine")
+@pytest.mark.parametrize("page", [page for page in PAGES if "<!-- run -->" in page.read_text()], ids=name_of)
+def test_the_code_runs_on_the_local_backend(page: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run(page, capsys)
+
+
+@pytest.mark.usefixtures("on_this_machine")
+@pytest.mark.parametrize("name", ["README.md", "docs/quickstart.md"])
+def test_the_first_steps_can_be_repeated(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """As these pages say: change one line and run it again."""
+    for _ in range(2):
+        run(ROOT / name, capsys)
+
+
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
 def test_all_code_is_valid(page: Path) -> None:
     for block in blocks(page):
@@ -79,12 +100,20 @@ def test_all_code_is_valid(page: Path) -> None:
             assert [line for line in block.text.splitlines() if len(line) > _WIDEST] == []
 
 
-@pytest.mark.parametrize("page", PAGES, ids=name_of)
-def test_relative_links_lead_to_files(page: Path) -> None:
+@pytest.mark.parametrize("page", ALL_PAGES, ids=name_of)
+def test_relative_links_lead_to_files_and_headings(page: Path) -> None:
     for target in _LINK.findall(page.read_text(encoding="utf-8")):
-        path = target.partition("#")[0]
-        if path and "://" not in path:
-            assert (page.parent / path).exists(), f"{name_of(page)}: {target}"
+        path, _, anchor = target.partition("#")
+        if "://" not in path:
+            place = page.parent / path if path else page
+            assert place.exists(), f"{name_of(page)}: {target}"
+            assert not anchor or anchor in anchors(place), f"{name_of(page)}: {target}"
+
+
+def anchors(page: Path) -> set[str]:
+    """The names by which GitHub, and Sphinx too, know the headings of a page."""
+    headings = _HEADING.findall(_FENCED.sub("", page.read_text(encoding="utf-8")))
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
 def rows(page: Path) -> list[list[str]]:
@@ -180,6 +209,6 @@ def test_the_guide_for_contributors_lists_what_gets_installed() -> None:
     assert array is not None
     debian = re.sub(r"#.*", "", array[1]).split()
     assert debian
-    pypi = dependencies("dependencies", "test", "docs", "dev")
+    pypi = dependencies("dependencies", "test", "bench", "docs", "dev")
     missing = [package for package in [*debian, *pypi] if f"`{package}`" not in guide]
     assert missing == []
