@@ -16,6 +16,7 @@ from jasmin_arc.exceptions import (
     JobListError,
     JobSubmissionError,
     NoTargetsAvailableError,
+    ServerError,
     SubmissionUnknownError,
 )
 from jasmin_arc.job_list import JobList
@@ -289,6 +290,36 @@ def test_recover_does_not_touch_jobs_of_others(setup: Setup, tmp_path: Path) -> 
     setup.ce.jobs["stranger"] = replace(setup.ce.jobs["job0"], name="stranger", description="", delegations=[])
     assert setup.backend.recover() == {}
     assert {setup.url(name) for name in setup.ce.jobs} == {running, setup.url("stranger")}
+
+
+@pytest.mark.parametrize("failure", [Reply(500, reason="Not allowed"), Reply(raw=[RESET])], ids=["refused", "outage"])
+def test_a_lost_job_that_cannot_be_looked_at_is_not_forgotten(
+    setup: Setup, tmp_path: Path, failure: Reply, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("jasmin_arc.backends.rest.recovery._STILL_ON_ITS_WAY", timedelta(0))
+    lost = forge(setup, tmp_path, "intended")
+    setup.ce.before = lambda request: failure if request.path.endswith("/description") else None
+    with pytest.raises(ServerError):
+        setup.backend.recover()
+    assert unfinished(setup) == ["intended"]
+    setup.ce.before = lambda request: None
+    assert setup.backend.recover() == {setup.url(lost): None}
+    assert (setup.ce.jobs, unfinished(setup)) == ({}, [])
+
+
+def test_what_was_found_is_settled_although_another_job_cannot_be_looked_at(setup: Setup, tmp_path: Path) -> None:
+    found, hidden = (forge(setup, tmp_path, "intended") for _ in range(2))
+    setup.ce.before = lambda request: Reply(403) if f"{hidden}/diagnose/description" in request.path else None
+    with pytest.raises(ServerError, match="403"):
+        setup.backend.recover()
+    assert list(setup.ce.jobs) == [hidden] != [found]
+    assert unfinished(setup) == ["intended"]
+
+
+def test_a_lost_job_with_a_long_description_is_found(setup: Setup, tmp_path: Path) -> None:
+    lost = forge(setup, tmp_path, "intended")
+    setup.ce.jobs[lost].description = "<!--" + "x" * (3 << 20) + "-->" + setup.ce.jobs[lost].description
+    assert setup.backend.recover() == {setup.url(lost): None}
 
 
 def test_an_intention_whose_request_may_still_arrive_is_kept_for_a_while(

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from jasmin_arc.job_list import JobList, JobRecord
 
 _WORKERS = 4
+_LONGEST_DESCRIPTION = 100 << 20
+"""A server takes no longer ones"""
 _STILL_ON_ITS_WAY = timedelta(seconds=60)
 """A request whose sender died may still be waiting to be dealt with for as long"""
 
@@ -37,7 +39,8 @@ class Recovery:
     def settle(self) -> dict[str, bool]:
         """Return by job id whether the job was kept (or else erased).
 
-        :raises ServerError: if the server cannot be asked; what was not settled stays for the next time
+        :raises ServerError: if the server cannot be asked, be it about one of the jobs that may be a lost one; what
+            was not settled stays for the next time
         """
         unfinished = self._job_list.unfinished(self._api.client.endpoint)
         abandoned = [record for record in unfinished if record.abandoned]
@@ -59,25 +62,31 @@ class Recovery:
     def _settle_intended(self, records: Sequence[JobRecord], unfinished: Sequence[JobRecord]) -> dict[str, bool]:
         if not records:
             return {}
-        found = self._search(records, {record.id for record in unfinished if record.id is not None})
+        found, failures = self._search(records, {record.id for record in unfinished if record.id is not None})
         ids = {token: self._api.job_url(name) for name, token in found.items()}
         self._job_list.created(ids)
         settled = self._settle_created(
             [replace(record, id=ids[record.token]) for record in records if record.token in ids]
         )
+        if failures:
+            # A job that could not be looked at may be the one that was not found.
+            raise failures[0]
         long_ago = datetime.now(timezone.utc) - _STILL_ON_ITS_WAY
         self._job_list.forget({record.token for record in records if record.submitted < long_ago} - ids.keys())
         return settled
 
-    def _search(self, records: Sequence[JobRecord], created: Collection[str]) -> dict[str, str]:
-        """Return the tokens of those that exist, by name."""
+    def _search(
+        self, records: Sequence[JobRecord], created: Collection[str]
+    ) -> tuple[dict[str, str], list[JasminArcError]]:
+        """Return the tokens of those that exist, by name, and why other jobs could not be looked at."""
         known = {*self._job_list.ids(self._api.client.endpoint), *created}
         names, _ = self._api.names(known)
         strangers = sorted(set(self._api.jobs()) - set(names.values()))
         candidates = self._candidates(strangers, records)
         tokens = {record.token for record in records}
         results = run_all(self._token, candidates, workers=_WORKERS)
-        return {name: token for name, token in zip(candidates, results) if isinstance(token, str) and token in tokens}
+        found = {name: token for name, token in zip(candidates, results) if isinstance(token, str) and token in tokens}
+        return found, [result for result in results if isinstance(result, JasminArcError)]
 
     def _candidates(self, names: Sequence[str], records: Sequence[JobRecord]) -> list[str]:
         """Leave out jobs with other credentials. A job that has ended may have let go of its own.
@@ -88,12 +97,11 @@ class Recovery:
         if "" in delegations:
             return list(names)
         answers = self._api.ask("delegations", names) if names else {}
-        return [
-            name for name, answer in answers.items() if not answer.delegations or delegations & set(answer.delegations)
-        ]
+        used = {name: set(answer.delegations) for name, answer in answers.items()}
+        return [name for name in names if not used.get(name) or delegations & used[name]]
 
     def _token(self, name: str) -> str:
-        description = self._api.diagnose(name, "description") or ""
+        description = self._api.diagnose(name, "description", most=_LONGEST_DESCRIPTION) or ""
         return description.partition(ANNOTATION_PREFIX)[2].partition("<")[0].strip()
 
     def _erase(self, tokens: Mapping[str, str]) -> list[str]:
