@@ -4,10 +4,11 @@ import logging
 import os
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
+from faults.fake_ce import FakeJob
 from faults.https_server import RESET, Certificates, Reply, Request, xml
 from faults.rest_setup import Setup, job, rest_setup
 
@@ -19,7 +20,7 @@ from jasmin_arc.exceptions import (
     ServerError,
     SubmissionUnknownError,
 )
-from jasmin_arc.job_list import JobList
+from jasmin_arc.job_list import JobList, JobRecord, new_token
 
 
 @pytest.fixture(scope="module")
@@ -322,13 +323,31 @@ def test_a_lost_job_with_a_long_description_is_found(setup: Setup, tmp_path: Pat
     assert setup.backend.recover() == {setup.url(lost): None}
 
 
-def test_an_intention_whose_request_may_still_arrive_is_kept_for_a_while(
-    setup: Setup, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    forge(setup, tmp_path, "intended", exists=False)
+def intended_before(setup: Setup, minutes: float) -> str:
+    """Write down an intention of some time ago, of a process that is no more, and return its token."""
+    record = JobRecord(
+        token=new_token(),
+        endpoint=setup.server.endpoint,
+        name="left",
+        submitted=datetime.now(timezone.utc) - timedelta(minutes=minutes),
+    )
+    setup.job_list.intend([record])
+    setup.job_list.release([record.token])
+    return record.token
+
+
+def test_a_job_that_comes_to_be_long_after_its_intention_is_found(setup: Setup) -> None:
+    # The last requests of many take their turn, each of them as long as the server needs.
+    token = intended_before(setup, minutes=12)
     assert setup.backend.recover() == {}
     assert unfinished(setup) == ["intended"]
-    monkeypatch.setattr("jasmin_arc.backends.rest.recovery._STILL_ON_ITS_WAY", timedelta(0))
+    setup.ce.jobs["late"] = FakeJob("late", f"<Annotation>jasmin_arc:{token}</Annotation>")
+    assert setup.backend.recover() == {setup.url("late"): None}
+    assert (setup.ce.jobs, unfinished(setup)) == ({}, [])
+
+
+def test_an_intention_that_nothing_came_of_is_forgotten_in_the_end(setup: Setup) -> None:
+    intended_before(setup, minutes=20)
     assert setup.backend.recover() == {}
     assert unfinished(setup) == []
 

@@ -24,8 +24,12 @@ if TYPE_CHECKING:
 _WORKERS = 4
 _LONGEST_DESCRIPTION = 100 << 20
 """A server takes no longer ones"""
-_STILL_ON_ITS_WAY = timedelta(seconds=60)
-"""A request whose sender died may still be waiting to be dealt with for as long"""
+_STILL_ON_ITS_WAY = timedelta(minutes=15)
+"""For how long after the intention its job may still come to be.
+
+Many jobs are written down at once, and the requests for the last of them leave minutes later, one after another. Even
+one whose sender died may then wait until the server deals with it.
+"""
 
 
 class Recovery:
