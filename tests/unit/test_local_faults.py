@@ -29,6 +29,21 @@ for number in range(int(sys.argv[3])):
         environment={"JASMIN_ARC_TAG": f"{sys.argv[4]}.{number}.{part}"}) for part in range(3)]), flush=True)
 """
 
+SUBMIT_INTERRUPTED = """
+import random, signal, sys; from pathlib import Path; sys.path.insert(0, sys.argv[2])
+from local_kit import Kit, shell
+kit, generator = Kit(Path(sys.argv[1])), random.Random(3)
+def interrupt(*_): raise KeyboardInterrupt
+signal.signal(signal.SIGALRM, interrupt)
+for number in range(60):
+    signal.setitimer(signal.ITIMER_REAL, generator.uniform(0.0005, 0.03))
+    try:
+        kit.submit(shell("cat given", inputs={"given": b"x"}), shell("true"))
+        signal.setitimer(signal.ITIMER_REAL, 0)
+    except KeyboardInterrupt:
+        print("interrupted")
+"""
+
 
 @pytest.fixture
 def kit(tmp_path: Path) -> Iterator[Kit]:
@@ -194,6 +209,33 @@ def test_a_submitter_killed_at_any_point_leaves_jobs_that_run_or_never_were(kit:
     ran = [path.read_text() for path in kit.folder.glob("ran.*")]
     assert ran == ["ran\n"] * len(jobs)
     assert {path.name for path in Path(kit.layout.jobs).iterdir()} == {job_id.rpartition("/")[2] for job_id in jobs}
+
+
+def test_an_interrupted_submission_leaves_jobs_that_run_and_are_listed_or_never_were(kit: Kit) -> None:
+    argv = [sys.executable, "-c", SUBMIT_INTERRUPTED, str(kit.folder), str(Path(__file__).parent)]
+    assert "interrupted" in subprocess.run(argv, stdout=subprocess.PIPE, text=True, check=True).stdout
+    jobs = kit.backend.list_jobs()
+    assert {info.state for info in kit.ended(*jobs)} == {"Finished"}
+    assert set(kit.job_list.ids()) == set(jobs)
+    assert kit.job_list.unfinished(kit.backend.endpoint) == []
+    assert {path.name for path in Path(kit.layout.jobs).iterdir()} == {job_id.rpartition("/")[2] for job_id in jobs}
+
+
+def test_jobs_whose_record_was_just_written_are_not_undone_by_an_interruption(
+    kit: Kit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original = Store.add
+
+    def add(self: Store, *args: object, **kwargs: object) -> None:
+        original(self, *args, **kwargs)  # type: ignore[arg-type]
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Store, "add", add)
+    with pytest.raises(KeyboardInterrupt):
+        kit.one("cat given > output", inputs={"given": b"x"})
+    (job_id,) = kit.job_list.ids()
+    assert kit.ended(job_id)[0].state == "Finished"
+    assert kit.read(job_id, "output") == b"x"
 
 
 def test_a_folder_that_cannot_be_used_is_an_error_that_names_it(kit: Kit, tmp_path: Path) -> None:

@@ -89,13 +89,15 @@ class Store:
     @contextmanager
     def transaction(self) -> Iterator[None]:
         """All that is done inside is done at once, or not at all."""
-        self._connection.execute("BEGIN IMMEDIATE")
         try:
+            self._connection.execute("BEGIN IMMEDIATE")
             yield
+            self._connection.execute("COMMIT")
         except BaseException:
-            self._connection.execute("ROLLBACK")
+            # An interruption is heard of after the statement during which it came, which may be the last.
+            if self._connection.in_transaction:
+                self._connection.execute("ROLLBACK")
             raise
-        self._connection.execute("COMMIT")
 
     # ---- what the submitting side asks
 

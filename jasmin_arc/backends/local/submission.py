@@ -80,25 +80,37 @@ class Submission:
         """Submit jobs that are in order; the failures by key."""
         # A runner takes a moment to start, which is used to write the jobs.
         wake()
-        self._job_list.intend([job.record for job in jobs])
-        failures: dict[str, JasminArcError] = {}
         try:
-            for job in jobs:
-                try:
-                    write_inputs(Path(self._layout.session(job.key)), job.inputs)
-                except JasminArcError as error:
-                    failures[job.key] = error
-            written = [job for job in jobs if job.key not in failures]
-            self._store.add([self._row(job) for job in written], host=self._layout.host, slots=self._slots)
+            self._job_list.intend([job.record for job in jobs])
+            failures = self._write(jobs)
+            with contextlib.suppress(OSError):
+                # The jobs are submitted now. Whoever asks for them next tries again to start a runner.
+                wake()
+            return {**failures, **self._settle(jobs)}
         except BaseException:
-            self._abandon(jobs)
+            self._settle(jobs)
             raise
-        with contextlib.suppress(OSError):
-            # The jobs are submitted now. Whoever asks for them next tries again to start a runner.
-            wake()
-        self._abandon([job for job in jobs if job.key in failures])
-        failures.update(self._list(written))
+
+    def _write(self, jobs: list[_Job]) -> dict[str, JasminArcError]:
+        """Write session folders and, for those jobs whose folders are whole, records; the failures by key."""
+        failures: dict[str, JasminArcError] = {}
+        for job in jobs:
+            try:
+                write_inputs(Path(self._layout.session(job.key)), job.inputs)
+            except JasminArcError as error:
+                failures[job.key] = error
+        rows = [self._row(job) for job in jobs if job.key not in failures]
+        self._store.add(rows, host=self._layout.host, slots=self._slots)
         return failures
+
+    def _settle(self, jobs: list[_Job]) -> dict[str, JasminArcError]:
+        """List the jobs whose records are written, for they run, and undo the others; the failures to list by key.
+
+        Only the record says which are which: an interruption may come when it is written, but not yet known to be.
+        """
+        recorded = self._store.get([job.key for job in jobs])
+        self._abandon([job for job in jobs if job.key not in recorded])
+        return self._list([job for job in jobs if job.key in recorded])
 
     def _row(self, job: _Job) -> dict[str, Any]:
         plan = make_plan(job.description, job.id)
