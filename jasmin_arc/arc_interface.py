@@ -23,6 +23,7 @@ from jasmin_arc.description import Duration, InputSource, JobDescription
 from jasmin_arc.exceptions import (
     InvalidConfigError,
     JasminArcError,
+    JobNotFoundError,
     OperationNotPossibleError,
     WaitTimeoutError,
 )
@@ -274,9 +275,10 @@ class ArcInterface:
 
         :raises PartialFailureError: if some of the jobs could not be found
         """
-        states = self._states(job_ids_of(job_ids))
+        ids = job_ids_of(job_ids)
+        states = self._states(ids)
         return all_or_partial(
-            [status_of(states[job_id]) if job_id in states else not_found(job_id) for job_id in job_ids], "found"
+            [status_of(states[job_id]) if job_id in states else not_found(job_id) for job_id in ids], "found"
         )
 
     def get_job_info(self, job_id: str) -> JobInfo:
@@ -291,8 +293,9 @@ class ArcInterface:
 
         :raises PartialFailureError: if some of the jobs could not be found
         """
-        infos = self._infos(job_ids_of(job_ids))
-        return all_or_partial([infos.get(job_id) or not_found(job_id) for job_id in job_ids], "found")
+        ids = job_ids_of(job_ids)
+        infos = self._infos(ids)
+        return all_or_partial([infos.get(job_id) or not_found(job_id) for job_id in ids], "found")
 
     def job(self, job_id: str) -> Job:
         """Return a handle on the job; nothing is asked."""
@@ -334,11 +337,15 @@ class ArcInterface:
         infos = self.backend.query(job_ids)
         states = self._sticky(job_ids, {job_id: info.state for job_id, info in infos.items()})
         self._warn_of_sessions_ending(infos)
+        lost = [job_id for job_id, state in states.items() if job_id not in infos or infos[job_id].state != state]
+        return {**infos, **self._remembered({job_id: states[job_id] for job_id in lost})}
+
+    def _remembered(self, states: Mapping[str, str]) -> dict[str, JobInfo]:
+        """What the job list knows of jobs that the server has forgotten."""
+        records = self.job_list.get(states) if states else {}
         return {
-            job_id: infos[job_id]
-            if job_id in infos and infos[job_id].state == state
-            else JobInfo(id=job_id, state=state)
-            for job_id, state in states.items()
+            job_id: JobInfo(id=job_id, state=states[job_id], name=record.name, submitted=record.submitted)
+            for job_id, record in records.items()
         }
 
     def _warn_of_sessions_ending(self, infos: Mapping[str, JobInfo]) -> None:
@@ -381,7 +388,7 @@ class ArcInterface:
 
         A server that does not answer meanwhile is waited out, with a warning in the log.
 
-        :param timeout: the most seconds to wait; the jobs go on in any case
+        :param timeout: the most seconds to wait, where 0 just looks; the jobs go on in any case
         :param progress: show a progress bar
         :param check: raise an error if a job failed or was cancelled
         :raises WaitTimeoutError: if time is up; its ``unfinished`` names the jobs that have not ended
@@ -391,6 +398,8 @@ class ArcInterface:
         """
         ids = job_ids_of(job_ids)
         with self._watching(ids) as futures:
+            if timeout == 0:
+                self._watch.look(list(futures))
             self._wait_for(futures, timeout, progress=progress)
         statuses = all_or_partial([_outcome(futures[job_id]) for job_id in ids], "found")
         failed = [job_id for job_id, status in zip(ids, statuses) if status is JobStatuses.FAILED]
@@ -469,12 +478,15 @@ class ArcInterface:
 
         :raises PartialFailureError: if some could not be cancelled
         """
-        raise_failures(job_ids, self.backend.cancel(job_ids_of(job_ids)), "cancelled")
+        ids = job_ids_of(job_ids)
+        raise_failures(ids, self.backend.cancel(ids), "cancelled")
 
     def clean_jobs(self, job_ids: Sequence[str], *, force: bool = False) -> None:
         """Erase jobs with their files from the server and from the job list. Jobs already gone are no failure.
 
         A compute element erases them within some seconds; until then it may still list them.
+
+        Outputs count as saved once all of them were downloaded after the job's end.
 
         :param force: also erase jobs whose outputs were never saved
         :raises PartialFailureError: if some could not be erased: they have not ended (cancel them and wait), or their
@@ -487,10 +499,13 @@ class ArcInterface:
         raise_failures(ids, failures, "erased")
 
     def _not_to_erase(self, job_ids: Sequence[str], *, force: bool) -> dict[str, JasminArcError]:
+        # Jobs that only the list still knows have nothing left to be saved.
+        there = self.backend.states(job_ids)
+        states = self._sticky(list(there), dict(there))
         records = self.job_list.get(job_ids)
         refused: dict[str, JasminArcError] = {}
-        for job_id, state in self._states(job_ids).items():
-            saved = job_id in records and records[job_id].outputs_saved is not None
+        for job_id, state in states.items():
+            saved = there[job_id] == "Deleted" or (job_id in records and records[job_id].outputs_saved is not None)
             if state not in FINAL_STATES:
                 refused[job_id] = OperationNotPossibleError(f"{job_id} has not ended; cancel it first, and wait")
             elif state in ("Finished", "Failed") and not (saved or force):
@@ -509,7 +524,7 @@ class ArcInterface:
         """
         ids = job_ids_of(job_ids)
         descriptions = self._descriptions(ids)
-        sendable = [job_id for job_id in ids if isinstance(descriptions[job_id], JobDescription)]
+        sendable = [job_id for job_id in descriptions if isinstance(descriptions[job_id], JobDescription)]
         results: dict[str, str | JasminArcError] = {
             job_id: entry for job_id, entry in descriptions.items() if isinstance(entry, JasminArcError)
         }
@@ -540,9 +555,10 @@ class ArcInterface:
 
         :raises PartialFailureError: for jobs whose description did not allow it (``rerun``), or that did not fail
         """
-        failures = self.backend.restart(job_ids_of(job_ids))
-        self.job_list.reopen([job_id for job_id in job_ids if job_id not in failures])
-        raise_failures(job_ids, failures, "restarted")
+        ids = job_ids_of(job_ids)
+        failures = self.backend.restart(ids)
+        self.job_list.reopen([job_id for job_id in ids if job_id not in failures])
+        raise_failures(ids, failures, "restarted")
 
     def renew(self, job_ids: Sequence[str]) -> None:
         """Give the delegated credentials of jobs a new lifetime, from a fresh proxy.
@@ -579,6 +595,7 @@ class ArcInterface:
         from jasmin_arc.staging import save_outputs
 
         checked = job_id_of(job_id)
+        complete = self._complete_if_saved([checked], files)
         target = Path(directory).expanduser() if directory is not None else Path(tempfile.mkdtemp(prefix="jasmin_arc-"))
         try:
             with ProgressBar(None, "B", show=progress) as bar:
@@ -594,9 +611,9 @@ class ArcInterface:
         finally:
             if directory is None:
                 _remove_if_empty(target)
+        self.job_list.mark_saved(complete)
         if not saved:
             return None
-        self.job_list.mark_saved([checked])
         self.logger.info("saved %d outputs of %s to %s", len(saved), checked, target)
         return str(target)
 
@@ -620,6 +637,7 @@ class ArcInterface:
         ids = job_ids_of(job_ids)
         root = Path(directory).expanduser()
         folders = {job_id: root / job_id.rstrip("/").rpartition("/")[2] for job_id in ids}
+        complete = self._complete_if_saved(ids, files)
         records = self.job_list.get(ids)
         with ProgressBar(len(folders), "job", show=progress) as bar:
             results = save_many(
@@ -629,10 +647,16 @@ class ArcInterface:
                 overwrite=overwrite,
                 job_done=lambda: bar.update(1),
             )
+        self.job_list.mark_saved([job_id for job_id in complete if not isinstance(results[job_id], JasminArcError)])
         saved = [job_id for job_id in ids if isinstance(results[job_id], list) and results[job_id]]
-        self.job_list.mark_saved(saved)
         self.logger.info("saved the outputs of %d jobs to %s", len(saved), root)
         return all_or_partial([_folder(results[job_id], folders[job_id]) for job_id in ids], "saved")
+
+    def _complete_if_saved(self, job_ids: Sequence[str], files: Sequence[str] | None) -> list[str]:
+        """Return those jobs of which nothing is missing once their outputs, as they are now, were downloaded."""
+        if files is not None:
+            return []
+        return [job_id for job_id, state in self._states(job_ids).items() if state in FINAL_STATES]
 
     def _announce(self, bar: ProgressBar, files: int, size: int) -> None:
         bar.expect(size)
@@ -683,16 +707,24 @@ class ArcInterface:
         """
         return self.backend.open(job_id_of(job_id), name, offset)
 
-    def follow(self, job_id: str, name: str = STDOUT_NAME) -> Iterator[str]:
-        """Yield the text of one of the job's files as it grows, until the job has ended.
+    @overload
+    def follow(self, job_id: str, name: str = ..., *, encoding: str = ...) -> Iterator[str]: ...
+    @overload
+    def follow(self, job_id: str, name: str = ..., *, encoding: None) -> Iterator[bytes]: ...
+    def follow(
+        self, job_id: str, name: str = STDOUT_NAME, *, encoding: str | None = "utf-8"
+    ) -> Iterator[str] | Iterator[bytes]:
+        """Yield the content of one of the job's files as it grows, until the job has ended.
 
-        A file that is not there yet is waited for.
+        A file that is not there yet is waited for, and so is a server that does not answer.
 
+        :param encoding: how to read it as text, where what cannot be read is replaced; ``None`` yields bytes
         :raises JobNotFoundError: if there is no such job
         """
-        from jasmin_arc.reading import follow
+        from jasmin_arc.reading import decoded, follow
 
-        return follow(self.backend, job_id_of(job_id), name)
+        blocks = follow(self.backend, job_id_of(job_id), name)
+        return blocks if encoding is None else decoded(blocks, encoding)
 
     def explain(self, job_id: str) -> Explanation:
         """Say why the job failed, or why it has not ended yet: the cause, the evidence, and what to do.
@@ -790,12 +822,10 @@ def _absolute(source: _Result) -> _Result | Path:
 
 
 def _outcome(future: Future[str]) -> JobStatuses | JasminArcError:
-    error = future.exception()
-    if error is None:
+    try:
         return status_of(future.result())
-    if isinstance(error, JasminArcError):
+    except JobNotFoundError as error:
         return error
-    raise error
 
 
 def _folder(result: Any, folder: Path) -> str | JasminArcError | None:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import codecs
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from jasmin_arc.backends.base import Backend
 from jasmin_arc.constants import FINAL_STATES
-from jasmin_arc.exceptions import JobNotFoundError, ServerUnavailableError
+from jasmin_arc.exceptions import JobNotFoundError, OutputError, ServerUnavailableError
 
 _BLOCK = 64 * 1024
 _FASTEST = 0.25
@@ -33,14 +33,13 @@ def read_tail(backend: Backend, job_id: str, name: str, size: int) -> bytes:
     return b""
 
 
-def follow(backend: Backend, job_id: str, name: str) -> Iterator[str]:
-    """Yield the text of a file as it grows, until the job has ended and the file with it.
+def follow(backend: Backend, job_id: str, name: str) -> Iterator[bytes]:
+    """Yield the content of a file as it grows, until the job has ended and the file with it.
 
-    A file that is not there yet is waited for; so is a server that does not answer for a while.
+    A file that is not there yet is waited for; so is a server that does not answer for a while, or breaks off.
 
     :raises JobNotFoundError: if there is no such job
     """
-    decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
     offset, pace = 0, _FASTEST
     while True:
         try:
@@ -48,14 +47,24 @@ def follow(backend: Backend, job_id: str, name: str) -> Iterator[str]:
             for block in _new_blocks(backend, job_id, name, offset):
                 offset += len(block)
                 pace = _FASTEST
-                yield decoder.decode(block)
+                yield block
         except ServerUnavailableError:
             final = False
         if final:
-            yield decoder.decode(b"", final=True)
             return
         time.sleep(pace)
         pace = min(pace * 1.5, _SLOWEST)
+
+
+def decoded(blocks: Iterable[bytes], encoding: str) -> Iterator[str]:
+    """Read bytes as text, also where a block ends within a character; what cannot be read is replaced.
+
+    :raises LookupError: if there is no such encoding
+    """
+    decoder = codecs.getincrementaldecoder(encoding)(errors="replace")
+    for block in blocks:
+        yield decoder.decode(block)
+    yield decoder.decode(b"", final=True)
 
 
 def _is_final(backend: Backend, job_id: str) -> bool:
@@ -71,8 +80,11 @@ def _new_blocks(backend: Backend, job_id: str, name: str, offset: int) -> Iterat
     except JobNotFoundError:
         return
     with stream:
-        while block := stream.read(_BLOCK):
-            yield block
+        try:
+            while block := stream.read(_BLOCK):
+                yield block
+        except OutputError as error:
+            raise ServerUnavailableError(str(error)) from error
 
 
 def _read(stream: object, limit: int | None) -> bytes:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future, InvalidStateError
 
 from jasmin_arc.constants import FINAL_STATES
-from jasmin_arc.exceptions import JasminArcError, JobNotFoundError, ServerError, ServerUnavailableError
+from jasmin_arc.exceptions import JasminArcError, JobNotFoundError, ServerUnavailableError
 
 FASTEST = 0.05
 SLOWEST = 1.5
@@ -18,7 +18,7 @@ SLOWEST = 1.5
 OUTAGE_SLOWEST = 10.0
 GROWTH = 1.25
 MOST_FAILURES = 5
-"""Answers in a row that are errors, though the server is there, before waiting is given up"""
+"""Failures in a row, though the server is there, before waiting is given up"""
 _ENDING = frozenset({"Finishing"})
 
 
@@ -39,6 +39,7 @@ class Watcher:
         self._thread: threading.Thread | None = None
         self._pace = FASTEST
         self._failures = 0
+        self._ending: set[str] = set()
 
     def watch(self, job_ids: Iterable[str]) -> dict[str, Future[str]]:
         """Return for each job a future of its final general state. Pair each call with :meth:`forget`.
@@ -47,10 +48,11 @@ class Watcher:
         """
         with self._lock:
             futures = {}
-            for job_id in job_ids:
+            for job_id in dict.fromkeys(job_ids):
                 futures[job_id] = self._watched.setdefault(job_id, Future())
                 self._readers[job_id] = self._readers.get(job_id, 0) + 1
-            if futures and self._thread is None:
+            # In the child of a fork there is the thread's object, but no thread.
+            if futures and (self._thread is None or not self._thread.is_alive()):
                 self._thread = threading.Thread(target=self._run, name="jasmin_arc watcher", daemon=True)
                 self._thread.start()
         self._wake.set()
@@ -59,11 +61,18 @@ class Watcher:
     def forget(self, job_ids: Iterable[str]) -> None:
         """Stop watching jobs that nobody else watches."""
         with self._lock:
-            for job_id in job_ids:
+            for job_id in dict.fromkeys(job_ids):
                 self._readers[job_id] = self._readers.get(job_id, 1) - 1
                 if self._readers[job_id] <= 0:
                     del self._readers[job_id]
                     self._watched.pop(job_id, None)
+
+    def look(self, job_ids: Sequence[str]) -> None:
+        """Ask now, in the caller's own thread, and settle the futures of jobs that have ended.
+
+        :raises JasminArcError: if that failed
+        """
+        self._settle(job_ids, self._states(job_ids))
 
     def close(self) -> None:
         """Stop watching all jobs; whoever still waits for one is told so."""
@@ -92,23 +101,23 @@ class Watcher:
         """Ask once, settle what has ended, and return the seconds until the next question."""
         try:
             states = self._states(job_ids)
-        except ServerError as error:
+        except JasminArcError as error:
             return self._wait_out(job_ids, error)
         except Exception as error:  # noqa: BLE001 - a waiting caller must learn of it, whatever it is
             self._fail(job_ids, error)
             return 0.0
         if self._failures:
-            self._log.warning("the server answers again")
+            self._log.warning("the jobs can be asked about again")
             self._failures = 0
         return self._settle(job_ids, states)
 
-    def _wait_out(self, job_ids: Sequence[str], error: ServerError) -> float:
+    def _wait_out(self, job_ids: Sequence[str], error: JasminArcError) -> float:
         self._failures += 1
         if not isinstance(error, ServerUnavailableError) and self._failures >= MOST_FAILURES:
             self._fail(job_ids, error)
             return 0.0
         if self._failures == 1:
-            self._log.warning("waiting goes on, though the server does not answer: %s", error)
+            self._log.warning("waiting goes on, though the jobs cannot be asked about now: %s", error)
         self._pace = min(max(self._pace, 0.5) * GROWTH, OUTAGE_SLOWEST)
         return self._pace
 
@@ -121,8 +130,11 @@ class Watcher:
             elif state in FINAL_STATES:
                 ended += 1
                 self._end(job_id, state)
-        # Where one job ends others are likely to follow, such as the rest of an array.
-        hurry = ended or any(state in _ENDING for state in states.values())
+        # Where one job ends others are likely to follow, such as the rest of an array. One that stays just before its
+        # end, as it sends an output to a slow server, is no reason to hurry for long.
+        ending = {job_id for job_id, state in states.items() if state in _ENDING}
+        hurry = ended or not ending <= self._ending
+        self._ending = ending
         self._pace = FASTEST if hurry else min(self._pace * GROWTH, SLOWEST)
         return self._pace
 

@@ -101,9 +101,18 @@ def test_renewing_is_for_jobs_with_credentials(arc: ArcInterface) -> None:
 
 
 def test_ending_jobs_loses_no_outputs(arc: ArcInterface) -> None:
-    done, going = arc.submit_jobs([shell("echo 1 > output"), shell("sleep 300")])
+    late_script = "echo early > output; sleep 8; echo late > output"
+    done, going, late = arc.submit_jobs([shell("echo 1 > output"), shell("sleep 300"), shell(late_script)])
+    # What is saved while a job runs, or just a part of it, is not all that there will be.
+    assert next(text for text in arc.follow(late, "output") if text) == "early\n"
+    saved(arc, late)
     running(arc, going)
-    ended(arc, done)
+    ended(arc, done, late)
+    saved(arc, done, files=["other"])
+    with pytest.raises(PartialFailureError, match="never saved"):
+        arc.clean_jobs([late])
+    assert saved(arc, late)["output"] == b"late\n"
+    arc.clean_jobs([late])
     with pytest.raises(PartialFailureError, match="2 of 2") as caught:
         arc.clean_jobs([done, going])
     never_saved, not_ended = failures(caught)

@@ -218,4 +218,4 @@ def test_a_wait_survives_a_restart_of_the_compute_element(
         }
     for _, log in watching.values():
         assert log.getvalue().count("the server does not answer") == 1, log.getvalue()
-        assert "the server answers again" in log.getvalue()
+        assert "can be asked about again" in log.getvalue()

@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 import io
+import os
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import wait
 
 import pytest
 
-from jasmin_arc import JasminArcError, JobNotFoundError, LogLevels, ServerError, ServerUnavailableError
+from jasmin_arc import (
+    JasminArcError,
+    JobListError,
+    JobNotFoundError,
+    LogLevels,
+    ProxyGenerationError,
+    ServerError,
+    ServerUnavailableError,
+)
 from jasmin_arc.logs import make_logger
 from jasmin_arc.watcher import MOST_FAILURES, Watcher
 
@@ -65,7 +75,15 @@ def test_an_outage_is_waited_out_with_one_warning(log: io.StringIO) -> None:
     (future,) = watcher(site, log).watch(["x://1"]).values()
     assert future.result(LIMIT) == "Finished"
     assert log.getvalue().count("connection refused") == 1
-    assert "answers again" in log.getvalue()
+    assert "can be asked about again" in log.getvalue()
+
+
+def test_a_wait_outlives_any_single_failure(log: io.StringIO) -> None:
+    script = [JobListError("the job list is locked"), ProxyGenerationError("no key"), {"x://1": "Finished"}]
+    (future,) = watcher(Site(*script), log).watch(["x://1"]).values()
+    assert future.result(LIMIT) == "Finished"
+    assert log.getvalue().count("waiting goes on") == 1
+    assert "the job list is locked" in log.getvalue()
 
 
 def test_a_server_that_only_ever_errs_ends_the_wait(log: io.StringIO) -> None:
@@ -96,6 +114,38 @@ def test_who_still_waits_when_it_is_closed_is_told(log: io.StringIO) -> None:
     watching.close()
     with pytest.raises(JasminArcError, match="closed"):
         future.result(LIMIT)
+
+
+def test_a_job_that_is_named_twice_is_forgotten_with_one_call(log: io.StringIO) -> None:
+    site = Site({"x://1": "Running"}, {"x://1": "Failed"})
+    watching = watcher(site, log)
+    watching.forget(watching.watch(["x://1", "x://1"]))
+    site.script = [{"x://1": "Finished"}]
+    (future,) = watching.watch(["x://1"]).values()
+    assert future.result(LIMIT) == "Finished"
+    watching.forget(["x://1"])
+
+
+def test_a_job_that_stays_just_before_its_end_is_asked_about_ever_more_slowly(log: io.StringIO) -> None:
+    site = Site({"x://1": "Finishing"})
+    watching = watcher(site, log)
+    watching.watch(["x://1"])
+    time.sleep(1.0)
+    watching.forget(["x://1"])
+    assert len(site.questions) <= 11
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_the_child_of_a_fork_watches_with_a_thread_of_its_own(log: io.StringIO) -> None:
+    site = Site({"x://1": "Running", "x://2": "Finished"})
+    watching = watcher(site, log)
+    watching.watch(["x://1"])
+    child = os.fork()
+    if child == 0:
+        (future,) = watching.watch(["x://2"]).values()
+        os._exit(0 if not wait([future], LIMIT).not_done else 1)
+    watching.forget(["x://1"])
+    assert os.waitpid(child, 0)[1] == 0
 
 
 def test_one_that_gives_up_leaves_the_others_waiting(log: io.StringIO) -> None:
