@@ -14,7 +14,7 @@ from typing import Any, Union
 from urllib.parse import unquote, urlsplit
 
 from jasmin_arc.constants import RUN_SCRIPT_NAME, STDERR_NAME, STDOUT_NAME
-from jasmin_arc.exceptions import InvalidJobDescription
+from jasmin_arc.exceptions import InputFileError, InvalidJobDescription
 from jasmin_arc.quantities import parse_duration, parse_size
 
 InputSource = Union[str, "os.PathLike[str]", bytes]
@@ -57,6 +57,7 @@ class JobDescription:
         failure in any case
     :param rerun: how often the compute element may run the job again after a failure that is its own
     :raises InvalidJobDescription: if a value is impossible; the message names the field
+    :raises InputFileError: if two inputs have the same name, or one has a name that the job itself uses
     """
 
     executable: str
@@ -164,7 +165,7 @@ class JobDescription:
             raise InvalidJobDescription(f"the job description is not valid JSON: {error}") from error
         if not isinstance(values, dict):
             raise InvalidJobDescription("the job description must be a JSON object")
-        return _build({key: _from_plain(value) for key, value in values.items()})
+        return _build({**values, **_contents(values)})
 
     @classmethod
     def from_xrsl(cls, text: str) -> JobDescription:
@@ -229,15 +230,22 @@ def _plain(value: Any) -> Any:
     return value
 
 
-def _from_plain(value: Any) -> Any:
-    if isinstance(value, dict):
-        if set(value) == {"base64"} and isinstance(value["base64"], str):
-            try:
-                return base64.b64decode(value["base64"], validate=True)
-            except ValueError as error:
-                raise InvalidJobDescription(f"not valid base64: {error}") from error
-        return {key: _from_plain(entry) for key, entry in value.items()}
-    return value
+def _contents(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Read back those fields that may hold bytes."""
+    found = {"stdin": _content("stdin", values.get("stdin"))}
+    inputs = values.get("inputs")
+    if isinstance(inputs, dict):
+        found["inputs"] = {name: _content("inputs", source) for name, source in inputs.items()}
+    return found
+
+
+def _content(field: str, value: Any) -> Any:
+    if not (isinstance(value, dict) and set(value) == {"base64"} and isinstance(value["base64"], str)):
+        return value
+    try:
+        return base64.b64decode(value["base64"], validate=True)
+    except ValueError as error:
+        raise InvalidJobDescription(f"{field}: not valid base64: {error}") from error
 
 
 def is_url(source: object) -> bool:
@@ -255,7 +263,11 @@ def _text(field: str, value: Any, *, longest: int | None = None) -> str:
         raise InvalidJobDescription(f"{field}: must be a text, not {value!r}")
     if "\0" in value:
         raise InvalidJobDescription(f"{field}: cannot hold a NUL character: {value!r}")
-    if longest is not None and len(os.fsencode(value)) > longest:
+    try:
+        size = len(os.fsencode(value))
+    except UnicodeEncodeError as error:
+        raise InvalidJobDescription(f"{field}: has characters that cannot be written down: {value!r}") from error
+    if longest is not None and size > longest:
         raise InvalidJobDescription(f"{field}: a value of {len(value)} characters is over Linux's limit of 128 KiB")
     return value
 
@@ -323,11 +335,9 @@ def _inputs(values: Any) -> dict[str, str | Path | bytes]:
     for given, source in pairs:
         name = session_name("inputs", given)
         if name in (STDOUT_NAME, STDERR_NAME):
-            raise InvalidJobDescription(f"inputs: the name {name!r} is the job's own; give the file another")
+            raise InputFileError(f"inputs: the name {name!r} is the job's own; give the file another")
         if name in inputs:
-            raise InvalidJobDescription(
-                f"inputs: two of them are called {name!r}; give a mapping of different names to them"
-            )
+            raise InputFileError(f"inputs: two of them are called {name!r}; give a mapping of different names to them")
         inputs[name] = _source("inputs", source)
     return inputs
 

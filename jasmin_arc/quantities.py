@@ -27,7 +27,8 @@ def parse_duration(value: Any, field: str) -> timedelta:
     elif isinstance(value, str):
         seconds = _seconds(value.strip().lower())
     elif isinstance(value, (int, float)) and not isinstance(value, bool):
-        seconds = float(value)
+        # A whole number may be too large for a float.
+        seconds = float(max(min(value, _LONGEST + 1), 0))
     else:
         seconds = None
     if seconds is None or not 0 < seconds <= _LONGEST:
@@ -72,7 +73,9 @@ def parse_size(value: Any, field: str) -> int:
     if isinstance(value, str):
         match = _SIZE.match(value)
         if match:
-            size = int(float(match[1]) * 1024 ** " kmgtp".index(match[2].lower() or " "))
+            # Infinite where it has hundreds of digits.
+            number = min(float(match[1]), 2.0**62)
+            size = int(number * 1024 ** " kmgtp".index(match[2].lower() or " "))
     elif isinstance(value, int) and not isinstance(value, bool):
         size = value
     if size is None or not 0 < size < 2**62:

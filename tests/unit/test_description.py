@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jasmin_arc import InvalidJobDescription, JobDescription
+from jasmin_arc import InputFileError, InvalidJobDescription, JobDescription
 from jasmin_arc.quantities import parse_duration, parse_size
 
 texts = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=20)
@@ -51,14 +51,13 @@ def test_values_take_their_simplest_form() -> None:
         ("arguments", [1]),
         ("arguments", ["nul\0"]),
         ("arguments", ["x" * 200_000]),
+        ("arguments", ["\ud800"]),
         ("name", "two\nlines"),
         ("name", ""),
         ("inputs", "one path"),
-        ("inputs", ["a/f", "b/f"]),
         ("inputs", {"../f": "f"}),
         ("inputs", {"/f": "f"}),
         ("inputs", {"": "f"}),
-        ("inputs", {"stdout": "f"}),
         ("inputs", {".jasmin_arc_run": "f"}),
         ("inputs", {"f": 5}),
         ("inputs", {"f": "~no-such-user-here/f"}),
@@ -80,9 +79,13 @@ def test_values_take_their_simplest_form() -> None:
         ("memory", "much"),
         ("memory", 0),
         ("memory", True),
+        ("memory", "9" * 400),
+        ("memory", 10**400),
         ("wall_time", "soon"),
         ("wall_time", -1),
         ("wall_time", "1h x"),
+        ("wall_time", 10**400),
+        ("wall_time", "9" * 400 + "h"),
         ("cpu_time", float("nan")),
         ("runtime_environments", "ENV"),
         ("runtime_environments", [""]),
@@ -97,6 +100,23 @@ def test_an_impossible_value_names_its_field(field: str, value: Any) -> None:
     options = {"executable": "" if field == "steps" else "/bin/true", field: value}
     with pytest.raises(InvalidJobDescription, match=rf"^{field}"):
         JobDescription(**options)
+
+
+@pytest.mark.parametrize(("inputs", "name"), [(["a/f", "b/f"], "f"), ({"stdout": "f"}, "stdout")])
+def test_a_name_that_is_taken_is_the_fault_of_an_input_file(inputs: Any, name: str) -> None:
+    with pytest.raises(InputFileError, match=f"^inputs: .*{name!r}"):
+        JobDescription(executable="x", inputs=inputs)
+
+
+def test_names_may_look_like_contents_in_json() -> None:
+    description = JobDescription(
+        executable="base64",
+        inputs={"base64": "/usr/bin/base64", "b": b"\0"},
+        environment={"base64": "1"},
+        outputs={"base64": "https://store.example/base64"},
+        stdin=b"\xff",
+    )
+    assert JobDescription.from_json(description.to_json()) == description
 
 
 def test_executable_and_steps_exclude_each_other() -> None:
