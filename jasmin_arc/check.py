@@ -31,9 +31,11 @@ def check(description: JobDescription, site: SiteInfo) -> list[str]:
 def over_limits(description: JobDescription, queue: QueueInfo) -> list[str]:
     """Return which of the queue's limits the job is over, one sentence each."""
     slots = _least(queue.max_slots, queue.total_slots)
+    # The limit is that of one slot.
+    cpu_time = queue.max_cpu_time * description.slots if queue.max_cpu_time is not None else None
     pairs = [
         ("wall_time", description.wall_time, queue.max_wall_time),
-        ("cpu_time", description.cpu_time, queue.max_cpu_time),
+        ("cpu_time", description.cpu_time, cpu_time),
         ("slots", description.slots, slots),
         ("memory", description.memory, queue.max_memory),
     ]

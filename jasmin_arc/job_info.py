@@ -21,7 +21,7 @@ def status_of(state: str) -> JobStatuses:
 class JobInfo:
     """What the place where a job runs says of it. What it did not say is ``None`` or empty.
 
-    All times are aware and in UTC. Times used are those of one slot, whatever the number of slots.
+    All times are aware and in UTC.
     """
 
     id: str
@@ -49,9 +49,9 @@ class JobInfo:
     ended: datetime | None = None
     """When the job ended"""
     wall_time: timedelta | None = None
-    """How long the job ran"""
+    """How long the job ran, whatever its number of slots"""
     cpu_time: timedelta | None = None
-    """The CPU time that the job used"""
+    """The CPU time that the job used, of all slots together"""
     memory: int | None = None
     """The most memory that the job used, in bytes"""
     errors: tuple[str, ...] = field(default=())

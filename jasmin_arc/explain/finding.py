@@ -6,8 +6,9 @@ import re
 from typing import NamedTuple
 
 _LONGEST = 240
-_SECRET = re.compile(r"(?<=://)[^/@\s]*@|(?<=\?)[^\s:]*=[^\s:]*")
-"""Passwords and signatures in URLs"""
+_PASSWORD = re.compile(r"(?<=://)[^/@\s]*@")
+_QUERY = re.compile(r"(://[^\s?]*\?)\S+")
+"""Where URLs have their signatures; what follows without a space goes too, as nobody can tell where it ends"""
 
 
 class Finding(NamedTuple):
@@ -20,6 +21,6 @@ class Finding(NamedTuple):
 
 def plain(text: str, *, longest: int = _LONGEST) -> str:
     """Return a text of others as one short line, fit for a terminal and for a log."""
-    line = _SECRET.sub("...", " ".join(text.split()))
+    line = _QUERY.sub(r"\1...", _PASSWORD.sub("...", " ".join(text.split())))
     line = "".join(char if char.isprintable() else "?" for char in line)
     return line if len(line) <= longest else line[: longest - 3] + "..."

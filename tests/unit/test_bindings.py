@@ -323,9 +323,18 @@ def test_jobs_that_go_on_or_are_not_there_are_asked_about_live(
 ) -> None:
     ended, running = arc.add_job("a", "Finished"), arc.add_job("b", "Running")
     live = JobInfo(id=running, state="Failed", exit_code=3)
+    rest.states.return_value = {ended: "Finished", running: "Failed"}
     rest.query.return_value = {running: live}
     assert backend.query([ended, UNKNOWN, running])[running] == live
     rest.query.assert_called_once_with([UNKNOWN, running])
+
+
+def test_an_end_from_before_a_restart_is_not_believed(backend: BindingsBackend, arc: FakeArc, rest: Mock) -> None:
+    restarted = arc.add_job("a", "Failed")
+    live = JobInfo(id=restarted, state="Running")
+    rest.states.return_value = {restarted: "Running"}
+    rest.query.return_value = {restarted: live}
+    assert backend.query([restarted]) == {restarted: live}
 
 
 def test_cancelling_reports_the_failures_alone(backend: BindingsBackend, arc: FakeArc) -> None:

@@ -20,6 +20,7 @@ from jasmin_arc.exceptions import JasminArcError
 from jasmin_arc.explain import job_failed
 from jasmin_arc.explain.conclude import explain
 from jasmin_arc.explain.facts import Facts
+from jasmin_arc.explain.finding import plain
 from jasmin_arc.explain.gather import gather
 from jasmin_arc.job_info import RemoteFile
 from jasmin_arc.job_list import JobList, JobRecord
@@ -389,6 +390,11 @@ def test_secrets_of_urls_are_not_shown() -> None:
     text = str(explain(facts(failed=failed, errors=failed, stderr=f"cannot read {url}\n")))
     assert "store.example/x.nc" in text
     assert "hunter" not in text
+
+
+def test_what_follows_the_time_in_a_signature_is_hidden_as_well() -> None:
+    shown = plain("GET https://jane:pw@h/x?se=2026-11-20T08:00:00Z&sig=SECRET failed. Why? a=b")
+    assert shown == "GET https://...h/x?... failed. Why? a=b"
 
 
 def test_control_characters_do_not_reach_the_terminal() -> None:

@@ -152,7 +152,8 @@ class BindingsBackend(base.Backend):
     def query(self, job_ids: Sequence[str]) -> dict[str, JobInfo]:
         """See the contract.
 
-        What the library tells of a job that goes on, or is not there, may be a minute old, so REST is asked as well.
+        What the library tells may be a minute old: of a job that goes on, is not there, or was restarted after its
+        end. So REST is asked as well.
         """
         addresses = [address for address in map(JobAddress.parse, dict.fromkeys(job_ids)) if address is not None]
         records = self._job_list.get([address.id for address in addresses]) if addresses else {}
@@ -160,7 +161,8 @@ class BindingsBackend(base.Backend):
         found: dict[str, JobInfo] = {}
         for start in range(0, len(addresses), _QUERY_AT_ONCE):
             found.update(control.infos(self._updated(addresses[start : start + _QUERY_AT_ONCE]), names))
-        doubtful = [address.id for address in addresses if address.id not in found or not found[address.id].final]
+        live = self.states(list(found))
+        doubtful = [address.id for address in addresses if not _is_end(found.get(address.id), live.get(address.id))]
         return {**found, **self.rest.query(doubtful)} if doubtful else found
 
     def states(self, job_ids: Sequence[str]) -> dict[str, str]:
@@ -293,6 +295,10 @@ class BindingsBackend(base.Backend):
         config.CACertificatesDirectory(self._config.CERTS_DIR)
         config.Timeout(self._config.TIMEOUT)
         return self._runtime.keep(config)
+
+
+def _is_end(told: JobInfo | None, live: str | None) -> bool:
+    return told is not None and told.final and live in (told.state, None)
 
 
 def _address(job_id: str) -> JobAddress:

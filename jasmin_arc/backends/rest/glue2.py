@@ -41,7 +41,7 @@ def job_info(job_id: str, activity: Element) -> JobInfo:
         position=_number(activity, "WaitingPosition") or None,
         submitted=parse_time(text(activity, "SubmissionTime")),
         started=parse_time(text(activity, "StartTime")),
-        ended=parse_time(text(activity, "EndTime") or text(activity, "ComputingManagerEndTime")),
+        ended=parse_time(text(activity, "ComputingManagerEndTime") or text(activity, "EndTime")),
         # The server multiplies by the slots.
         wall_time=wall / max(slots or 1, 1) if wall is not None else None,
         cpu_time=_seconds(activity, "UsedTotalCPUTime"),

@@ -1,0 +1,55 @@
+"""What stands in a job's way is found before it is sent, and nothing else is held against it."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from jasmin_arc import JobDescription
+from jasmin_arc.check import check
+from jasmin_arc.site_info import QueueInfo, SiteInfo
+
+SITE = SiteInfo(
+    "https://ce.example/arex",
+    queues=(
+        QueueInfo(
+            "short",
+            max_wall_time=timedelta(hours=24),
+            max_cpu_time=timedelta(hours=24),
+            max_slots=64,
+            max_memory=4 << 30,
+        ),
+        QueueInfo("open"),
+    ),
+    runtime_environments=("ENV/PROXY",),
+)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"queue": "short", "wall_time": "24h", "slots": 64, "memory": "4 GB"},
+        # All slots together may use more CPU time than the limit, which is that of one.
+        {"queue": "short", "slots": 8, "wall_time": "10h", "cpu_time": "80h"},
+        {"queue": "open", "wall_time": "1000h", "slots": 10_000},
+        {"wall_time": "1000h", "runtime_environments": ["ENV/PROXY"]},
+    ],
+)
+def test_nothing_stands_in_the_way(options: dict[str, object]) -> None:
+    assert check(JobDescription(executable="x", **options), SITE) == []  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"queue": "shrot"}, "no queue 'shrot' at this site; did you mean 'short'?"),
+        ({"runtime_environments": ["ENV/PROXI"]}, "did you mean 'ENV/PROXY'?"),
+        ({"queue": "short", "slots": 8, "cpu_time": "193h"}, "cpu_time: 8 days, 1:00:00 is over the limit"),
+        ({"queue": "short", "slots": 65}, "slots: 65 is over the limit of queue 'short', 64"),
+        ({"queue": "short", "memory": "5 GB"}, "memory: 5120 MB per slot is over"),
+    ],
+)
+def test_what_stands_in_the_way_is_named(options: dict[str, object], words: str) -> None:
+    (problem,) = check(JobDescription(executable="x", **options), SITE)  # type: ignore[arg-type]
+    assert words in problem
