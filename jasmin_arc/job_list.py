@@ -100,8 +100,11 @@ class JobList:
         with self._writing(rows) as database:
             _insert_ours(database, rows)
 
-    def created(self, ids: Mapping[str, str], *, delegation_id: str = "") -> None:
-        """Write down the ids of jobs that now exist, by the tokens of their intentions."""
+    def created(self, ids: Mapping[str, str], *, delegation_id: str = "", gone_is_fine: bool = False) -> None:
+        """Write down the ids of jobs that now exist, by the tokens of their intentions.
+
+        :param gone_is_fine: whether another process may have settled some of the intentions meanwhile
+        """
         rows = [(_escape(job_id), delegation_id, delegation_id, token) for token, job_id in ids.items()]
         with self._writing(rows) as database:
             changed = database.executemany(
@@ -109,7 +112,8 @@ class JobList:
                 "delegation_id = CASE ? WHEN '' THEN delegation_id ELSE ? END WHERE token = ? AND phase != 'submitted'",
                 rows,
             ).rowcount
-            self._check_all_there(changed, len(rows))
+            if not gone_is_fine:
+                self._check_all_there(changed, len(rows))
 
     def commit(self, job_ids: Iterable[str]) -> None:
         """Write down that the jobs are submitted; from here on they are listed, by ARC's tools as well."""

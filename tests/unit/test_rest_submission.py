@@ -352,6 +352,28 @@ def test_an_intention_that_nothing_came_of_is_forgotten_in_the_end(setup: Setup)
     assert unfinished(setup) == []
 
 
+@pytest.mark.parametrize("runs", [True, False])
+def test_two_processes_may_recover_at_once(setup: Setup, tmp_path: Path, runs: bool) -> None:
+    lost = forge(setup, tmp_path, "intended", runs=runs)
+    (record,) = setup.job_list.unfinished(setup.server.endpoint)
+
+    def meanwhile(request: Request, reply: Reply) -> Reply:
+        """What another process does that has found the job just before this one."""
+        if request.path.endswith("/description") and runs:
+            setup.job_list.created({record.token: setup.url(lost)})
+            setup.job_list.commit([setup.url(lost)])
+        elif request.path.endswith("/description"):
+            del setup.ce.jobs[lost]
+            setup.job_list.forget([record.token])
+        return reply
+
+    setup.ce.after = meanwhile
+    recovered = setup.backend.recover()
+    assert {job_id: info is not None for job_id, info in recovered.items()} == {setup.url(lost): runs}
+    assert setup.job_list.ids() == ([setup.url(lost)] if runs else [])
+    assert unfinished(setup) == []
+
+
 def test_recover_leaves_alone_what_is_being_submitted_right_now(setup: Setup) -> None:
     found: list[object] = []
 

@@ -68,7 +68,7 @@ class Recovery:
             return {}
         found, failures = self._search(records, {record.id for record in unfinished if record.id is not None})
         ids = {token: self._api.job_url(name) for name, token in found.items()}
-        self._job_list.created(ids)
+        self._job_list.created(ids, gone_is_fine=True)
         settled = self._settle_created(
             [replace(record, id=ids[record.token]) for record in records if record.token in ids]
         )
