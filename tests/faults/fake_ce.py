@@ -129,7 +129,10 @@ class FakeCe:
             code, more = 200, "".join(f"<delegation_id>{entry}</delegation_id>" for entry in job.delegations)
         elif action == "info":
             written = f"<State>arcrest:{job.written or job.state}</State>"
-            document = f'<ComputingActivity xmlns="urn:glue2"><Name>n</Name>{written}{job.info}</ComputingActivity>'
+            title = "".join(re.findall(r"ActivityIdentification>\s*<(?:\w+:)?Name>(.*?)<", job.description)) or "n"
+            document = (
+                f'<ComputingActivity xmlns="urn:glue2"><Name>{title}</Name>{written}{job.info}</ComputingActivity>'
+            )
             code, more = 200, f"<info_document>{document}</info_document>"
         elif action == "restart":
             code = 505

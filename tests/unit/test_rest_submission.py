@@ -273,16 +273,64 @@ def test_recover_keeps_what_runs_and_erases_what_never_can(setup: Setup, tmp_pat
     assert unfinished(setup) == []
 
 
-def test_recover_asks_little_however_many_jobs_there_are(setup: Setup, tmp_path: Path) -> None:
-    ours = forge(setup, tmp_path, "intended")
-    example = setup.ce.jobs[ours]
+def add_strangers(setup: Setup, like: str, *, delegations: list[str], info: str = "", name: str = "other") -> None:
+    example = setup.ce.jobs[like]
+    description = description_of(name, "of another")
     for number in range(500):
-        name = f"other{number}"
-        setup.ce.jobs[name] = replace(example, name=name, description="", delegations=["another"])
+        key = f"{name}{number}"
+        setup.ce.jobs[key] = replace(
+            example, name=key, description=description, delegations=delegations, info=info, state="FINISHED"
+        )
+
+
+def description_of(name: str, token: str) -> str:
+    identification = f"<Name>{name}</Name><Annotation>jasmin_arc:{token}</Annotation>"
+    return f"<ActivityIdentification>{identification}</ActivityIdentification>"
+
+
+def written_at(moment: datetime) -> str:
+    return f"<SubmissionTime>{moment:%Y-%m-%dT%H:%M:%SZ}</SubmissionTime>"
+
+
+@pytest.mark.parametrize("case", ["other credentials", "none left", "same name, long ago", "of the bindings"])
+def test_recover_asks_little_however_many_jobs_there_are(setup: Setup, tmp_path: Path, case: str) -> None:
+    ours = forge(setup, tmp_path, "intended")
+    if case == "of the bindings":
+        # The job list does not know their credentials.
+        (record,) = setup.job_list.unfinished(setup.server.endpoint)
+        setup.job_list.forget([record.token])
+        setup.job_list.intend([replace(record, delegation_id="")])
+        setup.job_list.release([record.token])
+    same_name = case == "same name, long ago"
+    moment = datetime.now(timezone.utc) - timedelta(hours=5 if same_name else 0)
+    add_strangers(
+        setup,
+        ours,
+        delegations=["another"] if case == "other credentials" else [],
+        info=written_at(moment),
+        name="left" if same_name else "other",
+    )
+    setup.ce.jobs[ours].info = written_at(datetime.now(timezone.utc))
     setup.ce.requests.clear()
     assert list(setup.backend.recover()) == [setup.url(ours)]
-    assert len(setup.ce.requests) <= 7
+    assert len(setup.ce.requests) <= 8
     assert len(setup.ce.jobs) == 500
+
+
+@pytest.mark.parametrize("document", ["", "<info_document/>", "no name", "name as A-REX writes it"])
+def test_a_lost_job_of_which_little_is_written_is_found(setup: Setup, tmp_path: Path, document: str) -> None:
+    setup.ce.after = creation(Reply(raw=[RESET]))  # type: ignore[assignment]
+    setup.backend.submit([job(name="Größe 1")])
+    now = written_at(datetime.now(timezone.utc))
+    answers = {
+        "no name": f"<info_document><ComputingActivity>{now}</ComputingActivity></info_document>",
+        "name as A-REX writes it": "<info_document><ComputingActivity><Name>GrÃ\u00b6Ã\u009fe 1</Name>"
+        f"{now}</ComputingActivity></info_document>",
+    }
+    info = answers.get(document, document)
+    answer = xml(f"<jobs><job><status-code>200</status-code><id>job0</id>{info}</job></jobs>", 201)
+    setup.ce.after = lambda request, reply: answer if "action=info" in request.path else reply
+    assert setup.backend.recover() == {setup.url("job0"): None}
 
 
 def test_recover_does_not_touch_jobs_of_others(setup: Setup, tmp_path: Path) -> None:
@@ -341,7 +389,8 @@ def test_a_job_that_comes_to_be_long_after_its_intention_is_found(setup: Setup) 
     token = intended_before(setup, minutes=12)
     assert setup.backend.recover() == {}
     assert unfinished(setup) == ["intended"]
-    setup.ce.jobs["late"] = FakeJob("late", f"<Annotation>jasmin_arc:{token}</Annotation>")
+    setup.ce.jobs["late"] = FakeJob("late", description_of("left", token))
+    setup.ce.jobs["late"].info = written_at(datetime.now(timezone.utc))
     assert setup.backend.recover() == {setup.url("late"): None}
     assert (setup.ce.jobs, unfinished(setup)) == ({}, [])
 

@@ -7,11 +7,13 @@ then it is erased. For one whose id was never learned, the server is searched fo
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING
 
+from jasmin_arc.backends.rest.glue2 import job_info
 from jasmin_arc.backends.rest.parallel import run_all
 from jasmin_arc.backends.rest.submission import erase, is_complete
 from jasmin_arc.exceptions import JasminArcError
@@ -19,6 +21,7 @@ from jasmin_arc.formats.adl import ANNOTATION_PREFIX
 
 if TYPE_CHECKING:
     from jasmin_arc.backends.rest.api import Api
+    from jasmin_arc.backends.rest.documents import JobAnswer
     from jasmin_arc.job_list import JobList, JobRecord
 
 _WORKERS = 4
@@ -30,6 +33,8 @@ _STILL_ON_ITS_WAY = timedelta(minutes=15)
 Many jobs are written down at once, and the requests for the last of them leave minutes later, one after another. Even
 one whose sender died may then wait until the server deals with it.
 """
+_CLOCKS_DIFFER = timedelta(hours=1)
+"""By how much, at most, the server's clock and ours are taken to differ"""
 
 
 class Recovery:
@@ -93,16 +98,22 @@ class Recovery:
         return found, [result for result in results if isinstance(result, JasminArcError)]
 
     def _candidates(self, names: Sequence[str], records: Sequence[JobRecord]) -> list[str]:
+        """Leave out jobs that cannot be those of the records, as far as few questions tell."""
+        left = self._with_credentials_of(names, {record.delegation_id for record in records})
+        answers = self._api.ask("info", left) if left else {}
+        sought = _sought(records)
+        return [name for name in left if _may_be_sought(answers.get(name), sought)]
+
+    def _with_credentials_of(self, names: Sequence[str], delegations: Collection[str]) -> Sequence[str]:
         """Leave out jobs with other credentials. A job that has ended may have let go of its own.
 
         The library of ARC makes its own delegations, which the job list does not know.
         """
-        delegations = {record.delegation_id for record in records}
-        if "" in delegations:
-            return list(names)
-        answers = self._api.ask("delegations", names) if names else {}
+        if "" in delegations or not names:
+            return names
+        answers = self._api.ask("delegations", names)
         used = {name: set(answer.delegations) for name, answer in answers.items()}
-        return [name for name in names if not used.get(name) or delegations & used[name]]
+        return [name for name in names if not used.get(name) or used[name] & set(delegations)]
 
     def _token(self, name: str) -> str:
         description = self._api.diagnose(name, "description", most=_LONGEST_DESCRIPTION) or ""
@@ -117,3 +128,32 @@ class Recovery:
         for name in tokens.keys() - gone:
             self._log.warning("the job %s can never run, but cannot be erased now", self._api.job_url(name))
         return [self._api.job_url(name) for name in gone]
+
+
+def _sought(records: Sequence[JobRecord]) -> dict[str, tuple[datetime, datetime]]:
+    """Return by name when the jobs of the records may have come to be."""
+    times: dict[str, list[datetime]] = {}
+    for record in records:
+        times.setdefault(_plain(record.name), []).append(record.submitted)
+    return {
+        name: (min(found) - _CLOCKS_DIFFER, max(found) + _STILL_ON_ITS_WAY + _CLOCKS_DIFFER)
+        for name, found in times.items()
+    }
+
+
+def _may_be_sought(answer: JobAnswer | None, sought: Mapping[str, tuple[datetime, datetime]]) -> bool:
+    """Say whether a job may be one of those sought. Of a new one, the server may not know anything yet."""
+    if answer is None or answer.info is None:
+        return True
+    info = job_info("", answer.info)
+    if not info.name or info.submitted is None:
+        return True
+    if _plain(info.name) not in sought:
+        return False
+    begin, end = sought[_plain(info.name)]
+    return begin <= info.submitted <= end
+
+
+def _plain(name: str) -> str:
+    """Return what servers leave as it is: A-REX 6.17 encodes what is not ASCII twice."""
+    return re.sub("[^A-Za-z0-9]", "", name)[:100]
