@@ -16,8 +16,10 @@ from pathlib import Path
 import pytest
 from local_kit import Kit, alive, shell, until
 
+from jasmin_arc.backends.local import tidy as tidy_module
 from jasmin_arc.backends.local.store import Store
 from jasmin_arc.exceptions import JobSubmissionError, ServerError
+from jasmin_arc.run_script import OUTPUT_LIST_NAME
 
 SUBMIT_MANY = """
 import sys; from pathlib import Path; sys.path.insert(0, sys.argv[2])
@@ -155,6 +157,51 @@ def test_a_machine_that_went_down_leaves_failed_jobs(kit: Kit) -> None:
     assert "was restarted before the job had started" in infos[waiting].errors[0]
     assert kit.files(running) == ["output", "stderr", "stdout"]
     assert kit.files(waiting) == []
+
+
+def test_an_end_that_was_written_down_before_the_machine_went_down_counts(tmp_path: Path) -> None:
+    kit = Kit(tmp_path, slots=3)
+    job = shell("until [ -e go ]; do sleep 0.02; done; exit 3", outputs=["g*"])
+    tidied, untidy, cut = ids = kit.submit(job, job, job)
+    folders = [kit.claim(job_id).parent for job_id in ids if kit.supervisor(job_id)]
+    (runner,) = until(kit.runners)
+    os.kill(runner, signal.SIGSTOP)
+    for folder in folders:
+        (folder / "session" / "go").touch()
+    until(lambda: all((folder / "done").exists() for folder in folders), "for the supervisors to write it down")
+    (folders[1] / "done").rename(folders[1] / "exit")
+    (folders[1] / "session" / "left").touch()
+    (folders[2] / "done").write_text("")
+    os.kill(runner, signal.SIGKILL)
+    until(kit.no_runner)
+    change_record(kit, "UPDATE jobs SET boot = 'before'")
+    infos = kit.backend.query(ids)
+    assert [infos[job_id].exit_code for job_id in ids] == [3, 3, None]
+    assert "Job failed" in infos[tidied].errors[0]
+    assert "was restarted while the job ran" in infos[cut].errors[0]
+    assert kit.files(tidied) == ["go", "stderr", "stdout"]
+    assert "left" not in kit.files(untidy)
+    kit.close()
+
+
+def test_tidying_up_that_was_cut_short_is_done_once_more(tmp_path: Path) -> None:
+    for name in ("a.nc", "b.txt", "stdout"):
+        (tmp_path / name).touch()
+    for number in range(30):
+        (tmp_path / f"d{number}").mkdir()
+    (tmp_path / OUTPUT_LIST_NAME).write_text("a.nc\n")
+    plan = {"output_list": OUTPUT_LIST_NAME, "outputs": []}
+
+    def cut_short(folder: str) -> None:
+        os.rmdir(folder)
+        if not list(tmp_path.glob("d*")):
+            raise KeyboardInterrupt
+
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(tidy_module, "remove_tree", cut_short)
+        tidy_module.tidy(str(tmp_path), plan)
+    tidy_module.tidy(str(tmp_path), plan)
+    assert {path.name for path in tmp_path.iterdir()} == {"a.nc", "stdout"}
 
 
 def test_a_job_of_another_host_is_not_judged_here(kit: Kit) -> None:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 import time
 from typing import Any
 
-from jasmin_arc.backends.local.layout import Layout, boot_id
+from jasmin_arc.backends.local.layout import Layout, boot_id, read_json
 from jasmin_arc.backends.local.store import Store
 from jasmin_arc.backends.local.tidy import tidy
 
@@ -24,12 +25,36 @@ def killed() -> dict[str, Any]:
     return {"state": "KILLED", "ended": time.time(), "errors": [CANCELLED]}
 
 
+def left_behind(layout: Layout, row: sqlite3.Row, otherwise: str) -> dict[str, Any]:
+    """The end of a job whose supervisor is gone: what that has written down, or else the error given.
+
+    The session folder is tidied, unless it was.
+    """
+    key = row["key"]
+    done = _read(layout.job(key, "done"))
+    if done is not None:
+        return done
+    tidy(layout.session(key), json.loads(row["plan"]))
+    return _read(layout.job(key, "exit")) or failed(otherwise)
+
+
+def _read(path: str) -> dict[str, Any] | None:
+    try:
+        record: dict[str, Any] | None = read_json(path)
+    except ValueError:
+        return None  # Cut short when the machine went down.
+    return record
+
+
 def end_former(store: Store, layout: Layout) -> None:
     """End the jobs of this host that had not ended when it last went down."""
     rows = store.of_former_boots(layout.host, boot_id())
-    for row in rows:
-        tidy(layout.session(row["key"]), json.loads(row["plan"]))
+    ends = {row["key"]: left_behind(layout, row, _restarted(row)) for row in rows}
     with store.transaction():
-        for row in rows:
-            moment = "while the job ran" if row["state"] == "RUNNING" else "before the job had started"
-            store.end(row["key"], failed(f"the machine {layout.host} was restarted {moment}"))
+        for key, record in ends.items():
+            store.end(key, record)
+
+
+def _restarted(row: sqlite3.Row) -> str:
+    moment = "while the job ran" if row["state"] == "RUNNING" else "before the job had started"
+    return f"the machine {row['host']} was restarted {moment}"

@@ -19,7 +19,7 @@ import time
 from typing import Any
 
 from jasmin_arc.backends.local import launch
-from jasmin_arc.backends.local.ends import end_former, failed, killed
+from jasmin_arc.backends.local.ends import end_former, failed, killed, left_behind
 from jasmin_arc.backends.local.layout import Layout, is_locked, lock, read_json, remove
 from jasmin_arc.backends.local.store import Store
 from jasmin_arc.backends.local.supervisor import supervise
@@ -160,14 +160,9 @@ class _Runner:
 
     def _orphaned(self, key: str, row: sqlite3.Row) -> dict[str, Any]:
         """The end of a job whose supervisor is gone: what it wrote down last, if anything."""
-        # It may have come to its end since we last looked.
-        for name in ("done", "exit"):
-            if os.path.exists(self._layout.job(key, name)):
-                tidy(self._layout.session(key), json.loads(row["plan"]))
-                return self._record(self._layout.job(key, name))
         _kill_marked(self._layout.job_id(key))
-        tidy(self._layout.session(key), json.loads(row["plan"]))
-        return failed("the process that watched the job is gone, and how the job ended is not known")
+        unknown = "the process that watched the job is gone, and how the job ended is not known"
+        return left_behind(self._layout, row, unknown)
 
     def _record(self, path: str) -> dict[str, Any]:
         record: dict[str, Any] = read_json(path)

@@ -13,10 +13,14 @@ from jasmin_arc.constants import RUN_SCRIPT_NAME, STDERR_NAME, STDOUT_NAME
 
 def tidy(session: str, plan: dict[str, Any]) -> None:
     """Keep standard output and error and the outputs of the plan, and delete all else."""
-    listed = _listed(os.path.join(session, plan["output_list"])) if plan["output_list"] else []
+    output_list = plan["output_list"]
+    listed = _listed(os.path.join(session, output_list)) if output_list else []
     keep = {STDOUT_NAME, STDERR_NAME, *plan["outputs"], *listed}
     parents = {parent for name in keep for parent in _parents(name)}
     try:
+        if output_list:
+            # It goes last: whoever has to tidy up once more needs it.
+            _tidy(session, "", {*keep, output_list}, parents)
         _tidy(session, "", keep, parents)
     except (OSError, RecursionError) as error:
         # What cannot be deleted is no reason to lose how the job ended.
