@@ -24,9 +24,10 @@ class Handler(BaseHTTPRequestHandler):
         if verb == "slow":
             self.server.release.wait(30)  # type: ignore[attr-defined]
         busy = verb == "busy" and self.server.asked.count("busy") == 1  # type: ignore[attr-defined]
-        self.send_response({"missing": 404, "secret": 403, "moved": 302}.get(verb, 503 if busy else 200))
-        if verb == "moved":
-            self.send_header("Location", "/data/good")
+        self.send_response({"missing": 404, "secret": 403, "moved": 302, "astray": 302}.get(verb, 503 if busy else 200))
+        if verb in ("moved", "astray"):
+            target = "/data/good" if verb == "moved" else "http://user:hush@host.example:99999/x?token"
+            self.send_header("Location", target)
         self.send_header("Content-Length", str(len(CONTENT)))
         self.end_headers()
         self.wfile.write(CONTENT[:100] if verb == "cut" else CONTENT)
@@ -75,6 +76,7 @@ def test_inputs_are_fetched_before_the_job_runs(kit: Kit, url: str, tmp_path: Pa
     [
         ("missing", "input URL not found: http://127.0.0.1:{port}/data/missing (HTTP 404)"),
         ("secret", "HTTP 403"),
+        ("astray", "it is no valid URL, or leads to none: http://127.0.0.1:{port}/data/astray"),
         ("cut", "cannot fetch the input URL http://127.0.0.1:{port}/data/cut"),
     ],
 )

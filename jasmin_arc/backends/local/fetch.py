@@ -74,7 +74,10 @@ def _download(url: str, target: Path) -> None:
                     writer.write(chunk)
         except urllib3.exceptions.HTTPError as error:
             cause = getattr(error, "reason", None) or error
-            # What went wrong, without the URL, which may hold a secret.
+            if isinstance(cause, urllib3.exceptions.LocationValueError):
+                # Its text is the URL, which may hold a secret; perhaps that of a redirection.
+                raise _NotFetchedError(f"it is no valid URL, or leads to none: {shown(url)}") from None
+            # What went wrong, without the URL.
             reason = f"{type(cause).__name__}: {str(cause).rpartition(': ')[2]}"
             if isinstance(cause, urllib3.exceptions.SSLError):
                 raise _NotFetchedError(f"cannot fetch the input URL {shown(url)}: {reason}") from error
@@ -92,5 +95,17 @@ def _check(url: str, status: int) -> None:
 
 def shown(url: str) -> str:
     """A URL without what may be a secret in it: user, password and query."""
+    if not is_valid(url):
+        # Nobody can tell what is what in it.
+        return url.partition("://")[0] + "://…"
     parts = urlsplit(url)
     return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
+
+
+def is_valid(url: str) -> bool:
+    """Say whether a URL has a host and, if any, a port that can be."""
+    try:
+        parts = urlsplit(url)
+        return bool(parts.hostname) and (parts.port is None or parts.port > 0)
+    except ValueError:
+        return False

@@ -7,9 +7,8 @@ import pwd
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
-from jasmin_arc.backends.local.fetch import SCHEMES, shown
+from jasmin_arc.backends.local.fetch import SCHEMES, is_valid, shown
 from jasmin_arc.description import JobDescription, is_pattern, is_url
 from jasmin_arc.exceptions import JobSubmissionError
 from jasmin_arc.run_script import OUTPUT_LIST_NAME, output_list_needed
@@ -45,13 +44,19 @@ def _impossible_need(description: JobDescription, slots: int) -> str:
 
 def _impossible_file(description: JobDescription) -> str:
     for name, source in description.inputs.items():
-        if is_url(source) and urlsplit(str(source)).scheme.lower() not in SCHEMES:
-            possible = ", ".join(f"{scheme}://" for scheme in SCHEMES)
-            return f"the input {name!r} cannot be fetched from {shown(str(source))}; possible are {possible}"
+        reason = _impossible_url(source) if isinstance(source, str) else ""
+        if reason:
+            return f"the input {name!r} cannot be fetched from {shown(str(source))}; {reason}"
     for name, target in (description.outputs or {}).items():
         if target is not None:
             return f"the output {name!r} cannot be sent to {shown(target)}; outputs can only be kept for download"
     return ""
+
+
+def _impossible_url(url: str) -> str:
+    if url.partition("://")[0].lower() not in SCHEMES:
+        return "possible are " + ", ".join(f"{scheme}://" for scheme in SCHEMES)
+    return "" if is_valid(url) else "that is no valid URL"
 
 
 def make_plan(description: JobDescription, job_id: str) -> dict[str, Any]:
