@@ -217,6 +217,8 @@ def test_what_cannot_run_here_is_refused_with_what_is_possible(kit: Kit, tmp_pat
         "slots_per_host": shell("", slots=2, slots_per_host=1),
         "ENV/PROXY": shell("", runtime_environments=["ENV/PROXY"]),
         "possible are http://, https://": shell("", inputs=["gsiftp://user:pass@host/f?t"]),
+        "from https://…; that is no valid URL": shell("", inputs={"x": "https://user:pass@h.example:99999/x?token"}),
+        "http://…; that is no": shell("", inputs={"x": "http://user:pass@[::1/x?token"}),
         "kept for download": shell("", outputs={"o": "https://user:pass@host/o?token"}),
     }
     for reason, description in refusals.items():
@@ -243,13 +245,28 @@ def test_one_bad_job_does_not_spoil_the_rest(kit: Kit, tmp_path: Path) -> None:
 def test_cleaning(kit: Kit) -> None:
     ended, running = kit.submit(shell("chmod 0 ."), shell("sleep 300"))
     kit.ended(ended)
-    failures = kit.backend.clean([ended, running, "local://elsewhere/1", "https://ce/arex/1"])
+    failures = kit.backend.clean([ended, running])
     assert list(failures) == [running]
     assert isinstance(failures[running], OperationNotPossibleError)
     assert kit.backend.list_jobs() == [running]
     assert kit.backend.query([ended]) == {}
-    assert kit.backend.clean([ended]) == {}
     assert [path.name for path in Path(kit.layout.jobs).iterdir()] == [running.rpartition("/")[2]]
+    kit.job_list.set_final({ended: "Finished"})
+    assert kit.backend.clean([ended]) == {}
+    kit.job_list.remove([ended])
+    assert kit.backend.clean([ended]) == {}
+
+
+def test_jobs_that_may_be_elsewhere_are_not_said_to_be_erased(kit: Kit, tmp_path: Path) -> None:
+    other = Kit(tmp_path / "other")
+    other.job_list = kit.job_list
+    other.backend._job_list = kit.job_list
+    running = other.one("sleep 300")
+    foreign = ["local://elsewhere/1", "https://ce.example/arex/rest/1.0/jobs/1", "no id"]
+    failures = kit.backend.clean([running, *foreign])
+    assert set(failures) == {running, *foreign}
+    assert {type(error) for error in failures.values()} == {JobNotFoundError}
+    other.close()
 
 
 def test_unknown_jobs(kit: Kit) -> None:

@@ -162,11 +162,12 @@ class LocalBackend(Backend):
         return {wanted: _not_found(wanted) for wanted in job_ids if wanted not in rows}
 
     def clean(self, job_ids: Sequence[str]) -> dict[str, JasminArcError]:
-        """See :meth:`Backend.clean`. A job that has not ended is refused."""
-        failures: dict[str, JasminArcError] = {}
+        """See :meth:`Backend.clean`. A job that has not ended is refused, and so is one that may be elsewhere."""
         gone = []
         with self._store() as store:
-            for wanted, row in self._rows(store, job_ids).items():
+            rows = self._rows(store, job_ids)
+            failures = self._elsewhere([wanted for wanted in job_ids if wanted not in rows])
+            for wanted, row in rows.items():
                 try:
                     self._erase(row)
                     gone.append(row["key"])
@@ -177,6 +178,19 @@ class LocalBackend(Backend):
             if gone:
                 store.delete(gone)
         return failures
+
+    def _elsewhere(self, job_ids: Sequence[str]) -> dict[str, JasminArcError]:
+        """Errors for those jobs that are not here, but may be in another place.
+
+        An id does not tell the LOCAL_DIR: a job of this host that is listed and not known to have ended may run in
+        another one.
+        """
+        records = self._job_list.get(job_ids)
+        return {
+            wanted: _not_found(wanted)
+            for wanted in job_ids
+            if not wanted.startswith(self.endpoint + "/") or (wanted in records and not records[wanted].final_state)
+        }
 
     def _erase(self, row: sqlite3.Row) -> None:
         if row["ended"] is None:
