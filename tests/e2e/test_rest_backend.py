@@ -158,6 +158,20 @@ def test_renewed_credentials_last_longer(make_arc: MakeArc, tmp_path: Path) -> N
     assert credentials_end(short, job_id) > datetime.now(timezone.utc) + timedelta(hours=6)
 
 
+def test_credentials_of_a_waiting_job_are_renewed_by_another_process(make_arc: MakeArc, tmp_path: Path) -> None:
+    short = make_arc(
+        "rest",
+        PROXY_FILE=str(tmp_path / "short.pem"),
+        PROXY_VALIDITY_PERIOD=7200,
+        PROXY_RENEWAL_THRESHOLD=600,
+    )
+    job_id = short.submit_job("sleep", ["60"])
+    eventually(lambda: short.get_job_info(job_id), lambda info: info.proxy_expires is not None)
+    other = make_arc("rest", PROXY_FILE=str(tmp_path / "long.pem"), PROXY_RENEWAL_THRESHOLD=3 * 3600)
+    assert other.get_job_status(job_id) != JobStatuses.COMPLETED
+    assert credentials_end(short, job_id) > datetime.now(timezone.utc) + timedelta(hours=6)
+
+
 def test_two_interfaces_see_the_same_jobs(make_arc: MakeArc) -> None:
     one, two = make_arc("rest"), make_arc("rest")
     job_id = one.submit_job("true")

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from faults.fake_ce import FakeJob
 from faults.https_server import Certificates, Reply, Request, xml
-from faults.rest_setup import Setup, rest_setup
+from faults.rest_setup import Setup, job, rest_setup
 
 from jasmin_arc.exceptions import JobNotFoundError, ServerError, ServerUnavailableError
 
@@ -67,7 +67,7 @@ def test_a_job_that_was_killed_is_known_before_it_is_written(setup: Setup, count
 
 def test_states_of_many_jobs_take_two_requests(setup: Setup) -> None:
     ids = put(setup, "RUNNING", "QUEUING", count=MANY) + put(setup, "FINISHED", count=MANY)
-    setup.backend.states(ids[:1])
+    setup.backend.query(ids)
     setup.ce.requests.clear()
     setup.backend.states(ids)
     assert len(setup.ce.requests) == 2
@@ -226,17 +226,53 @@ def test_cancel_and_clean_say_what_failed(setup: Setup) -> None:
     assert setup.ce.jobs == {}
 
 
+def credentials_end(within: timedelta) -> str:
+    return f"<ProxyExpirationTime>{datetime.now(timezone.utc) + within:%Y-%m-%dT%H:%M:%SZ}</ProxyExpirationTime>"
+
+
 def test_credentials_are_renewed_while_jobs_wait(setup: Setup, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.WARNING)
-    soon = datetime.now(timezone.utc) + timedelta(minutes=10)
-    late = datetime.now(timezone.utc) + timedelta(hours=10)
+    soon, late = timedelta(minutes=10), timedelta(hours=10)
     for state, ends, delegation in (("RUNNING", soon, "a"), ("RUNNING", late, "b"), ("FINISHED", soon, "c")):
-        info = f"<ProxyExpirationTime>{ends:%Y-%m-%dT%H:%M:%SZ}</ProxyExpirationTime>"
-        put(setup, state, info=info, delegations=[delegation])
+        put(setup, state, info=credentials_end(ends), delegations=[delegation])
     for _ in range(2):
         setup.backend.query(setup.backend.list_jobs())
     assert setup.ce.renewed == ["a"]
     assert not caplog.records
+
+
+@pytest.mark.parametrize("state", ["PREPARING", "RUNNING"])
+def test_credentials_are_renewed_by_whoever_asks_for_states(setup: Setup, state: str) -> None:
+    setup.backend.submit([job(), job()])
+    for submitted in setup.ce.jobs.values():
+        submitted.state, submitted.info = state, credentials_end(timedelta(minutes=10))
+    foreign = put(setup, state, info=credentials_end(timedelta(minutes=10)), delegations=["bindings"])
+    put(setup, state, info=credentials_end(timedelta(hours=10)), delegations=["lasting"])
+    put(setup, "FINISHED", info=credentials_end(timedelta(minutes=10)), delegations=["ended"])
+    other = setup.another_backend()
+    other.states(other.list_jobs())
+    assert setup.ce.renewed == ["deleg1", "bindings"]
+    setup.ce.requests.clear()
+    other.states(foreign)
+    assert not any("info" in request or "delegations" in request for request in setup.ce.requests)
+
+
+def test_a_job_is_looked_at_again_for_its_credentials(setup: Setup) -> None:
+    ids = put(setup, "RUNNING", info=credentials_end(timedelta(hours=1.05)), delegations=["a"])
+    setup.backend.states(ids)
+    (waiting,) = setup.ce.jobs.values()
+    waiting.info = credentials_end(timedelta(minutes=50))
+    setup.backend.states(ids)
+    assert setup.ce.renewed == []
+    setup.backend._upkeep._pause = 0
+    setup.backend.states(ids)
+    assert setup.ce.renewed == ["a"]
+
+
+def test_states_are_told_even_if_nothing_is_known_of_credentials(setup: Setup) -> None:
+    ids = put(setup, "PREPARING")
+    setup.ce.before = lambda request: Reply(500, reason="Not allowed") if "info" in request.path else None
+    assert setup.backend.states(ids) == {ids[0]: "Preparing"}
 
 
 def test_renew_renews_each_delegation_once(setup: Setup) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import datetime, timedelta, timezone
+from datetime import timedelta
 from pathlib import Path
 from typing import BinaryIO, ClassVar
 
@@ -26,6 +26,7 @@ from jasmin_arc.backends.rest.glue2 import general_state, site_info
 from jasmin_arc.backends.rest.recovery import Recovery
 from jasmin_arc.backends.rest.states import States
 from jasmin_arc.backends.rest.submission import Submitter
+from jasmin_arc.backends.rest.upkeep import Upkeep
 from jasmin_arc.config import ConnectionConfig
 from jasmin_arc.description import JobDescription
 from jasmin_arc.exceptions import JasminArcError, JobNotFoundError, OperationNotPossibleError, ServerError
@@ -55,8 +56,9 @@ class RestBackend(Backend):
             config.endpoint, certs_dir=config.CERTS_DIR, timeout=config.TIMEOUT, credentials=proxy.path, log=log
         )
         self._api = Api(self._client)
-        self._least = timedelta(seconds=config.PROXY_RENEWAL_THRESHOLD)
-        self._delegations = Delegations(self._api, proxy, self._least, log)
+        least = timedelta(seconds=config.PROXY_RENEWAL_THRESHOLD)
+        self._delegations = Delegations(self._api, proxy, least, log)
+        self._upkeep = Upkeep(self._api, self._delegations, least, log)
         self._states = States(self._api)
         self._submitter = Submitter(self._api, self._delegations, job_list, log)
         self._recovery = Recovery(self._api, job_list, log)
@@ -76,14 +78,14 @@ class RestBackend(Backend):
         """See the contract."""
         names = self._own(job_ids)
         infos = self._states.infos(names)
-        self._keep_alive(names, infos.values())
+        self._upkeep.of_infos({names[job_id]: info for job_id, info in infos.items()})
         return infos
 
     def states(self, job_ids: Sequence[str]) -> dict[str, str]:
         """See the contract."""
         names = self._own(job_ids)
         native = self._states.native(list(dict.fromkeys(names.values())))
-        self._delegations.keep_alive()
+        self._upkeep.of_states(native)
         return {job_id: general_state(native[name]) for job_id, name in names.items() if name in native}
 
     def list_jobs(self) -> list[str]:
@@ -198,23 +200,6 @@ class RestBackend(Backend):
         names, foreign = self._api.names(job_ids)
         answers = self._api.tell(action, list(names.values())) if names else {}
         return {**foreign, **_failures(names, answers, done)}
-
-    def _keep_alive(self, names: Mapping[str, str], infos: Iterable[JobInfo]) -> None:
-        """Renew the credentials of jobs that are still queued or running, whichever process submitted them."""
-        soon = datetime.now(timezone.utc) + self._least
-        ending = [
-            names[info.id]
-            for info in infos
-            if not info.final and info.proxy_expires is not None and info.proxy_expires < soon
-        ]
-        others: list[str] = []
-        if ending:
-            try:
-                answers = self._api.ask("delegations", ending)
-                others = [entry for answer in answers.values() for entry in answer.delegations]
-            except ServerError as error:
-                self._log.warning("the credentials of %d jobs end soon: %s", len(ending), error)
-        self._delegations.keep_alive(others)
 
 
 def _failures(

@@ -26,13 +26,14 @@ from jasmin_arc.job_info import JobInfo
 if TYPE_CHECKING:
     from jasmin_arc.backends.rest.api import Api
 
+ENDS = frozenset({"FINISHED", "FAILED", "KILLED", "WIPED"})
+"""The states in which nothing happens to a job any more"""
 _ONE_BY_ONE = 8
 """Up to so many jobs, a question each is cheaper than the list of all that the user has"""
 _LISTED_PER_QUESTION = 5
 """How many jobs a server lists in the time of one question about one job"""
 _IN_BATCH_SYSTEM = "RUNNING"
 _SEEN_IN_BATCH_SYSTEM = frozenset({"QUEUING", "RUNNING", "HELD", "EXITINGLRMS", "OTHER"})
-_ENDS = frozenset({"FINISHED", "FAILED", "KILLED", "WIPED"})
 _REST_STATES = {
     "ACCEPTED": "ACCEPTING",
     "PENDING:ACCEPTED": "ACCEPTED",
@@ -85,7 +86,7 @@ class States:
         written = self._written([name for name, state in live.items() if state in (_IN_BATCH_SYSTEM, "FAILED")])
         found = {name: self._settled(name, state, written.get(name, "")) for name, state in live.items()}
         for name, state in found.items():
-            if state in _ENDS and name not in self._changing:
+            if state in ENDS and name not in self._changing:
                 self._remember(self._ended, name, (state, now))
         return {**known, **found}
 
@@ -133,7 +134,7 @@ class States:
             state = self._own_state(name)
             if state:
                 return state
-        if written in _ENDS - {"WIPED"}:
+        if written in ENDS - {"WIPED"}:
             return written
         raise ServerUnavailableError(f"the compute element does not tell the state of {self._api.job_url(name)} now")
 
@@ -213,7 +214,7 @@ class States:
         while left and time.monotonic() < until:
             pause(5 * _MOMENT)
             live = self._live(left)
-            left = [name for name in left if live.get(name) in _ENDS]
+            left = [name for name in left if live.get(name) in ENDS]
         return left
 
     def _merged(self, job_id: str, name: str, live: str, answer: JobAnswer | None) -> JobInfo:
@@ -222,7 +223,7 @@ class States:
             written = job_info(job_id, answer.info)
         state = self._settled(name, live, written.native_state)
         info = replace(written, state=general_state(state), native_state=state)
-        if state in _ENDS and written.native_state not in _ENDS:
+        if state in ENDS and written.native_state not in ENDS:
             info = self._completed(name, info)
         return replace(info, exit_code=_reported_code(info)) if info.exit_code is None else info
 
