@@ -321,7 +321,7 @@ def test_an_undefined_state_is_no_answer(backend: BindingsBackend, arc: FakeArc)
 def test_jobs_that_go_on_or_are_not_there_are_asked_about_live(
     backend: BindingsBackend, arc: FakeArc, rest: Mock
 ) -> None:
-    ended, running = arc.add_job("a", "Finished"), arc.add_job("b", "Running")
+    ended, running = arc.add_job("a", "Finished", "FINISHED", ExitCode=0), arc.add_job("b", "Running")
     live = JobInfo(id=running, state="Failed", exit_code=3)
     rest.states.return_value = {ended: "Finished", running: "Failed"}
     rest.query.return_value = {running: live}
@@ -330,7 +330,7 @@ def test_jobs_that_go_on_or_are_not_there_are_asked_about_live(
 
 
 def test_an_end_from_before_a_restart_is_not_believed(backend: BindingsBackend, arc: FakeArc, rest: Mock) -> None:
-    restarted = arc.add_job("a", "Failed")
+    restarted = arc.add_job("a", "Failed", "FAILED", ExitCode=4)
     live = JobInfo(id=restarted, state="Running")
     rest.states.return_value = {restarted: "Running"}
     rest.query.return_value = {restarted: live}

@@ -298,7 +298,8 @@ class BindingsBackend(base.Backend):
 
 
 def _is_end(told: JobInfo | None, live: str | None) -> bool:
-    return told is not None and told.final and live in (told.state, None)
+    # After a restart the library has no exit code any more, and REST finds it elsewhere.
+    return told is not None and told.final and told.exit_code is not None and live in (told.state, None)
 
 
 def _address(job_id: str) -> JobAddress:
