@@ -31,10 +31,16 @@ class Crew:
         self._error: BaseException | None = None
         self._stopped = False
 
-    def add(self, task: Task) -> None:
-        """Have the task done soon."""
+    def add(self, task: Task, *, first: bool = False) -> None:
+        """Have the task done soon.
+
+        :param first: whether it goes before all that have not begun
+        """
         with self._lock:
-            self._tasks.append(task)
+            if first:
+                self._tasks.appendleft(task)
+            else:
+                self._tasks.append(task)
             self._unfinished += 1
             if self._threads < min(self._workers, self._unfinished) and not self._stopped:
                 self._threads += 1

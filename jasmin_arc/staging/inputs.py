@@ -82,7 +82,7 @@ def upload_all(
     workers: int = 8,
     progress: Callable[[int], None] | None = None,
 ) -> dict[str, JasminArcError]:
-    """Upload the inputs of jobs: of each all but the last in parallel, and the last once the others are there.
+    """Upload the inputs of jobs: of each all but the last in parallel, and the last as soon as the others are there.
 
     :param jobs: by job id the inputs, as :func:`plan_inputs` returned them
     :param put: uploads one input of one job, or raises; called from several threads
@@ -120,8 +120,8 @@ class _JobUpload:
         for staged in self._inputs[:-1] or self._inputs:
             self._add(staged)
 
-    def _add(self, staged: StagedInput) -> None:
-        self._crew.add(lambda: self._upload(staged))
+    def _add(self, staged: StagedInput, *, first: bool = False) -> None:
+        self._crew.add(lambda: self._upload(staged), first=first)
 
     def _upload(self, staged: StagedInput) -> None:
         if self._job_id in self._failures:
@@ -136,7 +136,8 @@ class _JobUpload:
             self._left -= 1
             only_last_left = self._left == 1
         if only_last_left:
-            self._add(self._inputs[-1])
+            # A server does not wait for it until the inputs of all other jobs are there.
+            self._add(self._inputs[-1], first=True)
 
 
 def _expand(name: str, source: str | Path | bytes) -> Iterator[StagedInput]:

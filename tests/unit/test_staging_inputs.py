@@ -226,6 +226,13 @@ def test_the_last_input_of_each_job_waits_for_its_others() -> None:
             )
 
 
+def test_the_last_input_does_not_wait_for_those_of_other_jobs() -> None:
+    server = Server()
+    jobs = {f"job{number}": inputs("a", "b", "last") for number in range(4)}
+    upload_all(jobs, server.put, workers=1)
+    assert server.begun == [(f"job{number}", name) for number in range(4) for name in ("a", "b", "last")]
+
+
 def test_a_job_whose_upload_failed_never_gets_its_last_input() -> None:
     server = Server({("bad", "b"), ("late", "last")})
     jobs = {name: inputs("a", "b", "c", "last") for name in ("good", "bad", "late")}
