@@ -107,6 +107,19 @@ def test_a_transfer_cut_short_is_never_taken_for_the_end(setup: Setup, pieces: l
         setup.backend.open(setup.url("j"), "stdout").read()
 
 
+def test_a_slow_transfer_is_read_to_its_end(setup: Setup) -> None:
+    # It takes longer than an answer may, which is a second here.
+    pieces = [HEAD + b"Content-Length: 180000\r\n\r\n", *([b"x" * 10_000, 0.1] * 18)]
+    setup.ce.before = lambda request: Reply(raw=pieces) if "/session" in request.path else None
+    assert setup.backend.open(setup.url("j"), "stdout").read() == b"x" * 180_000
+
+
+def test_a_long_listing_is_read_to_its_end(setup: Setup) -> None:
+    names = [f"file{number:06}" for number in range(20_000)]
+    setup.ce.jobs["j"].files = dict.fromkeys(names, b"")
+    assert [file.name for file in setup.backend.list_files(setup.url("j"))] == names
+
+
 @pytest.mark.parametrize(
     "reply",
     [

@@ -34,7 +34,8 @@ def list_files(api: Api, job_id: str, path: str) -> list[RemoteFile]:
     if response.status != 200 or not _is_listing(response):
         _discard(response)
         raise JobNotFoundError(f"there is no such job or directory: {job_id} {folder}")
-    with _Download(response, f"{job_id} {folder}", api.client.endpoint, api.client.timeout) as stream:
+    raw = _Download(response, f"{job_id} {folder}", api.client.endpoint, api.client.timeout)
+    with io.BufferedReader(raw, _BUFFER) as stream:
         text = stream.read(_LONGEST_LISTING + 1)
     if len(text) > _LONGEST_LISTING:
         raise ServerError(f"the server lists more than {_LONGEST_LISTING} bytes of names: {job_id} {folder}")
@@ -102,6 +103,8 @@ class _Download(io.RawIOBase):
         self._what = what
         self._endpoint = endpoint
         self._timeout = timeout
+        # At the slowest speed, a read takes half the time that is allowed for it.
+        self._step = int(timeout * _SLOWEST / 2) + 1
         self._left = timeout + (int(length) if length is not None else 1 << 40) / _SLOWEST
 
     def readable(self) -> bool:
@@ -113,7 +116,7 @@ class _Download(io.RawIOBase):
         began = time.monotonic()
         try:
             with limited(min(self._timeout, self._left)):
-                piece = self._response.read(len(buffer))
+                piece = self._response.read(min(len(buffer), self._step))
         except (HTTPError, OSError) as error:
             self._response.close()
             raise OutputError(
