@@ -202,6 +202,20 @@ def test_a_job_that_cannot_be_completed_or_erased_is_left_to_recover(setup: Setu
     assert unfinished(setup) == []
 
 
+@pytest.mark.parametrize("silent", ["kill", "clean"])
+def test_a_server_that_does_not_say_whether_a_job_was_erased(setup: Setup, silent: str) -> None:
+    def deaf(request: Request) -> Reply | None:
+        if request.path.endswith(f"action={silent}"):
+            return xml("<jobs/>", 201)
+        return Reply(500, reason="Error writing to file") if "/session" in request.path else None
+
+    setup.ce.before = deaf
+    (result,) = setup.backend.submit([job()])
+    assert isinstance(result, SubmissionUnknownError)
+    assert "cannot be erased now" in str(result)
+    assert unfinished(setup) == ["created"]
+
+
 class FailingList(JobList):
     """A job list whose disk is full at one point."""
 

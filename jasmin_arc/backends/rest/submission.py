@@ -258,7 +258,7 @@ def erase(api: Api, names: Sequence[str]) -> set[str]:
     killed = api.tell("kill", names)
     cleaned = api.tell("clean", names)
     gone = {name for name, answer in cleaned.items() if answer.code == 404}
-    return gone | {name for name in names if name in killed and killed[name].done and cleaned[name].done}
+    return gone | {name for name in names if all(name in told and told[name].done for told in (killed, cleaned))}
 
 
 def is_complete(api: Api, name: str) -> bool:
