@@ -6,6 +6,7 @@ import difflib
 import json
 import logging
 import os
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -93,6 +94,7 @@ class ConnectionConfig:
         config: Mapping[str, Any] | None = None,
         environ: Mapping[str, str] | None = None,
         logger: logging.Logger | None = None,
+        read_file: bool = True,
     ) -> ConnectionConfig:
         """Read the configuration: defaults, then the JSON file, then the environment, then ``config``.
 
@@ -100,10 +102,11 @@ class ConnectionConfig:
             ``~/.config/jasmin_arc/config.json`` (or below ``$XDG_CONFIG_HOME``) if it is there
         :param config: options that override all others
         :param environ: the environment (default: the process's own)
+        :param read_file: whether there is a file to read; without it the other sources are all
         :raises InvalidConfigError: if the file cannot be read or is not JSON, or a value is impossible
         """
         environ = os.environ if environ is None else environ
-        path = config_path if config_path is not None else _usual_path(environ)
+        path = _path_to_read(config_path, environ) if read_file else None
         loaded = cls({})
         if environ.get("XDG_STATE_HOME"):
             loaded.LOCAL_DIR = os.path.join(environ["XDG_STATE_HOME"], "jasmin_arc")  # noqa: PTH118
@@ -180,7 +183,17 @@ def default_path(environ: Mapping[str, str] | None = None) -> Path:
     )
 
 
-def _usual_path(environ: Mapping[str, str]) -> str | Path | None:
+def usual_path(environ: Mapping[str, str] | None = None) -> Path:
+    """Return which file is read if no other is named, whether it is there or not."""
+    environ = os.environ if environ is None else environ
+    return Path(environ.get(CONFIG_PATH_VARIABLE) or default_path(environ))
+
+
+def _path_to_read(
+    config_path: str | os.PathLike[str] | None, environ: Mapping[str, str]
+) -> str | os.PathLike[str] | None:
+    if config_path is not None:
+        return config_path
     usual = default_path(environ)
     return environ.get(CONFIG_PATH_VARIABLE) or (usual if usual.is_file() else None)
 
@@ -225,7 +238,7 @@ def _from_text(name: str, text: str) -> Any:
 
 def _checked(name: str, value: Any, origin: str) -> Any:
     def wrong(reason: str) -> InvalidConfigError:
-        return InvalidConfigError(f"{origin}: {name} {reason}, not {value!r}")
+        return InvalidConfigError(f"{origin}: {name} {reason}, not {_told(name, value)!r}")
 
     if isinstance(getattr(ConnectionConfig, name), int):
         if isinstance(value, bool) or not isinstance(value, int):
@@ -244,6 +257,24 @@ def _checked(name: str, value: Any, origin: str) -> Any:
     if problem:
         raise wrong(problem)
     return value
+
+
+def _told(name: str, value: Any) -> Any:
+    """Return what a message may tell of a wrong value: no password in an address, no key in place of its path."""
+    if not isinstance(value, str):
+        return value
+    first_line, line_end, _ = value.partition("\n")
+    shown = f"{first_line} ..." if line_end else value
+    return without_secrets(shown) if name == "ARC_SERVER" else shown
+
+
+def without_secrets(address: str) -> str:
+    """Return an address without its user and query, which may hold a password."""
+    return _QUERY.sub("?...", _USER.sub(r"\1...@", address))
+
+
+_USER = re.compile(r"^(\s*[A-Za-z][A-Za-z0-9+.-]*://)?.*@", re.S)
+_QUERY = re.compile(r"[?#].*", re.S)
 
 
 def _not_empty(value: str) -> str | None:
@@ -286,7 +317,7 @@ def _endpoint(server: str) -> str:
         raise ValueError("must have a port between 1 and 65535") from None
     if not parts.hostname or any(char.isspace() for char in url):
         raise ValueError("must be HOST:PORT/PATH, such as 'ce.example.org:443/arex'")
-    if parts.username or parts.query or parts.fragment:
+    if "@" in parts.netloc or parts.query or parts.fragment:
         raise ValueError("must be HOST:PORT/PATH without user, query or fragment")
     host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
     return f"https://{host}:{port}{parts.path.rstrip('/') or '/arex'}"
