@@ -59,9 +59,9 @@ def test_answers_to_a_bulk_request() -> None:
       <job><status-code>200</status-code><id>d</id><delegation_id>e1</delegation_id><delegation_id>e2</delegation_id></job>
     </jobs>"""
     assert job_answers(document) == [
-        JobAnswer(201, "Created", "abc", "ACCEPTING", (), None),
-        JobAnswer(500, "no  queue", "", "", (), None),
-        JobAnswer(200, "", "d", "", ("e1", "e2"), None),
+        JobAnswer("abc", 201, "Created", "ACCEPTING"),
+        JobAnswer("", 500, "no  queue"),
+        JobAnswer("d", 200, delegations=("e1", "e2")),
     ]
     assert [answer.done for answer in job_answers(document)] == [True, False, True]
 

@@ -226,6 +226,31 @@ def test_cancel_and_clean_say_what_failed(setup: Setup) -> None:
     assert setup.ce.jobs == {}
 
 
+@pytest.mark.parametrize("action", ["clean", "kill"])
+def test_what_was_done_counts_when_a_later_request_fails(
+    setup: Setup, action: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("jasmin_arc.backends.rest.api._IDS_AT_ONCE", 2)
+    ids = put(setup, "RUNNING", count=6)
+    done: list[str] = []
+
+    def outage(request: Request) -> Reply | None:
+        if f"action={action}" not in request.path:
+            return None
+        done.append(action)
+        return Reply(503) if len(done) > 1 else None
+
+    setup.ce.before = outage
+    call = setup.backend.clean if action == "clean" else setup.backend.cancel
+    failures = call(ids)
+    assert list(failures) == ids[2:]
+    assert all(isinstance(error, ServerUnavailableError) and "503" in str(error) for error in failures.values())
+    assert len(done) == 2
+    assert len(setup.ce.jobs) == (4 if action == "clean" else 6)
+    with pytest.raises(ServerUnavailableError):
+        call(ids)
+
+
 def credentials_end(within: timedelta) -> str:
     return f"<ProxyExpirationTime>{datetime.now(timezone.utc) + within:%Y-%m-%dT%H:%M:%SZ}</ProxyExpirationTime>"
 

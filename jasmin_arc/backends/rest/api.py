@@ -92,21 +92,32 @@ class Api:
 
     def ask(self, action: str, names: Sequence[str]) -> dict[str, JobAnswer]:
         """Ask something of many jobs: ``status``, ``info`` or ``delegations``. The answers are by name."""
-        return self._bulk(action, names, self._client.read)
+        answers: dict[str, JobAnswer] = {}
+        for chunk in _chunks(names):
+            answers.update(self._bulk(action, chunk, self._client.read))
+        return answers
 
     def tell(self, action: str, names: Sequence[str]) -> dict[str, JobAnswer]:
-        """Demand something of many jobs: ``kill``, ``clean`` or ``restart``. The answers are by name."""
-        return self._bulk(action, names, self._client.once)
+        """Demand something of many jobs: ``kill``, ``clean`` or ``restart``. The answers are by name.
+
+        What has been done stays known when a later request fails: the jobs that are left have its error as an answer.
+        """
+        answers: dict[str, JobAnswer] = {}
+        left = list(_chunks(names))
+        while left:
+            try:
+                answers.update(self._bulk(action, left[0], self._client.once))
+            except JasminArcError as error:
+                if not answers:
+                    raise
+                return {**answers, **{name: JobAnswer(id=name, error=error) for chunk in left for name in chunk}}
+            del left[0]
+        return answers
 
     def _bulk(self, action: str, names: Sequence[str], send: Callable[..., Reply]) -> dict[str, JobAnswer]:
-        answers: dict[str, JobAnswer] = {}
-        wanted = list(dict.fromkeys(names))
-        for first in range(0, len(wanted), _IDS_AT_ONCE):
-            chunk = wanted[first : first + _IDS_AT_ONCE]
-            body = "<jobs>" + "".join(f"<job><id>{name}</id></job>" for name in chunk) + "</jobs>"
-            reply = send("POST", f"{self.base()}/jobs?action={action}", body=body.encode("ascii"), headers=_XML)
-            answers.update((answer.id, answer) for answer in job_answers(reply.body) if answer.id)
-        return answers
+        body = "<jobs>" + "".join(f"<job><id>{name}</id></job>" for name in names) + "</jobs>"
+        reply = send("POST", f"{self.base()}/jobs?action={action}", body=body.encode("ascii"), headers=_XML)
+        return {answer.id: answer for answer in job_answers(reply.body) if answer.id}
 
     @contextmanager
     def creating(self) -> Iterator[Callable[[bytes], list[JobAnswer]]]:
@@ -165,6 +176,11 @@ class Api:
     def info(self) -> bytes:
         """Return the server's description of itself, in GLUE2."""
         return self._client.read("GET", f"{self.base()}/info").body
+
+
+def _chunks(names: Sequence[str]) -> Iterator[list[str]]:
+    wanted = list(dict.fromkeys(names))
+    return (wanted[first : first + _IDS_AT_ONCE] for first in range(0, len(wanted), _IDS_AT_ONCE))
 
 
 def _name_in(job_id: str, endpoint: str) -> str:

@@ -29,7 +29,13 @@ from jasmin_arc.backends.rest.submission import Submitter
 from jasmin_arc.backends.rest.upkeep import Upkeep
 from jasmin_arc.config import ConnectionConfig
 from jasmin_arc.description import JobDescription
-from jasmin_arc.exceptions import JasminArcError, JobNotFoundError, OperationNotPossibleError, ServerError
+from jasmin_arc.exceptions import (
+    JasminArcError,
+    JobNotFoundError,
+    OperationNotPossibleError,
+    ServerError,
+    ServerUnavailableError,
+)
 from jasmin_arc.formats.adl import submitted_description
 from jasmin_arc.job_info import JobInfo, RemoteFile
 from jasmin_arc.job_list import JobList
@@ -216,8 +222,17 @@ def _failures(
 def _failure(job_id: str, answer: JobAnswer | None, done: str) -> JasminArcError:
     if answer is None:
         return ServerError(f"the compute element does not say whether the job was {done}: {job_id}")
+    if answer.error is not None:
+        return _unanswered(job_id, answer.error, done)
     if answer.code == 404:
         return JobNotFoundError(f"no job with this id could be found: {job_id}")
     if answer.code == 505:
         return OperationNotPossibleError(f"the job cannot be {done} now ({answer.reason}): {job_id}")
     return ServerError(f"the job was not {done} ({answer.code} {answer.reason}): {job_id}", status=answer.code)
+
+
+def _unanswered(job_id: str, cause: JasminArcError, done: str) -> JasminArcError:
+    kind = ServerUnavailableError if isinstance(cause, ServerUnavailableError) else ServerError
+    error = kind(f"it is not known whether the job was {done} ({cause}): {job_id}")
+    error.__cause__ = cause
+    return error

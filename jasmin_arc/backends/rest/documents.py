@@ -12,7 +12,7 @@ from defusedxml import DefusedXmlException
 from defusedxml.ElementTree import fromstring
 
 from jasmin_arc.backends.rest.errors import printable
-from jasmin_arc.exceptions import OutputError, ServerError
+from jasmin_arc.exceptions import JasminArcError, OutputError, ServerError
 from jasmin_arc.job_info import RemoteFile
 
 if TYPE_CHECKING:
@@ -27,13 +27,15 @@ _DEEPEST = 64
 class JobAnswer:
     """What a bulk request says of one job."""
 
-    code: int
-    reason: str
     id: str
-    state: str
-    delegations: tuple[str, ...]
-    info: Element | None
+    code: int = 0
+    reason: str = ""
+    state: str = ""
+    delegations: tuple[str, ...] = ()
+    info: Element | None = None
     """The GLUE2 document ``ComputingActivity``"""
+    error: JasminArcError | None = None
+    """Why the server says nothing of the job"""
 
     @property
     def done(self) -> bool:
