@@ -209,6 +209,12 @@ def test_waiting(arc: ArcInterface) -> None:
         return list(await asyncio.wait_for(asyncio.gather(arc.job(quick), arc.job(slow)), LIMIT))
 
     assert asyncio.run(both()) == [JobStatuses.COMPLETED, JobStatuses.FAILED]
+    # Without waiting, it looks; and a job that is named twice is there twice.
+    assert arc.wait([quick, slow, quick], timeout=0) == [
+        JobStatuses.COMPLETED,
+        JobStatuses.FAILED,
+        JobStatuses.COMPLETED,
+    ]
 
 
 def test_saving_never_overwrites_unless_asked(arc: ArcInterface, tmp_path: Path) -> None:

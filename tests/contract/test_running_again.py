@@ -137,11 +137,18 @@ def test_ending_jobs_loses_no_outputs(arc: ArcInterface) -> None:
 
 
 def test_outputs_that_nobody_wants(arc: ArcInterface) -> None:
-    good, bad = arc.submit_jobs([shell("echo 1 > output"), shell("exit 1")])
-    ended(arc, good, bad)
+    good, bad, gone = arc.submit_jobs([shell("echo 1 > output"), shell("exit 1"), shell("true", name="gone")])
+    ended(arc, good, bad, gone)
     with pytest.raises(PartialFailureError, match="2 of 2"):
         arc.clean_jobs([good, bad])
     assert set(arc.list_jobs()) >= {good, bad}
+    # Erased by the place itself: its end and its name are known all the same, and there is nothing left to be saved.
+    arc.backend.clean([gone])
+    until(lambda: gone not in arc.backend.list_jobs())
+    info = arc.get_job_info(gone)
+    assert (info.name, info.status) == ("gone", JobStatuses.COMPLETED)
+    arc.clean_jobs([gone])
+    assert gone not in arc.job_list.ids()
     arc.clean_jobs([good, bad], force=True)
     until(lambda: not {good, bad} & set(arc.list_jobs()))
 
