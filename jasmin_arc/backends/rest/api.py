@@ -11,6 +11,7 @@ from urllib.parse import quote, urlsplit
 
 from jasmin_arc.backends.rest.client import Client, Reply
 from jasmin_arc.backends.rest.documents import JobAnswer, is_job_id, job_answers, job_states, versions
+from jasmin_arc.backends.rest.errors import printable
 from jasmin_arc.exceptions import JasminArcError, JobNotFoundError, ServerError, SubmissionUnknownError
 
 if TYPE_CHECKING:
@@ -159,8 +160,14 @@ class Api:
     def new_delegation(self) -> tuple[str, bytes]:
         """Begin a delegation: return its id and the certificate request."""
         reply = self._client.once("POST", f"{self.base()}/delegations?action=new", body=b"")
-        # 6.17 puts the query into the Location as well, before the id.
-        delegation_id = reply.headers.get("Location", "").rpartition("/")[2]
+        location = reply.headers.get("Location", "")
+        # 6.17 sends a path alone, and puts the query into it as well, before the id.
+        delegation_id = location.rpartition("/")[2]
+        if re.match(r"(\w+:)?//", location) and not _same_host(location, self._client.endpoint):
+            raise ServerError(
+                f"the server {self._client.endpoint} begins a delegation at another server, which is refused: "
+                f"{printable(location)}"
+            )
         if not is_job_id(delegation_id):
             raise ServerError(f"the server {self._client.endpoint} begins a delegation but does not name it")
         return delegation_id, reply.body
@@ -185,10 +192,16 @@ def _chunks(names: Sequence[str]) -> Iterator[list[str]]:
 
 def _name_in(job_id: str, endpoint: str) -> str:
     """Find the name in an id that is written in another way, as with another version or without the usual port."""
-    try:
-        here, there = urlsplit(endpoint), urlsplit(job_id)
-        same = (here.scheme, here.hostname, here.port or 443) == (there.scheme, there.hostname, there.port or 443)
-    except ValueError:
+    if not _same_host(job_id, endpoint):
         return ""
-    match = re.fullmatch(re.escape(here.path) + r"/rest/[0-9.]{1,10}/jobs/([^/]+)", there.path)
-    return match[1] if same and match and not (there.query or there.fragment or there.username) else ""
+    there = urlsplit(job_id)
+    match = re.fullmatch(re.escape(urlsplit(endpoint).path) + r"/rest/[0-9.]{1,10}/jobs/([^/]+)", there.path)
+    return match[1] if match and not (there.query or there.fragment or there.username) else ""
+
+
+def _same_host(url: str, endpoint: str) -> bool:
+    try:
+        here, there = urlsplit(endpoint), urlsplit(url)
+        return (here.scheme, here.hostname, here.port or 443) == (there.scheme, there.hostname, there.port or 443)
+    except ValueError:
+        return False
