@@ -249,6 +249,50 @@ def test_a_job_list_that_cannot_be_written(setup: Setup, tmp_path: Path, step: s
     assert unfinished(setup) == ([] if step == "commit" else ["intended"])
 
 
+@pytest.mark.parametrize("known", [True, False], ids=["submitted", "lost"])
+def test_a_later_wave_does_not_hide_what_became_of_those_before(
+    setup: Setup, monkeypatch: pytest.MonkeyPatch, known: bool
+) -> None:
+    monkeypatch.setattr("jasmin_arc.backends.rest.submission._WAVE_JOBS", 1)
+
+    def fill_disk(request: Request, reply: Reply) -> Reply:
+        if "/jobs?action=new" in request.path:
+            setup.backend._submitter._job_list = FailingList(setup.job_list.path, "intend")
+            return reply if known else Reply(raw=[RESET])
+        return reply
+
+    setup.ce.after = fill_disk
+    results = setup.backend.submit([job(), job(), job()])
+    assert [type(result) for result in results] == [str if known else SubmissionUnknownError, *[JobListError] * 2]
+
+
+@pytest.mark.parametrize(
+    "location",
+    ["https://evil.example/a/xyz", "//evil.example/xyz", "http://localhost/a/xyz", "https://[/xyz", "", "/a/"],
+)
+def test_a_delegation_elsewhere_is_refused(setup: Setup, location: str) -> None:
+    def elsewhere(request: Request, reply: Reply) -> Reply:
+        return Reply(201, setup.ce.csr, {"Location": location}) if "delegations" in request.path else reply
+
+    setup.ce.after = elsewhere
+    with pytest.raises(ServerError, match="begins a delegation"):
+        setup.backend.submit([job()])
+    assert setup.ce.jobs == {}
+    assert not any(request.method == "PUT" for request in setup.server.requests)
+
+
+@pytest.mark.parametrize("start", ["", "/", "{host}/"], ids=["name", "path", "URL"])
+def test_a_delegation_here_may_be_named_in_several_ways(setup: Setup, start: str) -> None:
+    where = start.format(host=setup.server.endpoint)
+
+    def here(request: Request, reply: Reply) -> Reply:
+        return Reply(201, setup.ce.csr, {"Location": f"{where}abc"}) if request.path.endswith("s?action=new") else reply
+
+    setup.ce.after = lambda request, reply: here(request, reply) if "delegations" in request.path else reply
+    setup.backend.submit([job()])
+    assert setup.ce.jobs["job0"].delegations == ["abc"]
+
+
 # --- recover() ---
 
 

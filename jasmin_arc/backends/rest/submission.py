@@ -81,9 +81,9 @@ class Submitter:
             try:
                 self._submit_wave(wave, progress)
             except JasminArcError as error:
-                if not any(isinstance(job.outcome, str) for job in jobs):
+                if not any(_was_sent(job) for job in jobs):
                     raise
-                # The ids of the waves before must reach the caller.
+                # What became of the waves before must reach the caller.
                 for job in jobs:
                     job.outcome = job.outcome if job.outcome is not None else error
                 break
@@ -265,6 +265,10 @@ def is_complete(api: Api, name: str) -> bool:
     """Say whether the run script of a job is there, which was the last thing to be uploaded."""
     received = api.diagnose(name, "input_status") or ""
     return any(line.strip().lstrip("/") == RUN_SCRIPT_NAME for line in received.splitlines())
+
+
+def _was_sent(job: _Job) -> bool:
+    return bool(job.adl) and job.outcome is not None
 
 
 def _planned(description: JobDescription) -> _Job:
