@@ -28,10 +28,8 @@ if TYPE_CHECKING:
 
 ENDS = frozenset({"FINISHED", "FAILED", "KILLED", "WIPED"})
 """The states in which nothing happens to a job any more"""
-_ONE_BY_ONE = 8
-"""Up to so many jobs, a question each is cheaper than the list of all that the user has"""
-_LISTED_PER_QUESTION = 5
-"""How many jobs a server lists in the time of one question about one job"""
+_ONE_BY_ONE = 4
+"""Up to so many jobs, a question each is cheaper than the list of all that the user has, be the server near or far"""
 _IN_BATCH_SYSTEM = "RUNNING"
 _SEEN_IN_BATCH_SYSTEM = frozenset({"QUEUING", "RUNNING", "HELD", "EXITINGLRMS", "OTHER"})
 _REST_STATES = {
@@ -71,7 +69,6 @@ class States:
     def __init__(self, api: Api) -> None:
         self._api = api
         self._lock = threading.Lock()
-        self._listed = 0
         self._ended: dict[str, tuple[str, float]] = {}
         self._changing: dict[str, bool] = {}
         self._failures: dict[str, str] = {}
@@ -109,11 +106,10 @@ class States:
 
     def _live(self, names: Sequence[str]) -> dict[str, str]:
         """Return live states, in which all in the batch system are RUNNING, and those killed are FAILED."""
-        if len(names) <= max(_ONE_BY_ONE, self._listed // _LISTED_PER_QUESTION):
+        if len(names) <= _ONE_BY_ONE:
             found = {name: state for name in names if (state := self._own_state(name))}
         else:
             listed = self._api.jobs(_LISTED)
-            self._listed = len(listed)
             found = {name: listed[name] for name in names if name in listed}
         return {**found, **self._overlooked([name for name in names if name not in found])}
 
