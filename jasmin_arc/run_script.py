@@ -9,9 +9,11 @@ from __future__ import annotations
 import os
 import re
 import shlex
+from collections.abc import Iterable
+from pathlib import PurePosixPath
 
 from jasmin_arc.constants import RUN_SCRIPT_NAME
-from jasmin_arc.description import JobDescription, is_pattern
+from jasmin_arc.description import RESERVED_PREFIX, JobDescription, is_pattern
 
 STDIN_NAME = ".jasmin_arc_stdin"
 """The session file with what the program reads from its standard input"""
@@ -20,23 +22,51 @@ OUTPUT_LIST_NAME = ".jasmin_arc_outputs"
 """The session file that names the outputs that the patterns of a description matched"""
 
 
-def run_script(description: JobDescription) -> bytes:
+_THE_SHELLS_OWN = frozenset(
+    (
+        *(
+            "_",
+            "DIRSTACK",
+            "EPOCHREALTIME",
+            "EPOCHSECONDS",
+            "EUID",
+            "FUNCNAME",
+            "GROUPS",
+            "HISTCMD",
+            "LINENO",
+            "OPTIND",
+        ),
+        *("PPID", "RANDOM", "SECONDS", "SHELLOPTS", "SHLVL", "SRANDOM", "UID"),
+    )
+)
+"""Variables that some shells do not let one set, or give values of their own; as all that start with ``BASH``"""
+_AT_ONCE = 100
+"""How many files one chmod gets: a command line has a greatest length"""
+
+
+def run_script(description: JobDescription, executables: Iterable[str] = ()) -> bytes:
     """Return the script, for ``/bin/sh`` in the session directory.
 
+    :param executables: the inputs that shall be executable, beside the programs themselves: files in the session
+        directory, which compute elements and this library write without that mode
     :returns: bytes, as file names and arguments need not be valid UTF-8
     """
-    lines = ["#!/bin/sh"]
-    lines += [f"export {name}={shlex.quote(value)}" for name, value in description.environment.items()]
-    lines += _make_executable(description)
+    # Before the job's own environment is set, as that may lead to other tools, or to none.
+    lines = ["#!/bin/sh", *_make_executable(description, executables)]
+    exports = [
+        f"export {name}={shlex.quote(value)}"
+        for name, value in description.environment.items()
+        if not _is_the_shells_own(name)
+    ]
     redirect = f" < {STDIN_NAME}" if description.stdin is not None else ""
     commands = [_command(command, description) + redirect for command in description.commands]
     patterns = [name for name in description.outputs or {} if is_pattern(name)]
     if len(commands) == 1 and not patterns:
         # The program takes the shell's place: signals and exit code are its own.
-        lines.append(f"exec {commands[0]}")
+        lines += [*exports, f"exec {commands[0]}"]
     else:
-        lines += _one_after_another(commands, stop=description.stop_on_failure)
-        lines += _list_outputs(patterns)
+        steps = [*exports, *_one_after_another(commands, stop=description.stop_on_failure)]
+        lines += _then_list_outputs(steps, patterns) if patterns else steps
         lines.append('exit "$jasmin_arc_status"')
     return os.fsencode("\n".join(lines) + "\n")
 
@@ -46,21 +76,33 @@ def output_list_needed(description: JobDescription) -> bool:
     return any(is_pattern(name) for name in description.outputs or {})
 
 
+def input_of(path: str, inputs: Iterable[str]) -> str | None:
+    """The name of the input that a file of the session directory is or lies in; ``None`` if there is none."""
+    file = PurePosixPath(path)
+    places = {str(place) for place in (file, *file.parents)}
+    return next((name for name in inputs if name in places), None)
+
+
 def _input_program(program: str, description: JobDescription) -> str | None:
     """The program's path in the session directory, if it is among the inputs."""
-    name = program[2:] if program.startswith("./") else program
-    among = name in description.inputs or (not name.startswith("/") and name.split("/")[0] in description.inputs)
-    return "./" + name if among else None
+    return f"./{PurePosixPath(program)}" if input_of(program, description.inputs) is not None else None
 
 
-def _make_executable(description: JobDescription) -> list[str]:
+def _make_executable(description: JobDescription, executables: Iterable[str]) -> list[str]:
     programs = {_input_program(command[0], description) for command in description.commands}
-    return [f"chmod u+rx {shlex.quote(program)}" for program in sorted(filter(None, programs))]
+    files = sorted({*filter(None, programs), *(f"./{name}" for name in executables)})
+    groups = [files[start : start + _AT_ONCE] for start in range(0, len(files), _AT_ONCE)]
+    return [f"chmod u+rx {shlex.join(group)}" for group in groups]
 
 
 def _command(command: tuple[str, ...], description: JobDescription) -> str:
     program = _input_program(command[0], description) or command[0]
-    return shlex.join([program, *command[1:]])
+    own = [f"{name}={value}" for name, value in description.environment.items() if _is_the_shells_own(name)]
+    return shlex.join([*(["/usr/bin/env", *own] if own else []), program, *command[1:]])
+
+
+def _is_the_shells_own(name: str) -> bool:
+    return name in _THE_SHELLS_OWN or name.startswith("BASH")
 
 
 def _one_after_another(commands: list[str], *, stop: bool) -> list[str]:
@@ -73,14 +115,14 @@ def _one_after_another(commands: list[str], *, stop: bool) -> list[str]:
     return lines
 
 
-def _list_outputs(patterns: list[str]) -> list[str]:
-    if not patterns:
-        return []
+def _then_list_outputs(steps: list[str], patterns: list[str]) -> list[str]:
     words = " ".join(_glob(pattern) for pattern in patterns)
+    # The steps in a subshell: their environment is not for what comes after.
     # A-REX reads one name a line with backslashes before white space; it takes @ for a list, and has no newlines.
     return [
+        *("(", *steps, 'exit "$jasmin_arc_status"', ")", "jasmin_arc_status=$?"),
         f"for jasmin_arc_output in {words}; do",
-        "    case $jasmin_arc_output in @*|*'",
+        f"    case /$jasmin_arc_output/ in */./*|*/../*|/{RESERVED_PREFIX}*|/@*|*'",
         "'*) continue;; esac",
         '    [ -e "$jasmin_arc_output" ] && printf \'%s\\n\' "$jasmin_arc_output"',
         f"done | LC_ALL=C sed 's/[\\\\[:space:]]/\\\\&/g' > {OUTPUT_LIST_NAME}",
@@ -106,4 +148,12 @@ def _indent(lines: list[str]) -> str:
     return "\n".join("    " + line for line in lines)
 
 
-__all__ = ["OUTPUT_LIST_NAME", "RUN_SCRIPT_NAME", "STDIN_NAME", "listed_outputs", "output_list_needed", "run_script"]
+__all__ = [
+    "OUTPUT_LIST_NAME",
+    "RUN_SCRIPT_NAME",
+    "STDIN_NAME",
+    "input_of",
+    "listed_outputs",
+    "output_list_needed",
+    "run_script",
+]

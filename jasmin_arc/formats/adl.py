@@ -2,8 +2,8 @@
 
 The user's view holds all fields but ``steps``, ``stop_on_failure``, contents given as bytes, and patterns of outputs.
 Read and ignored, as they change nothing in what the job does: annotations and remote logging, wishes on the machine
-that a broker would choose by (operating system, platform, disk space, node access), an input's ``IsExecutable`` and an
-output's ``Mandatory`` and ``UseIf…``.
+that a broker would choose by (operating system, platform, disk space, node access), and an output's ``Mandatory`` and
+``UseIf…``. An input's ``IsExecutable`` is refused where it would not be so: one that is sent is if it is so here.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from jasmin_arc.description import JobDescription, is_url
 from jasmin_arc.exceptions import InvalidJobDescription
 from jasmin_arc.formats import portable
 from jasmin_arc.formats.draft import Draft, optional_duration
-from jasmin_arc.formats.xml_text import add, all_of, check, number_of, only, parse, text_of, to_text
+from jasmin_arc.formats.xml_text import add, all_of, check, is_true, number_of, only, parse, text_of, to_text
 from jasmin_arc.run_script import OUTPUT_LIST_NAME, STDIN_NAME, output_list_needed
 
 ADL = "{http://www.eu-emi.eu/es/2010/12/adl}"
@@ -115,8 +115,9 @@ def to_adl(description: JobDescription) -> str:
         add(variable, ADL + "Value", value, field=f"environment: {name}")
     _add_resources(root, description)
     staging = add(root, ADL + "DataStaging")
+    executables = portable.executables(description)
     for name, source in portable.inputs(description, "ADL"):
-        _add_input(staging, name, source)
+        _add_input(staging, name, source, executable=name in executables)
     for name, target in portable.outputs(description, "ADL"):
         _add_output(staging, name, target)
     return to_text(root, ADL)
@@ -244,7 +245,7 @@ def _read_resources(draft: Draft, resources: ElementTree.Element | None) -> None
 
 def _read_slots(draft: Draft, slots: ElementTree.Element | None) -> None:
     check(slots, ("NumberOfSlots", "SlotsPerHost", "ExclusiveExecution"))
-    if text_of(slots, "ExclusiveExecution", "false").strip() not in ("false", "0"):
+    if is_true(slots, "ExclusiveExecution"):
         raise InvalidJobDescription("ExclusiveExecution is not supported; ask for as many slots as a host has")
     draft.slots = number_of(slots, "NumberOfSlots")
     per_host = only(slots, "SlotsPerHost")
@@ -254,13 +255,16 @@ def _read_slots(draft: Draft, slots: ElementTree.Element | None) -> None:
 
 def _read_staging(draft: Draft, staging: ElementTree.Element | None) -> None:
     check(staging, ("InputFile", "OutputFile", "ClientDataPush"), ("DelegationID",))
-    if text_of(staging, "ClientDataPush", "false").strip() not in ("false", "0"):
+    if is_true(staging, "ClientDataPush"):
         raise InvalidJobDescription("ClientDataPush is not supported; name each input")
     for element in all_of(staging, "InputFile"):
-        check(element, ("Name", "Source"), ("IsExecutable",))
+        check(element, ("Name", "Source", "IsExecutable"))
         source = only(element, "Source")
         check(source, ("URI",), ("DelegationID",))
-        draft.add_input(text_of(element, "Name"), text_of(source, "URI"))
+        name = text_of(element, "Name")
+        draft.add_input(name, text_of(source, "URI"))
+        if is_true(element, "IsExecutable"):
+            draft.executables[name] = "IsExecutable"
     for element in all_of(staging, "OutputFile"):
         check(element, ("Name", "Target"))
         target = only(element, "Target")

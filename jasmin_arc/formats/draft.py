@@ -6,15 +6,17 @@ a standard input whose path is relative is a local file that is uploaded.
 
 from __future__ import annotations
 
+import shlex
+import stat
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from jasmin_arc.constants import STDERR_NAME, STDOUT_NAME
 from jasmin_arc.description import JobDescription, is_url
 from jasmin_arc.exceptions import InvalidJobDescription
-from jasmin_arc.run_script import STDIN_NAME
+from jasmin_arc.run_script import STDIN_NAME, input_of
 
 ENV_PROGRAM = "/usr/bin/env"
 """What finds a program on the node's PATH: to ARC's clients, a bare name is a local file"""
@@ -29,6 +31,8 @@ class Draft:
     name: str | None = None
     inputs: dict[str, str] = field(default_factory=dict)
     """Names in the session directory, and a path or URL, or nothing for a local file of that name"""
+    executables: dict[str, str] = field(default_factory=dict)
+    """Names of inputs that shall be executable, and the word with which the text says so"""
     outputs: dict[str, str] | None = None
     """Names in the session directory, and a URL, or nothing to keep it for download"""
     environment: dict[str, str] = field(default_factory=dict)
@@ -74,6 +78,7 @@ class Draft:
         stdin = self._stdin(inputs)
         inputs.pop(STDIN_NAME, None)
         executable, arguments = self._command(inputs)
+        self._check_executables(executable, inputs)
         return JobDescription(
             executable=executable,
             arguments=arguments,
@@ -113,6 +118,14 @@ class Draft:
             inputs[self.executable] = self.executable
         return self.executable, self.arguments
 
+    def _check_executables(self, program: str, inputs: Mapping[str, str]) -> None:
+        """Refuse what would not be executable: a job runs its program in any case, other files keep their modes."""
+        for name, field_name in self.executables.items():
+            if PurePosixPath(name) != PurePosixPath(program):
+                reason = _why_not_executable(name, inputs)
+                if reason:
+                    raise InvalidJobDescription(f"{field_name}: {name!r} {reason}")
+
     def _outputs(self) -> dict[str, str | None] | None:
         if self.outputs is None:
             return None
@@ -134,13 +147,33 @@ def optional_duration(seconds: int | None) -> timedelta | None:
 
 def is_input(program: str, inputs: Mapping[str, object]) -> bool:
     """Say whether the program is one of the inputs, or a file in a folder that is one."""
-    name = program[2:] if program.startswith("./") else program
-    return name in inputs or name.split("/")[0] in inputs
+    return input_of(program, inputs) is not None
 
 
 def is_bare_name(program: str) -> bool:
     """Say whether ``env`` takes it for a program to be found on the PATH."""
     return bool(program) and not program.startswith("-") and "/" not in program and "=" not in program
+
+
+def _why_not_executable(name: str, inputs: Mapping[str, str]) -> str:
+    place = input_of(name, inputs)
+    if place is None:
+        return "is not an input"
+    if is_url(inputs[place]):
+        return "is fetched from a URL; only the program itself and files that are sent from here can be executable"
+    path = Path(inputs[place], PurePosixPath(name).relative_to(place)).expanduser()
+    return (
+        "" if is_executable(path) else f"is sent as executable only if it is so here: chmod +x {shlex.quote(str(path))}"
+    )
+
+
+def is_executable(path: Path) -> bool:
+    """Say whether there is a file, which its owner may execute."""
+    try:
+        mode = path.stat().st_mode
+    except (OSError, ValueError):
+        return False
+    return stat.S_ISREG(mode) and bool(mode & stat.S_IXUSR)
 
 
 def _source(name: str, source: str) -> str:

@@ -10,7 +10,7 @@ from xml.etree import ElementTree
 from jasmin_arc.description import JobDescription
 from jasmin_arc.exceptions import InvalidJobDescription
 from jasmin_arc.formats.draft import Draft, optional_duration
-from jasmin_arc.formats.xml_text import all_of, check, number_of, only, parse, text_of
+from jasmin_arc.formats.xml_text import all_of, check, is_true, number_of, only, parse, text_of
 
 JSDL = "{http://schemas.ggf.org/jsdl/2005/11/jsdl}"
 _EXACT = ("Exact", "UpperBoundedRange", "LowerBoundedRange")
@@ -93,8 +93,8 @@ def _read_resources(draft: Draft, resources: ElementTree.Element | None) -> None
 def _read_staging(draft: Draft, entry: ElementTree.Element) -> None:
     check(
         entry,
-        ("FileName", "Source", "Target"),
-        ("CreationFlag", "DeleteOnTermination", "IsExecutable", "Name", "FileSize", "Checksum", "DownloadToCache"),
+        ("FileName", "Source", "Target", "IsExecutable"),
+        ("CreationFlag", "DeleteOnTermination", "Name", "FileSize", "Checksum", "DownloadToCache"),
     )
     name = text_of(entry, "FileName").strip()
     source, target = only(entry, "Source"), only(entry, "Target")
@@ -102,6 +102,8 @@ def _read_staging(draft: Draft, entry: ElementTree.Element) -> None:
     check(target, ("URI",))
     if source is not None:
         draft.add_input(name, text_of(source, "URI").strip())
+        if is_true(entry, "IsExecutable"):
+            draft.executables[name] = "IsExecutable"
     # Neither: a file that the job makes, to be kept for download.
     if target is not None or source is None:
         draft.add_output(name, text_of(target, "URI").strip())

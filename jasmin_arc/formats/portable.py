@@ -7,7 +7,7 @@ from pathlib import Path
 from jasmin_arc.constants import STDERR_NAME, STDOUT_NAME
 from jasmin_arc.description import JobDescription, is_pattern
 from jasmin_arc.exceptions import InvalidJobDescription
-from jasmin_arc.formats.draft import ENV_PROGRAM, is_bare_name, is_input
+from jasmin_arc.formats.draft import ENV_PROGRAM, is_bare_name, is_executable, is_input
 from jasmin_arc.run_script import STDIN_NAME
 
 
@@ -40,6 +40,12 @@ def inputs(description: JobDescription, language: str) -> list[tuple[str, str]]:
     if description.stdin is not None:
         sources[STDIN_NAME] = description.stdin
     return [(input_name(name), _source(name, source, language)) for name, source in sources.items()]
+
+
+def executables(description: JobDescription) -> list[str]:
+    """The inputs that are files here, and executable."""
+    files = {name: source for name, source in description.inputs.items() if isinstance(source, Path)}
+    return [input_name(name) for name, source in files.items() if is_executable(source)]
 
 
 def outputs(description: JobDescription, language: str) -> list[tuple[str, str | None]]:

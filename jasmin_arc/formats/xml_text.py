@@ -86,6 +86,11 @@ def text_of(parent: ElementTree.Element | None, name: str, default: str = "") ->
     return default if element is None else element.text or ""
 
 
+def is_true(parent: ElementTree.Element | None, name: str) -> bool:
+    """Say whether the one child of that name is there and says so."""
+    return text_of(parent, name, "false").strip() not in ("false", "0")
+
+
 def number_of(parent: ElementTree.Element | None, name: str) -> int | None:
     """The whole number that the one child of that name holds.
 

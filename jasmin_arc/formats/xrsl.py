@@ -1,11 +1,11 @@
 """xRSL, the language in which users of ARC write job descriptions.
 
-Supported attributes: ``executable arguments jobname inputfiles outputfiles environment queue count countpernode memory
-walltime cputime runtimeenvironment stdin stdout stderr rerun rsl_substitution``. Accepted and ignored, as they change
-nothing in what the job does: ``join`` and ``gmlog`` (the streams are always ``stdout`` and ``stderr``; logs come by
-``explain``), ``executables`` (an input keeps its mode), ``cache`` and ``ftpthreads`` (how files travel), and what a
-broker would choose a machine by: ``disk architecture opsys middleware nodeaccess``; also ``clientxrsl``, which ARC
-itself adds. Any other is an error.
+Supported attributes: ``executable arguments jobname inputfiles executables outputfiles environment queue count
+countpernode memory walltime cputime runtimeenvironment stdin stdout stderr rerun rsl_substitution``. Accepted and
+ignored, as they change nothing in what the job does: ``join`` and ``gmlog`` (the streams are always ``stdout`` and
+``stderr``; logs come by ``explain``), ``cache`` and ``ftpthreads`` (how files travel), and what a broker would choose a
+machine by: ``disk architecture opsys middleware nodeaccess``; also ``clientxrsl``, which ARC itself adds. Any other is
+an error, and so are ``executables`` that would not be so: inputs that are sent are executable if they are so here.
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ _TEXTS = {
 _NUMBERS = {"count": "slots", "countpernode": "slots_per_host", "rerun": "rerun"}
 _PERIODS = {"walltime": "wall_time", "cputime": "cpu_time"}
 _IGNORED = (
-    *("join", "gmlog", "executables", "cache", "ftpthreads", "rslsubstitution", "clientxrsl"),
+    *("join", "gmlog", "cache", "ftpthreads", "rslsubstitution", "clientxrsl"),
     *("disk", "architecture", "opsys", "middleware", "nodeaccess"),
 )
-_REPEATABLE = ("inputfiles", "outputfiles", "environment", "runtimeenvironment", *_IGNORED)
+_REPEATABLE = ("inputfiles", "executables", "outputfiles", "environment", "runtimeenvironment", *_IGNORED)
 
 _PART = re.compile(
     r"[\s,]*(\d{1,9})\s*(w|weeks?|d|days?|h|hrs?|hours?|m|mins?|minutes?|s|secs?|seconds?)?(?![a-z])", re.A
@@ -61,6 +61,7 @@ def to_xrsl(description: JobDescription) -> str:
     lines += [_line("stdout", ["stdout"]), _line("stderr", ["stderr"])]
     outputs = [(name, target or "") for name, target in portable.outputs(description, "xRSL")]
     lines.append(_pairs("inputfiles", portable.inputs(description, "xRSL")))
+    lines.append(_line("executables", portable.executables(description)))
     lines.append(_pairs("outputfiles", outputs))
     lines.append(_pairs("environment", description.environment.items()))
     lines += [_line("runtimeenvironment", [name]) for name in description.runtime_environments]
@@ -203,6 +204,10 @@ def _input_files(draft: Draft, condition: rsl.Condition) -> None:
         draft.add_input(name, source)
 
 
+def _executables(draft: Draft, condition: rsl.Condition) -> None:
+    draft.executables.update(dict.fromkeys(_texts(condition), "executables"))
+
+
 def _output_files(draft: Draft, condition: rsl.Condition) -> None:
     for name, target in _sequences(condition):
         draft.add_output(name, target)
@@ -220,6 +225,7 @@ _READERS: dict[str, Callable[[Draft, rsl.Condition], None]] = {
     "arguments": _arguments,
     "memory": _memory,
     "inputfiles": _input_files,
+    "executables": _executables,
     "outputfiles": _output_files,
     "environment": _environment,
     "runtimeenvironment": _runtime_environment,

@@ -33,6 +33,8 @@ class StagedInput:
     """The file, or the content itself"""
     size: int
     """The size in bytes when the job was checked"""
+    executable: bool = False
+    """Whether its owner may execute it here"""
 
     def open(self) -> BinaryIO:
         """Open the content for reading.
@@ -68,10 +70,11 @@ def plan_inputs(description: JobDescription) -> tuple[StagedInput, ...]:
                     f"{_origin(files[staged.name])} and {_origin(staged)}"
                 )
             files[staged.name] = staged
+    executables = [name for name, staged in files.items() if staged.executable]
     _check_places(files, [name for name, source in description.inputs.items() if is_url(source)])
     if description.stdin is not None:
         files[STDIN_NAME] = _stage(STDIN_NAME, description.stdin, "stdin")
-    script = run_script(description)
+    script = run_script(description, executables)
     return (*files.values(), StagedInput(RUN_SCRIPT_NAME, script, len(script)))
 
 
@@ -187,7 +190,8 @@ def _stage(name: str, source: str | Path | bytes, kind: str) -> StagedInput:
     if isinstance(source, bytes):
         return StagedInput(name, source, len(source))
     with _open_file(name, Path(source), kind) as stream:
-        return StagedInput(name, Path(source), os.fstat(stream.fileno()).st_size)
+        found = os.fstat(stream.fileno())
+        return StagedInput(name, Path(source), found.st_size, bool(found.st_mode & stat.S_IXUSR))
 
 
 def _status(name: str, path: Path, kind: str = "input") -> os.stat_result:

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from portable_descriptions import portable_descriptions
 
 from jasmin_arc import InvalidJobDescription, JobDescription
-from jasmin_arc.formats.adl import ADL, NORDUGRID, from_adl, submission_adl, submitted_description
+from jasmin_arc.formats.adl import ADL, NORDUGRID, from_adl, submission_adl, submitted_description, to_adl
 
 HEAD = (
     '<ActivityDescription xmlns="http://www.eu-emi.eu/es/2010/12/adl"'
@@ -190,3 +190,16 @@ def test_a_damaged_copy_is_an_error(copy: str) -> None:
     damaged = re.sub(r"(jasmin_arc_description:)[^<]*", lambda found: found[1] + escape(copy.replace("\0", "")), text)
     with contextlib.suppress(InvalidJobDescription):
         submitted_description(damaged)
+
+
+def test_inputs_are_executable_if_they_are_so_here(tmp_path: Path) -> None:
+    (tmp_path / "tool").touch(0o755)
+    job = JobDescription(executable="/bin/x", inputs=[tmp_path / "tool"])
+    assert "IsExecutable" in to_adl(job)
+    assert from_adl(to_adl(job)) == job
+    (tmp_path / "tool").chmod(0o644)
+    text = to_adl(job).replace("</Source>", "</Source><IsExecutable>true</IsExecutable>")
+    with pytest.raises(InvalidJobDescription, match=r"IsExecutable: 'tool' .*chmod \+x"):
+        from_adl(text)
+    assert from_adl(text.replace("/bin/x", "tool")).executable == "tool"
+    assert from_adl(text.replace(">true<", ">false<")) == job

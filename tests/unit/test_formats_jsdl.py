@@ -75,3 +75,11 @@ def test_the_posix_subset() -> None:
 def test_what_is_not_supported_is_named(text: str, message: str) -> None:
     with pytest.raises(InvalidJobDescription, match=message):
         from_jsdl(text)
+
+
+def test_an_input_that_would_not_be_executable_is_refused() -> None:
+    file = "<jsdl:DataStaging><jsdl:FileName>f</jsdl:FileName><jsdl:Source/>{}</jsdl:DataStaging>"
+    text = document(rest=file.format("<IsExecutable>true</IsExecutable>"))
+    with pytest.raises(InvalidJobDescription, match="IsExecutable: 'f'"):
+        from_jsdl(text)
+    assert from_jsdl(text.replace("/bin/x", "f")).executable == "f"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 
@@ -137,3 +138,22 @@ def test_nested_conditions() -> None:
 def test_what_is_wrong_is_named(text: str, message: str) -> None:
     with pytest.raises(InvalidJobDescription, match=message):
         from_xrsl(text)
+
+
+def test_executables_are_inputs_that_are_executable_here(tmp_path: Path) -> None:
+    for name in ("run.sh", "helper.sh", "lib/tool", "plain.sh"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch(0o600 if name in ("run.sh", "plain.sh") else 0o755)
+    files = " ".join(f'("{name}" "{tmp_path / name}")' for name in ("run.sh", "helper.sh", "lib", "plain.sh"))
+    start = f'&(executable=run.sh)(inputfiles={files} ("far" "https://h/f"))'
+    job = from_xrsl(start + '(executables="./helper.sh" run.sh)(executables="lib/tool")')
+    assert '(executables = "helper.sh")' in to_xrsl(job)
+    assert from_xrsl(to_xrsl(job)) == job
+    for name, reason in {
+        "plain.sh": "chmod \\+x .*plain.sh",
+        "far": "URL",
+        "lib": "chmod",
+        "other": "not an input",
+    }.items():
+        with pytest.raises(InvalidJobDescription, match=f"executables: '{name}' .*{reason}"):
+            from_xrsl(start + f"(executables = helper.sh {name})")

@@ -91,6 +91,21 @@ def test_the_session_folder_holds_the_inputs_alone_and_the_environment_little(
     assert "A_PASSWORD" not in environment
 
 
+def test_inputs_that_are_executable_here_are_so_in_the_session_folder(kit: Kit, tmp_path: Path) -> None:
+    for name in ("tree/sub/helper", "tool", "data"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("#!/bin/sh\necho helped\n")
+        (tmp_path / name).chmod(0o644 if name == "data" else 0o755)
+    inputs = {name: tmp_path / name for name in ("tree", "tool", "data")}
+    info = kit.run("tree/sub/helper && ./tool && ! [ -x data ]", inputs=inputs)
+    assert (info.exit_code, kit.read(info.id)) == (0, b"helped\n" * 2)
+
+
+def test_hidden_outputs_are_kept(kit: Kit) -> None:
+    info = kit.run("mkdir sub; touch .h sub/.h sub/x y", outputs=[".*", "sub/.*"])
+    assert set(kit.files(info.id)) == {".h", "stderr", "stdout", "sub", "sub/.h"}
+
+
 def test_outputs_are_kept_and_the_rest_is_deleted(kit: Kit) -> None:
     script = (
         "mkdir -p deep/kept deep/lost folder/sub shut/in; touch deep/kept/x deep/lost/y folder/sub/z input shut/in/w;"

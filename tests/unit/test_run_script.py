@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -16,8 +17,10 @@ from jasmin_arc.run_script import OUTPUT_LIST_NAME, STDIN_NAME, listed_outputs, 
 texts = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=60)
 
 
-def run(job: JobDescription, folder: Path, shell: str = "/bin/sh") -> subprocess.CompletedProcess[bytes]:
-    (folder / ".run").write_bytes(run_script(job))
+def run(
+    job: JobDescription, folder: Path, shell: str = "/bin/sh", executables: Sequence[str] = ()
+) -> subprocess.CompletedProcess[bytes]:
+    (folder / ".run").write_bytes(run_script(job, executables))
     return subprocess.run([shell, ".run"], cwd=folder, capture_output=True, stdin=subprocess.DEVNULL)
 
 
@@ -46,6 +49,32 @@ def test_the_program_takes_the_shells_place(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("shell", ["/bin/sh", "/bin/bash"])
+@pytest.mark.parametrize("options", [{}, {"outputs": ["*"]}])
+def test_variables_that_are_the_shells_own_arrive_exactly_too(
+    tmp_path: Path, shell: str, options: dict[str, list[str]]
+) -> None:
+    names = ["UID", "GROUPS", "SECONDS", "RANDOM", "SHLVL", "OPTIND", "_", "BASH_VERSINFO", "PWD", "IFS", "PS4", "ENV"]
+    environment = {name: f"{number} x" for number, name in enumerate(names)}
+    done = run(JobDescription(executable="/usr/bin/env", environment=environment, **options), tmp_path, shell)  # type: ignore[arg-type]
+    assert {f"{name}={value}" for name, value in environment.items()} <= set(done.stdout.decode().splitlines())
+    assert done.stderr == b""
+
+
+@pytest.mark.parametrize(
+    "environment", [{"PATH": "/opt/bin:$PATH"}, {"IFS": "/.an"}, {"LC_ALL": "none"}, {"LD_PRELOAD": "/no/such.so"}]
+)
+def test_the_environment_of_a_job_is_for_its_program_alone(tmp_path: Path, environment: dict[str, str]) -> None:
+    (tmp_path / "program").write_text("#!/bin/sh\n: > a.nc\n")
+    for outputs in (["a.nc"], ["*.nc"]):
+        (tmp_path / "program").chmod(0o600)
+        job = JobDescription(executable="program", inputs={"program": "x"}, environment=environment, outputs=outputs)
+        done = run(job, tmp_path)
+        assert done.returncode == 0, done.stderr
+        assert b".run" not in done.stderr
+    assert listed_outputs((tmp_path / OUTPUT_LIST_NAME).read_text()) == ["a.nc"]
+
+
+@pytest.mark.parametrize("shell", ["/bin/sh", "/bin/bash"])
 @pytest.mark.parametrize(("program", "code"), [("/no/such", 127), ("no-such-program", 127), ("/etc/passwd", 126)])
 def test_what_cannot_run_says_so(tmp_path: Path, shell: str, program: str, code: int) -> None:
     done = run(JobDescription(executable=program), tmp_path, shell)
@@ -55,13 +84,23 @@ def test_what_cannot_run_says_so(tmp_path: Path, shell: str, program: str, code:
 
 def test_an_input_runs_whatever_its_mode(tmp_path: Path) -> None:
     (tmp_path / "tree").mkdir()
-    for name in ("pro gram", "tree/inner"):
+    (tmp_path / "a" / "b" / "c").mkdir(parents=True)
+    for name in ("pro gram", "tree/inner", "a/b/c/deep"):
         (tmp_path / name).write_text("#!/bin/sh\necho $0 $1\n")
         (tmp_path / name).chmod(0o600)
-    inputs = {"pro gram": "x", "tree": "y"}
-    for program in ("pro gram", "./pro gram", "tree/inner"):
+    inputs = {"pro gram": "x", "tree": "y", "a/b": "z"}
+    for program in ("pro gram", "./pro gram", "tree/inner", "a/b/c/deep"):
         done = run(JobDescription(executable=program, arguments=["arg"], inputs=inputs), tmp_path)
         assert done.stdout.split()[-1] == b"arg", done.stderr
+
+
+def test_other_inputs_are_executable_if_asked_for_however_many(tmp_path: Path) -> None:
+    names = [f"-tool {number}" for number in range(250)]
+    for name in names:
+        (tmp_path / name).touch(mode=0o600)
+    done = run(JobDescription(executable="true"), tmp_path, executables=names)
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert all(os.access(tmp_path / name, os.X_OK) for name in names)
 
 
 def test_stdin_comes_from_its_file(tmp_path: Path) -> None:
@@ -93,3 +132,18 @@ def test_patterns_are_listed_when_the_program_has_ended(tmp_path: Path) -> None:
     assert (done.returncode, done.stderr) == (5, b"")
     listed = listed_outputs((tmp_path / OUTPUT_LIST_NAME).read_text())
     assert sorted(set(listed)) == ["a1.nc", "b 2.nc", "back\\slash.nc", "d/x.nc", "q$x.nc"]
+
+
+@pytest.mark.parametrize("shell", ["/bin/sh", "/bin/bash"])
+def test_hidden_files_are_listed_but_not_folders_above_nor_our_own(tmp_path: Path, shell: str) -> None:
+    (tmp_path / "session" / "sub").mkdir(parents=True)
+    (tmp_path / "x").touch()
+    job = JobDescription(
+        executable="/bin/sh",
+        arguments=["-c", "touch .h sub/.h .jasmin_arc_mine x sub/x"],
+        outputs=[".*", "sub/.*", ".*/x", "*/x"],
+    )
+    done = run(job, tmp_path / "session", shell)
+    assert done.returncode == 0, done.stderr
+    listed = listed_outputs((tmp_path / "session" / OUTPUT_LIST_NAME).read_text())
+    assert sorted(set(listed) - {".run"}) == [".h", "sub/.h", "sub/x"]
