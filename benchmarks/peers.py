@@ -41,6 +41,10 @@ class ArcTools:
         """Ask for the states of jobs."""
         self.run("arcstat", "-j", str(self.list), *ids)
 
+    def kill(self, ids: Sequence[str]) -> None:
+        """Cancel jobs, and keep them; one that is not cancelled is an error here."""
+        self.run("arckill", "-k", "-j", str(self.list), *ids)
+
     def wait(self, ids: Sequence[str], timeout: float = 600) -> None:
         """Wait until these tools see that the jobs have ended: up to minutes later, with a server's stock timers."""
         deadline = time.monotonic() + timeout

@@ -23,6 +23,7 @@ from jasmin_arc.formats.adl import submission_adl
 from jasmin_arc.run_script import RUN_SCRIPT_NAME, run_script
 
 TRUE = JobDescription(executable="/bin/true", outputs=[])
+SLEEP = JobDescription(executable="/bin/sleep", arguments=["600"], outputs=[])
 THREE_FILES = JobDescription(
     executable="/bin/sh",
     arguments=["-c", "mkdir output; for i in 1 2 3; do echo $i > output/$i; done"],
@@ -170,6 +171,24 @@ class Remote:
             yield Row(work, "pyarcrest (as written last)", _ms(taken), f"rest {taken / rest:.1f} x faster")
         except Exception as error:  # noqa: BLE001 - whatever it is, it is the result
             yield Row(work, "pyarcrest", f"does not work: {type(error).__name__}")
+
+    # --- Ending ---
+
+    def cancelling(self, count: int = 100) -> Iterator[Row]:
+        """Cancel jobs that have just been submitted."""
+        say(f"cancelling {count} jobs")
+        rates = []
+        for _ in range(3):
+            ids = self.arc.submit_jobs([SLEEP] * count)
+            rates.append(count / seconds(lambda ids=ids: self.arc.cancel_jobs(ids)))
+            self.clear()
+        ours = statistics.median(rates)
+        some = self.arc.submit_jobs([SLEEP] * 10)
+        arckill = len(some) / seconds(lambda: self.tools.kill(some))
+        work = f"cancel {count} jobs"
+        yield Row(work, "ArcInterface, rest", f"{ours:.0f} jobs/s")
+        yield Row(work, f"arckill ({len(some)} jobs)", f"{arckill:.1f} jobs/s", f"ours {ours / arckill:.0f} x")
+        self.clear()
 
     # --- Outputs ---
 

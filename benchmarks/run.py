@@ -24,7 +24,14 @@ def rows(arguments: argparse.Namespace, folder: Path) -> Iterator[Row]:
     yield from importing()
     remote = Remote(json.loads(Path(arguments.config).read_text()), arguments.jobs, folder)
     remote.clear()
-    for part in (remote.submitting_one, remote.submitting, remote.asking, remote.outputs, remote.large):
+    for part in (
+        remote.submitting_one,
+        remote.submitting,
+        remote.asking,
+        remote.cancelling,
+        remote.outputs,
+        remote.large,
+    ):
         yield from part()
     say("local jobs")
     yield from local(folder)
