@@ -195,6 +195,41 @@ def test_a_read_is_repeated_until_it_succeeds(serve: Serve) -> None:
     assert len(server.requests) == 4
 
 
+HEAD_503 = b"HTTP/1.1 503 Service Unavailable\r\n"
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        Reply(503, body=b"x" * 3_000_000),
+        raw(HEAD_503 + b"Content-Length: 100\r\n\r\nshort"),
+        raw(HEAD_503 + b"Transfer-Encoding: chunked\r\n\r\nnonsense\r\n"),
+        raw(HEAD_503 + b"\r\nno length"),
+    ],
+    ids=["long", "cut", "nonsense", "no length"],
+)
+def test_an_error_counts_whatever_its_body_is_like(serve: Serve, reply: Reply) -> None:
+    _, client = serve(answers(reply, Reply(body=b"at last")))
+    assert client.read("GET", "/a", most=1000).body == b"at last"
+    _, client = serve(answers(reply))
+    with pytest.raises(ServerUnavailableError) as caught:
+        client.once("GET", "/a", most=1000)
+    assert caught.value.status == 503
+
+
+def test_a_connection_is_kept_after_an_error(serve: Serve) -> None:
+    server, client = serve(answers(Reply(503, body=b"later"), Reply()))
+    client.read("GET", "/a")
+    assert server.connections == 1
+
+
+def test_a_reply_that_would_fill_the_memory_is_refused(serve: Serve) -> None:
+    # Of XML with many small elements, each byte takes 25 in memory.
+    _, client = serve(answers(Reply(body=b"<b/>" * (5 << 20))))
+    with pytest.raises(ServerError, match="more than"):
+        client.read("GET", "/a")
+
+
 def test_what_is_not_a_read_is_sent_once(serve: Serve) -> None:
     server, client = serve(answers(Reply(503)))
     with pytest.raises(ServerUnavailableError):

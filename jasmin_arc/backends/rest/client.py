@@ -23,13 +23,19 @@ from jasmin_arc.backends.rest.deadline import begin_request, limited, pause, rem
 from jasmin_arc.backends.rest.errors import RetryLaterError, of_status, of_transport
 from jasmin_arc.exceptions import ServerError, ServerUnavailableError, SubmissionUnknownError
 
-MOST_BYTES = 256 << 20
-"""The longest reply that is read into memory"""
+MOST_BYTES = 16 << 20
+"""The longest reply that is read into memory.
+
+A job takes 120 bytes in a list of states, and 2 kB where all is told of it, which is asked for 1000 jobs at a time.
+Parsed, XML that is made to do harm takes 25 times its length.
+"""
 _CONNECT_SECONDS = 10.0
 _CHECK_PROXY_SECONDS = 30.0
 _ATTEMPTS = 4
 _FIRST_PAUSE = 0.2
 _PIECE = 1 << 20
+_ERROR_BYTES = 1 << 16
+"""The longest body of an error that is read, for the sake of the connection"""
 _SLOWEST = 20_000
 """Bytes per second that an upload must reach on the whole"""
 
@@ -245,10 +251,11 @@ class Client:
             raise of_transport(error, f"{method} {path}", self.endpoint) from error
 
     def _whole(self, response: BaseHTTPResponse, what: str, most: int, allow: Collection[int]) -> Reply:
-        body = self._body(response, what, most)
         if not 200 <= response.status < 300 and response.status not in allow:
+            _drop(response)
             later = response.headers.get("Retry-After")
             raise of_status(response.status, response.reason or "", later, what, self.endpoint)
+        body = self._body(response, what, most)
         self._budget.earn()
         return Reply(response.status, response.headers, body)
 
@@ -273,6 +280,17 @@ class Client:
             raise of_transport(error, what, self.endpoint) from error
         finally:
             response.release_conn()
+
+
+def _drop(response: BaseHTTPResponse) -> None:
+    """Be done with an error, whatever its body is like: its status says all."""
+    try:
+        if has_length(response) and len(response.read(_ERROR_BYTES + 1)) <= _ERROR_BYTES:
+            response.release_conn()
+            return
+    except (HTTPError, OSError):
+        pass
+    response.close()
 
 
 def has_length(response: BaseHTTPResponse) -> bool:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, BinaryIO, cast
 
 from urllib3.exceptions import HTTPError
 
-from jasmin_arc.backends.rest.client import has_length
+from jasmin_arc.backends.rest.client import MOST_BYTES, has_length
 from jasmin_arc.backends.rest.deadline import limited
 from jasmin_arc.backends.rest.documents import listing
 from jasmin_arc.backends.rest.errors import of_transport
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from jasmin_arc.backends.rest.api import Api
 
 _BUFFER = 1 << 20
-_LONGEST_LISTING = 64 << 20
+_LONGEST_LISTING = MOST_BYTES
 _SLOWEST = 10_000
 """Bytes per second that a download must reach on the whole, not counting the reader's own time"""
 
