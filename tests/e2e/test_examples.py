@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -15,7 +16,8 @@ import pytest
 
 from jasmin_arc import ArcInterface
 
-EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
+ROOT = Path(__file__).resolve().parents[2]
+EXAMPLES = ROOT / "examples"
 ARGUMENTS = {"many_jobs.py": ["10"]}
 LIMIT = 240
 
@@ -94,6 +96,37 @@ def test_many_jobs(lines_of: Lines) -> None:
     assert len(table) == 11
     assert table[1] == "station000 10.00 22.00"
     assert table[10] == "station009 10.45 22.45"
+
+
+FIRST_STEPS = re.compile(r"<!-- run -->\n```python\n(.*?)```", re.DOTALL)
+LOCAL_LINE, CE_LINE = 'arc = ArcInterface(config={"BACKEND": "local"})', 'arc = ArcInterface("config.json")'
+NOTHING_OF_ARC = """
+import sys
+sys.modules["arc"] = sys.modules["_arc"] = None  # whoever imports them gets an error
+"""
+
+
+@pytest.mark.grid
+def test_the_first_steps_of_the_readme_lead_to_a_ce_without_anything_of_arc(
+    options_of: Callable[[str], dict[str, Any]], tmp_path: Path
+) -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    steps = FIRST_STEPS.search(readme)
+    assert steps and LOCAL_LINE in steps[1] and CE_LINE in readme
+    options = {**options_of("rest"), "BACKEND": "rest", "JOBS_INFO_FILE": str(tmp_path / "jobs.dat")}
+    (tmp_path / "config.json").write_text(json.dumps(options))
+    (tmp_path / "steps.py").write_text(NOTHING_OF_ARC + steps[1].replace(LOCAL_LINE, CE_LINE))
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("JASMIN_ARC_")}
+    done = subprocess.run(
+        [sys.executable, "steps.py"],
+        cwd=tmp_path,
+        env={**environment, "PATH": "/nowhere", "TMPDIR": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        timeout=LIMIT,
+    )
+    assert done.returncode == 0, done.stderr
+    assert f"This job is running on {socket.gethostname()}" in done.stdout.splitlines()
 
 
 @pytest.mark.parametrize("name", sorted(path.name for path in EXAMPLES.glob("*.py")))
