@@ -423,6 +423,19 @@ def test_what_was_found_is_settled_although_another_job_cannot_be_looked_at(setu
     assert unfinished(setup) == ["intended"]
 
 
+def test_a_failure_to_settle_one_job_is_told_after_the_others_are_settled(
+    setup: Setup, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    hidden, created, lost = (forge(setup, tmp_path, phase) for phase in ("created", "created", "intended"))
+    setup.ce.before = lambda request: Reply(403) if f"{hidden}/diagnose" in request.path else None
+    with pytest.raises(ServerError, match="403"):
+        setup.backend.recover()
+    assert list(setup.ce.jobs) == [hidden]
+    assert unfinished(setup) == ["created"]
+    assert all(f"{setup.url(name)} was erased" in caplog.text for name in (created, lost))
+
+
 def test_a_lost_job_with_a_long_description_is_found(setup: Setup, tmp_path: Path) -> None:
     lost = forge(setup, tmp_path, "intended")
     setup.ce.jobs[lost].description = "<!--" + "x" * (3 << 20) + "-->" + setup.ce.jobs[lost].description

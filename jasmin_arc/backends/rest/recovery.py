@@ -48,19 +48,27 @@ class Recovery:
     def settle(self) -> dict[str, bool]:
         """Return by job id whether the job was kept (or else erased).
 
-        :raises ServerError: if the server cannot be asked, be it about one of the jobs that may be a lost one; what
-            was not settled stays for the next time
+        :raises ServerError: if the server cannot be asked about one of them, or about a job that may be a lost one;
+            what was not settled stays for the next time, and what was is logged
         """
         unfinished = self._job_list.unfinished(self._api.client.endpoint)
         abandoned = [record for record in unfinished if record.abandoned]
         created = [record for record in abandoned if record.id is not None]
         intended = [record for record in abandoned if record.id is None]
-        return {**self._settle_created(created), **self._settle_intended(intended, unfinished)}
+        failures: list[JasminArcError] = []
+        settled = self._settle_created(created, failures)
+        settled.update(self._settle_intended(intended, unfinished, failures))
+        if failures:
+            for job_id, kept in settled.items():
+                self._log.info("%s was %s", job_id, "kept" if kept else "erased: it could never run")
+            raise failures[0]
+        return settled
 
-    def _settle_created(self, records: Sequence[JobRecord]) -> dict[str, bool]:
+    def _settle_created(self, records: Sequence[JobRecord], failures: list[JasminArcError]) -> dict[str, bool]:
         names, _ = self._api.names(record.id or "" for record in records)
         known = list(names)
         results = run_all(lambda job_id: is_complete(self._api, names[job_id]), known, workers=_WORKERS)
+        failures += [result for result in results if isinstance(result, JasminArcError)]
         answers = {job_id: result for job_id, result in zip(known, results) if not isinstance(result, JasminArcError)}
         kept = [job_id for job_id, complete in answers.items() if complete]
         self._job_list.commit(kept)
@@ -68,20 +76,22 @@ class Recovery:
         erased = self._erase({name: token for name, token in tokens.items() if self._api.job_url(name) not in kept})
         return {**dict.fromkeys(kept, True), **dict.fromkeys(erased, False)}
 
-    def _settle_intended(self, records: Sequence[JobRecord], unfinished: Sequence[JobRecord]) -> dict[str, bool]:
+    def _settle_intended(
+        self, records: Sequence[JobRecord], unfinished: Sequence[JobRecord], failures: list[JasminArcError]
+    ) -> dict[str, bool]:
         if not records:
             return {}
-        found, failures = self._search(records, {record.id for record in unfinished if record.id is not None})
+        found, unseen = self._search(records, {record.id for record in unfinished if record.id is not None})
         ids = {token: self._api.job_url(name) for name, token in found.items()}
         self._job_list.created(ids, gone_is_fine=True)
         settled = self._settle_created(
-            [replace(record, id=ids[record.token]) for record in records if record.token in ids]
+            [replace(record, id=ids[record.token]) for record in records if record.token in ids], failures
         )
-        if failures:
-            # A job that could not be looked at may be the one that was not found.
-            raise failures[0]
-        long_ago = datetime.now(timezone.utc) - _STILL_ON_ITS_WAY
-        self._job_list.forget({record.token for record in records if record.submitted < long_ago} - ids.keys())
+        failures += unseen
+        # A job that could not be looked at may be the one that was not found.
+        if not unseen:
+            long_ago = datetime.now(timezone.utc) - _STILL_ON_ITS_WAY
+            self._job_list.forget({record.token for record in records if record.submitted < long_ago} - ids.keys())
         return settled
 
     def _search(
