@@ -27,11 +27,11 @@ def _pair(context: click.Context, parameter: click.Parameter, values: Sequence[s
 
 
 def _inputs(_context: click.Context, _parameter: click.Parameter, values: Sequence[str]) -> list[tuple[str, str]]:
-    """``PATH`` or ``NAME=PATH``; a file whose own name has an equals sign is taken for what it is."""
+    """``PATH`` or ``NAME=PATH``; a URL or a file with an equals sign of its own is taken for what it is."""
     pairs = []
     for value in values:
         name, equals, path = value.partition("=")
-        named = bool(equals and name and path) and "/" not in name.partition("://")[0] and not Path(value).exists()
+        named = bool(equals and name and path) and "://" not in name and not Path(value).exists()
         pairs.append((name, path) if named else ("", value))
     return pairs
 
@@ -160,8 +160,8 @@ def _of_table(path: str, command: Sequence[str], fields: Mapping[str, Any]) -> l
     for number, row in enumerate(rows, start=1):
         try:
             found.append(_of_command(fill(command, row), fill(fields, row)))
-        except InvalidJobDescription as error:
-            raise InvalidJobDescription(f"{path}, job {number}: {error}") from error
+        except (InvalidJobDescription, InputFileError) as error:
+            raise type(error)(f"{path}, job {number}: {error}") from error
     return found
 
 
@@ -170,11 +170,12 @@ def _of_file(path: str, fields: Mapping[str, Any]) -> JobDescription:
     values = dict(fields)
     if "inputs" in values:
         values["inputs"] = _named(values["inputs"])
+    text = _text(path)
     try:
-        description = read(_text(path))
+        description = read(text)
         return description.replace(**values) if values else description
-    except InvalidJobDescription as error:
-        raise InvalidJobDescription(f"{path}: {error}") from error
+    except (InvalidJobDescription, InputFileError) as error:
+        raise type(error)(f"{path}: {error}") from error
 
 
 def _reader(path: str) -> Callable[[str], JobDescription]:
@@ -200,4 +201,4 @@ def _text(path: str) -> str:
     except OSError as error:
         raise InputFileError(f"cannot read {path}: {error.strerror}") from error
     except UnicodeDecodeError as error:
-        raise InvalidJobDescription("is not UTF-8 text") from error
+        raise InvalidJobDescription(f"{path}: is not UTF-8 text") from error

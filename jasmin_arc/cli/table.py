@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import difflib
+import io
 import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -22,8 +23,10 @@ def read_table(path: str) -> list[dict[str, str]]:
     :raises InputFileError: if it cannot be read
     :raises InvalidJobDescription: if it is no such table; the message names the line
     """
-    lines = _text(path).splitlines(keepends=True)
-    reader = csv.reader(lines, delimiter="\t" if lines and "\t" in lines[0] else ",", strict=True)
+    text = _text(path)
+    # Only what ends a line in CSV does so here; str.splitlines would break cells at form feeds and U+2028 too.
+    lines = io.StringIO(text, newline="")
+    reader = csv.reader(lines, delimiter="\t" if "\t" in text.partition("\n")[0] else ",", strict=True)
     try:
         rows = [(reader.line_num, row) for row in reader if any(cell.strip() for cell in row)]
     except csv.Error as error:
