@@ -98,6 +98,13 @@ class Output:
             self._write(text)
             sys.stdout.flush()
 
+    def stream_bytes(self, block: bytes) -> None:
+        """Print a part of a file at once, as it is."""
+        if not self.json:
+            sys.stdout.flush()
+            sys.stdout.buffer.write(block)
+            sys.stdout.flush()
+
     def finish(self, code: int) -> None:
         """Print the JSON document, if that is wanted."""
         if self.json and self.command is not None:
@@ -218,30 +225,75 @@ def console() -> Any:
 
 
 def make_table(rows: Sequence[Row], columns: Sequence[Column], known: Collection[str] = ()) -> Table:
-    """Lay rows out for a terminal.
+    """Lay rows out for a terminal, so that nothing is cut: names fold; if that is not enough, each cell gets a line.
 
     :param known: the ids of all jobs
     """
+    width = console().width
+    shown = [column for column in columns if column.from_width <= width]
+    known = {*known, *(row["id"] for row in rows if "id" in row)}
+    cells = [[_cell(column, row, known) for column in shown] for row in rows]
+    least = [_least_width(column, [line[number] for line in cells]) for number, column in enumerate(shown)]
+    if sum(least) + _GAP * (len(least) - 1) > width:
+        return _one_below_the_other(shown, cells)
+    return _side_by_side(shown, rows, cells, least)
+
+
+_GAP = 2
+_LEAST_FOLDED = 12
+"""How narrow a name may become"""
+
+
+def _least_width(column: Column, texts: Sequence[str]) -> int:
+    widest = max(map(len, texts), default=0)
+    if column.whole:
+        return max(widest, len(column.title))
+    # A heading may be folded between its words, a number never.
+    heading = max(map(len, column.title.split()), default=0)
+    return max(heading, widest if column.right else min(widest, _LEAST_FOLDED))
+
+
+def _side_by_side(
+    columns: Sequence[Column], rows: Sequence[Row], cells: Sequence[Sequence[str]], least: Sequence[int]
+) -> Table:
     from rich.table import Table
     from rich.text import Text
 
-    shown = [column for column in columns if column.from_width <= console().width]
-    known = {*known, *(row["id"] for row in rows if "id" in row)}
-    cells = [[_cell(column, row, known) for column in shown] for row in rows]
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold", show_header=_any_title(shown))
-    for number, column in enumerate(shown):
-        widest = max([len(column.title), *(len(line[number]) for line in cells)])
-        table.add_column(
-            column.title,
-            overflow="ellipsis" if column.whole else "fold",
-            no_wrap=column.whole or column.right,
-            min_width=widest if column.whole else None,
-            justify="right" if column.right else "left",
-        )
+    table = Table(box=None, pad_edge=False, padding=(0, _GAP, 0, 0), header_style="bold")
+    table.show_header = _any_title(columns)
+    for column, width in zip(columns, least):
+        justify: Any = "right" if column.right else "left"
+        table.add_column(column.title, overflow="fold", no_wrap=column.whole, min_width=width, justify=justify)
     for row, line in zip(rows, cells):
-        styles = [column.style(row) if column.style else "" for column in shown]
+        styles = [column.style(row) if column.style else "" for column in columns]
         table.add_row(*(Text(text, style=style) for text, style in zip(line, styles)))
     return table
+
+
+def _one_below_the_other(columns: Sequence[Column], cells: Sequence[Sequence[str]]) -> Table:
+    table = _properties()
+    for number, line in enumerate(cells):
+        if number:
+            table.add_row("", "")
+        for column, text in zip(columns, line):
+            if text:
+                table.add_row(column.title, _text(text))
+    return table
+
+
+def _properties() -> Table:
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, padding=(0, _GAP, 0, 0), show_header=False)
+    table.add_column(style="bold", overflow="fold")
+    table.add_column(overflow="fold", min_width=_LEAST_FOLDED)
+    return table
+
+
+def _text(text: str) -> Any:
+    from rich.text import Text
+
+    return Text(text)
 
 
 def _cell(column: Column, row: Row, known: Collection[str]) -> str:
@@ -260,16 +312,11 @@ DONE = (Column("id", "", whole=True), Column("done", ""))
 
 def make_record(row: Row) -> Table:
     """Lay out the properties of one thing for a terminal."""
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), show_header=False)
-    table.add_column(style="bold", no_wrap=True)
-    table.add_column(overflow="fold")
+    table = _properties()
     for key, value in row.items():
         text = size(value) if key in ("memory", "size") else human(value)
         if text:
-            table.add_row(key.replace("_", " "), Text(text))
+            table.add_row(key.replace("_", " "), _text(text))
     return table
 
 
