@@ -18,9 +18,11 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from jasmin_arc.config import ConnectionConfig
-from jasmin_arc.exceptions import BindingsNotFoundError, JasminArcError
+from jasmin_arc.exceptions import BindingsNotFoundError, JasminArcError, ProxyGenerationError
 
 if TYPE_CHECKING:
+    from cryptography import x509
+
     from jasmin_arc.backends.rest.client import Client
     from jasmin_arc.proxy import ProxyManager
 
@@ -51,7 +53,7 @@ _ASK = "Send this report to the people who run the site."
 _REMEDIES = {
     "certificate": "Set CLIENT_CERT to your certificate.",
     "private key": "Set CLIENT_KEY to the private key of your certificate.",
-    "proxy": "Solve the problems with certificate and key first.",
+    "proxy": "Run 'jasmin-arc proxy create --verbose' to see what is wrong.",
     "TLS": "Check that ARC_SERVER names the host as its certificate does, that CERTS_DIR holds the CA certificate that "
     "it comes from, and this machine's clock.",
     "REST interface": "Check the path in ARC_SERVER, mostly /arex; ask the site to let your certificate's name in.",
@@ -85,7 +87,9 @@ def examine(
         return
     examination = _Local(loaded) if loaded.BACKEND == "local" else _Site(loaded)
     for name, look in examination.checks():
-        yield _run(name, look)
+        check = _run(name, look)
+        examination.outcomes[name] = check.outcome
+        yield check
 
 
 def _run(name: str, look: Callable[[], str]) -> Check:
@@ -105,6 +109,8 @@ class _Examination:
 
     def __init__(self, config: ConnectionConfig) -> None:
         self.config = config
+        self.outcomes: dict[str, str] = {}
+        """Of the checks so far, by name; where one failed, those that stand on it are skipped"""
         self.log = logging.Logger("jasmin_arc.doctor", logging.CRITICAL)
         self.log.addHandler(logging.NullHandler())
 
@@ -153,7 +159,7 @@ class _Site(_Examination):
 
     def __init__(self, config: ConnectionConfig) -> None:
         super().__init__(config)
-        self._addresses: list[Any] | None = None
+        self._certificate: x509.Certificate | None = None
         self._proxy: Path | None = None
         self._client: Client | None = None
         self._published = b""
@@ -197,7 +203,7 @@ class _Site(_Examination):
         from jasmin_arc.proxy_certificate import name_text
         from jasmin_arc.proxy_credentials import read_chain
 
-        cert = read_chain(self.config)[0]
+        cert = self._certificate = read_chain(self.config)[0]
         now, end = datetime.now(timezone.utc), cert.not_valid_after_utc
         found = f"{_short(self.config.CLIENT_CERT)} is {name_text(cert.subject)}, valid until {end:%Y-%m-%d %H:%M} UTC"
         if end <= now:
@@ -209,10 +215,18 @@ class _Site(_Examination):
         return found
 
     def private_key(self) -> str:
-        from jasmin_arc.proxy_credentials import read_credentials
+        from jasmin_arc.proxy_certificate import belongs
+        from jasmin_arc.proxy_credentials import _read_key
 
         path = _short(self.config.CLIENT_KEY)
-        read_credentials(self.config, passphrase=lambda: self._encrypted(path))
+        key, _ = _read_key(self.config, lambda: self._encrypted(path))
+        if self._certificate is None:
+            return f"{path} is private and can be read; there is no certificate to compare it with"
+        if not belongs(key, self._certificate):
+            raise Problem(
+                f"{path} does not belong to the certificate {_short(self.config.CLIENT_CERT)}",
+                "Set CLIENT_CERT and CLIENT_KEY to files of the same pair.",
+            )
         return f"{path} is private, and belongs to the certificate"
 
     def _encrypted(self, path: str) -> str:
@@ -242,7 +256,12 @@ class _Site(_Examination):
 
     def proxy(self) -> str:
         manager = self._manager()
-        self._proxy = manager.path()
+        try:
+            self._proxy = manager.path()
+        except ProxyGenerationError as error:
+            if FAILED in (self.outcomes["certificate"], self.outcomes["private key"]):
+                raise Problem("it takes a valid certificate and its key (above) to make one", "", SKIPPED) from error
+            raise
         info = manager.info()
         assert info is not None
         return f"{_short(str(info.path))} of {info.identity}, valid until {info.expires:%Y-%m-%d %H:%M} UTC"
@@ -250,13 +269,13 @@ class _Site(_Examination):
     def name(self) -> str:
         remedy = "Check ARC_SERVER for typing mistakes, and this machine's network."
         try:
-            self._addresses = socket.getaddrinfo(self._host, self._port, type=socket.SOCK_STREAM)
+            addresses = socket.getaddrinfo(self._host, self._port, type=socket.SOCK_STREAM)
         except (OSError, UnicodeError) as error:
             raise Problem(f"the name {self._host} is not known here: {error}", remedy) from error
-        return f"{self._host} is {', '.join(dict.fromkeys(str(entry[4][0]) for entry in self._addresses))}"
+        return f"{self._host} is {', '.join(dict.fromkeys(str(entry[4][0]) for entry in addresses))}"
 
     def tls(self) -> str:
-        if self._addresses is None:
+        if self.outcomes["name resolution"] != OK:
             raise Problem("the server's name is not known", "", SKIPPED)
         with self._connection() as plain, self._context().wrap_socket(plain, server_hostname=self._host) as secure:
             return f"{self._host}:{self._port} answers, is trusted, and speaks {secure.version()}"
@@ -322,8 +341,10 @@ class _Site(_Examination):
     def _rest_client(self) -> Client:
         from jasmin_arc.backends.rest.client import Client
 
-        if self._addresses is None or self._proxy is None:
-            raise Problem("it takes a proxy and the server's address to try", "", SKIPPED)
+        if self.outcomes["TLS"] != OK:
+            raise Problem("the server is not reached, or not trusted (above)", "", SKIPPED)
+        if self._proxy is None:
+            raise Problem("it takes a proxy (above) to ask", "", SKIPPED)
         proxy = self._proxy
         return Client(
             self.config.endpoint,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -63,7 +64,7 @@ def test_nothing_there(tmp_path: Path) -> None:
         "certificate": "failed",
         "private key": "failed",
         "CA certificates": "failed",
-        "proxy": "failed",
+        "proxy": "skipped",
         "name resolution": "failed",
         "TLS": "skipped",
         "REST interface": "skipped",
@@ -72,6 +73,8 @@ def test_nothing_there(tmp_path: Path) -> None:
         "job list": "ok",
     }
     assert all(check.remedy for check in checks.values() if check.outcome == "failed")
+    assert "CLIENT_KEY" in checks["private key"].found
+    assert "certificate and its key" in checks["proxy"].found
 
 
 def test_the_credentials_one_by_one(tmp_path: Path) -> None:
@@ -99,6 +102,11 @@ def test_the_credentials_one_by_one(tmp_path: Path) -> None:
     assert "/CN=Jane Doe" in look(far, key)[0].found
     assert "expired" in look(old, key)[0].found
     assert "clock" in look(early, key)[0].remedy
+    assert [check.outcome for check in look(old, key)] == ["failed", "ok"]
+    assert [check.outcome for check in look(tmp_path / "none.pem", key)] == ["failed", "ok"]
+    assert "no certificate to compare" in look(tmp_path / "none.pem", key)[1].found
+    assert "does not belong" in look(old, other)[1].found
+    assert look(tmp_path / "none.pem", secret)[1].outcome == "warning"
     assert "does not belong" in look(far, other)[1].found
     assert look(far, secret)[1].outcome == "warning"
     key.chmod(0o644)
@@ -113,3 +121,17 @@ def test_a_report_holds_no_secrets(tmp_path: Path) -> None:
     key.chmod(0o600)
     report = repr(list(examine(config={"BACKEND": "rest", "ARC_SERVER": "ce.invalid", "CLIENT_KEY": str(key)})))
     assert "c2VjcmV0" not in report
+    address = "https://jane:hunter2@ce.invalid/arex?token=hunter2"
+    assert "hunter2" not in repr(list(examine(config={"BACKEND": "rest", "ARC_SERVER": address})))
+
+
+def test_a_server_that_is_not_there_is_not_blamed_on_the_certificate(tmp_path: Path) -> None:
+    with socket.socket() as nobody:
+        nobody.bind(("localhost", 0))
+        server = f"localhost:{nobody.getsockname()[1]}/arex"
+        checks = by_name(BACKEND="rest", ARC_SERVER=server, CERTS_DIR=str(tmp_path), PROXY_FILE=str(tmp_path / "proxy"))
+    assert checks["TLS"].outcome == doctor.FAILED
+    assert "Connection refused" in checks["TLS"].found
+    assert (checks["REST interface"].outcome, checks["REST interface"].remedy) == (doctor.SKIPPED, "")
+    assert "not reached" in checks["REST interface"].found
+    assert checks["queues"].outcome == doctor.SKIPPED
