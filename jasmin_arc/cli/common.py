@@ -66,7 +66,8 @@ def show_version() -> click.Option:
         if value and not context.resilient_parsing:
             from jasmin_arc.version import __version__
 
-            click.echo(f"jasmin-arc {__version__}")
+            session = context.find_object(Session) or Session()
+            session.output.text(f"jasmin-arc {__version__}\n", {"version": __version__})
             context.exit()
 
     return click.Option(
@@ -87,7 +88,30 @@ def _format_options(command: click.Command, ctx: click.Context, formatter: click
                 formatter.write_dl(records)
 
 
-class ArcCommand(click.Command):
+def _show_help(context: click.Context, _parameter: click.Parameter, value: bool) -> None:
+    if value and not context.resilient_parsing:
+        session = context.find_object(Session) or Session()
+        session.output.command = _name_of(context)
+        session.output.text(context.get_help(), {"help": context.get_help()})
+        context.exit()
+
+
+def _name_of(context: click.Context) -> str:
+    return context.command_path.partition(" ")[2]
+
+
+class _Explained(click.Command):
+    """A command whose help comes as JSON too, where that is wanted."""
+
+    def get_help_option(self, ctx: click.Context) -> click.Option | None:
+        """Return the option that prints the help."""
+        option = super().get_help_option(ctx)
+        if option is not None:
+            option.callback = _show_help
+        return option
+
+
+class ArcCommand(_Explained):
     """A command that takes the program's options too."""
 
     def get_params(self, ctx: click.Context) -> list[click.Parameter]:
@@ -102,11 +126,11 @@ class ArcCommand(click.Command):
         """Note the name under which the command was called."""
         session = ctx.find_object(Session)
         if session is not None:
-            session.output.command = ctx.command_path.partition(" ")[2]
+            session.output.command = _name_of(ctx)
         return super().invoke(ctx)
 
 
-class ArcGroup(click.Group):
+class ArcGroup(_Explained, click.Group):
     """A group of commands that take the program's options too."""
 
     command_class = ArcCommand

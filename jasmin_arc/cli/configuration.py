@@ -16,11 +16,12 @@ from jasmin_arc.cli.exits import FAILED
 from jasmin_arc.cli.output import Column, home_short
 from jasmin_arc.cli.session import Session
 from jasmin_arc.cli.wording import calls
-from jasmin_arc.config import ConnectionConfig, default_path
+from jasmin_arc.config import ConnectionConfig, usual_path
 from jasmin_arc.exceptions import InvalidConfigError
 
 _STARTED = ("ARC_SERVER", "BACKEND", "CLIENT_CERT", "CLIENT_KEY", "CERTS_DIR", "OUTPUT_FILE")
 """The options that a beginner is asked to look at"""
+_HOW_TO_SET = "Those that begin with # have their default values; take the # away to set them."
 
 
 @click.group("config", cls=SubGroup, no_args_is_help=False)
@@ -52,35 +53,47 @@ def show_command(session: Session) -> None:
 def init_command(session: Session, path: str | None, force: bool) -> None:
     """Write a configuration to start from, with comments that say what its options mean.
 
-    FILE is config.json in ~/.config/jasmin_arc by default, where it is found by itself. Values given by --backend,
-    --server or the environment are written down too.
+    FILE is by default the one that --config or $JASMIN_ARC_CONFIG names, or else ~/.config/jasmin_arc/config.json,
+    where it is found by itself. Values given by --backend, --server or the environment are written down too.
     """
-    target = Path(path) if path else default_path()
-    config = _to_start_from(session, replacing=target.exists())
-    options = {name: config.as_dict()[name] for name in _STARTED}
-    options.update((name, value) for name, value in config.as_dict().items() if not config.is_default(name))
-    if _write(session, target, json.dumps(_commented(options), indent=4) + "\n", force=force):
+    in_use = Path(session.config_path) if session.config_path else usual_path()
+    target = Path(path).expanduser() if path else in_use
+    config = _to_start_from(session, writes_the_one_in_use=_same(target, in_use))
+    options = {name: value for name, value in config.as_dict().items() if _is_set(name, config)}
+    if _write(session, target, json.dumps(_commented(config), indent=4) + "\n", force=force):
         session.output.results.append({"path": target, "options": options})
         if not session.output.json:
             session.output.stream(_guidance(target))
 
 
-def _to_start_from(session: Session, *, replacing: bool) -> ConnectionConfig:
+def _same(one: Path, other: Path) -> bool:
+    return one.expanduser().absolute() == other.expanduser().absolute()
+
+
+def _to_start_from(session: Session, *, writes_the_one_in_use: bool) -> ConnectionConfig:
     try:
         return session.config()
     except InvalidConfigError:
-        if not replacing:
+        if not writes_the_one_in_use:
             raise
-        # The file that cannot be read may be the one that is to be replaced.
-        return ConnectionConfig(session.options)
+        # The file that is to be made is not there yet, or is to be replaced because it cannot be read.
+        return session.config(read_file=False)
 
 
-def _commented(options: dict[str, Any]) -> dict[str, Any]:
+def _is_set(name: str, config: ConnectionConfig) -> bool:
+    return name in _STARTED or not config.is_default(name)
+
+
+def _commented(config: ConnectionConfig) -> dict[str, Any]:
+    """Return all options, each with its meaning; those that nobody has to look at are comments themselves.
+
+    A default that is written down is one no more: PROXY_FILE has another path to go to only as long as it is not set.
+    """
     texts = option_texts()
     lines: dict[str, Any] = {}
-    for name, value in options.items():
+    for name, value in config.as_dict().items():
         lines[f"# {name}"] = texts.get(name, "")
-        lines[name] = value
+        lines[name if _is_set(name, config) else f"#{name}"] = value
     return lines
 
 
@@ -102,8 +115,8 @@ def _write(session: Session, target: Path, text: str, *, force: bool) -> bool:
 def _guidance(target: Path) -> str:
     import shlex
 
-    lines = [f"Wrote {target}. Look through it: each option has a comment before it."]
-    if target.absolute() != default_path().absolute():
+    lines = [f"Wrote {target}. Look through it: each option has a comment before it.", _HOW_TO_SET]
+    if not _same(target, usual_path()):
         quoted = shlex.quote(str(target.absolute()))
         lines += ["Let all commands and scripts use it, for instance by a line in ~/.profile:", ""]
         lines += [f"  export JASMIN_ARC_CONFIG={quoted}", ""]

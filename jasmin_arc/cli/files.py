@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import sys
 from collections.abc import Sequence
+from typing import Any
 
 import click
 
@@ -15,6 +16,8 @@ from jasmin_arc.cli.selecting import selects_jobs, selects_one_job
 from jasmin_arc.cli.session import Session
 from jasmin_arc.constants import STDOUT_NAME
 from jasmin_arc.exceptions import JobNotFoundError
+
+FILES = (Column("size", "SIZE", size, right=True), Column("name", "NAME"))
 
 
 @click.command("output", cls=ArcCommand)
@@ -33,7 +36,7 @@ def output_command(
     if not ids:
         return
     many = len(ids) > 1 and session.shows_progress
-    with session.busy("downloading"):
+    with session.busy("downloading", bar=many):
         saved = session.each(
             ids,
             lambda: session.arc.save_outputs(
@@ -62,8 +65,7 @@ def files_command(session: Session, job_id: str, *, path: str) -> None:
     rows = [
         {"name": file.name + ("/" if file.is_dir else ""), "size": file.size, "is_dir": file.is_dir} for file in files
     ]
-    columns = (Column("size", "SIZE", size, right=True), Column("name", "NAME", whole=True))
-    session.output.table(rows, columns)
+    session.output.table(rows, FILES)
 
 
 @click.command("cat", cls=ArcCommand)
@@ -95,13 +97,28 @@ def follow_command(session: Session, job_id: str, *, name: str) -> None:
     FILE is stdout by default. Ends with the job.
     """
     session.going_on([job_id], "follow")
-    parts = []
-    with session.busy("waiting for output"):
-        for text in session.arc.follow(job_id, name):
-            session.quiet()
-            session.output.stream(text)
-            if session.output.json:
-                parts.append(text)
+    row = {"id": job_id, "file": name, "text": ""}
+    session.output.results.append(row)
+    try:
+        print_as_it_comes(session, row, "text", "waiting for output")
+    except JobNotFoundError as error:
+        session.output.results.remove(row)
+        session.fail_with(error, job=job_id)
     session.going_on([])
-    if session.output.json:
-        session.output.text("", {"id": job_id, "file": name, "text": "".join(parts)})
+
+
+def print_as_it_comes(session: Session, row: dict[str, Any], key: str, what: str) -> None:
+    """Print a job's file while it grows, byte for byte; for JSON, keep its text under ``key`` of the row.
+
+    :param row: has the job's ``id`` and the ``file``; what came before an interruption stands in it too
+    """
+    kept = []
+    try:
+        with session.busy(what):
+            for block in session.arc.follow(row["id"], row.get("file", STDOUT_NAME), encoding=None):
+                session.quiet()
+                session.output.stream_bytes(block)
+                if session.output.json:
+                    kept.append(block)
+    finally:
+        row[key] = b"".join(kept).decode("utf-8", "replace")

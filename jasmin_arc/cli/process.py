@@ -13,7 +13,7 @@ import click
 from jasmin_arc.cli.commands import root
 from jasmin_arc.cli.exits import FAILED, INTERRUPTED, READER_GONE, USAGE, exit_code
 from jasmin_arc.cli.session import Session
-from jasmin_arc.exceptions import JasminArcError
+from jasmin_arc.exceptions import JasminArcError, ServerError
 
 PROGRAM = "jasmin-arc"
 COMPLETION_VARIABLE = "_JASMIN_ARC_COMPLETE"
@@ -21,6 +21,8 @@ COMPLETION_VARIABLE = "_JASMIN_ARC_COMPLETE"
 
 def run(args: Sequence[str]) -> int:
     """Run one command and return its exit code."""
+    if not _streams_are_open():
+        return FAILED
     _make_streams_patient()
     wish = os.environ.get(COMPLETION_VARIABLE)
     if wish:
@@ -54,9 +56,12 @@ def _attempt(session: Session, args: list[str]) -> int:
     except click.ClickException as error:
         session.fail(_usage_line(error), kind="UsageError", code=USAGE)
     except (click.Abort, KeyboardInterrupt):
-        session.fail(f"stopped{session.how_to_get_back()}", kind="Interrupted", code=INTERRUPTED)
+        told = "; ".join(filter(None, ["stopped", session.how_to_get_back()]))
+        session.fail(told, kind="Interrupted", code=INTERRUPTED)
     except JasminArcError as error:
         session.fail_with(error)
+        if isinstance(error, ServerError) and (way_back := session.how_to_get_back()):
+            session.say(way_back)
     except BrokenPipeError:
         raise
     except OSError as error:
@@ -94,6 +99,16 @@ def _complete(instruction: str) -> int:
         return shell_complete(root, {"obj": Session()}, PROGRAM, COMPLETION_VARIABLE, instruction)
     except Exception:  # noqa: BLE001 - whoever presses Tab must not see an error
         return FAILED
+
+
+def _streams_are_open() -> bool:
+    """Refuse to begin where nobody could be told of what was done; what goes to a closed standard error is lost."""
+    if sys.stderr is None:
+        sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115, PTH123 - lasts as long as the process
+    if sys.stdout is None:
+        Session().say("standard output is closed; nothing was done")
+        return False
+    return True
 
 
 def _make_streams_patient() -> None:

@@ -181,6 +181,8 @@ def _piped() -> bool:
 
 def _from_stdin() -> Iterable[str]:
     """The first column of each line, so that what ``list`` prints can be piped into another command."""
+    if sys.stdin is None:
+        raise click.UsageError("standard input is closed, so no jobs can be named there")
     return [line.split("\t")[0] for line in sys.stdin.buffer.read().decode("utf-8", "replace").splitlines()]
 
 

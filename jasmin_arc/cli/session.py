@@ -12,14 +12,22 @@ from typing import TYPE_CHECKING, TypeVar
 from jasmin_arc.cli.exits import code_of
 from jasmin_arc.cli.output import Output, brief, one_line
 from jasmin_arc.cli.progress import Busy
-from jasmin_arc.cli.wording import calls
-from jasmin_arc.exceptions import JasminArcError, PartialFailureError
+from jasmin_arc.cli.wording import calls, repeat_options
+from jasmin_arc.exceptions import (
+    JasminArcError,
+    NoTargetsAvailableError,
+    PartialFailureError,
+    ServerUnavailableError,
+)
 
 if TYPE_CHECKING:
     from jasmin_arc.arc_interface import ArcInterface
     from jasmin_arc.config import ConnectionConfig
 
 _Result = TypeVar("_Result")
+_MOST_TYPED = 5
+"""Ids that are few enough to be typed"""
+_MOST_NAMED = 3
 
 
 class Session:
@@ -33,20 +41,22 @@ class Session:
         self.verbose = False
         self.codes: list[int] = []
         """The exit codes of all failures so far"""
-        self.command = "jasmin-arc"
-        self._way_back = ""
+        self._going: list[str] = []
+        self._back = "wait"
+        self._advice = ""
         self._busy: Busy | None = None
         self._arc: ArcInterface | None = None
 
     # --- The library ---
 
-    def config(self) -> ConnectionConfig:
+    def config(self, *, read_file: bool = True) -> ConnectionConfig:
         """Load the configuration: defaults, file, environment, command line."""
         from jasmin_arc.config import ConnectionConfig
 
         log = logging.Logger("jasmin_arc", logging.WARNING)
         log.addHandler(self._handler())
-        return ConnectionConfig.load(self.config_path, config=self.options or None, logger=log)
+        options = self.options or None
+        return ConnectionConfig.load(self.config_path, config=options, logger=log, read_file=read_file)
 
     @property
     def arc(self) -> ArcInterface:
@@ -90,17 +100,26 @@ class Session:
     def hint(self, text: str) -> None:
         """Print one line that helps a newcomer on, where a person reads both streams."""
         if self.output.is_terminal and not self.output.json and sys.stderr.isatty():
-            print(text, file=sys.stderr)  # noqa: T201
+            print(self.repeatable(text), file=sys.stderr)  # noqa: T201
 
     def fail(self, text: str, *, kind: str, code: int, job: str | None = None) -> None:
-        """Report a failure; the command may go on with what else there is to do."""
+        """Report a failure; the command may go on with what else there is to do.
+
+        :param job: whose failure it is (default: the only job that the command is about just now)
+        """
+        if job is None and len(self._going) == 1:
+            job = self._going[0]
+        text = self.repeatable(text)
         self.codes.append(code)
         self.output.errors.append({"kind": kind, "message": one_line(text), "job": job})
         self.say(text)
 
     def fail_with(self, error: JasminArcError, *, job: str | None = None) -> None:
         """Report an error of the library."""
-        self.fail(calls(str(error)), kind=type(error).__name__, code=code_of(error), job=job)
+        text = calls(str(error))
+        if isinstance(error, (ServerUnavailableError, NoTargetsAvailableError)) and "jasmin-arc " not in text:
+            text = f"{text.rstrip('.')}; 'jasmin-arc doctor' looks for the reason"
+        self.fail(text, kind=type(error).__name__, code=code_of(error), job=job)
         self.details(error)
 
     def details(self, error: BaseException) -> None:
@@ -111,15 +130,22 @@ class Session:
             self.say(f"  caused by {type(cause).__name__}: {cause}")
             cause, seen = cause.__cause__ or cause.__context__, seen + 1
 
+    def repeatable(self, text: str) -> str:
+        """Let the commands that a text suggests be about the same place as this one."""
+        return repeat_options(text, self.config_path, self.options)
+
     def _handler(self) -> logging.Handler:
         return _Lines(self.say)
 
     # --- Things that take long ---
 
     @contextmanager
-    def busy(self, what: str) -> Iterator[None]:
-        """Tell what is going on, if it lasts longer than a second and a person looks."""
-        with Busy(what, show=self.shows_progress and not self.verbose) as self._busy:
+    def busy(self, what: str, *, bar: bool = False) -> Iterator[None]:
+        """Tell what is going on, if it lasts longer than a second and a person looks.
+
+        :param bar: whether the library shows its own bar meanwhile: there is one line for both
+        """
+        with Busy(what, show=self.shows_progress and not self.verbose and not bar) as self._busy:
             yield
 
     def quiet(self) -> None:
@@ -134,22 +160,36 @@ class Session:
 
     def going_on(self, job_ids: Sequence[str], back: str = "wait") -> None:
         """Note which jobs go on if the command is interrupted now, and the command that leads back to them."""
-        if not job_ids:
-            self._way_back = ""
-            return
-        names = " ".join(map(self.brief, job_ids)) if len(job_ids) <= 3 else "--all"
-        one = len(job_ids) == 1
-        what = "the job goes on" if one else f"the {len(job_ids)} jobs go on"
-        end = f"'jasmin-arc cancel {names}' ends {'it' if one else 'them'}"
-        self._way_back = f"; {what}: 'jasmin-arc {back} {names}' leads back, {end}"
+        self._going, self._back, self._advice = list(job_ids), back, ""
 
     def unsure(self, advice: str) -> None:
         """Note what to do if the command is interrupted now."""
-        self._way_back = f"; {advice}" if advice else ""
+        self._going, self._advice = [], advice
 
     def how_to_get_back(self) -> str:
-        """What to say after an interruption."""
-        return self._way_back
+        """What to say after an interruption; nothing where all is done."""
+        if self._advice:
+            return self.repeatable(self._advice)
+        going = self._not_ended()
+        if not going:
+            return ""
+        one, many = len(going) == 1, len(going) > _MOST_TYPED
+        # Advice must never be about more jobs than these, so there is no --all in it.
+        names = "JOB..." if many else " ".join(map(self.brief, going))
+        some = f" ({', '.join(map(self.brief, going[:_MOST_NAMED]))}, ...)" if many else ""
+        what = "the job goes on" if one else f"the {len(going)} jobs go on{some}"
+        end = f"'jasmin-arc cancel {names}' ends {'it' if one else 'them'}"
+        return self.repeatable(f"{what}: 'jasmin-arc {self._back} {names}' leads back, {end}")
+
+    def _not_ended(self) -> list[str]:
+        """Leave out the jobs whose end was seen; the job list remembers it, so that no server is asked."""
+        if not self._going:
+            return []
+        try:
+            records = self.arc.job_list.get(self._going)
+        except JasminArcError:
+            return self._going
+        return [job_id for job_id in self._going if job_id not in records or not records[job_id].final_state]
 
     # --- Bulk calls ---
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import asdict
+from typing import TYPE_CHECKING
 
 import click
 
@@ -11,6 +13,9 @@ from jasmin_arc.cli.exits import FAILED
 from jasmin_arc.cli.output import Column, Row, duration, make_table, one_line, size
 from jasmin_arc.cli.session import Session
 from jasmin_arc.cli.wording import calls
+
+if TYPE_CHECKING:
+    from jasmin_arc.doctor import Check
 
 _MARKS = {"ok": "green", "warning": "yellow", "failed": "red", "skipped": "dim"}
 
@@ -26,17 +31,22 @@ def doctor_command(session: Session) -> None:
     from jasmin_arc.doctor import examine
 
     failed = []
-    with session.busy("checking"):
-        for check in examine(session.config_path, config=session.options):
-            session.quiet()
-            row = {**asdict(check), "found": calls(check.found)}
-            _print_check(session, row)
-            if check.outcome == "failed":
-                failed.append(check.name)
+    checks = examine(session.config_path, config=session.options)
+    while (check := _next(session, checks)) is not None:
+        row = {**asdict(check), "found": calls(check.found), "remedy": session.repeatable(check.remedy)}
+        _print_check(session, row)
+        if check.outcome == "failed":
+            failed.append(check.name)
     if failed:
         session.fail(f"{len(failed)} checks failed; begin with the first: {failed[0]}", kind="CheckFailed", code=FAILED)
     elif not session.output.json:
         session.hint("Ready. A first job: jasmin-arc run -- hostname")
+
+
+def _next(session: Session, checks: Iterator[Check]) -> Check | None:
+    # Each check has a line of progress of its own, as any of them may have to wait for a silent server.
+    with session.busy("checking"):
+        return next(checks, None)
 
 
 def _print_check(session: Session, row: Row) -> None:
@@ -63,8 +73,8 @@ def _print_for_people(row: Row) -> None:
     console().print(line)
 
 
-_QUEUES = (
-    Column("name", "QUEUE", one_line, whole=True),
+QUEUES = (
+    Column("name", "QUEUE", one_line),
     Column("free_slots", "FREE", right=True),
     Column("total_slots", "SLOTS", right=True),
     Column("running", "RUNNING", right=True),
@@ -86,7 +96,7 @@ def site_command(session: Session) -> None:
         session.output.results.append(row)
         return
     if not session.output.is_terminal:
-        session.output.table([{"kind": "queue", **queue} for queue in row["queues"]], [Column("kind", ""), *_QUEUES])
+        session.output.table([{"kind": "queue", **queue} for queue in row["queues"]], [Column("kind", ""), *QUEUES])
         names = [{"kind": "runtime-environment", "name": name} for name in site.runtime_environments]
         session.output.table(names, [Column("kind", ""), Column("name", "")])
         return
@@ -95,7 +105,7 @@ def site_command(session: Session) -> None:
     screen = console()
     screen.print(make_record({key: value for key, value in row.items() if key not in ("queues",)}))
     screen.print()
-    screen.print(make_table(row["queues"], _QUEUES))
+    screen.print(make_table(row["queues"], QUEUES))
 
 
 @click.command("completion", cls=ArcCommand)

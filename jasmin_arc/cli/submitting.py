@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import click
@@ -11,12 +12,13 @@ import click
 from jasmin_arc.cli.common import ArcCommand, TakesCommand
 from jasmin_arc.cli.describing import describes_jobs, descriptions, take_fields
 from jasmin_arc.cli.exits import FAILED, JOB_FAILED
+from jasmin_arc.cli.files import print_as_it_comes
 from jasmin_arc.cli.selecting import selects_jobs
 from jasmin_arc.cli.session import Session
-from jasmin_arc.cli.watching import job_row
+from jasmin_arc.cli.watching import job_row, unknown_row
 from jasmin_arc.constants import STDERR_NAME, JobStatuses
 from jasmin_arc.description import JobDescription
-from jasmin_arc.exceptions import JobNotFoundError
+from jasmin_arc.exceptions import JasminArcError, JobNotFoundError, OutputError
 
 _INTERRUPTED = "'jasmin-arc list' shows what was submitted, 'jasmin-arc recover' settles the rest"
 
@@ -57,7 +59,7 @@ def _submit(session: Session, jobs: Sequence[JobDescription]) -> dict[int, str]:
     many = len(jobs) > 1 and session.shows_progress
     session.unsure(_INTERRUPTED)
     places = [str(number) for number in range(len(jobs))]
-    with session.busy("submitting"):
+    with session.busy("submitting", bar=many):
         results = session.each(places, lambda: session.arc.submit_jobs(jobs, progress=many), named=False)
     session.unsure("")
     return {int(place): job_id for place, job_id in results.items() if job_id is not None}
@@ -79,8 +81,11 @@ def _check(session: Session, jobs: Sequence[JobDescription]) -> None:
 @click.argument("file", required=False, type=click.Path())
 @describes_jobs
 @click.option("--save", "directory", metavar="DIRECTORY", help="Save the job's outputs there.")
+@click.option("--overwrite", is_flag=True, help="With --save: replace files that are there already.")
 @click.pass_context
-def run_command(context: click.Context, /, file: str | None, directory: str | None, **fields: Any) -> None:
+def run_command(
+    context: click.Context, /, file: str | None, directory: str | None, overwrite: bool, **fields: Any
+) -> None:
     """Submit a job, wait, print its output, exit with its code.
 
     What to run is a command after --, or a FILE with a job description. Standard output is printed as it comes,
@@ -93,39 +98,69 @@ def run_command(context: click.Context, /, file: str | None, directory: str | No
     session = context.find_object(Session) or Session()
     files = (file,) if file is not None else ()
     jobs = descriptions(files, context.meta.get("command_line"), None, take_fields(fields))
+    if overwrite and directory is None:
+        raise click.UsageError("--overwrite is about the files that --save writes; name their folder with --save")
+    if directory is not None and not overwrite and _is_in_the_way(session, jobs[0], directory):
+        return
     job_id = _submit(session, jobs).get(0)
     if job_id is None:
         return
+    row = {**unknown_row(job_id, jobs[0].name), "stdout": "", "stderr": "", "directory": None}
+    # Here already, so that it is reported too if what follows fails or is interrupted.
+    session.output.results.append(row)
     session.going_on([job_id], "follow")
-    text = _print_output(session, job_id)
-    info = session.arc.get_job_info(job_id)
+    _see_it_through(session, row)
+    session.going_on([])
+    if directory is not None:
+        row["directory"] = _save(session, job_id, directory, overwrite=overwrite)
+    if row["status"] != JobStatuses.COMPLETED.value:
+        _report_failure(session, job_id, row["exit_code"])
+
+
+def _is_in_the_way(session: Session, job: JobDescription, directory: str) -> bool:
+    """Say so before the job runs, where it is plain that its outputs cannot be saved."""
+    names = job.outputs if job.outputs is not None else {session.arc.config.OUTPUT_FILE: None}
+    kept = [name for name, target in names.items() if target is None]
+    for name in (*kept, "stdout.txt", "stderr.txt"):
+        path = Path(directory).expanduser() / name
+        if path.is_file():
+            text = f"{path} is there already; nothing was submitted; --overwrite replaces it"
+            session.fail(text, kind=OutputError.__name__, code=FAILED)
+            return True
+    return False
+
+
+def _see_it_through(session: Session, row: dict[str, Any]) -> None:
+    """Wait until the job has ended, print its output, and note all that is known of it in its row."""
+    job_id = row["id"]
+    print_as_it_comes(session, row, "stdout", f"running {session.brief(job_id)}")
+    row.update(job_row(session.arc.get_job_info(job_id), row["name"]))
     errors = _read(session, job_id, STDERR_NAME)
+    row["stderr"] = errors.decode("utf-8", "replace")
     if not session.output.json:
         sys.stdout.flush()
-        sys.stderr.write(errors)
-    saved = session.arc.save_job_outputs(job_id, directory=directory) if directory else None
-    session.going_on([])
-    session.output.results.append({**job_row(info), "stdout": text, "stderr": errors, "directory": saved})
-    if info.status is not JobStatuses.COMPLETED:
-        _report_failure(session, job_id, info.exit_code)
+        sys.stderr.flush()
+        sys.stderr.buffer.write(errors)
+        sys.stderr.flush()
 
 
-def _print_output(session: Session, job_id: str) -> str:
-    parts = []
-    with session.busy(f"running {session.brief(job_id)}"):
-        for text in session.arc.follow(job_id):
-            session.quiet()
-            session.output.stream(text)
-            if session.output.json:
-                parts.append(text)
-    return "".join(parts)
-
-
-def _read(session: Session, job_id: str, name: str) -> str:
+def _read(session: Session, job_id: str, name: str) -> bytes:
     try:
-        return session.arc.read(job_id, name)
+        return session.arc.read(job_id, name, encoding=None)
     except JobNotFoundError:
-        return ""
+        return b""
+
+
+def _save(session: Session, job_id: str, directory: str, *, overwrite: bool) -> str | None:
+    session.unsure(f"the job has ended; 'jasmin-arc output {session.brief(job_id)}' saves its outputs")
+    saved = None
+    try:
+        saved = session.arc.save_job_outputs(job_id, directory=directory, overwrite=overwrite)
+    except JasminArcError as error:
+        session.fail_with(error, job=job_id)
+        session.say(session.how_to_get_back())
+    session.unsure("")
+    return saved
 
 
 def _report_failure(session: Session, job_id: str, exit_code: int | None) -> None:
@@ -146,7 +181,7 @@ def resubmit_command(session: Session, ids: list[str]) -> None:
         return
     session.unsure(_INTERRUPTED)
     many = len(ids) > 1 and session.shows_progress
-    with session.busy("submitting"):
+    with session.busy("submitting", bar=many):
         new = session.each(ids, lambda: session.arc.resubmit_jobs(ids, progress=many))
     session.output.lines([{"id": job_id, "resubmission_of": old} for old, job_id in new.items()], "id")
 

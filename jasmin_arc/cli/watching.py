@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, replace
@@ -16,9 +15,9 @@ from jasmin_arc.cli.exits import JOB_FAILED
 from jasmin_arc.cli.output import Column, Row, console, make_table, one_line
 from jasmin_arc.cli.selecting import STATUSES, filters, selects_jobs
 from jasmin_arc.cli.session import Session
-from jasmin_arc.cli.wording import calls, options
+from jasmin_arc.cli.wording import about_job, calls, options
 from jasmin_arc.constants import JobStatuses
-from jasmin_arc.exceptions import JasminArcError, JobNotFoundError, PartialFailureError
+from jasmin_arc.exceptions import JasminArcError, JobNotFoundError, PartialFailureError, WaitTimeoutError
 from jasmin_arc.job_info import JobInfo
 
 if TYPE_CHECKING:
@@ -48,7 +47,8 @@ def job_row(info: JobInfo, name: str = "") -> dict[str, Any]:
     return row
 
 
-def _unknown_row(job_id: str, name: str) -> dict[str, Any]:
+def unknown_row(job_id: str, name: str) -> dict[str, Any]:
+    """Return a row like that of :func:`job_row` for a job of which nothing is known."""
     return {**job_row(JobInfo(job_id, "", name=name)), "status": "unknown"}
 
 
@@ -64,7 +64,7 @@ def _rows(session: Session, ids: Sequence[str]) -> list[dict[str, Any]]:
     return [
         job_row(answer, names.get(job_id, ""))
         if isinstance(answer, JobInfo)
-        else _unknown_row(job_id, names.get(job_id, ""))
+        else unknown_row(job_id, names.get(job_id, ""))
         for job_id, answer in zip(ids, answers)
     ]
 
@@ -160,11 +160,20 @@ def wait_command(session: Session, ids: list[str], *, timeout: float | None) -> 
         return
     many = len(ids) > 1 and session.shows_progress
     session.going_on(ids)
-    # With many jobs, the library's own bar shows how far they are.
-    with contextlib.nullcontext() if many else session.busy("waiting"):
-        statuses = session.each(ids, lambda: session.arc.wait(ids, timeout=timeout, progress=many))
+    with session.busy("waiting", bar=many):
+        statuses = _wait(session, ids, timeout, progress=many)
     session.going_on([])
     report_ends(session, statuses)
+
+
+def _wait(session: Session, ids: list[str], timeout: float | None, *, progress: bool) -> dict[str, JobStatuses | None]:
+    """Wait for the jobs; where time is up, report that, and return the statuses of those that have ended."""
+    try:
+        return session.each(ids, lambda: session.arc.wait(ids, timeout=timeout, progress=progress))
+    except WaitTimeoutError as error:
+        session.fail_with(error)
+        ended = [job_id for job_id in ids if job_id not in error.unfinished]
+        return session.each(ended, lambda: session.arc.get_job_statuses(ended)) if ended else {}
 
 
 def report_ends(session: Session, statuses: dict[str, JobStatuses | None]) -> None:
@@ -210,9 +219,7 @@ def explain_command(session: Session, ids: list[str]) -> None:
 
 
 def _advice(session: Session, explanation: Explanation) -> str:
-    return options(explanation.advice).replace(
-        "jasmin-arc cat JOB", f"jasmin-arc cat {session.brief(explanation.job_id)}"
-    )
+    return session.repeatable(about_job(options(explanation.advice), session.brief(explanation.job_id)))
 
 
 def _safe(text: str) -> str:

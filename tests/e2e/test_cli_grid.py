@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from cli_kit import Shell
+from cli_kit import PROGRAM, Shell
 
 pytestmark = pytest.mark.grid
 
@@ -45,8 +46,39 @@ def test_a_session_from_proxy_to_clean(shell: Shell) -> None:
     (row,) = shell.run("show", "--json", "cli").json["results"]
     assert (row["id"], row["status"], row["exit_code"]) == (job_id, "completed", 0)
     assert shell.run("list", "--name", "cli").out.split("\t")[0] == job_id
-    assert shell.run("renew", "cli").code == 0
+    assert shell.run("renew", "cli").out == f"{job_id}\trenewed\n"
     assert shell.run("clean", "cli").out == f"{job_id}\terased\n"
+    assert shell.run("proxy", "destroy").out == "removed\n"
+    assert shell.run("proxy", "info").code == 1
+    assert shell.run("proxy", "destroy").out == "there was none\n"
+
+
+def test_follow_resubmit_restart_recover(shell: Shell) -> None:
+    (job_id,) = shell.ids("submit", "--name", "first", "--rerun", "1", "--", "printf", "\\377a\\n")
+    followed = subprocess.run(
+        [*PROGRAM, "follow", "first"], cwd=shell.home, env=shell.environment, capture_output=True, timeout=120
+    )
+    assert (followed.returncode, followed.stdout) == (0, b"\xffa\n")
+    restarted = shell.run("restart", job_id)
+    assert (restarted.code, restarted.out) == (1, "")
+    assert "has not failed" in restarted.err
+    (again,) = shell.ids("resubmit", job_id)
+    assert again != job_id
+    assert shell.run("wait", again).out == f"{again}\tcompleted\tfirst\n"
+    assert shell.run("cat", "--json", again).json["results"][0]["text"] == "\ufffda\n"
+    assert shell.run("recover").out == ""
+
+
+def test_config_and_completion(shell: Shell) -> None:
+    (job_id,) = shell.ids("submit", "--name", "complete-me", "--", "true")
+    written = shell.run("config", "init", "new.json", "--json").json["results"][0]
+    assert written["options"]["ARC_SERVER"] == _server(shell)
+    moved = {"JASMIN_ARC_CONFIG": "new.json"}
+    shown = dict(line.split("\t")[:2] for line in shell.run("config", "show", **moved).out.splitlines())
+    assert shown == dict(line.split("\t")[:2] for line in shell.run("config", "show").out.splitlines())
+    assert shell.ids("list", "--name", "complete-me", "--config", "new.json") == [job_id]
+    words = {"COMP_WORDS": "jasmin-arc status com", "COMP_CWORD": "2"}
+    assert shell.run(_JASMIN_ARC_COMPLETE="bash_complete", **words).out == "plain,complete-me\n"
 
 
 def test_run_and_explain(shell: Shell) -> None:
@@ -79,6 +111,7 @@ def test_unknown_jobs_and_other_servers(shell: Shell) -> None:
     assert nowhere.code == 1
     assert nowhere.err.count("\n") == 1
     assert nowhere.err.startswith("jasmin-arc: ")
+    assert "'jasmin-arc --server localhost:1/arex doctor'" in nowhere.err
 
 
 def test_site_and_doctor(shell: Shell) -> None:
@@ -101,9 +134,10 @@ def test_doctor_finds_what_is_wrong(shell: Shell) -> None:
 
     (shell.home / "empty").mkdir()
     assert failed(JASMIN_ARC_CERTS_DIR=str(shell.home / "empty"))[0] == "CA certificates"
-    assert failed(JASMIN_ARC_CLIENT_KEY="/no/such/key")[0] == "private key"
+    assert failed(JASMIN_ARC_CLIENT_KEY="/no/such/key") == ["private key"]
+    assert failed(JASMIN_ARC_CLIENT_CERT="/no/such/cert") == ["certificate"]
     assert "REST interface" in failed(JASMIN_ARC_ARC_SERVER=_server(shell) + "nowhere")
-    assert "TLS" in failed(JASMIN_ARC_ARC_SERVER="localhost:1/arex")
+    assert failed(JASMIN_ARC_ARC_SERVER="localhost:1/arex") == ["TLS"]
 
 
 def _server(shell: Shell) -> str:

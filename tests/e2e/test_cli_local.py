@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import signal
 import subprocess
 import time
@@ -84,7 +85,45 @@ def test_interrupted_json_is_json(shell: Shell) -> None:
     process.send_signal(signal.SIGINT)
     out, _ = process.communicate(timeout=30)
     assert process.returncode == 130
-    assert json.loads(out)["errors"][0]["kind"] == "Interrupted"
+    (job_id,) = shell.ids("list")
+    document = json.loads(out)
+    assert (document["errors"][0]["kind"], document["errors"][0]["job"]) == ("Interrupted", job_id)
+    assert [job["id"] for job in document["results"]] == [job_id]
+
+
+def test_output_is_passed_on_byte_for_byte(shell: Shell) -> None:
+    def out_of(*args: str) -> bytes:
+        return subprocess.run([*PROGRAM, *args], cwd=shell.home, env=shell.environment, capture_output=True).stdout
+
+    assert out_of("run", "--name", "bytes", "--", "printf", "\\377\\000a") == b"\xff\x00a"
+    assert out_of("follow", "bytes") == b"\xff\x00a"
+    assert shell.run("follow", "bytes", "--json").json["results"][0]["text"] == "\ufffd\x00a"
+
+
+def test_run_does_not_start_what_it_could_not_save(shell: Shell) -> None:
+    (shell.home / "results").mkdir()
+    (shell.home / "results" / "o").write_text("old")
+    command = ["--save", "results", "-o", "o", "--", "sh", "-c", "echo new > o"]
+    refused = shell.run("run", *command)
+    assert refused.code == 1
+    assert refused.err == "jasmin-arc: results/o is there already; nothing was submitted; --overwrite replaces it\n"
+    assert shell.run("list").out == ""
+    assert shell.run("run", "--overwrite", *command).code == 0
+    assert (shell.home / "results" / "o").read_text() == "new\n"
+    assert shell.run("run", "--overwrite", "--", "true").code == 2
+
+
+def test_run_tells_the_result_of_a_job_whose_outputs_cannot_be_saved(shell: Shell) -> None:
+    taken = shell.home / "results" / "o"
+    script = f"echo o > o; echo hello; mkdir {taken.parent}; echo mine > {taken}; exit 7"
+    document = shell.run("run", "--json", "--save", "results", "-o", "o", "--", "sh", "-c", script).json
+    (job,) = document["results"]
+    assert (job["stdout"], job["exit_code"], job["directory"]) == ("hello\n", 7, None)
+    saving, failing = document["errors"]
+    assert (saving["kind"], saving["job"]) == ("OutputError", job["id"])
+    assert saving["message"].endswith("--overwrite")
+    assert (failing["kind"], failing["job"]) == ("JobFailedError", job["id"])
+    assert taken.read_text() == "mine\n"
 
 
 # --- submit ---
@@ -159,15 +198,14 @@ def test_jobs_by_part_name_pattern_status_and_all(shell: Shell) -> None:
 
 
 def test_an_ambiguous_part_lists_what_it_matches(shell: Shell) -> None:
-    ids = [shell.ids("submit", "--name", name, "--", "true")[0] for name in ("one", "two")]
-    letter = next(iter(set(ids[0].rpartition("/")[2]) & set(ids[1].rpartition("/")[2])))
-    answer = shell.run("show", letter)
+    one, two = (shell.ids("submit", "--name", name, "--", "true")[0].rpartition("/")[2] for name in ("one", "two"))
     # A letter that only one of the ids begins with means that one.
-    if answer.code != 0:
-        assert answer.code == 2
-        assert "2 jobs match" in answer.err
-        assert "(one)" in answer.err
-        assert "(two)" in answer.err
+    letter = next(char for char in one if char in two and one.startswith(char) == two.startswith(char))
+    answer = shell.run("show", letter)
+    assert answer.code == 2
+    assert "2 jobs match" in answer.err
+    assert "(one)" in answer.err
+    assert "(two)" in answer.err
     shell.run("submit", "--name", "one", "--", "true")
     twice = shell.run("cat", "one")
     assert twice.code == 2
@@ -249,8 +287,12 @@ def test_resubmit_restart_renew_recover(shell: Shell) -> None:
     assert new != job_id
     assert shell.run("wait", new).code == 0
     assert shell.run("cat", new).out == "again\n"
-    assert shell.run("renew", job_id).code in (0, 1)
-    assert shell.run("restart", job_id).code in (0, 1)
+    renewed = shell.run("renew", job_id)
+    assert (renewed.code, renewed.out) == (1, "")
+    assert "the local backend cannot renew a job's credentials" in renewed.err
+    restarted = shell.run("restart", job_id)
+    assert (restarted.code, restarted.out) == (1, "")
+    assert "the local backend cannot restart a job" in restarted.err
     assert shell.run("recover", "--json").json["results"] == []
 
 
@@ -273,6 +315,20 @@ def test_wait_gives_up_when_time_is_up(shell: Shell) -> None:
     answer = shell.run("wait", "--timeout", "0.5", job_id)
     assert answer.code == 1
     assert "1 of 1 jobs have not ended" in answer.err
+
+
+def test_wait_tells_the_ends_that_it_has_seen(shell: Shell) -> None:
+    ended, failed, running = (
+        shell.ids("submit", "--", *command)[0] for command in (["true"], ["false"], ["sleep", "60"])
+    )
+    shell.run("wait", ended, failed)
+    answer = shell.run("wait", "--timeout", "2", ended, failed, running)
+    assert answer.code == 1
+    assert answer.out.splitlines() == [f"{ended}\tcompleted\ttrue", f"{failed}\tfailed\tfalse"]
+    assert "1 of 3 jobs have not ended" in answer.err
+    document = shell.run("wait", "--json", "--timeout", "2", ended, running).json
+    assert [job["id"] for job in document["results"]] == [ended]
+    assert [error["kind"] for error in document["errors"]] == ["WaitTimeoutError"]
 
 
 def test_nothing_to_do_is_no_failure(shell: Shell) -> None:
@@ -302,6 +358,34 @@ def test_config_init_and_show(shell: Shell) -> None:
     assert shell.run("config", "init", "--force").code == 0
 
 
+def test_config_init_writes_all_options_and_changes_none(shell: Shell) -> None:
+    assert shell.run("config", "init", "mine.json", "--backend", "rest").code == 0
+    written = json.loads((shell.home / "mine.json").read_text())
+    shown = dict(line.split("\t")[:2] for line in _lines(shell))
+    for option in shown:
+        assert written[f"# {option}"], option
+        assert (option in written) != (f"#{option}" in written), option
+    assert {"ARC_SERVER", "CLIENT_CERT", "CLIENT_KEY", "CERTS_DIR"} <= set(written)
+    assert (written["BACKEND"], written["#TIMEOUT"]) == ("rest", 20)
+    # Where the default proxy is somebody else's, another path is used, but only as long as none is set.
+    assert "#PROXY_FILE" in written
+
+
+def test_config_init_writes_the_file_that_is_in_use(shell: Shell) -> None:
+    named = {"JASMIN_ARC_CONFIG": "mine.json"}
+    answer = shell.run("config", "init", "mine.json", **named)
+    assert answer.code == 0, answer.err
+    assert "export" not in answer.out
+    (shell.home / "mine.json").unlink()
+    assert shell.run("config", "init", **named).code == 0
+    assert (shell.home / "mine.json").exists()
+    refused = shell.run("config", "init", **named)
+    assert (refused.code, refused.err) == (1, "jasmin-arc: mine.json is there already; --force replaces it\n")
+    assert shell.run("config", "init", "--config", "other.json").code == 0
+    assert (shell.home / "other.json").exists()
+    assert not (shell.home / "config").exists()
+
+
 def _lines(shell: Shell, *options: str) -> list[str]:
     return shell.run("config", "show", *options).out.splitlines()
 
@@ -316,11 +400,19 @@ def test_doctor_without_anything(shell: Shell) -> None:
     answer = shell.run("doctor", "--backend", "rest", "--server", "ce.invalid", JASMIN_ARC_CERTS_DIR="/nowhere")
     checks = {line.split("\t")[1]: line.split("\t") for line in answer.out.splitlines()}
     assert answer.code == 1
-    for name in ("certificate", "private key", "CA certificates", "proxy", "name resolution"):
+    for name in ("certificate", "private key", "CA certificates", "name resolution"):
         outcome, _, _, remedy = checks[name]
         assert (outcome, len(remedy) > 5) == ("failed", True), checks[name]
     assert checks["job list"][0] == "ok"
-    assert answer.err == "jasmin-arc: 5 checks failed; begin with the first: certificate\n"
+    assert checks["proxy"][0] == "skipped"
+    assert answer.err == "jasmin-arc: 4 checks failed; begin with the first: certificate\n"
+
+
+def test_doctor_tells_no_password(shell: Shell) -> None:
+    answer = shell.run("doctor", JASMIN_ARC_ARC_SERVER="https://jane:hunter2@ce.invalid/arex")
+    assert answer.code == 1
+    assert "ARC_SERVER must be HOST:PORT/PATH" in answer.out
+    assert "hunter2" not in answer.out + answer.err
 
 
 def test_site_and_proxy(shell: Shell) -> None:
@@ -415,6 +507,41 @@ def test_a_full_disk_is_told(shell: Shell) -> None:
     assert done.returncode == 1
     assert b"No space left" in done.stderr
     assert b"Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("closed", ["list", "--json list", "list --help"])
+def test_a_closed_standard_output_is_told(shell: Shell, closed: str) -> None:
+    answer = _in_shell(shell, f"{closed} >&-")
+    assert (answer.returncode, answer.stderr) == (1, "jasmin-arc: standard output is closed; nothing was done\n")
+
+
+def test_other_closed_streams_are_no_trouble(shell: Shell) -> None:
+    shell.ids("submit", "--name", "a", "--", "true")
+    assert _in_shell(shell, "list 2>&-").stdout.endswith("\ta\n")
+    assert _in_shell(shell, "status nothing-like-it 2>&-").returncode == 3
+    answer = _in_shell(shell, "status - <&-")
+    assert answer.returncode == 2
+    assert answer.stderr.startswith("jasmin-arc: standard input is closed")
+
+
+def _in_shell(shell: Shell, command: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        ["sh", "-c", f"{shlex.join(PROGRAM)} {command}"],
+        cwd=shell.home,
+        env=shell.environment,
+        capture_output=True,
+        text=True,
+    )
+
+
+def test_help_and_version_are_json_too(shell: Shell) -> None:
+    version = shell.run("--version").out.split()[-1]
+    assert shell.run("--json", "--version").json["results"] == [{"version": version}]
+    for args in ((), ("list",), ("config",), ("config", "show")):
+        document = shell.run(*args, "--help", "--json").json
+        assert document["command"] == " ".join(args)
+        assert document["results"][0]["help"].startswith(f"Usage: {' '.join(('jasmin-arc', *args))} ")
+        assert document["errors"] == []
 
 
 def test_names_are_safe_to_print(shell: Shell) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -53,6 +55,54 @@ def test_ctrl_c_while_waiting(shell: Shell) -> None:
     shown = shell.terminal("wait", job_id, keys={"waiting ...": "\x03"})
     assert shown.code == 130
     assert "the job goes on: 'jasmin-arc wait " in shown.out
+
+
+def test_ctrl_c_never_suggests_more_than_what_goes_on(shell: Shell) -> None:
+    ended = [shell.ids("submit", "--name", f"z{number}", "--", "true")[0] for number in range(3)]
+    shell.run("wait", *ended)
+    (running,) = shell.ids("submit", "--name", "other", "--", "sleep", "60")
+    shown = shell.terminal("wait", "--backend", "local", "z*", "other", keys={"3/4": "\x03"})
+    assert shown.code == 130
+    short = running.rpartition("/")[2][:8]
+    back, end = f"jasmin-arc --backend local wait {short}", f"jasmin-arc --backend local cancel {short}"
+    assert f"the job goes on: '{back}' leads back, '{end}' ends it" in shown.out
+
+
+def test_ctrl_c_with_many_jobs(shell: Shell) -> None:
+    (shell.home / "t.csv").write_text("seconds\n" + "".join(f"{60 + number}\n" for number in range(6)))
+    ids = shell.ids("submit", "--table", "t.csv", "--", "sleep", "{seconds}")
+    for args in (["wait", "--all"], ["list", "--watch", "--interval", "0.5"]):
+        shown = shell.terminal(*args, columns=200, keys={"/6" if "wait" in args else "6 jobs": "\x03"})
+        assert shown.code == 130
+        told = shown.out[shown.out.index("the 6 jobs go on (") :]
+        assert told.startswith(f"the 6 jobs go on ({ids[0].rpartition('/')[2][:8]}, ")
+        assert "'jasmin-arc wait JOB...' leads back, 'jasmin-arc cancel JOB...' ends them" in told
+        assert "--all" not in told
+
+
+def test_narrow_terminals_cut_no_number(shell: Shell) -> None:
+    name = "n" * 75
+    (job_id,) = shell.ids("submit", "-o", name, "--", "sh", "-c", f"head -c 123456 /dev/zero > {name}; exit 3")
+    shell.run("wait", job_id)
+    files = shell.terminal("files", job_id, columns=60).out
+    assert "121 kB" in files
+    assert files.count("n") == 75
+    shown = shell.terminal("show", job_id, columns=40).out
+    assert re.search(r"^exit code +3 *$", shown, re.M)
+    assert job_id in re.sub(r"\s", "", shown)
+    site = shell.run("site", "--json").json["results"][0]["queues"][0]
+    shown = shell.terminal("site", columns=40).out
+    assert str(site["total_slots"]) in shown
+    assert "SLOTS" in shown
+
+
+def test_the_doctor_says_that_a_silent_server_takes_long(shell: Shell) -> None:
+    (shell.home / "ca").mkdir()
+    with socket.create_server(("localhost", 0)) as silent:
+        place = {"JASMIN_ARC_BACKEND": "rest", "JASMIN_ARC_ARC_SERVER": f"localhost:{silent.getsockname()[1]}/arex"}
+        limits = {"JASMIN_ARC_TIMEOUT": "3", "JASMIN_ARC_CERTS_DIR": str(shell.home / "ca")}
+        shown = Shell(shell.home, {**shell.options, **place, **limits}).terminal("doctor")
+    assert "checking ..." in shown.out[shown.out.index("name resolution") :]
 
 
 def test_the_watch_view(shell: Shell) -> None:

@@ -2,27 +2,38 @@
 
 from __future__ import annotations
 
+import ast
+import io
 import json
+import re
 import subprocess
 import sys
+import time
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
+from typing import Any
 
 import click
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from jasmin_arc import ArcInterface
 from jasmin_arc.cli import configuration
 from jasmin_arc.cli.commands import COMMANDS, ELSEWHERE, root
 from jasmin_arc.cli.common import ArcGroup
 from jasmin_arc.cli.describing import descriptions
 from jasmin_arc.cli.exits import exit_code
-from jasmin_arc.cli.output import brief, duration, last_part, one_line, plain, size
+from jasmin_arc.cli.files import FILES
+from jasmin_arc.cli.output import brief, console, duration, last_part, make_record, make_table, one_line, plain, size
+from jasmin_arc.cli.process import run
+from jasmin_arc.cli.session import Session
+from jasmin_arc.cli.setting_up import QUEUES
+from jasmin_arc.cli.submitting import submit_command
 from jasmin_arc.cli.table import check_placeholders, fill, read_table
-from jasmin_arc.cli.wording import calls, options
+from jasmin_arc.cli.wording import about_job, calls, options, repeat_options
 from jasmin_arc.config import OPTIONS
-from jasmin_arc.exceptions import InputFileError, InvalidJobDescription
+from jasmin_arc.exceptions import InputFileError, InvalidJobDescription, ServerUnavailableError
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "command_line.md"
 
@@ -142,6 +153,14 @@ def test_a_misspelt_column_is_told() -> None:
         check_placeholders(["{print}"], ["year", "model"])
 
 
+def test_only_a_line_end_ends_a_row(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_bytes("name,text\r\na,foo\u2028bar\r\nb,one\x0ctwo\n".encode())
+    assert read_table(str(tmp_path / "t.csv")) == [
+        {"name": "a", "text": "foo\u2028bar"},
+        {"name": "b", "text": "one\x0ctwo"},
+    ]
+
+
 # --- Descriptions ---
 
 
@@ -161,6 +180,28 @@ def test_inputs_with_and_without_names() -> None:
     }
     with pytest.raises(InvalidJobDescription, match=r"two of them are called 'a\.nc'"):
         descriptions([], ["x"], None, {"inputs": [("", "1/a.nc"), ("", "2/a.nc")]})
+
+
+@pytest.mark.parametrize(
+    ("given", "pair"),
+    [
+        ("in.txt", ("", "in.txt")),
+        ("other=in.txt", ("other", "in.txt")),
+        ("data/in.txt=in.txt", ("data/in.txt", "in.txt")),
+        ("data/a=b.txt", ("", "data/a=b.txt")),
+        ("https://example.org/data.nc?token=abc", ("", "https://example.org/data.nc?token=abc")),
+        ("x.nc=https://example.org/data.nc?token=abc", ("x.nc", "https://example.org/data.nc?token=abc")),
+        ("data/x.nc=s3://bucket/x", ("data/x.nc", "s3://bucket/x")),
+    ],
+)
+def test_an_input_may_have_an_equals_sign_of_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given: str, pair: tuple[str, str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "a=b.txt").write_text("")
+    context = submit_command.make_context("submit", ["-i", given])
+    assert context.params["inputs"] == [pair]
 
 
 # --- What is printed ---
@@ -197,6 +238,36 @@ def test_values_for_programs_and_for_people() -> None:
     assert [size(n) for n in (0, 1023, 1024, 15 << 20, 3 << 40)] == ["0 B", "1023 B", "1.0 kB", "15 MB", "3.0 TB"]
 
 
+def shown(table: Any, width: int, monkeypatch: pytest.MonkeyPatch) -> str:
+    """What a terminal of this width shows of a table."""
+    monkeypatch.setenv("COLUMNS", str(width))
+    screen = console()
+    with screen.capture() as capture:
+        screen.print(table())
+    assert max(map(len, capture.get().splitlines())) <= width
+    return capture.get()
+
+
+@pytest.mark.parametrize("width", [30, 50, 70, 90, 120])
+def test_a_narrow_terminal_cuts_no_number(width: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    queue = {"name": "short-serial-4hr", "free_slots": 12345, "total_slots": 45678, "running": 31415, "waiting": 27182}
+    limits = {"max_wall_time": timedelta(days=7), "max_slots": 16161, "max_memory": 123 << 30}
+    queues = shown(lambda: make_table([{**queue, **limits}], QUEUES), width, monkeypatch)
+    for number in ("12345", "45678", "31415", "27182", "7d 0:00:00", "16161", "123 GB"):
+        assert number in queues
+
+    files = [{"name": "n" * 75, "size": 118 << 20}, {"name": "short", "size": 5}]
+    listed = shown(lambda: make_table(files, FILES), width, monkeypatch)
+    assert "118 MB" in listed
+    assert listed.count("n") == 75
+
+    row = {"id": "https://ce/" + "x" * 64, "exit_code": 123456, "memory": 987 << 30, "runtime_environments": ["a"]}
+    record = shown(lambda: make_record(row), width, monkeypatch)
+    assert "123456" in record
+    assert "987 GB" in record
+    assert record.count("x") == 64 + "exit code".count("x")
+
+
 @given(st.lists(st.text("ab", min_size=1, max_size=14), min_size=1, unique=True))
 def test_a_shortened_id_means_one_job(names: list[str]) -> None:
     ids = [f"https://ce/jobs/{name}" for name in names]
@@ -221,6 +292,79 @@ def test_advice_names_commands_and_options() -> None:
     assert options("Names in outputs= are relative.") == "Names in --output are relative."
     assert options("Ask for wall_time=7200, or") == "Ask for --wall-time 7200, or"
     assert calls("see memory= of yours") == "see memory= of yours"
+
+
+def test_commands_are_about_the_job_in_question() -> None:
+    assert about_job(options("see read(id, 'stderr'), or resubmit_jobs()"), "1a2b") == (
+        "see 'jasmin-arc cat 1a2b stderr', or 'jasmin-arc resubmit 1a2b'"
+    )
+
+
+def test_suggested_commands_repeat_the_options_of_this_one() -> None:
+    given = {"BACKEND": "rest", "ARC_SERVER": "ce:443/arex"}
+    assert repeat_options("'jasmin-arc wait x' leads back", "my config.json", given) == (
+        "'jasmin-arc --config 'my config.json' --backend rest --server ce:443/arex wait x' leads back"
+    )
+    assert repeat_options("see /opt/jasmin-arc list, jasmin-arc --help", None, given).count("--backend") == 0
+    secret = {"ARC_SERVER": "https://jane:hunter2@ce/arex"}
+    assert "hunter2" not in repeat_options("'jasmin-arc doctor'", None, secret)
+
+
+def texts_of(path: Path) -> list[str]:
+    """The texts in a module that users may see: all but the docstrings."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    docstrings = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+    return [
+        node.value
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in docstrings
+    ]
+
+
+def test_no_call_of_the_library_is_left_in_its_messages() -> None:
+    methods = "|".join(name for name in dir(ArcInterface) if not name.startswith("_"))
+    call = re.compile(rf"\b({methods})\([^)]*\)|\b\w+=(True|False)\b")
+    package = Path(configuration.__file__).parents[1]
+    modules = [path for path in package.rglob("*.py") if path.parent.name != "cli"]
+    texts = [text for path in modules for text in texts_of(path)]
+    assert any(call.search(text) for text in texts)
+    assert [text for text in texts if call.search(calls(text))] == []
+
+
+def test_there_is_one_line_of_progress(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    monkeypatch.setattr("jasmin_arc.cli.progress._PATIENCE", 0.01)
+    monkeypatch.setenv("TERM", "xterm")
+    shown_with = {}
+    for bar in (True, False):
+        monkeypatch.setattr("sys.stderr", Terminal())
+        with Session().busy("submitting", bar=bar):
+            time.sleep(0.2)
+        shown_with[bar] = sys.stderr.getvalue()  # type: ignore[attr-defined]
+    assert shown_with[True] == ""
+    assert "submitting ..." in shown_with[False]
+
+
+def test_a_job_that_was_submitted_is_named_when_the_server_is_lost(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def lost(*_: Any, **__: Any) -> Any:
+        raise ServerUnavailableError("cannot connect to https://ce: Connection refused")
+
+    monkeypatch.setattr(ArcInterface, "get_job_info", lost)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    assert run(["run", "--backend", "local", "--json", "--", "echo", "text"]) == 1
+    streams = capsys.readouterr()
+    document = json.loads(streams.out)
+    (job,), (error,) = document["results"], document["errors"]
+    assert job["id"].startswith("local://")
+    assert (job["stdout"], error["kind"], error["job"]) == ("text\n", "ServerUnavailableError", job["id"])
+    assert "Connection refused; 'jasmin-arc --backend local doctor' looks for the reason" in error["message"]
+    assert "the job goes on: 'jasmin-arc --backend local follow " in streams.err
 
 
 def test_every_option_has_a_text_from_the_library() -> None:
