@@ -22,24 +22,11 @@ OUTPUT_LIST_NAME = ".jasmin_arc_outputs"
 """The session file that names the outputs that the patterns of a description matched"""
 
 
-_THE_SHELLS_OWN = frozenset(
-    (
-        *(
-            "_",
-            "DIRSTACK",
-            "EPOCHREALTIME",
-            "EPOCHSECONDS",
-            "EUID",
-            "FUNCNAME",
-            "GROUPS",
-            "HISTCMD",
-            "LINENO",
-            "OPTIND",
-        ),
-        *("PPID", "RANDOM", "SECONDS", "SHELLOPTS", "SHLVL", "SRANDOM", "UID"),
-    )
+_THE_SHELLS_OWN = re.compile(
+    "_|BASH.*|DIRSTACK|EPOCHREALTIME|EPOCHSECONDS|EUID|FUNCNAME|GROUPS|HISTCMD|LINENO|OPTIND|PPID|RANDOM|SECONDS"
+    "|SHELLOPTS|SHLVL|SRANDOM|UID"
 )
-"""Variables that some shells do not let one set, or give values of their own; as all that start with ``BASH``"""
+"""Variables that some shells do not let one set, or give values of their own"""
 _AT_ONCE = 100
 """How many files one chmod gets: a command line has a greatest length"""
 
@@ -102,7 +89,7 @@ def _command(command: tuple[str, ...], description: JobDescription) -> str:
 
 
 def _is_the_shells_own(name: str) -> bool:
-    return name in _THE_SHELLS_OWN or name.startswith("BASH")
+    return _THE_SHELLS_OWN.fullmatch(name) is not None
 
 
 def _one_after_another(commands: list[str], *, stop: bool) -> list[str]:

@@ -8,6 +8,7 @@ import signal
 from jasmin_arc.constants import RUN_SCRIPT_NAME
 from jasmin_arc.explain.facts import Facts
 from jasmin_arc.explain.finding import Finding, plain
+from jasmin_arc.run_script import input_of
 
 # dash says "SCRIPT: 3: exec: NAME: REASON", bash "SCRIPT: line 3: NAME: REASON", with "exec: " or without it.
 _RUN_SCRIPT_SAYS = re.compile(
@@ -38,7 +39,7 @@ def not_runnable(facts: Facts) -> Finding | None:
 
 def _no_interpreter(facts: Facts) -> Finding | None:
     found = _BAD_INTERPRETER.search(facts.stderr) or _ENV_SAYS.search(facts.stderr)
-    if found is None:
+    if found is None or found["interpreter"] in _programs(facts):
         return None
     name = found.groupdict().get("name") or "The program"
     return Finding(
@@ -47,6 +48,11 @@ def _no_interpreter(facts: Facts) -> Finding | None:
         f"{plain(found['interpreter'])}.",
         _INTERPRETER_ADVICE,
     )
+
+
+def _programs(facts: Facts) -> set[str]:
+    """What the job was to run: some variables make the run script start it by ``env`` as well."""
+    return {command[0] for command in facts.description.commands} if facts.description is not None else set()
 
 
 def _run_script_says(facts: Facts) -> Finding | None:
@@ -71,7 +77,7 @@ def _run_script_says(facts: Facts) -> Finding | None:
 
 def _is_input(name: str, facts: Facts) -> bool:
     names = facts.description.inputs if facts.description is not None else ()
-    return any(name in (f"./{entry}", entry) or name.endswith(f"/{entry}") for entry in names)
+    return input_of(name, names) is not None or any(name.endswith(f"/{entry}") for entry in names)
 
 
 def _not_executable(name: str, reason: str) -> Finding:

@@ -100,6 +100,16 @@ CASES: dict[str, tuple[Facts, str, str]] = {
         "missing-executable",
         "cdoo",
     ),
+    "missing program, started by env for its environment": (
+        ended(127, "/usr/bin/env: ‘cdoo’: No such file or directory\n", description=job("cdoo")),
+        "missing-executable",
+        "or a command that it calls, was not found on the node",
+    ),
+    "missing interpreter of a script in a folder": (
+        ended(127, RUN + "3: exec: ./bin/tool: not found\n", description=job("bin/tool", inputs={"bin": "/here"})),
+        "missing-interpreter",
+        "./bin/tool is there",
+    ),
     "127 without a word": (ended(127), "missing-executable", "127"),
     "missing interpreter, dash": (
         ended(127, RUN + "3: exec: ./tool: not found\n", description=TOOL),
@@ -325,7 +335,7 @@ def test_the_cause(known: Facts, cause: str, words: str) -> None:
     assert found.advice.endswith((".", ")"))
 
 
-def test_every_cause_of_the_issue_is_known() -> None:
+def test_the_causes_that_users_meet_are_known() -> None:
     causes = {cause for _, cause, _ in CASES.values()}
     assert causes >= {
         "exit-code",
