@@ -216,10 +216,10 @@ class _Site(_Examination):
 
     def private_key(self) -> str:
         from jasmin_arc.proxy_certificate import belongs
-        from jasmin_arc.proxy_credentials import _read_key
+        from jasmin_arc.proxy_credentials import read_key
 
         path = _short(self.config.CLIENT_KEY)
-        key, _ = _read_key(self.config, lambda: self._encrypted(path))
+        key, _ = read_key(self.config, lambda: self._encrypted(path))
         if self._certificate is None:
             return f"{path} is private and can be read; there is no certificate to compare it with"
         if not belongs(key, self._certificate):

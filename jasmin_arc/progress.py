@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from types import TracebackType
 from typing import Any
 
@@ -23,6 +24,10 @@ class ProgressBar:
             from tqdm.auto import tqdm
 
             self._bar = tqdm(total=total, unit=unit, unit_scale=unit == "B", dynamic_ncols=True, delay=_PATIENCE)
+            # tqdm itself shows nothing before the first piece is done, which a slow server may keep back for long.
+            self._timer = threading.Timer(_PATIENCE, self._bar.refresh)
+            self._timer.daemon = True
+            self._timer.start()
 
     def expect(self, total: int) -> None:
         """Say how much there is to do, once it is known."""
@@ -42,4 +47,6 @@ class ProgressBar:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self._bar is not None:
+            self._timer.cancel()
+            self._timer.join()
             self._bar.close()

@@ -50,7 +50,7 @@ def read_credentials(
     """
     chain = read_chain(config)
     _check_dates(chain[0], _cert_name(config), longer_than)
-    key, secret = _read_key(config, passphrase)
+    key, secret = read_key(config, passphrase)
     from jasmin_arc.proxy_certificate import belongs
 
     if not belongs(key, chain[0]):
@@ -94,7 +94,7 @@ def _check_dates(cert: x509.Certificate, name: str, longer_than: datetime | None
         )
 
 
-def _read_key(config: ConnectionConfig, passphrase: Callable[[], str] | None) -> tuple[PrivateKey, bytes | None]:
+def read_key(config: ConnectionConfig, passphrase: Callable[[], str] | None) -> tuple[PrivateKey, bytes | None]:
     from jasmin_arc.proxy_certificate import is_encrypted, load_key
 
     name = _key_name(config)
