@@ -294,9 +294,10 @@ def _check_backend(value: str) -> str | None:
 
 
 def _check_output(value: str) -> str | None:
-    if value.startswith("/") or ".." in value.split("/"):
+    parts = [part for part in value.split("/") if part not in ("", ".")]
+    if value.startswith("/") or ".." in parts or not parts:
         return "must be a name inside the job's session directory"
-    return None
+    return "must not start with @, which compute elements take for a list" if value.startswith("@") else None
 
 
 _CHECKS: dict[str, Callable[[str], str | None]] = {
