@@ -26,16 +26,6 @@ def _pair(context: click.Context, parameter: click.Parameter, values: Sequence[s
     return pairs
 
 
-def _inputs(_context: click.Context, _parameter: click.Parameter, values: Sequence[str]) -> list[tuple[str, str]]:
-    """``PATH`` or ``NAME=PATH``; a URL or a file with an equals sign of its own is taken for what it is."""
-    pairs = []
-    for value in values:
-        name, equals, path = value.partition("=")
-        named = bool(equals and name and path) and "://" not in name and not Path(value).exists()
-        pairs.append((name, path) if named else ("", value))
-    return pairs
-
-
 _OPTIONS: tuple[Callable[[Any], Any], ...] = (
     click.option("--name", metavar="NAME", help="The job's name (default: the program's)."),
     click.option(
@@ -44,7 +34,6 @@ _OPTIONS: tuple[Callable[[Any], Any], ...] = (
         "inputs",
         multiple=True,
         metavar="[NAME=]PATH",
-        callback=_inputs,
         help="A file or folder to send along, or a URL that the site fetches. Repeatable.",
     ),
     click.option(
@@ -142,15 +131,25 @@ def _of_command(command: Sequence[str], fields: Mapping[str, Any]) -> JobDescrip
     return JobDescription(executable=command[0], arguments=command[1:], **values)
 
 
-def _named(pairs: Sequence[tuple[str, str]]) -> dict[str, str]:
-    """Give inputs their names, as the library does it for a plain list of paths."""
+def _named(values: Sequence[str]) -> dict[str, str]:
+    """Give inputs their names, as the library does it for a plain list of paths.
+
+    :param values: with placeholders filled in, as it depends on what files there are where a name ends
+    """
     named: dict[str, str] = {}
-    for name, path in pairs:
+    for name, path in map(_name_and_path, values):
         key = name or next(iter(JobDescription(executable="-x"[1:], inputs=[path]).inputs))
         if key in named:
             raise InvalidJobDescription(f"--input: two of them are called {key!r}; give one another name, NAME=PATH")
         named[key] = path
     return named
+
+
+def _name_and_path(value: str) -> tuple[str, str]:
+    """Take ``NAME=PATH`` apart; a URL or a file with an equals sign of its own is taken for what it is."""
+    name, equals, path = value.partition("=")
+    named = bool(equals and name and path) and "://" not in name and not Path(value).exists()
+    return (name, path) if named else ("", value)
 
 
 def _of_table(path: str, command: Sequence[str], fields: Mapping[str, Any]) -> list[JobDescription]:

@@ -29,7 +29,6 @@ from jasmin_arc.cli.output import brief, console, duration, last_part, make_reco
 from jasmin_arc.cli.process import run
 from jasmin_arc.cli.session import Session
 from jasmin_arc.cli.setting_up import QUEUES
-from jasmin_arc.cli.submitting import submit_command
 from jasmin_arc.cli.table import check_placeholders, fill, read_table
 from jasmin_arc.cli.wording import about_job, calls, options, repeat_options
 from jasmin_arc.config import OPTIONS
@@ -171,25 +170,25 @@ def test_options_override_what_a_file_says(tmp_path: Path) -> None:
 
 
 def test_inputs_with_and_without_names() -> None:
-    pairs = [("", "data/a.nc"), ("b", "data/a.nc"), ("", "https://example.org/x/c.nc")]
-    (job,) = descriptions([], ["x"], None, {"inputs": pairs})
+    inputs = ("data/a.nc", "b=data/a.nc", "https://example.org/x/c.nc")
+    (job,) = descriptions([], ["x"], None, {"inputs": inputs})
     assert {name: str(source) for name, source in job.inputs.items()} == {
         "a.nc": "data/a.nc",
         "b": "data/a.nc",
         "c.nc": "https://example.org/x/c.nc",
     }
     with pytest.raises(InvalidJobDescription, match=r"two of them are called 'a\.nc'"):
-        descriptions([], ["x"], None, {"inputs": [("", "1/a.nc"), ("", "2/a.nc")]})
+        descriptions([], ["x"], None, {"inputs": ("1/a.nc", "2/a.nc")})
 
 
 @pytest.mark.parametrize(
     ("given", "pair"),
     [
-        ("in.txt", ("", "in.txt")),
+        ("in.txt", ("in.txt", "in.txt")),
         ("other=in.txt", ("other", "in.txt")),
         ("data/in.txt=in.txt", ("data/in.txt", "in.txt")),
-        ("data/a=b.txt", ("", "data/a=b.txt")),
-        ("https://example.org/data.nc?token=abc", ("", "https://example.org/data.nc?token=abc")),
+        ("data/a=b.txt", ("a=b.txt", "data/a=b.txt")),
+        ("https://example.org/data.nc?token=abc", ("data.nc", "https://example.org/data.nc?token=abc")),
         ("x.nc=https://example.org/data.nc?token=abc", ("x.nc", "https://example.org/data.nc?token=abc")),
         ("data/x.nc=s3://bucket/x", ("data/x.nc", "s3://bucket/x")),
     ],
@@ -200,8 +199,27 @@ def test_an_input_may_have_an_equals_sign_of_its_own(
     monkeypatch.chdir(tmp_path)
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "a=b.txt").write_text("")
-    context = submit_command.make_context("submit", ["-i", given])
-    assert context.params["inputs"] == [pair]
+    (tmp_path / "job.json").write_text('{"executable": "x"}')
+    (tmp_path / "t.csv").write_text(f"input\n{given}\n")
+    jobs = [
+        *descriptions([], ["x"], None, {"inputs": (given,)}),
+        *descriptions(["job.json"], None, None, {"inputs": (given,)}),
+        *descriptions([], ["x"], "t.csv", {"inputs": ("{input}",)}),
+    ]
+    assert [[(name, str(source)) for name, source in job.inputs.items()] for job in jobs] == [[pair]] * 3
+
+
+def test_a_placeholder_may_stand_in_a_path_with_an_equals_sign(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "data" / "year=1961").mkdir(parents=True)
+    (tmp_path / "data" / "year=1961" / "sst.nc").write_text("")
+    (tmp_path / "t.csv").write_text("year\n1961\n")
+    fields = {"inputs": ("data/year={year}/sst.nc", "{year}.nc=data/{year}.nc")}
+    (job,) = descriptions([], ["x"], "t.csv", fields)
+    assert {name: str(source) for name, source in job.inputs.items()} == {
+        "sst.nc": "data/year=1961/sst.nc",
+        "1961.nc": "data/1961.nc",
+    }
 
 
 # --- What is printed ---
