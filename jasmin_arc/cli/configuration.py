@@ -57,7 +57,8 @@ def init_command(session: Session, path: str | None, force: bool) -> None:
     where it is found by itself. Values given by --backend, --server or the environment are written down too.
     """
     in_use = Path(session.config_path) if session.config_path else usual_path()
-    target = Path(path).expanduser() if path else in_use
+    # Reading expands a ~ that no shell has, so writing has to, or another file is written than is read.
+    target = (Path(path) if path else in_use).expanduser()
     config = _to_start_from(session, writes_the_one_in_use=_same(target, in_use))
     options = {name: value for name, value in config.as_dict().items() if _is_set(name, config)}
     if _write(session, target, json.dumps(_commented(config), indent=4) + "\n", force=force):

@@ -386,6 +386,14 @@ def test_config_init_writes_the_file_that_is_in_use(shell: Shell) -> None:
     assert not (shell.home / "config").exists()
 
 
+def test_config_init_writes_where_a_tilde_is_read(shell: Shell) -> None:
+    assert shell.run("config", "init", JASMIN_ARC_CONFIG="~/one.json").code == 0
+    assert shell.run("config", "init", "--config=~/two.json").code == 0
+    assert (shell.home / "one.json").exists()
+    assert (shell.home / "two.json").exists()
+    assert not (shell.home / "~").exists()
+
+
 def _lines(shell: Shell, *options: str) -> list[str]:
     return shell.run("config", "show", *options).out.splitlines()
 
