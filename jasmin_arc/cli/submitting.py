@@ -149,6 +149,12 @@ def _read(session: Session, job_id: str, name: str) -> bytes:
         return session.arc.read(job_id, name, encoding=None)
     except JobNotFoundError:
         return b""
+    except JasminArcError as error:
+        # The job's end is known already: its outputs and its exit code must not be lost with this file.
+        session.fail_with(error, job=job_id)
+        command = f"jasmin-arc cat {session.brief(job_id)} {name}"
+        session.say(session.repeatable(f"the job has ended; '{command}' prints its {name}"))
+        return b""
 
 
 def _save(session: Session, job_id: str, directory: str, *, overwrite: bool) -> str | None:
@@ -167,6 +173,8 @@ def _report_failure(session: Session, job_id: str, exit_code: int | None) -> Non
     code = exit_code if exit_code is not None and 0 < exit_code < 256 else JOB_FAILED
     told = f" with exit code {exit_code}" if exit_code else ""
     text = f"the job failed{told}; 'jasmin-arc explain {session.brief(job_id)}' says why"
+    # Scripts go by the job's own code; an output that could not be read or saved has been told, and must not hide it.
+    session.codes.clear()
     session.fail(text, kind="JobFailedError", code=code, job=job_id)
 
 

@@ -123,6 +123,7 @@ def test_run_tells_the_result_of_a_job_whose_outputs_cannot_be_saved(shell: Shel
     assert (saving["kind"], saving["job"]) == ("OutputError", job["id"])
     assert saving["message"].endswith("--overwrite")
     assert (failing["kind"], failing["job"]) == ("JobFailedError", job["id"])
+    assert document["exit_code"] == 7
     assert taken.read_text() == "mine\n"
 
 

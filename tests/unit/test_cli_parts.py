@@ -32,7 +32,13 @@ from jasmin_arc.cli.setting_up import QUEUES
 from jasmin_arc.cli.table import check_placeholders, fill, read_table
 from jasmin_arc.cli.wording import about_job, calls, options, repeat_options
 from jasmin_arc.config import OPTIONS
-from jasmin_arc.exceptions import InputFileError, InvalidJobDescription, ServerUnavailableError
+from jasmin_arc.exceptions import (
+    InputFileError,
+    InvalidJobDescription,
+    JasminArcError,
+    OutputError,
+    ServerUnavailableError,
+)
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "command_line.md"
 
@@ -383,6 +389,35 @@ def test_a_job_that_was_submitted_is_named_when_the_server_is_lost(
     assert (job["stdout"], error["kind"], error["job"]) == ("text\n", "ServerUnavailableError", job["id"])
     assert "Connection refused; 'jasmin-arc --backend local doctor' looks for the reason" in error["message"]
     assert "the job goes on: 'jasmin-arc --backend local follow " in streams.err
+
+
+@pytest.mark.parametrize("error", [ServerUnavailableError, OutputError])
+@pytest.mark.parametrize(("job_ends_with", "code"), [(7, 7), (0, 1)])
+def test_run_goes_on_if_standard_error_cannot_be_read(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    error: type[JasminArcError],
+    job_ends_with: int,
+    code: int,
+) -> None:
+    def lost(*_: Any, **__: Any) -> Any:
+        raise error("the connection broke")
+
+    monkeypatch.setattr(ArcInterface, "read", lost)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    monkeypatch.chdir(tmp_path)
+    script = f"echo text; echo kept > o; exit {job_ends_with}"
+    assert run(["run", "--backend", "local", "--json", "--save", "res", "-o", "o", "--", "sh", "-c", script]) == code
+    streams = capsys.readouterr()
+    document = json.loads(streams.out)
+    (job,) = document["results"]
+    assert (job["stdout"], job["stderr"], job["exit_code"]) == ("text\n", "", job_ends_with)
+    assert (tmp_path / "res" / "o").read_text() == "kept\n"
+    kinds = [error.__name__, *(["JobFailedError"] if job_ends_with else [])]
+    assert [(told["kind"], told["job"]) for told in document["errors"]] == [(kind, job["id"]) for kind in kinds]
+    assert re.search(r"the job has ended; 'jasmin-arc --backend local cat \w+ stderr' prints", streams.err)
 
 
 def test_every_option_has_a_text_from_the_library() -> None:
