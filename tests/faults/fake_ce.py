@@ -47,6 +47,7 @@ class FakeCe:
         self.after: Callable[[Request, Reply], Reply] = lambda request, reply: reply
         self.requests: list[str] = []
         self.renewed: list[str] = []
+        self.held: dict[str, bytes] = {}
         self.csr = b""
         self._lock = threading.Lock()
         self._delegations = 0
@@ -79,6 +80,9 @@ class FakeCe:
         if query == "action=new":
             self._delegations += 1
             return Reply(201, self.csr, {"Location": f"{path}?{query}/deleg{self._delegations}"})
+        if query == "action=get":
+            held = self.held.get(path.rpartition("/")[2])
+            return Reply(404, reason="No such delegation") if held is None else Reply(200, held)
         if query == "action=renew":
             self.renewed.append(path.rpartition("/")[2])
             return Reply(201, self.csr)

@@ -6,10 +6,13 @@ from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives import serialization
 from faults.fake_ce import FakeJob
 from faults.https_server import Certificates, Reply, Request, xml
 from faults.rest_setup import Setup, job, rest_setup
+from pki import certificate, rsa_key
 
+from jasmin_arc.backends.rest import delegations
 from jasmin_arc.exceptions import JobNotFoundError, ServerError, ServerUnavailableError
 
 MANY = 30
@@ -285,6 +288,38 @@ def test_credentials_are_renewed_by_whoever_asks_for_states(setup: Setup, state:
     setup.ce.requests.clear()
     other.states(foreign)
     assert not any("info" in request or "delegations" in request for request in setup.ce.requests)
+
+
+def held_for(time: timedelta) -> bytes:
+    key = rsa_key()
+    return certificate("delegated", key, "delegated", key, ends=time).public_bytes(serialization.Encoding.PEM)
+
+
+@pytest.mark.parametrize(
+    ("least", "held", "renewed"),
+    [
+        (timedelta(hours=1), timedelta(minutes=10), ["a"]),
+        # What is published is as old as the job, and another process has renewed it since.
+        (timedelta(hours=1), timedelta(hours=10), []),
+        # Its proxy lasts longer than ours.
+        (timedelta(days=2), timedelta(days=1), []),
+    ],
+)
+def test_credentials_never_become_shorter(setup: Setup, least: timedelta, held: timedelta, renewed: list[str]) -> None:
+    ids = put(setup, "RUNNING", info=credentials_end(timedelta(minutes=10)), delegations=["a"])
+    setup.ce.held["a"] = held_for(held)
+    setup.backend._delegations._least = least
+    setup.backend.states(ids)
+    assert setup.ce.renewed == renewed
+
+
+def test_many_credentials_are_renewed_a_few_at_a_time(setup: Setup, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(delegations, "_MOST_SECONDS", 0.0)
+    soon = credentials_end(timedelta(minutes=10))
+    ids = [put(setup, "RUNNING", info=soon, delegations=[name])[0] for name in ("a", "b", "c")]
+    for count in (1, 2, 3, 3):
+        setup.backend.states(ids)
+        assert len(setup.ce.renewed) == count
 
 
 def test_a_job_is_looked_at_again_for_its_credentials(setup: Setup) -> None:

@@ -78,7 +78,7 @@ def test_many_jobs_share_one_delegation(setup: Setup) -> None:
 
 def test_a_delegation_is_renewed_before_it_runs_out(setup: Setup, monkeypatch: pytest.MonkeyPatch) -> None:
     setup.backend.submit([job()])
-    setup.backend._delegations._least = timedelta(days=2)
+    setup.backend._delegations._ends["deleg1"] = datetime.now(timezone.utc) + timedelta(minutes=10)
     setup.backend.submit([job()])
     assert setup.ce.renewed == ["deleg1"]
     setup.backend.states(setup.job_list.ids())

@@ -161,8 +161,12 @@ class BindingsBackend(base.Backend):
         found: dict[str, JobInfo] = {}
         for start in range(0, len(addresses), _QUERY_AT_ONCE):
             found.update(control.infos(self._updated(addresses[start : start + _QUERY_AT_ONCE]), names))
-        live = self.states(list(found))
-        doubtful = [address.id for address in addresses if not _is_end(found.get(address.id), live.get(address.id))]
+        ended = {job_id: info.state for job_id, info in found.items() if _is_end(info)}
+        # Those that REST does not know have gone since.
+        live = {**ended, **self.states(list(ended))} if ended else {}
+        doubtful = [
+            address.id for address in addresses if address.id not in ended or live[address.id] != ended[address.id]
+        ]
         return {**found, **self.rest.query(doubtful)} if doubtful else found
 
     def states(self, job_ids: Sequence[str]) -> dict[str, str]:
@@ -297,9 +301,9 @@ class BindingsBackend(base.Backend):
         return self._runtime.keep(config)
 
 
-def _is_end(told: JobInfo | None, live: str | None) -> bool:
+def _is_end(told: JobInfo) -> bool:
     # After a restart the library has no exit code any more, and REST finds it elsewhere.
-    return told is not None and told.final and told.exit_code is not None and live in (told.state, None)
+    return told.final and told.exit_code is not None
 
 
 def _address(job_id: str) -> JobAddress:

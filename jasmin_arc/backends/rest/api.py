@@ -111,7 +111,9 @@ class Api:
             except JasminArcError as error:
                 if not answers:
                     raise
-                return {**answers, **{name: JobAnswer(id=name, error=error) for chunk in left for name in chunk}}
+                for chunk in left:
+                    answers.update({name: JobAnswer(name, error=error, asked=chunk is left[0]) for name in chunk})
+                return answers
             del left[0]
         return answers
 
@@ -175,6 +177,10 @@ class Api:
     def renew_delegation(self, delegation_id: str) -> bytes:
         """Begin to renew a delegation: return the certificate request."""
         return self._client.once("POST", f"{self.base()}/delegations/{delegation_id}?action=renew", body=b"").body
+
+    def held_delegation(self, delegation_id: str) -> bytes:
+        """Return the certificates of a delegation, as the server holds them."""
+        return self._client.read("POST", f"{self.base()}/delegations/{delegation_id}?action=get", body=b"").body
 
     def sign_delegation(self, delegation_id: str, chain: bytes) -> None:
         """Complete a delegation, new or renewed."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import timedelta
@@ -107,9 +108,10 @@ class RestBackend(Backend):
         names, foreign = self._api.names(job_ids)
         if not names:
             return foreign
-        # A job that has not ended is erased once it has.
-        self._api.tell("kill", list(names.values()))
-        answers = self._api.tell("clean", list(names.values()))
+        # A job that has not ended is erased once it has; one that was perhaps not cancelled is not erased.
+        killed = self._api.tell("kill", list(names.values()))
+        answers = {name: answer for name, answer in killed.items() if answer.error is not None}
+        answers.update(self._api.tell("clean", [name for name in names.values() if name not in answers]))
         self._states.forget(names.values())
         return {**foreign, **_failures(names, answers, "erased", gone_is_fine=True)}
 
@@ -186,7 +188,9 @@ class RestBackend(Backend):
     def recover(self) -> dict[str, JobInfo | None]:
         """See the contract."""
         settled = self._recovery.settle()
-        infos = self.query([job_id for job_id, kept in settled.items() if kept])
+        infos: dict[str, JobInfo] = {}
+        with contextlib.suppress(ServerError):  # What was settled must be told in any case.
+            infos = self.query([job_id for job_id, kept in settled.items() if kept])
         return {
             job_id: infos.get(job_id, JobInfo(id=job_id, state="Undefined")) if kept else None
             for job_id, kept in settled.items()
@@ -223,7 +227,11 @@ def _failure(job_id: str, answer: JobAnswer | None, done: str) -> JasminArcError
     if answer is None:
         return ServerError(f"the compute element does not say whether the job was {done}: {job_id}")
     if answer.error is not None:
-        return _unanswered(job_id, answer.error, done)
+        return _unanswered(
+            job_id,
+            answer.error,
+            f"it is not known whether the job was {done}" if answer.asked else f"the job was not {done}",
+        )
     if answer.code == 404:
         return JobNotFoundError(f"no job with this id could be found: {job_id}")
     if answer.code == 505:
@@ -231,8 +239,8 @@ def _failure(job_id: str, answer: JobAnswer | None, done: str) -> JasminArcError
     return ServerError(f"the job was not {done} ({answer.code} {answer.reason}): {job_id}", status=answer.code)
 
 
-def _unanswered(job_id: str, cause: JasminArcError, done: str) -> JasminArcError:
+def _unanswered(job_id: str, cause: JasminArcError, what: str) -> JasminArcError:
     kind = ServerUnavailableError if isinstance(cause, ServerUnavailableError) else ServerError
-    error = kind(f"it is not known whether the job was {done} ({cause}): {job_id}")
+    error = kind(f"{what} ({cause}): {job_id}")
     error.__cause__ = cause
     return error

@@ -27,7 +27,7 @@ MOST_BYTES = 16 << 20
 """The longest reply that is read into memory.
 
 A job takes 120 bytes in a list of states, and 2 kB where all is told of it, which is asked for 1000 jobs at a time.
-Parsed, XML that is made to do harm takes 25 times its length.
+Parsed, XML that is made to do harm takes 40 times its length.
 """
 _CONNECT_SECONDS = 10.0
 _CHECK_PROXY_SECONDS = 30.0

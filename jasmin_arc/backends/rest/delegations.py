@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Iterable
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING
 
-from jasmin_arc.exceptions import JasminArcError
+from jasmin_arc.exceptions import JasminArcError, ServerError
 
 if TYPE_CHECKING:
     from jasmin_arc.backends.rest.api import Api
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
 
 _PAUSE = timedelta(minutes=5)
 """How long to wait before a delegation that could not be made to last longer is renewed again"""
+_MOST_SECONDS = 2.0
+_LONG_AGO = datetime.min.replace(tzinfo=timezone.utc)
 
 
 class Delegations:
@@ -50,26 +53,55 @@ class Delegations:
         with self._lock:
             self._renew(delegation_id)
 
-    def keep_alive(self, others: Iterable[str] = ()) -> None:
-        """Renew what ends soon: this process's own delegations, and others that are known to. Failures are logged."""
-        with self._lock:
-            for delegation_id in dict.fromkeys([*self._ends, *others]):
-                if delegation_id not in self._ends or self._ends_soon(delegation_id):
-                    self._renew_if_due(delegation_id)
+    def keep_alive(self, others: Iterable[str]) -> bool:
+        """Renew what ends soon of this process's own delegation and of others. Failures are logged.
+
+        Each may take the server half a second, so this stops after some time: it must not hold up who asks for states.
+
+        :returns: whether it came to its end
+        """
+        until = time.monotonic() + _MOST_SECONDS
+        for delegation_id in filter(None, dict.fromkeys([self._current, *others])):
+            with self._lock:
+                if delegation_id in self._ends and not self._ends_soon(delegation_id):
+                    continue
+                tried = self._renew_if_due(delegation_id)
+            if tried and time.monotonic() > until:
+                return False
+        return True
 
     def _ends_soon(self, delegation_id: str) -> bool:
         return self._ends[delegation_id] < _now() + self._least
 
-    def _renew_if_due(self, delegation_id: str) -> None:
-        if _now() - self._tried.get(delegation_id, datetime.min.replace(tzinfo=timezone.utc)) < _PAUSE:
-            return
+    def _renew_if_due(self, delegation_id: str) -> bool:
+        """Say whether this asked the server at all: not, if it did so a moment ago."""
+        if _now() - self._tried.get(delegation_id, _LONG_AGO) < _PAUSE:
+            return False
+        self._tried[delegation_id] = _now()
         try:
-            self._renew(delegation_id)
+            # Another process may have renewed it, from a proxy that lasts longer than ours.
+            self._ends[delegation_id] = self._held_until(delegation_id)
+            if self._ends_soon(delegation_id) and self._ends[delegation_id] < self._own_end():
+                self._renew(delegation_id)
         except JasminArcError as error:
             self._log.warning("the credentials of jobs (delegation %s) end soon: %s", delegation_id, error)
+        return True
+
+    def _held_until(self, delegation_id: str) -> datetime:
+        from jasmin_arc.proxy_certificate import load_certificates
+
+        try:
+            return min(cert.not_valid_after_utc for cert in load_certificates(self._api.held_delegation(delegation_id)))
+        except (ServerError, ValueError):
+            # Not every server tells; what the job list or the server says of the jobs is all there is then.
+            return self._ends.get(delegation_id, _LONG_AGO)
+
+    def _own_end(self) -> datetime:
+        from jasmin_arc.proxy import read_proxy
+
+        return read_proxy(self._proxy.path()).expires
 
     def _renew(self, delegation_id: str) -> None:
-        self._tried[delegation_id] = _now()
         self._sign(delegation_id, self._api.renew_delegation(delegation_id))
 
     def _sign(self, delegation_id: str, request: bytes) -> None:

@@ -36,6 +36,8 @@ class JobAnswer:
     """The GLUE2 document ``ComputingActivity``"""
     error: JasminArcError | None = None
     """Why the server says nothing of the job"""
+    asked: bool = True
+    """Whether the request was sent; not, if one before it failed"""
 
     @property
     def done(self) -> bool:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from jasmin_arc.backends.rest.glue2 import job_info
 from jasmin_arc.backends.rest.parallel import run_all
 from jasmin_arc.backends.rest.submission import erase, is_complete
-from jasmin_arc.exceptions import JasminArcError
+from jasmin_arc.exceptions import JasminArcError, ServerError
 from jasmin_arc.formats.adl import ANNOTATION_PREFIX
 
 if TYPE_CHECKING:
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from jasmin_arc.job_list import JobList, JobRecord
 
 _WORKERS = 4
-_LONGEST_DESCRIPTION = 100 << 20
-"""A server takes no longer ones"""
+_LONGEST_DESCRIPTION = 16 << 20
+"""Enough for a hundred thousand inputs"""
 _STILL_ON_ITS_WAY = timedelta(minutes=15)
 """For how long after the intention its job may still come to be.
 
@@ -73,7 +73,11 @@ class Recovery:
         kept = [job_id for job_id, complete in answers.items() if complete]
         self._job_list.commit(kept)
         tokens = {names[job_id]: record.token for record in records if (job_id := record.id or "") in answers}
-        erased = self._erase({name: token for name, token in tokens.items() if self._api.job_url(name) not in kept})
+        erased: list[str] = []
+        try:
+            erased = self._erase({name: token for name, token in tokens.items() if self._api.job_url(name) not in kept})
+        except ServerError as error:
+            failures.append(error)
         return {**dict.fromkeys(kept, True), **dict.fromkeys(erased, False)}
 
     def _settle_intended(
@@ -81,7 +85,11 @@ class Recovery:
     ) -> dict[str, bool]:
         if not records:
             return {}
-        found, unseen = self._search(records, {record.id for record in unfinished if record.id is not None})
+        try:
+            found, unseen = self._search(records, {record.id for record in unfinished if record.id is not None})
+        except ServerError as error:
+            failures.append(error)
+            return {}
         ids = {token: self._api.job_url(name) for name, token in found.items()}
         self._job_list.created(ids, gone_is_fine=True)
         settled = self._settle_created(

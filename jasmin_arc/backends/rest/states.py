@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 ENDS = frozenset({"FINISHED", "FAILED", "KILLED", "WIPED"})
 """The states in which nothing happens to a job any more"""
 _ONE_BY_ONE = 4
-"""Up to so many jobs, a question each is cheaper than the list of all that the user has, be the server near or far"""
+"""Up to so many jobs, a question each is mostly cheaper than the list of all that the user has"""
 _IN_BATCH_SYSTEM = "RUNNING"
 _SEEN_IN_BATCH_SYSTEM = frozenset({"QUEUING", "RUNNING", "HELD", "EXITINGLRMS", "OTHER"})
 _REST_STATES = {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 _LONGEST_PAUSE = timedelta(minutes=10)
 """How long to wait before the server is asked again when the credentials of a job end"""
+_MOST_KNOWN = 100_000
 
 
 class Upkeep:
@@ -37,18 +38,22 @@ class Upkeep:
 
     def of_states(self, native: Mapping[str, str]) -> None:
         """Look after jobs of which only the states are known: now and then, ask when their credentials end."""
-        for name in [name for name, state in native.items() if state in ENDS]:
-            self._looked.pop(name, None)
-        last = time.monotonic() - self._pause
-        due = [name for name, state in native.items() if state not in ENDS and self._looked.get(name, last) <= last]
-        # A failure counts as well: it must not make each question twice as long.
-        self._looked.update(dict.fromkeys(due, time.monotonic()))
+        due = self._due(name for name, state in native.items() if state not in ENDS)
         self._renew_ending(self._ask(due) if due else {})
 
     def of_infos(self, infos: Mapping[str, JobInfo]) -> None:
         """Look after jobs of which all is known."""
-        self._looked.update({name: time.monotonic() for name, info in infos.items() if not info.final})
-        self._renew_ending(infos)
+        due = self._due(name for name, info in infos.items() if not info.final)
+        self._renew_ending({name: infos[name] for name in due})
+
+    def _due(self, names: Iterable[str]) -> list[str]:
+        last = time.monotonic() - self._pause
+        due = [name for name in names if self._looked.get(name, last) <= last]
+        if len(self._looked) > _MOST_KNOWN:
+            self._looked.clear()
+        # A failure counts as well: it must not make each question twice as long.
+        self._looked.update(dict.fromkeys(due, time.monotonic()))
+        return due
 
     def _ask(self, names: Sequence[str]) -> dict[str, JobInfo]:
         try:
@@ -59,17 +64,22 @@ class Upkeep:
         return {name: job_info("", answer.info) for name, answer in answers.items() if answer.info is not None}
 
     def _renew_ending(self, infos: Mapping[str, JobInfo]) -> None:
+        """Renew what ends soon by what is published of the jobs, which is as old as the jobs themselves."""
         soon = datetime.now(timezone.utc) + self._least
         ending = [
             name
             for name, info in infos.items()
             if not info.final and info.proxy_expires is not None and info.proxy_expires < soon
         ]
-        others: list[str] = []
-        if ending:
-            try:
-                answers = self._api.ask("delegations", ending)
-                others = [entry for answer in answers.values() for entry in answer.delegations]
-            except JasminArcError as error:
-                self._log.warning("the credentials of %d jobs end soon: %s", len(ending), error)
-        self._delegations.keep_alive(others)
+        if not self._delegations.keep_alive(self._delegations_of(ending) if ending else ()):
+            # The next question goes on with them.
+            for name in ending:
+                self._looked.pop(name, None)
+
+    def _delegations_of(self, names: Sequence[str]) -> list[str]:
+        try:
+            answers = self._api.ask("delegations", names)
+        except JasminArcError as error:
+            self._log.warning("the credentials of %d jobs end soon: %s", len(names), error)
+            return []
+        return [delegation_id for answer in answers.values() for delegation_id in answer.delegations]
