@@ -488,13 +488,21 @@ class ArcInterface:
 
         Outputs count as saved once all of them were downloaded after the job's end.
 
-        :param force: also erase jobs whose outputs were never saved
+        :param force: also erase jobs whose outputs were never saved, and drop from the job list those that are not
+            known there though no end of theirs was seen
         :raises PartialFailureError: if some could not be erased: they have not ended (cancel them and wait), or their
             outputs were never saved
         """
         ids = job_ids_of(job_ids)
         failures = self._not_to_erase(ids, force=force)
         failures.update(self.backend.clean([job_id for job_id in ids if job_id not in failures]))
+        if force:
+            here = set(self.job_list.ids(self.backend.endpoint))
+            failures = {
+                job_id: error
+                for job_id, error in failures.items()
+                if not (isinstance(error, JobNotFoundError) and job_id in here)
+            }
         self.job_list.remove([job_id for job_id in ids if job_id not in failures])
         raise_failures(ids, failures, "erased")
 

@@ -31,11 +31,10 @@ def check(description: JobDescription, site: SiteInfo) -> list[str]:
 def over_limits(description: JobDescription, queue: QueueInfo) -> list[str]:
     """Return which of the queue's limits the job is over, one sentence each."""
     slots = _least(queue.max_slots, queue.total_slots)
-    # The limit is that of one slot.
-    cpu_time = queue.max_cpu_time * description.slots if queue.max_cpu_time is not None else None
+    cpu_time = description.cpu_time / description.slots if description.cpu_time is not None else None
     pairs = [
         ("wall_time", description.wall_time, queue.max_wall_time),
-        ("cpu_time", description.cpu_time, cpu_time),
+        ("cpu_time", cpu_time, queue.max_cpu_time),
         ("slots", description.slots, slots),
         ("memory", description.memory, queue.max_memory),
     ]
@@ -69,4 +68,4 @@ def _least(*limits: int | None) -> int | None:
 def _words(field: str, value: int | timedelta | None) -> str:
     if field == "memory" and isinstance(value, int):
         return f"{value / 2**20:.0f} MB per slot"
-    return str(value)
+    return f"{value} per slot" if field == "cpu_time" else str(value)

@@ -158,6 +158,7 @@ class JobDescription:
         """Read what :meth:`to_json` wrote, or the same by hand: an object with the fields of this class.
 
         :raises InvalidJobDescription: if it is not JSON, or a field is unknown or impossible
+        :raises InputFileError: if an input has a name that is taken
         """
         try:
             values = json.loads(text)
@@ -172,6 +173,7 @@ class JobDescription:
         """Read a description in xRSL, by the rules of ARC's own clients.
 
         :raises InvalidJobDescription: if it is not xRSL, or asks for something that is not supported here
+        :raises InputFileError: if an input has a name that is taken
         """
         from jasmin_arc.formats.xrsl import from_xrsl
 

@@ -25,7 +25,7 @@ class ProgressBar:
 
             self._bar = tqdm(total=total, unit=unit, unit_scale=unit == "B", dynamic_ncols=True, delay=_PATIENCE)
             # tqdm itself shows nothing before the first piece is done, which a slow server may keep back for long.
-            self._timer = threading.Timer(_PATIENCE, self._bar.refresh)
+            self._timer = threading.Timer(_PATIENCE, self._bar.update, [0])
             self._timer.daemon = True
             self._timer.start()
 

@@ -85,7 +85,9 @@ def _make_executable(description: JobDescription, executables: Iterable[str]) ->
 def _command(command: tuple[str, ...], description: JobDescription) -> str:
     program = _input_program(command[0], description) or command[0]
     own = [f"{name}={value}" for name, value in description.environment.items() if _is_the_shells_own(name)]
-    return shlex.join([*(["/usr/bin/env", *own] if own else []), program, *command[1:]])
+    # What has a = in it would be one more variable to env, but not to nice.
+    start = ["/usr/bin/env", *own, *(["/usr/bin/nice", "-n", "0"] if "=" in program else [])] if own else []
+    return shlex.join([*start, program, *command[1:]])
 
 
 def _is_the_shells_own(name: str) -> bool:

@@ -77,7 +77,9 @@ def _run_script_says(facts: Facts) -> Finding | None:
 
 def _is_input(name: str, facts: Facts) -> bool:
     names = facts.description.inputs if facts.description is not None else ()
-    return input_of(name, names) is not None or any(name.endswith(f"/{entry}") for entry in names)
+    # The run script looks for it first.
+    missing = re.search(f"chmod: .*{re.escape(name)}", facts.stderr) is not None
+    return not missing and (input_of(name, names) is not None or any(name.endswith(f"/{entry}") for entry in names))
 
 
 def _not_executable(name: str, reason: str) -> Finding:

@@ -101,7 +101,7 @@ def test_renewing_is_for_jobs_with_credentials(arc: ArcInterface) -> None:
 
 
 def test_ending_jobs_loses_no_outputs(arc: ArcInterface) -> None:
-    late_script = "echo early > output; sleep 8; echo late > output"
+    late_script = "echo early > output; sleep 12; echo late > output"
     done, going, late = arc.submit_jobs([shell("echo 1 > output"), shell("sleep 300"), shell(late_script)])
     # What is saved while a job runs, or just a part of it, is not all that there will be.
     assert next(text for text in arc.follow(late, "output") if text) == "early\n"

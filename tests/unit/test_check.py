@@ -32,7 +32,7 @@ SITE = SiteInfo(
         {"queue": "short", "wall_time": "24h", "slots": 64, "memory": "4 GB"},
         # All slots together may use more CPU time than the limit, which is that of one.
         {"queue": "short", "slots": 8, "wall_time": "10h", "cpu_time": "80h"},
-        {"queue": "open", "wall_time": "1000h", "slots": 10_000},
+        {"queue": "open", "wall_time": "1000h", "slots": 10**10, "cpu_time": "1h"},
         {"wall_time": "1000h", "runtime_environments": ["ENV/PROXY"]},
     ],
 )
@@ -45,7 +45,7 @@ def test_nothing_stands_in_the_way(options: dict[str, object]) -> None:
     [
         ({"queue": "shrot"}, "no queue 'shrot' at this site; did you mean 'short'?"),
         ({"runtime_environments": ["ENV/PROXI"]}, "did you mean 'ENV/PROXY'?"),
-        ({"queue": "short", "slots": 8, "cpu_time": "193h"}, "cpu_time: 8 days, 1:00:00 is over the limit"),
+        ({"queue": "short", "slots": 8, "cpu_time": "193h"}, "cpu_time: 1 day, 0:07:30 per slot is over the limit"),
         ({"queue": "short", "slots": 65}, "slots: 65 is over the limit of queue 'short', 64"),
         ({"queue": "short", "memory": "5 GB"}, "memory: 5120 MB per slot is over"),
     ],

@@ -110,6 +110,15 @@ CASES: dict[str, tuple[Facts, str, str]] = {
         "missing-interpreter",
         "./bin/tool is there",
     ),
+    "missing program in an input folder": (
+        ended(
+            127,
+            f"chmod: cannot access './bin/typo': No such file or directory\n{RUN}3: exec: ./bin/typo: not found\n",
+            description=job("bin/typo", inputs={"bin": "/here"}),
+        ),
+        "missing-executable",
+        "./bin/typo was not found",
+    ),
     "127 without a word": (ended(127), "missing-executable", "127"),
     "missing interpreter, dash": (
         ended(127, RUN + "3: exec: ./tool: not found\n", description=TOOL),

@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from local_kit import Kit, alive, shell, until
 
-from jasmin_arc import JobDescription, JobNotFoundError, OperationNotPossibleError
+from jasmin_arc import ArcInterface, JobDescription, JobNotFoundError, OperationNotPossibleError, PartialFailureError
 from jasmin_arc.exceptions import InputFileError, JobSubmissionError
 
 
@@ -270,6 +270,20 @@ def test_cleaning(kit: Kit) -> None:
     assert kit.backend.clean([ended]) == {}
     kit.job_list.remove([ended])
     assert kit.backend.clean([ended]) == {}
+
+
+def test_a_job_whose_folder_was_removed_is_dropped_by_force_alone(tmp_path: Path) -> None:
+    options = {"BACKEND": "local", "JOBS_INFO_FILE": str(tmp_path / "jobs.dat")}
+    with ArcInterface(log=None, config={**options, "LOCAL_DIR": str(tmp_path / "one")}) as arc:
+        job_id = arc.submit_job("true")
+    with ArcInterface(log=None, config={**options, "LOCAL_DIR": str(tmp_path / "other")}) as arc:
+        with pytest.raises(PartialFailureError):
+            arc.clean_jobs([job_id])
+        assert arc.list_jobs() == [job_id]
+        arc.clean_jobs([job_id], force=True)
+        assert arc.list_jobs() == []
+        with pytest.raises(PartialFailureError):
+            arc.clean_jobs(["https://ce.example.org/arex/rest/1.0/jobs/abc"], force=True)
 
 
 def test_jobs_that_may_be_elsewhere_are_not_said_to_be_erased(kit: Kit, tmp_path: Path) -> None:

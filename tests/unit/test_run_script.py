@@ -60,6 +60,13 @@ def test_variables_that_are_the_shells_own_arrive_exactly_too(
     assert done.stderr == b""
 
 
+def test_a_program_with_an_equals_sign_is_no_variable(tmp_path: Path) -> None:
+    (tmp_path / "exp=1").mkdir()
+    (tmp_path / "exp=1" / "run").write_text("#!/bin/sh\nexit 3\n")
+    job = JobDescription(executable="exp=1/run", inputs={"exp=1": "x"}, environment={"SECONDS": "5"})
+    assert run(job, tmp_path).returncode == 3
+
+
 @pytest.mark.parametrize(
     "environment", [{"PATH": "/opt/bin:$PATH"}, {"IFS": "/.an"}, {"LC_ALL": "none"}, {"LD_PRELOAD": "/no/such.so"}]
 )

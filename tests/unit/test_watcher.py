@@ -142,8 +142,11 @@ def test_the_child_of_a_fork_watches_with_a_thread_of_its_own(log: io.StringIO) 
     watching.watch(["x://1"])
     child = os.fork()
     if child == 0:
-        (future,) = watching.watch(["x://2"]).values()
-        os._exit(0 if not wait([future], LIMIT).not_done else 1)
+        code = 1
+        try:
+            code = len(wait(watching.watch(["x://2"]).values(), LIMIT).not_done)
+        finally:
+            os._exit(code)
     watching.forget(["x://1"])
     assert os.waitpid(child, 0)[1] == 0
 
