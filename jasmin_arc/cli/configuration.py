@@ -58,7 +58,7 @@ def init_command(session: Session, path: str | None, force: bool) -> None:
     """
     in_use = Path(session.config_path) if session.config_path else usual_path()
     # Reading expands a ~ that no shell has, so writing has to, or another file is written than is read.
-    target = (Path(path) if path else in_use).expanduser()
+    target = _expanded(Path(path) if path else in_use)
     config = _to_start_from(session, writes_the_one_in_use=_same(target, in_use))
     options = {name: value for name, value in config.as_dict().items() if _is_set(name, config)}
     if _write(session, target, json.dumps(_commented(config), indent=4) + "\n", force=force):
@@ -67,8 +67,15 @@ def init_command(session: Session, path: str | None, force: bool) -> None:
             session.output.stream(_guidance(target))
 
 
+def _expanded(path: Path) -> Path:
+    try:
+        return path.expanduser()
+    except RuntimeError as error:
+        raise InvalidConfigError(f"cannot write {path}: there is no such user") from error
+
+
 def _same(one: Path, other: Path) -> bool:
-    return one.expanduser().absolute() == other.expanduser().absolute()
+    return _expanded(one).absolute() == _expanded(other).absolute()
 
 
 def _to_start_from(session: Session, *, writes_the_one_in_use: bool) -> ConnectionConfig:

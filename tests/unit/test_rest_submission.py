@@ -436,6 +436,22 @@ def test_a_failure_to_settle_one_job_is_told_after_the_others_are_settled(
     assert all(f"{setup.url(name)} was erased" in caplog.text for name in (created, lost))
 
 
+def test_what_was_settled_is_told_although_nothing_can_be_erased(
+    setup: Setup, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    runs = forge(setup, tmp_path, "created", runs=True)
+    half, lost = (forge(setup, tmp_path, phase) for phase in ("created", "intended"))
+    setup.ce.before = lambda request: Reply(403) if "action=kill" in request.path else None
+    with pytest.raises(ServerError, match="403"):
+        setup.backend.recover()
+    assert f"{setup.url(runs)} was kept" in caplog.text
+    # The lost one was found, so that the next time it is erased with the other.
+    assert unfinished(setup) == ["created", "created"]
+    setup.ce.before = lambda request: None
+    assert setup.backend.recover() == {setup.url(half): None, setup.url(lost): None}
+
+
 def test_a_lost_job_with_a_long_description_is_found(setup: Setup, tmp_path: Path) -> None:
     lost = forge(setup, tmp_path, "intended")
     setup.ce.jobs[lost].description = "<!--" + "x" * (3 << 20) + "-->" + setup.ce.jobs[lost].description
