@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future, InvalidStateError
 
@@ -32,6 +34,10 @@ class Watcher:
     def __init__(self, states: Callable[[Sequence[str]], Mapping[str, str]], log: logging.Logger) -> None:
         self._states = states
         self._log = log
+        self._start_anew()
+        _watchers.add(self)
+
+    def _start_anew(self) -> None:
         self._lock = threading.Lock()
         self._wake = threading.Event()
         self._watched: dict[str, Future[str]] = {}
@@ -51,8 +57,7 @@ class Watcher:
             for job_id in dict.fromkeys(job_ids):
                 futures[job_id] = self._watched.setdefault(job_id, Future())
                 self._readers[job_id] = self._readers.get(job_id, 0) + 1
-            # In the child of a fork there is the thread's object, but no thread.
-            if futures and (self._thread is None or not self._thread.is_alive()):
+            if futures and self._thread is None:
                 self._thread = threading.Thread(target=self._run, name="jasmin_arc watcher", daemon=True)
                 self._thread.start()
         self._wake.set()
@@ -147,6 +152,19 @@ class Watcher:
             future = self._watched.get(job_id)
         if future is not None:
             _settle_future(future, outcome)
+
+
+_watchers: weakref.WeakSet[Watcher] = weakref.WeakSet()
+
+
+def _start_all_anew() -> None:
+    for watcher in _watchers:
+        watcher._start_anew()
+
+
+# The child of a fork has no thread, and locks that the parent's thread may have held just then.
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_start_all_anew)
 
 
 def _settle_future(future: Future[str], outcome: str | Exception) -> None:

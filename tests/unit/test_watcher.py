@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import signal
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -143,6 +144,8 @@ def test_the_child_of_a_fork_watches_with_a_thread_of_its_own(log: io.StringIO) 
     child = os.fork()
     if child == 0:
         code = 1
+        signal.signal(signal.SIGALRM, signal.SIG_DFL)
+        signal.alarm(LIMIT)
         try:
             code = len(wait(watching.watch(["x://2"]).values(), LIMIT).not_done)
         finally:
