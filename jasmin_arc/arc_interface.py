@@ -482,7 +482,7 @@ class ArcInterface:
         raise_failures(ids, self.backend.cancel(ids), "cancelled")
 
     def clean_jobs(self, job_ids: Sequence[str], *, force: bool = False) -> None:
-        """Erase jobs with their files from the server and from the job list. Jobs already gone are no failure.
+        """Erase jobs with their files from the server and from the job list. Jobs known to be gone are no failure.
 
         A compute element erases them within some seconds; until then it may still list them.
 
@@ -496,13 +496,11 @@ class ArcInterface:
         ids = job_ids_of(job_ids)
         failures = self._not_to_erase(ids, force=force)
         failures.update(self.backend.clean([job_id for job_id in ids if job_id not in failures]))
-        if force:
-            here = set(self.job_list.ids(self.backend.endpoint))
-            failures = {
-                job_id: error
-                for job_id, error in failures.items()
-                if not (isinstance(error, JobNotFoundError) and job_id in here)
-            }
+        lost = {job_id for job_id, error in failures.items() if isinstance(error, JobNotFoundError)}
+        if force and lost:
+            # Ids of other places stay: their jobs may run there.
+            for job_id in lost.intersection(self.job_list.ids(self.backend.endpoint)):
+                del failures[job_id]
         self.job_list.remove([job_id for job_id in ids if job_id not in failures])
         raise_failures(ids, failures, "erased")
 

@@ -145,13 +145,14 @@ def credentials_end(arc: ArcInterface, job_id: str) -> datetime:
     return x509.load_pem_x509_certificates(api.client.once("POST", path, body=b"").body)[0].not_valid_after_utc
 
 
-def test_renewed_credentials_last_longer(make_arc: MakeArc, tmp_path: Path) -> None:
-    short = make_arc(
-        "rest",
-        PROXY_FILE=str(tmp_path / "short.pem"),
-        PROXY_VALIDITY_PERIOD=7200,
-        PROXY_RENEWAL_THRESHOLD=600,
+def with_short_proxies(make_arc: MakeArc, folder: Path) -> ArcInterface:
+    return make_arc(
+        "rest", PROXY_FILE=str(folder / "short.pem"), PROXY_VALIDITY_PERIOD=7200, PROXY_RENEWAL_THRESHOLD=600
     )
+
+
+def test_renewed_credentials_last_longer(make_arc: MakeArc, tmp_path: Path) -> None:
+    short = with_short_proxies(make_arc, tmp_path)
     job_id = short.submit_job("sleep", ["60"])
     assert credentials_end(short, job_id) < datetime.now(timezone.utc) + timedelta(hours=3)
     long = make_arc("rest", PROXY_FILE=str(tmp_path / "long.pem"))
@@ -160,12 +161,7 @@ def test_renewed_credentials_last_longer(make_arc: MakeArc, tmp_path: Path) -> N
 
 
 def test_credentials_of_a_waiting_job_are_renewed_by_another_process(make_arc: MakeArc, tmp_path: Path) -> None:
-    short = make_arc(
-        "rest",
-        PROXY_FILE=str(tmp_path / "short.pem"),
-        PROXY_VALIDITY_PERIOD=7200,
-        PROXY_RENEWAL_THRESHOLD=600,
-    )
+    short = with_short_proxies(make_arc, tmp_path)
     job_id = short.submit_job("sleep", ["60"])
     eventually(lambda: short.get_job_info(job_id), lambda info: info.proxy_expires is not None)
     other = make_arc("rest", PROXY_FILE=str(tmp_path / "long.pem"), PROXY_RENEWAL_THRESHOLD=3 * 3600)
