@@ -1,8 +1,12 @@
 from __future__ import annotations
 
+import gc
 import logging
 import os
+import select
 import signal
+import socket
+import struct
 import subprocess
 import sys
 import time
@@ -13,6 +17,7 @@ import pytest
 from faults.https_server import RESET, Certificates, Handler, HttpsServer, Reply, Request
 
 from jasmin_arc.backends.rest.client import Client, RetryBudget
+from jasmin_arc.backends.rest.connection import make_context
 from jasmin_arc.exceptions import InvalidConfigError, ServerError, ServerUnavailableError, SubmissionUnknownError
 
 LOG = logging.getLogger("test")
@@ -295,6 +300,32 @@ def test_a_server_that_never_shakes_hands(serve: Serve) -> None:
     with pytest.raises(ServerUnavailableError):
         client.read("GET", "/a")
     assert time.monotonic() - began < 3
+
+
+def test_a_server_that_hangs_up_before_the_handshake_leaves_no_socket_open(certificates: Certificates) -> None:
+    context = make_context(str(certificates.bundle), certificates.user_both)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        ours = socket.create_connection(server.getsockname())
+        theirs, _ = server.accept()
+        theirs.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        theirs.close()
+        select.select([ours], [], [], 5)
+        with pytest.raises(ConnectionResetError):
+            context.wrap_socket(ours, server_hostname="localhost")
+    # A socket that is left open warns now, which is an error here.
+    gc.collect()
+
+
+def test_ctrl_c_during_the_handshake_leaves_no_socket_open(serve: Serve) -> None:
+    _, client = serve(answers(Reply()), handshake=False)
+    before = signal.signal(signal.SIGALRM, signal.default_int_handler)
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 0.3)
+        with pytest.raises(KeyboardInterrupt):
+            client.read("GET", "/a")
+    finally:
+        signal.signal(signal.SIGALRM, before)
+    gc.collect()
 
 
 def test_a_connection_that_the_server_has_closed_is_noticed(serve: Serve) -> None:

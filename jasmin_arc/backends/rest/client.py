@@ -261,25 +261,20 @@ class Client:
 
     def _body(self, response: BaseHTTPResponse, what: str, most: int) -> bytes:
         """Read the body to its end, after which the connection is free again."""
-        if not has_length(response):
-            # As when the connection broke in the middle of the headers.
-            response.close()
-            raise ServerUnavailableError(f"the server {self.endpoint} sends a reply without its length ({what})")
-        body = bytearray()
-        try:
-            while True:
-                piece = response.read(min(_PIECE, most + 1 - len(body)))
-                body += piece
-                if len(body) > most:
-                    response.close()
-                    raise ServerError(f"the server {self.endpoint} sends more than {most} bytes ({what})")
-                if not piece:
-                    return bytes(body)
-        except (HTTPError, OSError) as error:
-            response.close()
-            raise of_transport(error, what, self.endpoint) from error
-        finally:
+        with closing(response):
+            if not has_length(response):
+                # As when the connection broke in the middle of the headers.
+                raise ServerUnavailableError(f"the server {self.endpoint} sends a reply without its length ({what})")
+            body = bytearray()
+            try:
+                while piece := response.read(min(_PIECE, most + 1 - len(body))):
+                    body += piece
+                    if len(body) > most:
+                        raise ServerError(f"the server {self.endpoint} sends more than {most} bytes ({what})")
+            except (HTTPError, OSError) as error:
+                raise of_transport(error, what, self.endpoint) from error
             response.release_conn()
+            return bytes(body)
 
 
 def _drop(response: BaseHTTPResponse) -> None:

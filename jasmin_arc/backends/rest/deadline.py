@@ -6,6 +6,7 @@ ever. What counts here is a point in time, which holds for all reads and writes 
 
 from __future__ import annotations
 
+import errno
 import socket
 import ssl
 import threading
@@ -64,8 +65,23 @@ class DeadlineSocket(ssl.SSLSocket):
 
     def do_handshake(self, block: bool = False) -> None:
         """Shake hands within the deadline as a whole."""
-        self._set_timeout()
-        super().do_handshake(block)
+        try:
+            self._set_timeout()
+            super().do_handshake(block)
+        except BaseException:
+            # Nobody has this socket yet, so nobody else could close it, as when Ctrl-C comes now.
+            self.close()
+            raise
+
+    def recv(self, *args: Any, **options: Any) -> bytes:
+        """Read. Python tries this before the handshake with a server that has hung up already."""
+        try:
+            return super().recv(*args, **options)
+        except OSError as error:
+            if error.errno not in (errno.ENOTCONN, errno.EINVAL):
+                # Python raises this error to the caller, who never got the socket, and leaves the socket open.
+                self.close()
+            raise
 
     def recv_into(self, *args: Any, **options: Any) -> int:
         """Read."""

@@ -53,12 +53,8 @@ def open_file(api: Api, job_id: str, path: str, offset: int) -> BinaryIO:
     if response.status == 404 or _is_listing(response):
         _discard(response)
         raise JobNotFoundError(f"there is no such job or file: {what}")
-    try:
-        _check_range(response, offset, what)
-        raw = _Download(response, what, api.client.endpoint, api.client.timeout)
-    except OutputError:
-        _discard(response)
-        raise
+    _check_range(response, offset, what)
+    raw = _Download(response, what, api.client.endpoint, api.client.timeout)
     return cast(BinaryIO, io.BufferedReader(raw, _BUFFER))
 
 
@@ -79,6 +75,7 @@ def _check_range(response: BaseHTTPResponse, offset: int, what: str) -> None:
         return
     begins = re.match(r"bytes (\d{1,18})-", response.headers.get("Content-Range", ""))
     if response.status != 206 or begins is None or int(begins[1]) != offset:
+        response.close()
         raise OutputError(f"the server does not send {what} from byte {offset} on, as it was asked to")
 
 
@@ -97,6 +94,7 @@ class _Download(io.RawIOBase):
 
     def __init__(self, response: BaseHTTPResponse, what: str, endpoint: str, timeout: float) -> None:
         if not has_length(response):
+            response.close()
             raise OutputError(f"the server does not tell the size of {what}")
         length = response.headers.get("Content-Length")
         self._response = response
