@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import signal
@@ -21,6 +22,19 @@ def _no_configuration_of_the_user(monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
         if variable.startswith("JASMIN_ARC_") and variable != "JASMIN_ARC_TEST_CONFIG":
             monkeypatch.delenv(variable)
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "xdg-config"))
+
+
+@pytest.fixture(autouse=True)
+def _a_leak_fails_the_test_that_leaks() -> Iterator[None]:
+    """Collect garbage after each test: what was left open warns here, and not in some later test."""
+    yield
+    gc.collect()
+
+
+def pytest_collection_finish() -> None:
+    """Leave what was imported out of the collections after each test, so that these are quick."""
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_configure() -> None:
