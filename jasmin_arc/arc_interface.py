@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 import tempfile
 import threading
 import time
+import weakref
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, as_completed, wait
 from concurrent.futures import TimeoutError as FuturesTimeoutError
@@ -51,6 +53,17 @@ class _StandardOutput:
         return "sys.stdout"
 
 
+_interfaces: weakref.WeakSet[ArcInterface] = weakref.WeakSet()
+
+
+def _begin_all_in_child() -> None:
+    for interface in list(_interfaces):
+        interface._begin_in_child()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_begin_all_in_child)
+
 _STANDARD_OUTPUT: Any = _StandardOutput()
 _LOOK_UP = 0.5
 
@@ -83,12 +96,24 @@ class ArcInterface:
             self.config = config
         else:
             self.config = ConnectionConfig.load(config_path, config=config, logger=self.logger)
+        self._warned: set[str] = set()
+        self._begin()
+        _interfaces.add(self)
+
+    def _begin(self) -> None:
         self._lock = threading.RLock()
         self._backend: Backend | None = None
         self._job_list: JobList | None = None
         self._proxy: ProxyManager | None = None
         self._watcher: Watcher | None = None
-        self._warned: set[str] = set()
+
+    def _begin_in_child(self) -> None:
+        """Make new parts after a fork: the threads of the old ones are the parent's, and so are their connections.
+
+        The locks of the old ones may be held for ever, also those that it takes to let go of them, so they stay.
+        """
+        self._of_the_parent = vars(self).copy()
+        self._begin()
 
     # --- The parts, each made when it is first used ---
 
@@ -451,11 +476,15 @@ class ArcInterface:
         import asyncio
 
         with self._watching([job_id_of(job_id)]) as futures:
+            future = asyncio.wrap_future(futures[job_id])
+            # An error that comes after the caller gave up is nobody's, and asyncio would complain of it.
+            future.add_done_callback(lambda done: done.cancelled() or done.exception())
             # Shielded, as a caller that gives up must not end the wait of others.
-            return status_of(await asyncio.shield(asyncio.wrap_future(futures[job_id])))
+            return status_of(await asyncio.shield(future))
 
     @contextmanager
     def _watching(self, job_ids: Sequence[str]) -> Iterator[dict[str, Future[str]]]:
+        self.backend.authenticate()
         watcher = self._watch
         futures = watcher.watch(job_ids)
         try:
@@ -614,10 +643,14 @@ class ArcInterface:
                     planned=lambda count, size: self._announce(bar, count, size),
                     progress=bar.update,
                 )
-        finally:
+        except BaseException:
             if directory is None:
-                _remove_if_empty(target)
+                # Nobody was told where it is.
+                shutil.rmtree(target, ignore_errors=True)
+            raise
         self.job_list.mark_saved(complete)
+        if not saved and directory is None:
+            _remove_if_empty(target)
         if not saved:
             return None
         self.logger.info("saved %d outputs of %s to %s", len(saved), checked, target)

@@ -70,15 +70,20 @@ def _run(command: list[str], text: bytes) -> tuple[int, bytes]:
             pass
         finally:
             if process.returncode is None:
-                os.killpg(process.pid, signal.SIGKILL)
+                _kill(process.pid)
     return process.returncode, output
+
+
+def _kill(group: int) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(group, signal.SIGKILL)
 
 
 def _exchange(process: subprocess.Popen[bytes], text: bytes) -> bytes:
     assert process.stdin is not None
     assert process.stdout is not None
     # Its children may hold the pipe open, so the whole group has to end before reading can.
-    timer = threading.Timer(TIMEOUT, os.killpg, (process.pid, signal.SIGKILL))
+    timer = threading.Timer(TIMEOUT, _kill, [process.pid])
     timer.daemon = True
     timer.start()
     try:

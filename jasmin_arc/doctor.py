@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from jasmin_arc.backends.rest.deadline import DeadlineSocket, limited
 from jasmin_arc.config import ConnectionConfig
 from jasmin_arc.exceptions import BindingsNotFoundError, JasminArcError, ProxyGenerationError
 
@@ -277,7 +278,10 @@ class _Site(_Examination):
     def tls(self) -> str:
         if self.outcomes["name resolution"] != OK:
             raise Problem("the server's name is not known", "", SKIPPED)
-        with self._connection() as plain, self._context().wrap_socket(plain, server_hostname=self._host) as secure:
+        context = self._context()
+        with self._connection() as plain, limited(plain.gettimeout() or 0):
+            secure = context.wrap_socket(plain, server_hostname=self._host)
+        with secure:
             return f"{self._host}:{self._port} answers, is trusted, and speaks {secure.version()}"
 
     def _connection(self) -> socket.socket:
@@ -291,6 +295,7 @@ class _Site(_Examination):
 
     def _context(self) -> ssl.SSLContext:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.sslsocket_class = DeadlineSocket
         where = "capath" if Path(self.config.CERTS_DIR).is_dir() else "cafile"
         try:
             context.load_verify_locations(**{where: self.config.CERTS_DIR})

@@ -89,7 +89,7 @@ class JobListFile:
     def _open(self, *, write: bool) -> sqlite3.Connection:
         path = os.path.realpath(self.path)
         if write:
-            _make_file(path)
+            make_file(path)
         elif not os.path.lexists(path):
             return sqlite3.connect(":memory:", isolation_level=None)
         if not stat.S_ISREG(os.stat(path).st_mode):  # noqa: PTH116 - fails as SQLite's own open would
@@ -134,7 +134,8 @@ def _patiently(database: sqlite3.Connection, statement: str, deadline: float) ->
                 raise
 
 
-def _make_file(path: str) -> None:
+def make_file(path: str) -> None:
+    """Make an empty file for a database, which its owner alone may read, unless it is there."""
     Path(path).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     if os.path.lexists(path):
         return

@@ -7,8 +7,26 @@ from collections import deque
 from collections.abc import Callable
 from types import TracebackType
 
+from jasmin_arc.exceptions import JasminArcError
+
 Task = Callable[[], None]
 _LOOK_UP = 0.5
+
+
+def start_thread(target: Callable[[], None], name: str) -> threading.Thread:
+    """Start a thread that never keeps the interpreter from ending.
+
+    :raises JasminArcError: if this host allows no further one
+    """
+    thread = threading.Thread(target=target, name=name, daemon=True)
+    try:
+        thread.start()
+    except RuntimeError as error:
+        raise JasminArcError(
+            f"no thread can be started: {error}; this machine's limit on your processes may be reached (ulimit -u), so "
+            "end some, such as kernels of notebooks that you no longer use"
+        ) from error
+    return thread
 
 
 class Crew:
@@ -43,9 +61,18 @@ class Crew:
                 self._tasks.append(task)
             self._unfinished += 1
             if self._threads < min(self._workers, self._unfinished) and not self._stopped:
-                self._threads += 1
-                threading.Thread(target=self._work, name="jasmin_arc-crew", daemon=True).start()
+                self._hire()
             self._task_there.notify()
+
+    def _hire(self) -> None:
+        try:
+            start_thread(self._work, "jasmin_arc-crew")
+        except JasminArcError:
+            # Fewer threads do as well, only more slowly.
+            if not self._threads:
+                raise
+        else:
+            self._threads += 1
 
     def wait(self) -> None:
         """Wait until all tasks are done. An exception of one of them ends the wait and is raised here."""

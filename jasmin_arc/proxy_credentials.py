@@ -7,6 +7,7 @@ import os
 import shlex
 import stat
 import sys
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
@@ -44,7 +45,8 @@ def read_credentials(
 ) -> Credentials:
     """Read ``CLIENT_CERT`` and ``CLIENT_KEY``.
 
-    :param passphrase: returns the passphrase of an encrypted key; without it a terminal is asked
+    :param passphrase: returns the passphrase of an encrypted key; without it a terminal is asked, unless this is a
+        daemon thread
     :param longer_than: refuse a certificate that ends no later than this
     :raises ProxyGenerationError: if there is anything wrong with them; the message says what to do
     """
@@ -115,6 +117,12 @@ def _ask(config: ConnectionConfig, passphrase: Callable[[], str] | None) -> byte
             f"cannot create a proxy: {name} is encrypted, and there is no terminal to ask for its passphrase; run "
             "'jasmin-arc proxy create' on a terminal, or set CLIENT_KEY to a copy without passphrase: "
             f"(umask 077; openssl pkey -in {shlex.quote(config.CLIENT_KEY)} -out ~/.arc/userkey-nopass.pem)"
+        )
+    if threading.current_thread().daemon:
+        # Ctrl-C would not end the question, and the end of the program would leave the terminal without echo.
+        raise ProxyGenerationError(
+            f"cannot create a proxy: {name} is encrypted, and its passphrase cannot be asked for in the background; "
+            "run 'jasmin-arc proxy create', which a program that runs already profits from"
         )
     try:
         return getpass.getpass(f"Passphrase of {config.CLIENT_KEY}: ").encode()

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import os
 import threading
 import time
-import weakref
+from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future, InvalidStateError
 
 from jasmin_arc.constants import FINAL_STATES
 from jasmin_arc.exceptions import JasminArcError, JobNotFoundError, ServerUnavailableError
+from jasmin_arc.parallel import start_thread
 
 FASTEST = 0.05
 SLOWEST = 1.5
@@ -34,14 +34,11 @@ class Watcher:
     def __init__(self, states: Callable[[Sequence[str]], Mapping[str, str]], log: logging.Logger) -> None:
         self._states = states
         self._log = log
-        self._start_anew()
-        _watchers.add(self)
-
-    def _start_anew(self) -> None:
         self._lock = threading.Lock()
         self._wake = threading.Event()
         self._watched: dict[str, Future[str]] = {}
         self._readers: dict[str, int] = {}
+        self._forgotten: deque[list[str]] = deque()
         self._thread: threading.Thread | None = None
         self._pace = FASTEST
         self._failures = 0
@@ -52,21 +49,29 @@ class Watcher:
 
         A future fails only where the job is not known, or where asking can never succeed.
         """
+        ids = list(dict.fromkeys(job_ids))
         with self._lock:
+            self._drop_forgotten()
+            if ids and self._thread is None:
+                self._thread = start_thread(self._run, "jasmin_arc watcher")
             futures = {}
-            for job_id in dict.fromkeys(job_ids):
+            for job_id in ids:
                 futures[job_id] = self._watched.setdefault(job_id, Future())
                 self._readers[job_id] = self._readers.get(job_id, 0) + 1
-            if futures and self._thread is None:
-                self._thread = threading.Thread(target=self._run, name="jasmin_arc watcher", daemon=True)
-                self._thread.start()
         self._wake.set()
         return futures
 
     def forget(self, job_ids: Iterable[str]) -> None:
-        """Stop watching jobs that nobody else watches."""
-        with self._lock:
-            for job_id in dict.fromkeys(job_ids):
+        """Stop watching jobs that nobody else watches.
+
+        No lock is taken: this also runs where an abandoned loop is collected as garbage, which can be in the middle of
+        any other method.
+        """
+        self._forgotten.append(list(dict.fromkeys(job_ids)))
+
+    def _drop_forgotten(self) -> None:
+        while self._forgotten:
+            for job_id in self._forgotten.popleft():
                 self._readers[job_id] = self._readers.get(job_id, 1) - 1
                 if self._readers[job_id] <= 0:
                     del self._readers[job_id]
@@ -92,11 +97,16 @@ class Watcher:
         while True:
             self._wake.clear()
             with self._lock:
+                self._drop_forgotten()
                 pending = [job_id for job_id, future in self._watched.items() if not future.done()]
                 if not pending:
                     self._thread = None
                     return
-            delay = self._ask(pending)
+            try:
+                delay = self._ask(pending)
+            except Exception as error:  # noqa: BLE001 - a waiting caller must learn of it, whatever it is
+                self._fail(pending, error)
+                delay = 0.0
             # Jobs that come one by one, each with a call of its own, still share the questions.
             time.sleep(FASTEST / 2)
             if self._wake.wait(max(0.0, delay - FASTEST / 2)):
@@ -108,9 +118,6 @@ class Watcher:
             states = self._states(job_ids)
         except JasminArcError as error:
             return self._wait_out(job_ids, error)
-        except Exception as error:  # noqa: BLE001 - a waiting caller must learn of it, whatever it is
-            self._fail(job_ids, error)
-            return 0.0
         if self._failures:
             self._log.warning("the jobs can be asked about again")
             self._failures = 0
@@ -152,19 +159,6 @@ class Watcher:
             future = self._watched.get(job_id)
         if future is not None:
             _settle_future(future, outcome)
-
-
-_watchers: weakref.WeakSet[Watcher] = weakref.WeakSet()
-
-
-def _start_all_anew() -> None:
-    for watcher in _watchers:
-        watcher._start_anew()
-
-
-# The child of a fork has no thread, and locks that the parent's thread may have held just then.
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_start_all_anew)
 
 
 def _settle_future(future: Future[str], outcome: str | Exception) -> None:

@@ -39,6 +39,14 @@ class Backend(ABC):
     def endpoint(self) -> str:
         """The URL of the place; the job list keeps it with each job."""
 
+    def authenticate(self) -> None:  # noqa: B027 - a place may need no credentials
+        """Make sure of the credentials that requests need, while there is a user who can be asked for a passphrase.
+
+        Threads in the background cannot ask: see :meth:`~jasmin_arc.proxy.ProxyManager.path`.
+
+        :raises ProxyGenerationError: if there are none
+        """
+
     @abstractmethod
     def submit(
         self, jobs: Sequence[JobDescription], *, progress: Callable[[int], object] | None = None

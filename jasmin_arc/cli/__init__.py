@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from collections.abc import Sequence
 
@@ -11,6 +12,7 @@ def main(args: Sequence[str] | None = None) -> None:
 
     :param args: the arguments (default: the process's own)
     """
+    _end_as_by_ctrl_c()
     try:
         from jasmin_arc.cli.process import run
 
@@ -18,3 +20,10 @@ def main(args: Sequence[str] | None = None) -> None:
     except KeyboardInterrupt:
         code = 130
     sys.exit(code)
+
+
+def _end_as_by_ctrl_c() -> None:
+    """Clean up as well where another program ends this one, or the terminal is closed; not where that is ignored."""
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is signal.SIG_DFL:
+            signal.signal(number, signal.default_int_handler)

@@ -17,7 +17,7 @@ from jasmin_arc.cli.output import Column, home_short
 from jasmin_arc.cli.session import Session
 from jasmin_arc.cli.wording import calls
 from jasmin_arc.config import ConnectionConfig, usual_path
-from jasmin_arc.exceptions import InvalidConfigError
+from jasmin_arc.exceptions import InvalidConfigError, OutputError
 
 _STARTED = ("ARC_SERVER", "BACKEND", "CLIENT_CERT", "CLIENT_KEY", "CERTS_DIR", "OUTPUT_FILE")
 """The options that a beginner is asked to look at"""
@@ -106,16 +106,17 @@ def _commented(config: ConnectionConfig) -> dict[str, Any]:
 
 
 def _write(session: Session, target: Path, text: str, *, force: bool) -> bool:
-    flags = os.O_WRONLY | os.O_CREAT | (os.O_TRUNC if force else os.O_EXCL)
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with os.fdopen(os.open(target, flags, 0o644), "w", encoding="utf-8") as file:
-            file.write(text)
-    except FileExistsError:
+    from jasmin_arc.staging.target_folder import TargetFolder
+
+    if not force and os.path.lexists(target):
         session.fail(f"{target} is there already; --force replaces it", kind="FileExists", code=FAILED)
         return False
-    except OSError as error:
-        session.fail(f"cannot write {target}: {error.strerror}", kind="OSError", code=FAILED)
+    # A link to the file stays one.
+    real = target.resolve()
+    try:
+        TargetFolder(real.parent, overwrite=force).write((real.name,), [text.encode()])
+    except OutputError as error:
+        session.fail_with(error)
         return False
     return True
 

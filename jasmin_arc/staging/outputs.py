@@ -82,6 +82,7 @@ def save_many(
     """
     notes = _Notes(planned, progress, job_done)
     jobs: dict[str, _JobDownload] = {}
+    backend.authenticate()
     try:
         with Crew(workers) as crew:
             for job_id, directory in directories.items():

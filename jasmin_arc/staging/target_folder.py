@@ -59,6 +59,7 @@ class TargetFolder:
             with self._folder(parts[:-1]) as folder, self._new_file(folder) as (temporary, descriptor):
                 with os.fdopen(descriptor, "wb") as file:
                     for block in blocks:
+                        self._go_on()
                         file.write(block)
                 self._put_in_place(folder, temporary, parts[-1])
         except OSError as error:
@@ -85,6 +86,7 @@ class TargetFolder:
     @contextmanager
     def _folder(self, parts: tuple[str, ...]) -> Iterator[int]:
         """Open a folder below this one, step by step so that no link is followed; make what is missing."""
+        self._go_on()
         self.path.mkdir(parents=True, exist_ok=True)
         folder = os.open(self.path, _FOLDER)
         try:

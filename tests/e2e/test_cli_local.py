@@ -70,6 +70,19 @@ def test_ctrl_c_says_what_goes_on(shell: Shell) -> None:
     assert shell.run("wait", word).code == 4
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_request_to_end_is_like_ctrl_c(shell: Shell, number: int) -> None:
+    command = [*PROGRAM, "run", "--", "sh", "-c", "echo started; sleep 60"]
+    options = {"cwd": shell.home, "env": shell.environment, "stderr": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with subprocess.Popen(command, **options) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"started\n"
+        process.send_signal(number)
+        _, err = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert b"the job goes on" in err
+
+
 def test_interrupted_json_is_json(shell: Shell) -> None:
     process = subprocess.Popen(
         [*PROGRAM, "--json", "run", "--", "sleep", "60"],
@@ -357,6 +370,26 @@ def test_config_init_and_show(shell: Shell) -> None:
     assert "--force" in refused.err
     assert path.read_text() == "mine"
     assert shell.run("config", "init", "--force").code == 0
+
+
+def test_a_configuration_that_cannot_be_written_spoils_nothing(shell: Shell) -> None:
+    path = shell.home / "mine.json"
+    path.write_text("mine")
+    (shell.home / "link.json").symlink_to(path)
+    command = ["sh", "-c", 'ulimit -f 0; exec "$@"', "sh", *PROGRAM, "config", "init"]
+    for arguments in (["--force", "mine.json"], ["new.json"]):
+        done = subprocess.run(
+            [*command, *arguments], cwd=shell.home, env=shell.environment, capture_output=True, text=True
+        )
+        assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+        assert arguments[-1] in done.stderr
+        assert "too large" in done.stderr
+    assert path.read_text() == "mine"
+    assert sorted(entry.name for entry in shell.home.glob("*.json")) == ["link.json", "mine.json"]
+    assert not list(shell.home.glob(".*.part"))
+    assert shell.run("config", "init", "--force", "link.json").code == 0
+    assert (shell.home / "link.json").is_symlink()
+    assert "ARC_SERVER" in path.read_text()
 
 
 def test_config_init_writes_all_options_and_changes_none(shell: Shell) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from faults.https_server import Certificates, HttpsServer, Reply
 from pki import Pki, key_pem, pem, rsa_key
 
 from jasmin_arc import doctor
@@ -135,3 +136,16 @@ def test_a_server_that_is_not_there_is_not_blamed_on_the_certificate(tmp_path: P
     assert (checks["REST interface"].outcome, checks["REST interface"].remedy) == (doctor.SKIPPED, "")
     assert "not reached" in checks["REST interface"].found
     assert checks["queues"].outcome == doctor.SKIPPED
+
+
+def test_a_server_that_never_shakes_hands_is_given_up(tmp_path: Path) -> None:
+    with HttpsServer(Certificates(tmp_path), lambda request: Reply(), handshake=False) as server:
+        checks = by_name(
+            BACKEND="rest",
+            ARC_SERVER=server.endpoint,
+            CERTS_DIR=str(tmp_path / "ca.pem"),
+            PROXY_FILE=str(tmp_path / "proxy"),
+            TIMEOUT=1,
+        )
+    assert checks["TLS"].outcome == "failed"
+    assert "time" in checks["TLS"].found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import signal
@@ -18,6 +19,7 @@ from local_kit import Kit, alive, shell, until
 
 from jasmin_arc.backends.local import tidy as tidy_module
 from jasmin_arc.backends.local.store import Store
+from jasmin_arc.backends.local.supervisor import _write_down
 from jasmin_arc.exceptions import JobSubmissionError, ServerError
 from jasmin_arc.run_script import OUTPUT_LIST_NAME
 
@@ -142,6 +144,14 @@ def test_a_job_that_cannot_be_started_says_why(kit: Kit) -> None:
     (info,) = kit.ended(job_id)
     assert info.state == "Failed"
     assert "could not be started: [Errno 2]" in info.errors[0]
+
+
+def test_a_full_disk_does_not_lose_how_a_job_ended(tmp_path: Path) -> None:
+    target = tmp_path / "exit"
+    in_the_way = tmp_path / f"exit.{os.getpid()}"
+    in_the_way.mkdir()
+    _write_down(str(target), {"state": "FINISHED"}, room=in_the_way.rmdir)
+    assert json.loads(target.read_text()) == {"state": "FINISHED"}
 
 
 def test_a_machine_that_went_down_leaves_failed_jobs(kit: Kit) -> None:

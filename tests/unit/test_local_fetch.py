@@ -127,3 +127,14 @@ def test_preparing_goes_on_with_another_runner(kit: Kit, server: ThreadingHTTPSe
     server.release.set()  # type: ignore[attr-defined]
     assert kit.ended(job_id)[0].state == "Finished"
     assert int(kit.read(job_id)) == len(CONTENT)
+
+
+def test_nothing_is_left_of_an_input_whose_fetching_was_cancelled(kit: Kit, url: str) -> None:
+    job_id = kit.one("true", inputs={"x": f"{url}/slow"})
+    folder = Path(kit.layout.job(job_id.rpartition("/")[2]))
+    until(lambda: list(folder.glob("fetching.*")))
+    kit.backend.cancel([job_id])
+    kit.ended(job_id)
+    until(lambda: not list(folder.glob("fetching.*")))
+    assert not kit.backend.clean([job_id])
+    assert kit.run("true").state == "Finished"

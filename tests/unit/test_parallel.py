@@ -6,6 +6,7 @@ import threading
 
 import pytest
 
+from jasmin_arc.exceptions import JasminArcError
 from jasmin_arc.parallel import Crew
 
 
@@ -49,3 +50,23 @@ def test_the_threads_end_with_the_block() -> None:
     for thread in threads:
         thread.join(10)
         assert not thread.is_alive()
+
+
+def test_fewer_threads_than_wanted_do_all_tasks(monkeypatch: pytest.MonkeyPatch) -> None:
+    start, started = threading.Thread.start, []
+
+    def start_one(thread: threading.Thread) -> None:
+        if started:
+            raise RuntimeError("can't start new thread")
+        started.append(thread)
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", start_one)
+    done: list[int] = []
+    with Crew(4) as crew:
+        for number in range(8):
+            crew.add(lambda number=number: done.append(number))  # type: ignore[misc]
+        crew.wait()
+    assert done == [*range(8)]
+    with pytest.raises(JasminArcError, match="ulimit -u"), Crew(4) as crew:
+        crew.add(lambda: None)

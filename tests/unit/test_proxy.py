@@ -453,6 +453,27 @@ def test_a_terminal_is_asked_for_the_passphrase(
     assert prompts == [f"Passphrase of {pki.folder}/userkey.pem: "]
 
 
+def test_nobody_is_asked_for_a_passphrase_in_the_background(
+    pki: Pki, make_manager: MakeManager, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    terminal = io.StringIO()
+    monkeypatch.setattr(terminal, "isatty", lambda: True)
+    monkeypatch.setattr(sys, "stdin", terminal)
+    pki.write("userkey.pem", key_pem(rsa_key(), b"secret"))
+    errors: list[Exception] = []
+
+    def ask() -> None:
+        try:
+            make_manager().path()
+        except ProxyGenerationError as error:
+            errors.append(error)
+
+    thread = threading.Thread(target=ask, daemon=True)
+    thread.start()
+    thread.join(20)
+    assert "in the background; run 'jasmin-arc proxy create'" in str(errors[0])
+
+
 def test_a_folder_that_cannot_be_made_is_named(pki: Pki, make_manager: MakeManager) -> None:
     with pytest.raises(ProxyGenerationError, match=r"/a/b/proxy \(PROXY_FILE\) cannot be written: No such file"):
         make_manager(PROXY_FILE=pki.folder / "a" / "b" / "proxy").path()

@@ -8,6 +8,7 @@ from faults.fake_ce import FakeJob
 from faults.https_server import RESET, Certificates, Reply, Request, xml
 from faults.rest_setup import Setup, rest_setup
 
+from jasmin_arc import ArcInterface
 from jasmin_arc.exceptions import JobNotFoundError, OutputError, ServerError
 from jasmin_arc.job_info import RemoteFile
 
@@ -55,6 +56,12 @@ def test_a_stream_that_is_not_read_to_its_end_can_be_closed(setup: Setup) -> Non
     with setup.backend.open(setup.url("j"), "out/a b#?") as stream:
         assert stream.read(10) == b"A" * 10
     assert setup.backend.open(setup.url("j"), "stdout").read() == b"0123456789"
+
+
+def test_an_empty_file_that_nobody_read_leaves_the_connection_in_order(setup: Setup) -> None:
+    setup.backend.open(setup.url("j"), "empty").close()
+    # Sent once, so that a reply that is left over would be taken for its answer.
+    assert setup.backend.cancel([setup.url("j")]) == {}
 
 
 @pytest.mark.parametrize("path", ["nothing", "out", ""])
@@ -105,6 +112,19 @@ def test_a_transfer_cut_short_is_never_taken_for_the_end(setup: Setup, pieces: l
     setup.ce.before = lambda request: Reply(raw=pieces) if "/session" in request.path else None
     with pytest.raises(OutputError):
         setup.backend.open(setup.url("j"), "stdout").read()
+
+
+def test_outputs_that_broke_off_leave_no_folder_that_nobody_knows(
+    setup: Setup, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "tmp").mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "tmp"))
+    setup.ce.jobs["j"].files["stderr"] = b""
+    cut = Reply(raw=[b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n01234"])
+    setup.ce.before = lambda request: cut if request.path.endswith("/stdout") else None
+    with ArcInterface(log=None, config=setup.config) as arc, pytest.raises(OutputError, match="broke off"):
+        arc.save_job_outputs(setup.url("j"), files=[])
+    assert not list((tmp_path / "tmp").iterdir())
 
 
 def test_a_slow_transfer_is_read_to_its_end(setup: Setup) -> None:

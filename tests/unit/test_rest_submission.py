@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
@@ -12,6 +13,7 @@ from faults.fake_ce import FakeJob
 from faults.https_server import RESET, Certificates, Reply, Request, xml
 from faults.rest_setup import Setup, job, rest_setup
 
+from jasmin_arc import ArcInterface, JobStatuses
 from jasmin_arc.exceptions import (
     InputFileError,
     JobListError,
@@ -538,15 +540,23 @@ def test_secrets_are_in_no_log(setup: Setup, caplog: pytest.LogCaptureFixture) -
     assert "PRIVATE KEY" not in repr(vars(setup.backend))
 
 
-def test_a_backend_survives_a_fork(setup: Setup) -> None:
-    setup.backend.list_jobs()
-    child = os.fork()
-    if child == 0:
-        status = 1
-        try:
-            status = 0 if setup.backend.list_jobs() == [] else 1
-        finally:
-            os._exit(status)
-    assert setup.backend.list_jobs() == []
-    assert os.waitpid(child, 0)[1] == 0
-    assert setup.server.connections == 2
+def test_an_interface_survives_a_fork_while_it_waits_for_jobs(setup: Setup) -> None:
+    with ArcInterface(log=None, config=setup.config) as arc:
+        running, ended = arc.submit_jobs([job(), job()])
+        setup.ce.jobs["job1"].state = "FINISHED"
+        as_they_end = arc.as_completed([running, ended])
+        assert next(as_they_end).id == ended
+        connections = setup.server.connections
+        child = os.fork()
+        if child == 0:
+            code = 1
+            signal.signal(signal.SIGALRM, signal.SIG_DFL)
+            signal.alarm(30)
+            try:
+                code = int(arc.wait([ended]) != [JobStatuses.COMPLETED])
+            finally:
+                os._exit(code)
+        assert os.waitpid(child, 0)[1] == 0
+        as_they_end.close()
+        assert arc.get_job_status(ended) is JobStatuses.COMPLETED
+    assert setup.server.connections > connections

@@ -473,6 +473,27 @@ def test_ctrl_c_returns_at_once_and_nothing_appears_later(tmp_path: Path) -> Non
     assert set(tree(tmp_path)) <= {"y", "stdout.txt"}
 
 
+def test_downloads_that_are_given_up_are_not_read_on(tmp_path: Path) -> None:
+    class Endless(io.RawIOBase):
+        begun = threading.Event()
+
+        def read(self, size: int = -1) -> bytes:
+            self.begun.set()
+            return b"x" * 1000
+
+    def interrupt() -> None:
+        Endless.begun.wait(60)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    threading.Thread(target=interrupt).start()
+    with pytest.raises(KeyboardInterrupt):
+        save({"x": Endless, "stdout": b""}, tmp_path, "x")
+    for thread in threading.enumerate():
+        if thread.name == "jasmin_arc-crew":
+            thread.join(20)
+            assert not thread.is_alive()
+
+
 BLOCKED = """
     import sys, threading
     from pathlib import Path

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
-import signal
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -136,22 +134,39 @@ def test_a_job_that_stays_just_before_its_end_is_asked_about_ever_more_slowly(lo
     assert len(site.questions) <= 11
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
-def test_the_child_of_a_fork_watches_with_a_thread_of_its_own(log: io.StringIO) -> None:
-    site = Site({"x://1": "Running", "x://2": "Finished"})
+def test_a_loop_that_is_collected_as_garbage_while_others_begin_to_wait(log: io.StringIO) -> None:
+    class Loop:
+        def __del__(self) -> None:
+            watching.forget(["x://1"])
+
+    site = Site({"x://1": "Running"})
     watching = watcher(site, log)
-    watching.watch(["x://1"])
-    child = os.fork()
-    if child == 0:
-        code = 1
-        signal.signal(signal.SIGALRM, signal.SIG_DFL)
-        signal.alarm(LIMIT)
-        try:
-            code = len(wait(watching.watch(["x://2"]).values(), LIMIT).not_done)
-        finally:
-            os._exit(code)
+    (first,) = watching.watch(["x://1"]).values()
+    loop = Loop()
+    loop.itself = loop  # type: ignore[attr-defined]
+    del loop
+    # So many futures that garbage is collected between them.
+    others = watching.watch(f"x://{number}" for number in range(2, 5000))
+    assert set(wait(others.values(), LIMIT).done) == set(others.values())
+    assert not first.done()
+    watching.forget(others)
+
+
+def test_a_host_that_allows_no_thread_does_not_make_later_waits_hang(
+    log: io.StringIO, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site = Site({"x://1": "Finished"})
+    watching = watcher(site, log)
+    with monkeypatch.context() as host:
+        host.setattr(threading.Thread, "start", mock_full)
+        with pytest.raises(JasminArcError, match="ulimit -u"):
+            watching.watch(["x://1"])
+    assert watching.watch(["x://1"])["x://1"].result(LIMIT) == "Finished"
     watching.forget(["x://1"])
-    assert os.waitpid(child, 0)[1] == 0
+
+
+def mock_full(_thread: threading.Thread) -> None:
+    raise RuntimeError("can't start new thread")
 
 
 def test_one_that_gives_up_leaves_the_others_waiting(log: io.StringIO) -> None:

@@ -74,6 +74,10 @@ class BindingsBackend(base.Backend):
         """The URL of the compute element."""
         return self._config.endpoint
 
+    def authenticate(self) -> None:
+        """See the contract."""
+        self._proxy.path()
+
     @property
     def rest(self) -> RestBackend:
         """The REST interface of the same compute element, for what the library cannot do."""

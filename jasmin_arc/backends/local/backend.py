@@ -220,7 +220,10 @@ class LocalBackend(Backend):
         """See the contract."""
         row = self._row(job_id)
         with self._store() as store:
-            return JobDescription.from_json(json.loads(store.plan(row["key"]))["description"])
+            plan = store.plan(row["key"])
+        if plan is None:
+            raise _not_found(job_id)
+        return JobDescription.from_json(json.loads(plan)["description"])
 
     def _row(self, job_id: str) -> sqlite3.Row:
         with self._store() as store:

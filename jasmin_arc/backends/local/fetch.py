@@ -27,9 +27,12 @@ def main(root: str, host: str, key: str) -> None:
     """Fetch the inputs of a job, and write down whether they are all there."""
     layout = Layout(root, host)
     with Store(layout.database) as store:
-        urls: dict[str, str] = json.loads(store.plan(key))["urls"]
+        plan = store.plan(key)
+    if plan is None:
+        return  # The job was erased.
+    urls: dict[str, str] = json.loads(plan)["urls"]
     parent, error = os.getppid(), ""
-    temporary = Path(layout.job(key, f"fetching.{os.getpid()}"))
+    temporary = Path(partial(layout, key, os.getpid()))
     try:
         for name, url in urls.items():
             _fetch(url, temporary)
@@ -43,6 +46,11 @@ def main(root: str, host: str, key: str) -> None:
     finally:
         temporary.unlink(missing_ok=True)
     write_json(layout.job(key, "fetched"), {"error": error})
+
+
+def partial(layout: Layout, key: str, pid: int) -> str:
+    """The path of what a process has of a job's input that it fetches."""
+    return layout.job(key, f"fetching.{pid}")
 
 
 def _fetch(url: str, target: Path) -> None:

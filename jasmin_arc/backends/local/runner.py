@@ -18,7 +18,7 @@ import sys
 import time
 from typing import Any
 
-from jasmin_arc.backends.local import launch
+from jasmin_arc.backends.local import fetch, launch
 from jasmin_arc.backends.local.ends import end_former, failed, killed, left_behind
 from jasmin_arc.backends.local.layout import Layout, is_locked, lock, read_json, remove
 from jasmin_arc.backends.local.store import Store
@@ -118,7 +118,10 @@ class _Runner:
         for key in ended:
             self._forget(key)
         for key in fetched:
-            self._dead.discard(self._fetchers.pop(key))
+            pid = self._fetchers.pop(key)
+            self._dead.discard(pid)
+            # One that was killed has left what it had.
+            remove(fetch.partial(self._layout, key, pid))
         for row in fetches:
             self._fetch(row["key"])
         for row in starts:
@@ -227,8 +230,9 @@ class _Runner:
             if pid in self._dead:
                 result = read_json(self._layout.job(key, "fetched"))
                 errors[key] = result["error"] if result else f"no word of the inputs; see {self._layout.log}"
-                if errors[key]:
-                    tidy(self._layout.session(key), json.loads(self._store.plan(key)))
+                plan = self._store.plan(key) if errors[key] else None
+                if plan is not None:
+                    tidy(self._layout.session(key), json.loads(plan))
         return errors
 
     # ---- starting
@@ -251,10 +255,13 @@ class _Runner:
         sys.stderr.flush()
         # Held back until the supervisor has a handler for it.
         signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
-        runner, pid = os.getpid(), os.fork()
-        if pid == 0:
-            self._be_supervisor(key, row["plan"], runner)
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGTERM])
+        runner = os.getpid()
+        try:
+            pid = os.fork()
+            if pid == 0:
+                self._be_supervisor(key, row["plan"], runner)
+        finally:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGTERM])
         self._supervisors[pid] = key
         self._forked.add(key)
 

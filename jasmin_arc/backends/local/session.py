@@ -79,12 +79,14 @@ def open_file(session: Path, path: str, offset: int, job_id: str) -> BinaryIO:
         descriptor = os.open(_inside(session, path, job_id), os.O_RDONLY | os.O_NONBLOCK)
     except OSError as error:
         raise _no_file(job_id, path) from error
-    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+    try:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise _no_file(job_id, path)
+        os.lseek(descriptor, offset, os.SEEK_SET)
+        return os.fdopen(descriptor, "rb")
+    except BaseException:
         os.close(descriptor)
-        raise _no_file(job_id, path)
-    stream = os.fdopen(descriptor, "rb")
-    stream.seek(offset)
-    return stream
+        raise
 
 
 def _inside(session: Path, path: str, job_id: str) -> Path:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from jasmin_arc.backends.local.layout import private
+from jasmin_arc.job_list_file import make_file
 
 _VERSION = 1
 _BUSY_SECONDS = 30.0
@@ -47,8 +46,7 @@ class Store:
     """One connection to the record; for one thread, and not for use after a fork."""
 
     def __init__(self, path: str) -> None:
-        if not os.path.exists(path):
-            os.close(private(path, os.O_RDWR | os.O_CREAT))
+        make_file(path)
         self._connection = sqlite3.connect(path, timeout=_BUSY_SECONDS, isolation_level=None)
         try:
             self._connection.row_factory = sqlite3.Row
@@ -209,9 +207,10 @@ class Store:
             {**_NOTHING_KNOWN, **record, "errors": "\n".join(record["errors"]), "key": key},
         )
 
-    def plan(self, key: str) -> str:
-        """The plan of a job, as it was added."""
-        return str(self._connection.execute("SELECT plan FROM jobs WHERE key = ?", (key,)).fetchone()[0])
+    def plan(self, key: str) -> str | None:
+        """The plan of a job, as it was added; ``None`` if the job was erased."""
+        row = self._connection.execute("SELECT plan FROM jobs WHERE key = ?", (key,)).fetchone()
+        return None if row is None else str(row[0])
 
 
 _NOTHING_KNOWN: dict[str, Any] = {"started": None, "exit_code": None, "cpu_time": None, "memory": None}

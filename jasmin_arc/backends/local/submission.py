@@ -109,8 +109,9 @@ class Submission:
         Only the record says which are which: an interruption may come when it is written, but not yet known to be.
         """
         recorded = self._store.get([job.key for job in jobs])
+        failures = self._list([job for job in jobs if job.key in recorded])
         self._abandon([job for job in jobs if job.key not in recorded])
-        return self._list([job for job in jobs if job.key in recorded])
+        return failures
 
     def _row(self, job: _Job) -> dict[str, Any]:
         plan = make_plan(job.description, job.id)

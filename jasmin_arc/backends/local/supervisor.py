@@ -14,6 +14,7 @@ import select
 import signal
 import sys
 import time
+from collections.abc import Callable
 from typing import Any
 
 from jasmin_arc.backends.local.ends import CANCELLED, failed
@@ -25,6 +26,7 @@ GRACE_SECONDS = 5.0
 """Between the request to end and the end by force"""
 _FORCE_SECONDS = 30.0
 """How long to insist on the end of processes that do not even die when killed"""
+_FULL_DISK_SECONDS = 600.0
 _LINUX = sys.platform == "linux"
 _IGNORED = (signal.SIGINT, signal.SIGQUIT, signal.SIGPIPE, signal.SIGXFSZ, signal.SIGHUP)
 
@@ -43,9 +45,25 @@ def supervise(layout: Layout, key: str, plan: dict[str, Any]) -> None:
         record = failed(f"the job could not be started: {error}")
     else:
         record = watch.run()
-    write_json(layout.job(key, "exit"), record)
+    _write_down(layout.job(key, "exit"), record, room=lambda: tidy(session, plan))
     tidy(session, plan)
     os.rename(layout.job(key, "exit"), layout.job(key, "done"))
+
+
+def _write_down(path: str, record: dict[str, Any], *, room: Callable[[], None]) -> None:
+    """Write down how a job ended. A full disk, which the job may have filled itself, is waited out.
+
+    :param room: deletes what is not kept of the job
+    """
+    limit = time.monotonic() + _FULL_DISK_SECONDS
+    while True:
+        try:
+            return write_json(path, record)
+        except OSError:
+            if time.monotonic() > limit:
+                raise
+        room()
+        time.sleep(1.0)
 
 
 def _claim(layout: Layout, key: str) -> int | None:

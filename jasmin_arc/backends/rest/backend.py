@@ -64,6 +64,7 @@ class RestBackend(Backend):
         )
         self._api = Api(self._client)
         least = timedelta(seconds=config.PROXY_RENEWAL_THRESHOLD)
+        self._proxy = proxy
         self._delegations = Delegations(self._api, proxy, least, log)
         self._upkeep = Upkeep(self._api, self._delegations, least, log)
         self._states = States(self._api)
@@ -74,6 +75,10 @@ class RestBackend(Backend):
     def endpoint(self) -> str:
         """The URL of the compute element."""
         return self._client.endpoint
+
+    def authenticate(self) -> None:
+        """See the contract."""
+        self._proxy.path()
 
     def submit(
         self, jobs: Sequence[JobDescription], *, progress: Callable[[int], object] | None = None

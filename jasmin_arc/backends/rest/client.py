@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import random
 import re
 import threading
@@ -212,15 +211,13 @@ class Client:
     def _connect(self) -> tuple[SSLContext, HTTPSConnectionPool]:
         """Return connections that use the present proxy."""
         with self._lock:
-            fresh = time.monotonic() - self._checked < _CHECK_PROXY_SECONDS and self._seen[:1] == (os.getpid(),)
-            if self._connected is not None and fresh:
+            if self._connected is not None and time.monotonic() - self._checked < _CHECK_PROXY_SECONDS:
                 return self._connected
             proxy = self._credentials()
             status = proxy.stat()
-            seen = (os.getpid(), proxy, status.st_ino, status.st_mtime_ns)
+            seen = (proxy, status.st_ino, status.st_mtime_ns)
             if self._connected is None or seen != self._seen:
-                # Connections that are in use with the old proxy end with their requests. Those from before a fork
-                # belong to the parent process.
+                # Connections that are in use with the old proxy end with their requests.
                 context = make_context(self._certs_dir, proxy)
                 self._connected, self._seen = (context, make_pool(self.endpoint, context)), seen
             self._checked = time.monotonic()

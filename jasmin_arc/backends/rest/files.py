@@ -93,11 +93,11 @@ class _Download(io.RawIOBase):
     """The body of a reply, which is whole or an error."""
 
     def __init__(self, response: BaseHTTPResponse, what: str, endpoint: str, timeout: float) -> None:
+        self._response = response
         if not has_length(response):
             response.close()
             raise OutputError(f"the server does not tell the size of {what}")
         length = response.headers.get("Content-Length")
-        self._response = response
         self._what = what
         self._endpoint = endpoint
         self._timeout = timeout
@@ -128,8 +128,8 @@ class _Download(io.RawIOBase):
     def close(self) -> None:
         """Free the connection; one in the middle of a file is given up."""
         if not self.closed:
-            whole = self._response.closed or getattr(self._response, "length_remaining", None) == 0
-            if whole:
+            # It closes by itself at its end; an empty one that was never read has not come to that.
+            if self._response.closed:
                 self._response.release_conn()
             else:
                 self._response.close()
