@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, as_completed, wait
 from concurrent.futures import TimeoutError as FuturesTimeoutError
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -359,11 +360,22 @@ class ArcInterface:
         return self._sticky(job_ids, found)
 
     def _infos(self, job_ids: Sequence[str]) -> dict[str, JobInfo]:
-        infos = self.backend.query(job_ids)
+        infos = self._filled_in(self.backend.query(job_ids))
         states = self._sticky(job_ids, {job_id: info.state for job_id, info in infos.items()})
         self._warn_of_sessions_ending(infos)
         lost = [job_id for job_id, state in states.items() if job_id not in infos or infos[job_id].state != state]
         return {**infos, **self._remembered({job_id: states[job_id] for job_id in lost})}
+
+    def _filled_in(self, infos: dict[str, JobInfo]) -> dict[str, JobInfo]:
+        """Add from the job list what a server tells of a job only after a while."""
+        lacking = [job_id for job_id, info in infos.items() if not info.name or info.submitted is None]
+        records = self.job_list.get(lacking) if lacking else {}
+        return {
+            job_id: replace(info, name=info.name or record.name, submitted=info.submitted or record.submitted)
+            if (record := records.get(job_id))
+            else info
+            for job_id, info in infos.items()
+        }
 
     def _remembered(self, states: Mapping[str, str]) -> dict[str, JobInfo]:
         """What the job list knows of jobs that the server has forgotten."""

@@ -12,8 +12,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from jasmin_arc import ArcInterface
+
+if not os.environ.get("CI"):
+    # With CI, hypothesis does so by itself: how long an example takes says nothing on a busy machine.
+    settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    settings.load_profile("patient")
 
 
 @pytest.fixture(autouse=True)
@@ -94,8 +100,12 @@ def make_arc(options_of: Callable[[str], dict[str, Any]], tmp_path: Path) -> Ite
         return arc
 
     yield make
+    erased = set()
     for arc in made:
-        _erase_jobs(arc)
+        jobs = (arc.config.JOBS_INFO_FILE, arc.config.BACKEND)
+        if jobs not in erased:
+            _erase_jobs(arc)
+            erased.add(jobs)
         arc.close()
 
 

@@ -91,7 +91,8 @@ class Questions:
 
 
 def test_many_watched_jobs_cost_what_one_costs(arc: ArcInterface, monkeypatch: pytest.MonkeyPatch) -> None:
-    quick = [JobDescription(executable="true", outputs=[])] * 19
+    # None ends before all are watched.
+    quick = [JobDescription(executable="sleep", arguments=["1"], outputs=[])] * 19
     *others, last = arc.submit_jobs([*quick, shell("sleep 4")])
     questions = Questions(arc, monkeypatch)
     blocked: list[list[JobStatuses]] = []

@@ -75,13 +75,15 @@ class Shell:
         return [line.split("\t")[0] for line in answer.out.splitlines()]
 
     def terminal(self, *args: str, columns: int = 100, keys: Mapping[str, str] | None = None) -> Answer:
-        """Run a command in a terminal; what it shows, without colours, is in ``out``.
+        """Run a command in a terminal; what it shows, without colours, is in ``out``, and all in ``err``.
 
         :param keys: what to type once a text has been shown
         """
         raw, code = self._in_terminal([*PROGRAM, *args], columns, dict(keys or {}))
         assert "Traceback" not in raw
-        return Answer(code, _ESCAPE.sub("", raw).replace("\r\n", "\n"), raw)
+        # A line that is cleared, such as a clock that ticks while one waits, is gone in the end.
+        lasting = re.sub(r"[^\n\r]*\r\x1b\[K", "", raw)
+        return Answer(code, _ESCAPE.sub("", lasting).replace("\r\n", "\n"), raw)
 
     def in_terminal(self, command: list[str], *, columns: int) -> str:
         """Run any program in a terminal, and return what it sent there."""

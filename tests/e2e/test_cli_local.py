@@ -92,7 +92,8 @@ def test_interrupted_json_is_json(shell: Shell) -> None:
         stderr=subprocess.DEVNULL,
         text=True,
     )
-    while not shell.ids("list", "--status", "in progress"):
+    # By name, only what is in the job list already is found.
+    while not shell.ids("list", "--name", "sleep", "--status", "in progress"):
         time.sleep(0.1)
     time.sleep(0.5)
     process.send_signal(signal.SIGINT)

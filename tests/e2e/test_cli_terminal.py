@@ -46,7 +46,7 @@ def test_a_newcomer_is_led_on(shell: Shell) -> None:
 
 def test_what_takes_long_says_so_and_leaves_nothing_behind(shell: Shell) -> None:
     shown = shell.terminal("run", "--", "sh", "-c", "sleep 2; echo done")
-    assert "running " in shown.out
+    assert "running " in shown.err
     assert shown.err.endswith("\x1b[Kdone\r\n")
 
 
@@ -102,7 +102,7 @@ def test_the_doctor_says_that_a_silent_server_takes_long(shell: Shell) -> None:
         place = {"JASMIN_ARC_BACKEND": "rest", "JASMIN_ARC_ARC_SERVER": f"localhost:{silent.getsockname()[1]}/arex"}
         limits = {"JASMIN_ARC_TIMEOUT": "3", "JASMIN_ARC_CERTS_DIR": str(shell.home / "ca")}
         shown = Shell(shell.home, {**shell.options, **place, **limits}).terminal("doctor")
-    assert "checking ..." in shown.out[shown.out.index("name resolution") :]
+    assert "checking ..." in shown.err[shown.err.index("name resolution") :]
 
 
 def test_the_watch_view(shell: Shell) -> None:

@@ -131,11 +131,13 @@ def grid(grid_config: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) 
     jobs = {name: description for name, (description, _, _) in {**ENDED, **STUCK}.items()}
     jobs["wrong address"] = shell("true", inputs={"in": f"{rest.config.endpoint}/nothing"})
     half = (rest.site().queues[0].total_slots or 2) // 2 + 1
-    jobs["before others"] = shell("sleep 45", slots=half)
+    # Alone at first: those that are submitted together reach the batch system in any order.
+    before = {"before others": rest.submit_jobs([shell("sleep 60", slots=half)])[0]}
+    until(lambda: rest.get_job_info(before["before others"]), lambda info: info.state == "Running")
     jobs["behind others"] = shell("true", slots=half)
     jobs["to be cancelled"] = shell("sleep 600")
     (proxy_id,) = expiring.submit_jobs([shell("true", inputs={"in": "https://127.0.0.1:1/in"})])
-    ids = dict(zip(jobs, rest.submit_jobs(list(jobs.values()))))
+    ids = {**before, **dict(zip(jobs, rest.submit_jobs(list(jobs.values()))))}
     ids["proxy"] = proxy_id
     ids["cut off"] = cut_off(rest)
     interfaces = {"rest": rest, "bindings": interface("bindings")}

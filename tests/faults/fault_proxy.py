@@ -75,7 +75,11 @@ class FaultProxy:
             self._open.append(client)
             if fault.mute:
                 continue
-            server = socket.create_connection(self._target)
+            try:
+                server = socket.create_connection(self._target)
+            except OSError:
+                _reset(client)
+                continue
             self._open.append(server)
             for arguments in (
                 (client, server, fault.cut_request, 0.0, False),

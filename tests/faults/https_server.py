@@ -113,7 +113,8 @@ class HttpsServer:
     def _serve(self, plain: socket.socket, number: int) -> None:
         if not self._handshake:
             return
-        with contextlib.suppress(OSError, ssl.SSLError):
+        # The last two: close() came in the middle of a read.
+        with contextlib.suppress(OSError, ssl.SSLError, ValueError, AttributeError):
             connection = self._context.wrap_socket(plain, server_side=True)
             self._open.append(connection)
             stream = connection.makefile("rb")

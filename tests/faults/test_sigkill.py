@@ -36,8 +36,8 @@ def test_wherever_a_submission_is_killed_no_job_is_lost_or_run_twice(
     assert json.loads(output.stdout)["killed"] > ROUNDS // 2
 
     # Not a minute, as here no request is under way for longer.
-    monkeypatch.setattr("jasmin_arc.backends.rest.recovery._STILL_ON_ITS_WAY", timedelta(seconds=3))
-    time.sleep(3)
+    monkeypatch.setattr("jasmin_arc.backends.rest.recovery._STILL_ON_ITS_WAY", timedelta(seconds=10))
+    time.sleep(10)
     arc.recover()
     assert arc.job_list.unfinished(backend.endpoint) == []
     jobs = assert_settled(backend, arc.job_list, run, before)

@@ -124,7 +124,7 @@ class Kit:
                 continue
             if b"run" in words and os.fsencode(self.layout.root) in words and b"/bin/sh" not in words:
                 found[int(entry.name)] = parent
-        supervisors = {int(path.read_text() or 0) for path in Path(self.layout.jobs).glob("*/claim")}
+        supervisors = {_number_in(path) for path in Path(self.layout.jobs).glob("*/claim")}
         return [pid for pid, parent in found.items() if parent not in found and pid not in supervisors and alive(pid)]
 
     def kill_runner(self) -> None:
@@ -144,3 +144,10 @@ class Kit:
         if mine:
             self.ended(*mine)
             self.backend.clean(mine)
+
+
+def _number_in(path: Path) -> int:
+    try:
+        return int(path.read_text() or 0)
+    except FileNotFoundError:
+        return 0

@@ -23,6 +23,14 @@ def by_name(**options: Any) -> dict[str, Check]:
 def _own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    look_up = socket.getaddrinfo
+
+    def without_waiting(host: str, *args: Any, **options: Any) -> Any:
+        if host.endswith(".invalid"):
+            raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+        return look_up(host, *args, **options)
+
+    monkeypatch.setattr(socket, "getaddrinfo", without_waiting)
 
 
 def test_this_machine_is_ready() -> None:

@@ -487,9 +487,9 @@ def test_ctrl_c_ends_the_wait_for_a_lock(path: Path) -> None:
     with closing(sqlite3.connect(path, isolation_level=None)) as other:
         other.execute("BEGIN EXCLUSIVE")
         timer = threading.Timer(0.2, lambda: os.kill(os.getpid(), signal.SIGINT))
-        timer.start()
         start = time.monotonic()
         with pytest.raises(KeyboardInterrupt):
+            timer.start()
             JobList(path).intend([record()])
         assert time.monotonic() - start < 2
         timer.join()

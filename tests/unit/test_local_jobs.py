@@ -140,6 +140,7 @@ def test_outputs_of_a_failed_job_are_kept_too(kit: Kit) -> None:
 
 def test_all_is_private(kit: Kit) -> None:
     kit.run("echo > output", inputs={"i": b""})
+    until(kit.no_runner)
     modes = {path: stat.S_IMODE(path.stat().st_mode) for path in (kit.folder / "state").rglob("*")}
     session = Path(kit.layout.jobs)
     own = {path: mode for path, mode in modes.items() if session not in path.parents or path.name == "session"}
@@ -165,7 +166,7 @@ def test_cancel_ends_the_whole_tree(kit: Kit) -> None:
     script = (
         "setsid sleep 300 & echo $! >> pids; (setsid sh -c 'sleep 300 & echo $! >> pids; exit' &) ;"
         "env -i sh -c 'trap \"\" TERM; echo $$ >> pids; while :; do sleep 1; done' & "
-        "sleep 0.2; mv pids output; sleep 300"
+        "until [ $(wc -l < pids) -ge 3 ]; do sleep 0.05; done; mv pids output; sleep 300"
     )
     job_id = kit.one(script)
     pids = [int(word) for word in kit.written(job_id, "output").split()]
@@ -320,7 +321,7 @@ def test_evidence(kit: Kit) -> None:
 
 def test_another_process_sees_the_job_and_its_end(kit: Kit) -> None:
     job_id = kit.one("echo hello; until [ -e output ]; do sleep 0.02; done")
-    kit.running(job_id)
+    kit.written(job_id, "stdout")
     script = (
         "import logging, sys; from pathlib import Path; sys.path.insert(0, sys.argv[3])\n"
         "from local_kit import Kit\n"

@@ -41,11 +41,12 @@ def test_an_error_ends_the_wait_and_drops_the_rest() -> None:
 
 
 def test_the_threads_end_with_the_block() -> None:
+    before = threading.enumerate()
     with Crew(4) as crew:
         for _ in range(8):
             crew.add(lambda: None)
         crew.wait()
-        threads = [thread for thread in threading.enumerate() if thread.name == "jasmin_arc-crew"]
+        threads = [thread for thread in threading.enumerate() if thread not in before]
         assert len(threads) <= 4
     for thread in threads:
         thread.join(10)

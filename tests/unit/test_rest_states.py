@@ -97,7 +97,8 @@ def test_questions_stay_few_however_many_jobs_there_are_besides(setup: Setup) ->
     assert "diagnose/status" in request
 
 
-def test_ends_are_not_asked_for_again_at_once(setup: Setup) -> None:
+def test_ends_are_not_asked_for_again_at_once(setup: Setup, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("jasmin_arc.backends.rest.states._BATCH_SECONDS", 60.0)
     running, ended = put(setup, "RUNNING"), put(setup, "FINISHED", count=MANY)
     setup.backend.states([*running, *ended])
     setup.ce.requests.clear()

@@ -160,11 +160,9 @@ class BindingsBackend(base.Backend):
         end. So REST is asked as well.
         """
         addresses = [address for address in map(JobAddress.parse, dict.fromkeys(job_ids)) if address is not None]
-        records = self._job_list.get([address.id for address in addresses]) if addresses else {}
-        names = {job_id: record.name for job_id, record in records.items()}
         found: dict[str, JobInfo] = {}
         for start in range(0, len(addresses), _QUERY_AT_ONCE):
-            found.update(control.infos(self._updated(addresses[start : start + _QUERY_AT_ONCE]), names))
+            found.update(control.infos(self._updated(addresses[start : start + _QUERY_AT_ONCE])))
         ended = {job_id: info.state for job_id, info in found.items() if _is_end(info)}
         # Those that REST does not know have gone since.
         live = {**ended, **self.states(list(ended))} if ended else {}

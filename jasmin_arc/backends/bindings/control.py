@@ -37,9 +37,9 @@ def updated_jobs(arc: Any, user_config: Any, addresses: Sequence[JobAddress]) ->
     return {ids[str(job.JobID)]: job for job in jobs if str(job.JobID) in answered and job.State}
 
 
-def infos(jobs: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, JobInfo]:
+def infos(jobs: Mapping[str, Any]) -> dict[str, JobInfo]:
     """Translate the answers."""
-    return {job_id: job_info(job, job_id, names.get(job_id, "")) for job_id, job in jobs.items()}
+    return {job_id: job_info(job, job_id) for job_id, job in jobs.items()}
 
 
 def check_unanswered(unanswered: Iterable[JobAddress], lines: Sequence[LogLine]) -> None:

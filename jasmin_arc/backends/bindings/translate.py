@@ -44,7 +44,7 @@ def make_arc_job(arc: Any, address: JobAddress) -> Any:
     return job
 
 
-def job_info(job: Any, job_id: str, name: str) -> JobInfo:
+def job_info(job: Any, job_id: str) -> JobInfo:
     """Translate an ``arc.Job`` that the compute element has told about."""
     state = str(job.State.GetGeneralState())
     slots = _known(job.RequestedSlots)
@@ -52,7 +52,7 @@ def job_info(job: Any, job_id: str, name: str) -> JobInfo:
         id=job_id,
         state=state,
         native_state=str(job.State.GetSpecificState()),
-        name=str(job.Name) or name,
+        name=str(job.Name),
         exit_code=_known(job.ExitCode),
         queue=str(job.Queue),
         nodes=tuple(str(node) for node in job.ExecutionNode),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import secrets
+import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -87,7 +88,9 @@ class Submission:
                 # The jobs are submitted now. Whoever asks for them next tries again to start a runner.
                 wake()
             return {**failures, **self._settle(jobs)}
-        except BaseException:
+        except BaseException as error:
+            # A transaction that Ctrl-C left open ends with the frame that it was begun in.
+            traceback.clear_frames(error.__traceback__)
             self._settle(jobs)
             raise
 

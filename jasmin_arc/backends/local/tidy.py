@@ -63,14 +63,16 @@ def remove_tree(folder: str) -> None:
     folders = [folder] if os.path.lexists(folder) else []
     for path in folders:
         for entry in _entries(path):
-            if entry.is_dir(follow_symlinks=False):
+            if not entry.is_dir(follow_symlinks=False):
+                with contextlib.suppress(FileNotFoundError):
+                    # The runner may be removing its own files of a job that has just ended.
+                    os.unlink(entry.path)
+            else:
                 # Each folder is brought up to the top first, as paths have a greatest length and trees have none.
                 raised = os.path.join(folder, f"{RUN_SCRIPT_NAME}.{os.getpid()}.{len(folders)}")
                 os.chmod(entry.path, 0o700)
                 os.rename(entry.path, raised)
                 folders.append(raised)
-            else:
-                os.unlink(entry.path)
     for path in reversed(folders):
         os.rmdir(path)
 

@@ -25,7 +25,7 @@ from jasmin_arc.backends.rest.documents import JobAnswer
 from jasmin_arc.backends.rest.files import list_files, open_file
 from jasmin_arc.backends.rest.glue2 import general_state, site_info
 from jasmin_arc.backends.rest.recovery import Recovery
-from jasmin_arc.backends.rest.states import States
+from jasmin_arc.backends.rest.states import ENDS, States
 from jasmin_arc.backends.rest.submission import Submitter
 from jasmin_arc.backends.rest.upkeep import Upkeep
 from jasmin_arc.config import ConnectionConfig
@@ -114,7 +114,9 @@ class RestBackend(Backend):
         if not names:
             return foreign
         # A job that has not ended is erased once it has; one that was perhaps not cancelled is not erased.
-        killed = self._api.tell("kill", list(names.values()))
+        # Nor is one that has ended told to end: a second such order can bring a job back that is just being erased.
+        live = self._states.native(list(names.values()))
+        killed = self._api.tell("kill", [name for name in names.values() if live.get(name, "WIPED") not in ENDS])
         answers = {name: answer for name, answer in killed.items() if answer.error is not None}
         answers.update(self._api.tell("clean", [name for name in names.values() if name not in answers]))
         self._states.forget(names.values())

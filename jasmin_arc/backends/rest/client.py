@@ -131,8 +131,9 @@ class Client:
         allow: Collection[int] = (),
     ) -> Reply:
         """Send a request once, whatever comes of it. For the parameters see :meth:`read`."""
+        pool = self._pool()
         with limited(self.timeout):
-            response = self._send(self._pool(), method, path, body, headers or {})
+            response = self._send(pool, method, path, body, headers or {})
             return self._whole(response, f"{method} {path}", most, allow)
 
     @contextmanager
@@ -168,8 +169,9 @@ class Client:
         :param pieces: its content, together exactly ``size`` bytes
         """
         headers = {"Content-Length": str(size), "Content-Type": "application/octet-stream"}
+        pool = self._pool()
         with limited(self.timeout + size / _SLOWEST):
-            response = self._send(self._pool(), "PUT", path, pieces, headers)
+            response = self._send(pool, "PUT", path, pieces, headers)
             self._whole(response, f"PUT {path}", _PIECE, ())
 
     def download(self, path: str, *, offset: int = 0, allow: Collection[int] = ()) -> BaseHTTPResponse:
@@ -192,6 +194,8 @@ class Client:
             connected[1].close()
 
     def _patiently(self, action: Callable[[], _Result]) -> _Result:
+        # The time that it takes to make a proxy, perhaps with a passphrase, is not the server's.
+        self._connect()
         with limited(self.timeout):
             attempt = 0
             while True:

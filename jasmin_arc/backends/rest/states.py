@@ -125,7 +125,7 @@ class States:
         return {name: self._patiently(name, answers[name].state) for name in names if _is_there(answers.get(name))}
 
     def _patiently(self, name: str, written: str) -> str:
-        for attempt in range(_ATTEMPTS):
+        for attempt in range(3 * _ATTEMPTS):
             pause(_MOMENT * attempt)
             state = self._own_state(name)
             if state:
