@@ -25,6 +25,8 @@ class FakeJob:
     delegations: list[str] = field(default_factory=list)
     logs: dict[str, str] = field(default_factory=dict)
     info: str = ""
+    title: str = "n"
+    """Its name, where its description tells none"""
     gap: int = 0
     """For how many questions more its state is not to be found"""
 
@@ -133,7 +135,9 @@ class FakeCe:
             code, more = 200, "".join(f"<delegation_id>{entry}</delegation_id>" for entry in job.delegations)
         elif action == "info":
             written = f"<State>arcrest:{job.written or job.state}</State>"
-            title = "".join(re.findall(r"ActivityIdentification>\s*<(?:\w+:)?Name>(.*?)<", job.description)) or "n"
+            title = (
+                "".join(re.findall(r"ActivityIdentification>\s*<(?:\w+:)?Name>(.*?)<", job.description)) or job.title
+            )
             document = (
                 f'<ComputingActivity xmlns="urn:glue2"><Name>{title}</Name>{written}{job.info}</ComputingActivity>'
             )

@@ -39,6 +39,7 @@ class Setup:
         self.config = ConnectionConfig(
             {
                 "ARC_SERVER": self.server.endpoint,
+                "BACKEND": "rest",
                 "ARCPROXY_PATH": str(folder / "no-arcproxy"),
                 "CERTS_DIR": str(certificates.bundle),
                 "CLIENT_CERT": str(certificates.user_cert),

@@ -235,6 +235,17 @@ def test_cancel_and_clean_say_what_failed(setup: Setup) -> None:
     assert setup.ce.jobs == {}
 
 
+def test_only_jobs_that_have_not_ended_are_cancelled_before_they_are_erased(setup: Setup) -> None:
+    ended, running = put(setup, "FINISHED")[0], put(setup, "RUNNING")[0]
+    told: list[str] = []
+    setup.ce.before = lambda request: told.append(f"{request.path}{request.body.decode()}")  # type: ignore[func-returns-value]
+    assert setup.backend.clean([ended, running, setup.url("gone")]) == {}
+    (kill,) = (one for one in told if "action=kill" in one)
+    assert running.rpartition("/")[2] in kill
+    assert ended.rpartition("/")[2] not in kill and "gone" not in kill
+    assert setup.ce.jobs == {}
+
+
 @pytest.mark.parametrize("action", ["clean", "kill"])
 def test_what_was_done_counts_when_a_later_request_fails(
     setup: Setup, action: str, monkeypatch: pytest.MonkeyPatch

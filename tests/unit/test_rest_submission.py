@@ -540,6 +540,17 @@ def test_secrets_are_in_no_log(setup: Setup, caplog: pytest.LogCaptureFixture) -
     assert "PRIVATE KEY" not in repr(vars(setup.backend))
 
 
+def test_what_a_server_tells_late_is_known_from_the_job_list(setup: Setup) -> None:
+    with ArcInterface(log=None, config=setup.config) as arc:
+        job_id = arc.submit_job("true", name="mine")
+        # As long as it has only just accepted it.
+        setup.ce.jobs["job0"].description = ""
+        setup.ce.jobs["job0"].title = ""
+        info = arc.get_job_info(job_id)
+    assert info.name == "mine"
+    assert info.submitted is not None
+
+
 def test_an_interface_survives_a_fork_while_it_waits_for_jobs(setup: Setup) -> None:
     with ArcInterface(log=None, config=setup.config) as arc:
         running, ended = arc.submit_jobs([job(), job()])
