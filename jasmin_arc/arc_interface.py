@@ -434,6 +434,8 @@ class ArcInterface:
             first of them did, as :meth:`explain` does
         """
         ids = job_ids_of(job_ids)
+        if ids:
+            self.backend.authenticate()
         with self._watching(ids) as futures:
             if timeout == 0:
                 self._watch.look(list(futures))
@@ -466,7 +468,10 @@ class ArcInterface:
         :raises WaitTimeoutError: if time is up
         :raises JobNotFoundError: if a job could not be found
         """
-        with self._watching(job_ids_of(job_ids)) as futures:
+        ids = job_ids_of(job_ids)
+        if ids:
+            self.backend.authenticate()
+        with self._watching(ids) as futures:
             names = {future: job_id for job_id, future in futures.items()}
             try:
                 for future in as_completed(names, timeout):
@@ -487,8 +492,10 @@ class ArcInterface:
         """
         import asyncio
 
-        with self._watching([job_id_of(job_id)]) as futures:
-            future = asyncio.wrap_future(futures[job_id])
+        checked = job_id_of(job_id)
+        await asyncio.get_running_loop().run_in_executor(None, lambda: self.backend.authenticate())
+        with self._watching([checked]) as futures:
+            future = asyncio.wrap_future(futures[checked])
             # An error that comes after the caller gave up is nobody's, and asyncio would complain of it.
             future.add_done_callback(lambda done: done.cancelled() or done.exception())
             # Shielded, as a caller that gives up must not end the wait of others.
@@ -496,7 +503,6 @@ class ArcInterface:
 
     @contextmanager
     def _watching(self, job_ids: Sequence[str]) -> Iterator[dict[str, Future[str]]]:
-        self.backend.authenticate()
         watcher = self._watch
         futures = watcher.watch(job_ids)
         try:

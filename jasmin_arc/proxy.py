@@ -52,8 +52,8 @@ class ProxyManager:
     The file is always replaced as a whole, so that several processes that renew it at the same time do no harm:
     each reads a complete proxy, and the last one stays.
 
-    :param passphrase: returns the passphrase of an encrypted private key; without it a terminal is asked. It is
-        used once and not kept
+    :param passphrase: returns the passphrase of an encrypted private key; without it a terminal is asked, though not
+        by a daemon thread, which nobody could interrupt. It is used once and not kept
     """
 
     def __init__(

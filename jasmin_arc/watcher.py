@@ -48,6 +48,8 @@ class Watcher:
         """Return for each job a future of its final general state. Pair each call with :meth:`forget`.
 
         A future fails only where the job is not known, or where asking can never succeed.
+
+        :raises JasminArcError: if no thread can be started
         """
         ids = list(dict.fromkeys(job_ids))
         with self._lock:

@@ -42,7 +42,7 @@ class Backend(ABC):
     def authenticate(self) -> None:  # noqa: B027 - a place may need no credentials
         """Make sure of the credentials that requests need, while there is a user who can be asked for a passphrase.
 
-        Threads in the background cannot ask: see :meth:`~jasmin_arc.proxy.ProxyManager.path`.
+        Threads in the background cannot ask: see :class:`~jasmin_arc.proxy.ProxyManager`.
 
         :raises ProxyGenerationError: if there are none
         """

@@ -6,6 +6,7 @@ import ast
 import inspect
 import json
 import os
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from jasmin_arc.cli.output import Column, home_short
 from jasmin_arc.cli.session import Session
 from jasmin_arc.cli.wording import calls
 from jasmin_arc.config import ConnectionConfig, usual_path
-from jasmin_arc.exceptions import InvalidConfigError, OutputError
+from jasmin_arc.exceptions import InvalidConfigError
 
 _STARTED = ("ARC_SERVER", "BACKEND", "CLIENT_CERT", "CLIENT_KEY", "CERTS_DIR", "OUTPUT_FILE")
 """The options that a beginner is asked to look at"""
@@ -106,19 +107,33 @@ def _commented(config: ConnectionConfig) -> dict[str, Any]:
 
 
 def _write(session: Session, target: Path, text: str, *, force: bool) -> bool:
-    from jasmin_arc.staging.target_folder import TargetFolder
-
     if not force and os.path.lexists(target):
         session.fail(f"{target} is there already; --force replaces it", kind="FileExists", code=FAILED)
         return False
-    # A link to the file stays one.
-    real = target.resolve()
     try:
-        TargetFolder(real.parent, overwrite=force).write((real.name,), [text.encode()])
-    except OutputError as error:
-        session.fail_with(error)
+        _write_whole(target, text)
+    except OSError as error:
+        session.fail(f"cannot write {target}: {error.strerror}", kind="OSError", code=FAILED)
         return False
     return True
+
+
+def _write_whole(target: Path, text: str) -> None:
+    """Write a file so that the old one stays until the new one is complete. A link to it stays one."""
+    if target.exists() and not target.is_file():
+        target.write_text(text, encoding="utf-8")  # such as a pipe
+        return
+    real = Path(os.path.realpath(target))
+    real.parent.mkdir(parents=True, exist_ok=True)
+    part = real.with_name(f".{real.name}.{os.getpid()}.part")
+    try:
+        with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644), "w", encoding="utf-8") as file:
+            file.write(text)
+        if real.exists():
+            shutil.copymode(real, part)
+        part.replace(real)
+    finally:
+        part.unlink(missing_ok=True)
 
 
 def _guidance(target: Path) -> str:

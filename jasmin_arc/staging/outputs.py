@@ -82,7 +82,8 @@ def save_many(
     """
     notes = _Notes(planned, progress, job_done)
     jobs: dict[str, _JobDownload] = {}
-    backend.authenticate()
+    if directories:
+        backend.authenticate()
     try:
         with Crew(workers) as crew:
             for job_id, directory in directories.items():

@@ -6,6 +6,7 @@ import json
 import os
 import shlex
 import signal
+import stat
 import subprocess
 import time
 from collections.abc import Iterator
@@ -386,11 +387,14 @@ def test_a_configuration_that_cannot_be_written_spoils_nothing(shell: Shell) -> 
         assert arguments[-1] in done.stderr
         assert "too large" in done.stderr
     assert path.read_text() == "mine"
+    path.chmod(0o600)
     assert sorted(entry.name for entry in shell.home.glob("*.json")) == ["link.json", "mine.json"]
     assert not list(shell.home.glob(".*.part"))
     assert shell.run("config", "init", "--force", "link.json").code == 0
     assert (shell.home / "link.json").is_symlink()
     assert "ARC_SERVER" in path.read_text()
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert "ARC_SERVER" in shell.run("config", "init", "--force", "/dev/stdout").out
 
 
 def test_config_init_writes_all_options_and_changes_none(shell: Shell) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import random
@@ -17,9 +18,11 @@ from pathlib import Path
 import pytest
 from local_kit import Kit, alive, shell, until
 
+from jasmin_arc.backends.local import supervisor
 from jasmin_arc.backends.local import tidy as tidy_module
+from jasmin_arc.backends.local.layout import Layout, write_json
 from jasmin_arc.backends.local.store import Store
-from jasmin_arc.backends.local.supervisor import _write_down
+from jasmin_arc.constants import RUN_SCRIPT_NAME
 from jasmin_arc.exceptions import JobSubmissionError, ServerError
 from jasmin_arc.run_script import OUTPUT_LIST_NAME
 
@@ -149,12 +152,34 @@ def test_a_job_that_cannot_be_started_says_why(kit: Kit) -> None:
     assert "could not be started: [Errno 2]" in info.errors[0]
 
 
-def test_a_full_disk_does_not_lose_how_a_job_ended(tmp_path: Path) -> None:
-    target = tmp_path / "exit"
-    in_the_way = tmp_path / f"exit.{os.getpid()}"
-    in_the_way.mkdir()
-    _write_down(str(target), {"state": "FINISHED"}, room=in_the_way.rmdir)
-    assert json.loads(target.read_text()) == {"state": "FINISHED"}
+def test_a_full_disk_loses_neither_how_a_job_ended_nor_its_outputs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    layout = Layout(str(tmp_path), "host")
+    layout.make()
+    session = Path(layout.session("key"))
+    session.mkdir(parents=True)
+    (session / RUN_SCRIPT_NAME).write_text(f"touch out.nc scratch; echo out.nc > {OUTPUT_LIST_NAME}; exit 3")
+    plan = {"wall_time": None, "environment": {}, "outputs": [], "output_list": OUTPUT_LIST_NAME}
+    room: list[bool] = []
+
+    def full(path: str, value: object) -> None:
+        room.append(not (session / "scratch").exists())
+        if len(room) < 3:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        write_json(path, value)
+
+    monkeypatch.setattr(supervisor, "write_json", full)
+    child = os.fork()
+    if child == 0:
+        try:
+            supervisor.supervise(layout, "key", plan)
+            assert room == [False, True, True]
+        finally:
+            os._exit(sys.exc_info()[0] is not None)
+    assert os.waitpid(child, 0)[1] == 0
+    assert json.loads(Path(layout.job("key", "done")).read_text())["exit_code"] == 3
+    assert sorted(path.name for path in session.iterdir()) == ["out.nc", "stderr", "stdout"]
 
 
 def test_a_machine_that_went_down_leaves_failed_jobs(kit: Kit) -> None:
@@ -214,6 +239,8 @@ def test_tidying_up_that_was_cut_short_is_done_once_more(tmp_path: Path) -> None
         patch.setattr(tidy_module, "remove_tree", cut_short)
         tidy_module.tidy(str(tmp_path), plan)
     tidy_module.tidy(str(tmp_path), plan)
+    tidy_module.tidy(str(tmp_path), plan)
+    tidy_module.drop_output_list(str(tmp_path), plan)
     assert {path.name for path in tmp_path.iterdir()} == {"a.nc", "stdout"}
 
 

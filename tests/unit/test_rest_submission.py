@@ -1,14 +1,18 @@
 from __future__ import annotations
 
+import getpass
+import io
 import logging
 import os
 import signal
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives import serialization
 from faults.fake_ce import FakeJob
 from faults.https_server import RESET, Certificates, Reply, Request, xml
 from faults.rest_setup import Setup, job, rest_setup
@@ -19,6 +23,7 @@ from jasmin_arc.exceptions import (
     JobListError,
     JobSubmissionError,
     NoTargetsAvailableError,
+    ProxyGenerationError,
     ServerError,
     SubmissionUnknownError,
 )
@@ -549,6 +554,34 @@ def test_what_a_server_tells_late_is_known_from_the_job_list(setup: Setup) -> No
         info = arc.get_job_info(job_id)
     assert info.name == "mine"
     assert info.submitted is not None
+
+
+def test_nothing_is_asked_for_where_there_is_nothing_to_do(tmp_path: Path, setup: Setup) -> None:
+    without_credentials = {**setup.config.as_dict(), "CLIENT_KEY": "/nowhere", "PROXY_FILE": str(tmp_path / "none")}
+    with ArcInterface(log=None, config=without_credentials) as arc:
+        assert arc.wait([]) == list(arc.as_completed([])) == arc.save_outputs([], tmp_path / "out") == []
+        assert arc.recover() == {}
+        with pytest.raises(ProxyGenerationError):
+            arc.wait([setup.url("job0")])
+
+
+@pytest.mark.parametrize("number", [1, 3])
+def test_a_terminal_is_asked_for_the_passphrase_before_lost_jobs_are_looked_for(
+    setup: Setup, number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for _ in range(number):
+        forge(setup, tmp_path, "created", runs=True)
+    key = tmp_path / "encrypted.pem"
+    plain = serialization.load_pem_private_key(Path(setup.config.CLIENT_KEY).read_bytes(), None)
+    secret = serialization.BestAvailableEncryption(b"secret")
+    key.write_bytes(plain.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, secret))
+    key.chmod(0o600)
+    monkeypatch.setattr(sys, "stdin", terminal := io.StringIO())
+    monkeypatch.setattr(terminal, "isatty", lambda: True)
+    monkeypatch.setattr(getpass, "getpass", lambda prompt: "secret")
+    config = {**setup.config.as_dict(), "CLIENT_KEY": str(key), "PROXY_FILE": str(tmp_path / "another")}
+    with ArcInterface(log=None, config=config) as arc:
+        assert len(arc.recover()) == number
 
 
 def test_an_interface_survives_a_fork_while_it_waits_for_jobs(setup: Setup) -> None:

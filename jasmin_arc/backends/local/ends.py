@@ -9,7 +9,7 @@ from typing import Any
 
 from jasmin_arc.backends.local.layout import Layout, boot_id, read_json
 from jasmin_arc.backends.local.store import Store
-from jasmin_arc.backends.local.tidy import tidy
+from jasmin_arc.backends.local.tidy import drop_output_list, tidy
 
 CANCELLED = "User requested to cancel the job"
 """In A-REX's words"""
@@ -34,7 +34,9 @@ def left_behind(layout: Layout, row: sqlite3.Row, otherwise: str) -> dict[str, A
     done = _read(layout.job(key, "done"))
     if done is not None:
         return done
-    tidy(layout.session(key), json.loads(row["plan"]))
+    session, plan = layout.session(key), json.loads(row["plan"])
+    tidy(session, plan)
+    drop_output_list(session, plan)
     return _read(layout.job(key, "exit")) or failed(otherwise)
 
 

@@ -32,7 +32,7 @@ def main(root: str, host: str, key: str) -> None:
         return  # The job was erased.
     urls: dict[str, str] = json.loads(plan)["urls"]
     parent, error = os.getppid(), ""
-    temporary = Path(partial(layout, key, os.getpid()))
+    temporary = Path(layout.fetching(key, os.getpid()))
     try:
         for name, url in urls.items():
             _fetch(url, temporary)
@@ -46,11 +46,6 @@ def main(root: str, host: str, key: str) -> None:
     finally:
         temporary.unlink(missing_ok=True)
     write_json(layout.job(key, "fetched"), {"error": error})
-
-
-def partial(layout: Layout, key: str, pid: int) -> str:
-    """The path of what a process has of a job's input that it fetches."""
-    return layout.job(key, f"fetching.{pid}")
 
 
 def _fetch(url: str, target: Path) -> None:

@@ -47,6 +47,10 @@ class Layout:
         """The path of a job's folder, or of a file in it."""
         return os.path.join(self.jobs, key, name) if name else os.path.join(self.jobs, key)
 
+    def fetching(self, key: str, pid: int) -> str:
+        """The path of what a process has so far of an input that it fetches for a job."""
+        return self.job(key, f"fetching.{pid}")
+
     def session(self, key: str) -> str:
         """The path of a job's session folder."""
         return self.job(key, "session")

@@ -18,7 +18,7 @@ import sys
 import time
 from typing import Any
 
-from jasmin_arc.backends.local import fetch, launch
+from jasmin_arc.backends.local import launch
 from jasmin_arc.backends.local.ends import end_former, failed, killed, left_behind
 from jasmin_arc.backends.local.layout import Layout, is_locked, lock, read_json, remove
 from jasmin_arc.backends.local.store import Store
@@ -121,7 +121,7 @@ class _Runner:
             pid = self._fetchers.pop(key)
             self._dead.discard(pid)
             # One that was killed has left what it had.
-            remove(fetch.partial(self._layout, key, pid))
+            remove(self._layout.fetching(key, pid))
         for row in fetches:
             self._fetch(row["key"])
         for row in starts:

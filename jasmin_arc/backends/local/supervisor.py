@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import errno
 import os
 import resource
 import select
@@ -19,7 +20,7 @@ from typing import Any
 
 from jasmin_arc.backends.local.ends import CANCELLED, failed
 from jasmin_arc.backends.local.layout import Layout, lock, remove, write_json
-from jasmin_arc.backends.local.tidy import tidy
+from jasmin_arc.backends.local.tidy import drop_output_list, tidy
 from jasmin_arc.constants import RUN_SCRIPT_NAME, STDERR_NAME, STDOUT_NAME
 
 GRACE_SECONDS = 5.0
@@ -48,6 +49,7 @@ def supervise(layout: Layout, key: str, plan: dict[str, Any]) -> None:
     _write_down(layout.job(key, "exit"), record, room=lambda: tidy(session, plan))
     tidy(session, plan)
     os.rename(layout.job(key, "exit"), layout.job(key, "done"))
+    drop_output_list(session, plan)
 
 
 def _write_down(path: str, record: dict[str, Any], *, room: Callable[[], None]) -> None:
@@ -55,15 +57,18 @@ def _write_down(path: str, record: dict[str, Any], *, room: Callable[[], None]) 
 
     :param room: deletes what is not kept of the job
     """
-    limit = time.monotonic() + _FULL_DISK_SECONDS
+    limit = float("inf")
     while True:
         try:
             return write_json(path, record)
-        except OSError:
-            if time.monotonic() > limit:
+        except OSError as error:
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT) or time.monotonic() > limit:
                 raise
-        room()
-        time.sleep(1.0)
+        if limit == float("inf"):
+            limit = time.monotonic() + _FULL_DISK_SECONDS
+            room()
+        else:
+            time.sleep(1.0)
 
 
 def _claim(layout: Layout, key: str) -> int | None:

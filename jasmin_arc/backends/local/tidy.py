@@ -12,19 +12,26 @@ from jasmin_arc.constants import RUN_SCRIPT_NAME, STDERR_NAME, STDOUT_NAME
 
 
 def tidy(session: str, plan: dict[str, Any]) -> None:
-    """Keep standard output and error and the outputs of the plan, and delete all else."""
+    """Keep standard output and error and the outputs of the plan, and delete all else.
+
+    The list of the outputs stays too, as whoever has to tidy up once more needs it; :func:`drop_output_list` ends that.
+    """
     output_list = plan["output_list"]
     listed = _listed(os.path.join(session, output_list)) if output_list else []
-    keep = {STDOUT_NAME, STDERR_NAME, *plan["outputs"], *listed}
+    keep = {STDOUT_NAME, STDERR_NAME, *plan["outputs"], *listed, output_list}
     parents = {parent for name in keep for parent in _parents(name)}
     try:
-        if output_list:
-            # It goes last: whoever has to tidy up once more needs it.
-            _tidy(session, "", {*keep, output_list}, parents)
         _tidy(session, "", keep, parents)
     except (OSError, RecursionError) as error:
         # What cannot be deleted is no reason to lose how the job ended.
         print(f"{session}: cannot be tidied: {error}", file=sys.stderr, flush=True)  # noqa: T201 - the runner's log
+
+
+def drop_output_list(session: str, plan: dict[str, Any]) -> None:
+    """Delete the list of the outputs of a job that was tidied for good."""
+    if plan["output_list"]:
+        with contextlib.suppress(OSError):
+            os.unlink(os.path.join(session, plan["output_list"]))
 
 
 def _listed(path: str) -> list[str]:

@@ -115,7 +115,11 @@ class RestBackend(Backend):
             return foreign
         # A job that has not ended is erased once it has; one that was perhaps not cancelled is not erased.
         # Nor is one that has ended told to end: a second such order can bring a job back that is just being erased.
-        live = self._states.native(list(names.values()))
+        try:
+            live = self._states.native(list(names.values()))
+        except ServerUnavailableError:
+            # As a job moves on, its state may not be to be had just now.
+            live = dict.fromkeys(names.values(), "OTHER")
         killed = self._api.tell("kill", [name for name in names.values() if live.get(name, "WIPED") not in ENDS])
         answers = {name: answer for name, answer in killed.items() if answer.error is not None}
         answers.update(self._api.tell("clean", [name for name in names.values() if name not in answers]))

@@ -52,6 +52,9 @@ class Recovery:
             what was not settled stays for the next time, and what was is logged
         """
         unfinished = self._job_list.unfinished(self._api.client.endpoint)
+        if unfinished:
+            # In this thread, which may ask for a passphrase.
+            self._api.base()
         abandoned = [record for record in unfinished if record.abandoned]
         created = [record for record in abandoned if record.id is not None]
         intended = [record for record in abandoned if record.id is None]
