@@ -54,6 +54,9 @@ class _StandardOutput:
         return "sys.stdout"
 
 
+_STANDARD_OUTPUT: Any = _StandardOutput()
+_LOOK_UP = 0.5
+
 _interfaces: weakref.WeakSet[ArcInterface] = weakref.WeakSet()
 
 
@@ -64,9 +67,6 @@ def _begin_all_in_child() -> None:
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_begin_all_in_child)
-
-_STANDARD_OUTPUT: Any = _StandardOutput()
-_LOOK_UP = 0.5
 
 
 class ArcInterface:
@@ -493,6 +493,7 @@ class ArcInterface:
         import asyncio
 
         checked = job_id_of(job_id)
+        # Elsewhere, as it may take its time to make a backend and a proxy, or ask for a passphrase.
         await asyncio.get_running_loop().run_in_executor(None, lambda: self.backend.authenticate())
         with self._watching([checked]) as futures:
             future = asyncio.wrap_future(futures[checked])
@@ -667,9 +668,9 @@ class ArcInterface:
                 shutil.rmtree(target, ignore_errors=True)
             raise
         self.job_list.mark_saved(complete)
-        if not saved and directory is None:
-            _remove_if_empty(target)
         if not saved:
+            if directory is None:
+                _remove_if_empty(target)
             return None
         self.logger.info("saved %d outputs of %s to %s", len(saved), checked, target)
         return str(target)

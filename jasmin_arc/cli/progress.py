@@ -7,6 +7,8 @@ import threading
 import time
 from types import TracebackType
 
+from jasmin_arc.parallel import start_thread
+
 _PATIENCE = 1.0
 _PACE = 0.5
 _CLEAR = "\r\x1b[K"
@@ -24,12 +26,10 @@ class Busy:
         self._ended = threading.Event()
         self._lock = threading.Lock()
         self._dirty = False
-        self._thread: threading.Thread | None = None
 
     def __enter__(self) -> Busy:
         if self._show:
-            self._thread = threading.Thread(target=self._run, name="jasmin-arc progress", daemon=True)
-            self._thread.start()
+            start_thread(self._run, "jasmin-arc progress")
         return self
 
     def __exit__(

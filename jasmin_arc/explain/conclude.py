@@ -64,7 +64,7 @@ def _log_lines(facts: Facts, reported: list[str]) -> list[str]:
 
 def _used(facts: Facts) -> Iterator[str]:
     info, job = facts.info, facts.description
-    wall_time = timedelta(seconds=round(info.wall_time.total_seconds())) if info.wall_time else None
+    wall_time = timedelta(info.wall_time.days, info.wall_time.seconds) if info.wall_time else None
     if wall_time:
         yield f"wall time used: {wall_time}" + (f" of {job.wall_time}" if job and job.wall_time else "")
     if info.memory is not None:

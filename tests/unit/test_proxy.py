@@ -438,28 +438,26 @@ def test_an_encrypted_key_is_opened_with_the_given_passphrase(pki: Pki, make_man
     assert "guess" not in str(caught.value)
 
 
-def test_a_terminal_is_asked_for_the_passphrase(
-    pki: Pki, make_manager: MakeManager, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def prompts(pki: Pki, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """A key with a passphrase, and a user at a terminal who types it; what the user is asked."""
     terminal = io.StringIO()
+    asked: list[str] = []
     monkeypatch.setattr(terminal, "isatty", lambda: True)
     monkeypatch.setattr(sys, "stdin", terminal)
-    prompts: list[str] = []
-    monkeypatch.setattr(getpass, "getpass", lambda prompt: prompts.append(prompt) or "secret")
+    monkeypatch.setattr(getpass, "getpass", lambda prompt: asked.append(prompt) or "secret")
     pki.write("userkey.pem", key_pem(rsa_key(), b"secret"))
+    return asked
+
+
+def test_a_terminal_is_asked_for_the_passphrase(pki: Pki, make_manager: MakeManager, prompts: list[str]) -> None:
     manager = make_manager()
     manager.path()
     manager.path()
     assert prompts == [f"Passphrase of {pki.folder}/userkey.pem: "]
 
 
-def test_nobody_is_asked_for_a_passphrase_in_the_background(
-    pki: Pki, make_manager: MakeManager, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    terminal = io.StringIO()
-    monkeypatch.setattr(terminal, "isatty", lambda: True)
-    monkeypatch.setattr(sys, "stdin", terminal)
-    pki.write("userkey.pem", key_pem(rsa_key(), b"secret"))
+def test_nobody_is_asked_for_a_passphrase_in_the_background(make_manager: MakeManager, prompts: list[str]) -> None:
     errors: list[Exception] = []
 
     def ask() -> None:
@@ -472,6 +470,7 @@ def test_nobody_is_asked_for_a_passphrase_in_the_background(
     thread.start()
     thread.join(20)
     assert "in the background; run 'jasmin-arc proxy create'" in str(errors[0])
+    assert prompts == []
 
 
 def test_a_folder_that_cannot_be_made_is_named(pki: Pki, make_manager: MakeManager) -> None:

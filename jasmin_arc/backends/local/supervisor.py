@@ -57,18 +57,15 @@ def _write_down(path: str, record: dict[str, Any], *, room: Callable[[], None]) 
 
     :param room: deletes what is not kept of the job
     """
-    limit = float("inf")
+    limit = time.monotonic() + _FULL_DISK_SECONDS
     while True:
         try:
             return write_json(path, record)
         except OSError as error:
             if error.errno not in (errno.ENOSPC, errno.EDQUOT) or time.monotonic() > limit:
                 raise
-        if limit == float("inf"):
-            limit = time.monotonic() + _FULL_DISK_SECONDS
-            room()
-        else:
-            time.sleep(1.0)
+        room()
+        time.sleep(1.0)
 
 
 def _claim(layout: Layout, key: str) -> int | None:
