@@ -10,18 +10,21 @@ from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future, InvalidStateError
 
+from jasmin_arc.backends.base import Pace
 from jasmin_arc.constants import FINAL_STATES
 from jasmin_arc.exceptions import JasminArcError, JobNotFoundError, ServerUnavailableError
 from jasmin_arc.parallel import start_thread
 
-FASTEST = 0.05
-SLOWEST = 1.5
-"""Seconds between two questions. An end must be seen within 2 s, so the slowest pace leaves room for the answer."""
 OUTAGE_SLOWEST = 10.0
 GROWTH = 1.25
 MOST_FAILURES = 5
-"""Failures in a row, though the server is there, before waiting is given up"""
+"""Refusals in a row before waiting is given up, where the jobs could never be asked about"""
+PATIENCE = 60.0
+"""Seconds of refusals before waiting is given up, where the jobs could be asked about before"""
 _ENDING = frozenset({"Finishing"})
+_SAMPLES = 3
+"""A single question may take longer for reasons of its own, such as a new connection, so the quickest of some counts"""
+_LOOK_UP = 0.5
 
 
 class Watcher:
@@ -29,19 +32,33 @@ class Watcher:
 
     :param states: asks for the general states of many jobs in one go; an id that is not known is absent
     :param log: receives a warning when the server is out of reach
+    :param pace: how often the place may be asked
+    :param patience: seconds for which a server that answered before may refuse to answer
     """
 
-    def __init__(self, states: Callable[[Sequence[str]], Mapping[str, str]], log: logging.Logger) -> None:
+    def __init__(
+        self,
+        states: Callable[[Sequence[str]], Mapping[str, str]],
+        log: logging.Logger,
+        *,
+        pace: Pace = Pace(),  # noqa: B008 - it cannot be changed
+        patience: float = PATIENCE,
+    ) -> None:
         self._states = states
         self._log = log
+        self._limits = pace
+        self._patience = patience
         self._lock = threading.Lock()
         self._wake = threading.Event()
         self._watched: dict[str, Future[str]] = {}
         self._readers: dict[str, int] = {}
         self._forgotten: deque[list[str]] = deque()
         self._thread: threading.Thread | None = None
-        self._pace = FASTEST
+        self._pace = pace.fastest
+        self._took: deque[float] = deque(maxlen=_SAMPLES)
         self._failures = 0
+        self._refusals = 0
+        self._refused_since = 0.0
         self._ending: set[str] = set()
 
     def watch(self, job_ids: Iterable[str]) -> dict[str, Future[str]]:
@@ -58,7 +75,11 @@ class Watcher:
                 self._thread = start_thread(self._run, "jasmin_arc watcher")
             futures = {}
             for job_id in ids:
-                futures[job_id] = self._watched.setdefault(job_id, Future())
+                future = self._watched.get(job_id)
+                if future is None or future.done():
+                    # A job that has ended may have been restarted since, though another reader still holds that end.
+                    future = self._watched[job_id] = Future()
+                futures[job_id] = future
                 self._readers[job_id] = self._readers.get(job_id, 0) + 1
         self._wake.set()
         return futures
@@ -84,7 +105,9 @@ class Watcher:
 
         :raises JasminArcError: if that failed
         """
-        self._settle(job_ids, self._states(job_ids))
+        with self._lock:
+            futures = {job_id: self._watched[job_id] for job_id in job_ids if job_id in self._watched}
+        self._settle(futures, self._states(list(futures)))
 
     def close(self) -> None:
         """Stop watching all jobs; whoever still waits for one is told so."""
@@ -100,67 +123,90 @@ class Watcher:
             self._wake.clear()
             with self._lock:
                 self._drop_forgotten()
-                pending = [job_id for job_id, future in self._watched.items() if not future.done()]
+                # An answer counts only for those that waited when the question was asked.
+                pending = {job_id: future for job_id, future in self._watched.items() if not future.done()}
                 if not pending:
                     self._thread = None
                     return
             try:
                 delay = self._ask(pending)
             except Exception as error:  # noqa: BLE001 - a waiting caller must learn of it, whatever it is
-                self._fail(pending, error)
+                _fail(pending, error)
                 delay = 0.0
-            # Jobs that come one by one, each with a call of its own, still share the questions.
-            time.sleep(FASTEST / 2)
-            if self._wake.wait(max(0.0, delay - FASTEST / 2)):
-                self._pace = FASTEST
+            self._rest(delay)
 
-    def _ask(self, job_ids: Sequence[str]) -> float:
+    def _rest(self, delay: float) -> None:
+        """Sleep until the next question; a new job shortens the sleep, but not below the server's share of rest."""
+        # Jobs that come one by one, each with a call of its own, still share the questions.
+        until = time.monotonic() + max(self._limits.fastest / 2, self._least_rest())
+        while (left := until - time.monotonic()) > 0 and self._watched:
+            time.sleep(min(left, _LOOK_UP))
+        if self._wake.wait(max(0.0, delay - self._limits.fastest / 2)):
+            self._pace = self._limits.fastest
+
+    def _least_rest(self) -> float:
+        if len(self._took) < self._took.maxlen:  # type: ignore[operator]
+            return 0.0
+        return min(self._took) * (1 / self._limits.share - 1)
+
+    def _ask(self, futures: Mapping[str, Future[str]]) -> float:
         """Ask once, settle what has ended, and return the seconds until the next question."""
+        began = time.monotonic()
         try:
-            states = self._states(job_ids)
+            states = self._states(list(futures))
         except JasminArcError as error:
-            return self._wait_out(job_ids, error)
+            return self._wait_out(futures, error)
+        self._took.append(time.monotonic() - began)
         if self._failures:
             self._log.warning("the jobs can be asked about again")
-            self._failures = 0
-        return self._settle(job_ids, states)
+            self._failures = self._refusals = 0
+        return self._settle(futures, states)
 
-    def _wait_out(self, job_ids: Sequence[str], error: JasminArcError) -> float:
+    def _wait_out(self, futures: Mapping[str, Future[str]], error: JasminArcError) -> float:
         self._failures += 1
-        if not isinstance(error, ServerUnavailableError) and self._failures >= MOST_FAILURES:
-            self._fail(job_ids, error)
+        if self._is_hopeless(error):
+            _fail(futures, error)
+            self._failures = self._refusals = 0
             return 0.0
         if self._failures == 1:
             self._log.warning("waiting goes on, though the jobs cannot be asked about now: %s", error)
         self._pace = min(max(self._pace, 0.5) * GROWTH, OUTAGE_SLOWEST)
         return self._pace
 
-    def _settle(self, job_ids: Sequence[str], states: Mapping[str, str]) -> float:
+    def _is_hopeless(self, error: JasminArcError) -> bool:
+        """Say whether the place has refused to answer for so long that it will go on to."""
+        if isinstance(error, ServerUnavailableError):
+            self._refusals = 0
+            return False
+        if not self._refusals:
+            self._refused_since = time.monotonic()
+        self._refusals += 1
+        if self._refusals < MOST_FAILURES:
+            return False
+        # A proxy in front of a server that is restarted refuses for a while, too.
+        return not self._took or time.monotonic() - self._refused_since >= self._patience
+
+    def _settle(self, futures: Mapping[str, Future[str]], states: Mapping[str, str]) -> float:
         ended = 0
-        for job_id in job_ids:
+        for job_id, future in futures.items():
             state = states.get(job_id)
             if state is None:
-                self._end(job_id, JobNotFoundError(f"the job is not known there: {job_id}"))
+                _settle_future(future, JobNotFoundError(f"the job is not known there: {job_id}"))
             elif state in FINAL_STATES:
                 ended += 1
-                self._end(job_id, state)
+                _settle_future(future, state)
         # Where one job ends others are likely to follow, such as the rest of an array. One that stays just before its
         # end, as it sends an output to a slow server, is no reason to hurry for long.
         ending = {job_id for job_id, state in states.items() if state in _ENDING}
         hurry = ended or not ending <= self._ending
         self._ending = ending
-        self._pace = FASTEST if hurry else min(self._pace * GROWTH, SLOWEST)
+        self._pace = self._limits.fastest if hurry else min(self._pace * GROWTH, self._limits.slowest)
         return self._pace
 
-    def _fail(self, job_ids: Iterable[str], error: Exception) -> None:
-        for job_id in job_ids:
-            self._end(job_id, error)
 
-    def _end(self, job_id: str, outcome: str | Exception) -> None:
-        with self._lock:
-            future = self._watched.get(job_id)
-        if future is not None:
-            _settle_future(future, outcome)
+def _fail(futures: Mapping[str, Future[str]], error: Exception) -> None:
+    for future in futures.values():
+        _settle_future(future, error)
 
 
 def _settle_future(future: Future[str], outcome: str | Exception) -> None:

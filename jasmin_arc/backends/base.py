@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import BinaryIO, ClassVar
 
 from jasmin_arc.description import JobDescription
@@ -17,6 +18,18 @@ QUEUES = "queues"
 RUNTIME_ENVIRONMENTS = "runtime-environments"
 RENEW = "renew"
 RESTART = "restart"
+
+
+@dataclass(frozen=True)
+class Pace:
+    """How often a place may be asked for the states of jobs."""
+
+    fastest: float = 0.05
+    """The least seconds between two questions"""
+    slowest: float = 1.5
+    """The seconds between two questions while nothing happens; an end must be seen within 2 s"""
+    share: float = 0.05
+    """How much of the time may go into questions: where one takes long, the next one comes later than ``slowest``"""
 
 
 class Backend(ABC):
@@ -33,6 +46,9 @@ class Backend(ABC):
 
     capabilities: ClassVar[frozenset[str]] = frozenset()
     """What this place can do that others cannot: names from this module, such as :data:`RESTART`."""
+
+    pace: ClassVar[Pace] = Pace()
+    """How often this place may be asked; whoever waits keeps to it."""
 
     @property
     @abstractmethod
@@ -68,7 +84,11 @@ class Backend(ABC):
         """
 
     def states(self, job_ids: Sequence[str]) -> dict[str, str]:
-        """Ask for the present general states alone, as cheaply as the place allows; otherwise like :meth:`query`."""
+        """Ask for the present general states alone, as cheaply as the place allows; otherwise like :meth:`query`.
+
+        Of many jobs that have just ended without success, ``Failed`` may stand for ``Killed`` as well, which
+        :meth:`query` tells apart.
+        """
         return {job_id: info.state for job_id, info in self.query(job_ids).items()}
 
     @abstractmethod
@@ -81,7 +101,11 @@ class Backend(ABC):
 
     @abstractmethod
     def clean(self, job_ids: Sequence[str]) -> dict[str, JasminArcError]:
-        """Erase the jobs, their files and all, and return the failures; a job already gone is none."""
+        """Erase the jobs, their files and all, and return the failures; a job already gone is none.
+
+        A job that has not ended is refused with :class:`~jasmin_arc.exceptions.OperationNotPossibleError`: it must be
+        cancelled first.
+        """
 
     @abstractmethod
     def list_files(self, job_id: str, path: str = "") -> list[RemoteFile]:

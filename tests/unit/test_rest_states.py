@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import itertools
 import logging
+import threading
 from collections.abc import Iterator
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
@@ -13,9 +15,11 @@ from faults.rest_setup import Setup, job, rest_setup
 from pki import certificate, rsa_key
 
 from jasmin_arc.backends.rest import delegations
-from jasmin_arc.exceptions import JobNotFoundError, ServerError, ServerUnavailableError
+from jasmin_arc.exceptions import JobNotFoundError, OperationNotPossibleError, ServerError, ServerUnavailableError
 
 MANY = 30
+CANCELLED = "Job is canceled by external request\n"
+PAGE = b"<html><body><p>Please log in to this network</p></body></html>"
 
 
 @pytest.fixture(scope="module")
@@ -55,15 +59,18 @@ def put(setup: Setup, state: str, written: str = "", *, count: int = 1, **more: 
 def test_phase_and_end_are_live_and_the_rest_as_written(
     setup: Setup, count: int, live: str, written: str, state: str
 ) -> None:
-    logs = {"failed": "Job is canceled by external request\n"} if written == "KILLED" else {}
+    logs = {"failed": CANCELLED} if written == "KILLED" else {}
     ids = put(setup, live, written, count=count, logs=logs)
-    assert setup.backend.states(ids) == dict.fromkeys(ids, state)
+    # That others killed one of many jobs takes a question for each job, which only those pay who ask for all of it.
+    quick = "Failed" if state == "Killed" and count == MANY else state
+    assert setup.backend.states(ids) == dict.fromkeys(ids, quick)
     assert {job_id: info.state for job_id, info in setup.backend.query(ids).items()} == dict.fromkeys(ids, state)
 
 
 @pytest.mark.parametrize("count", [1, MANY], ids=["one", "many"])
 def test_a_job_that_was_killed_is_known_before_it_is_written(setup: Setup, count: int) -> None:
-    ids = put(setup, "FAILED", "RUNNING", count=count, logs={"failed": "Job is canceled by external request\n"})
+    ids = put(setup, "RUNNING", "RUNNING", count=count)
+    assert setup.backend.cancel(ids) == {}
     assert set(setup.backend.states(ids).values()) == {"Killed"}
     assert {info.errors for info in setup.backend.query(ids).values()} == {("Job is canceled by external request",)}
 
@@ -74,6 +81,101 @@ def test_states_of_many_jobs_take_two_requests(setup: Setup) -> None:
     setup.ce.requests.clear()
     setup.backend.states(ids)
     assert len(setup.ce.requests) == 2
+
+
+def test_many_jobs_that_fail_together_cost_no_more_than_others(setup: Setup) -> None:
+    ids = put(setup, "FAILED", "RUNNING", count=MANY)
+    setup.backend.states(ids[:1])
+    setup.ce.requests.clear()
+    assert setup.backend.states(ids) == dict.fromkeys(ids, "Failed")
+    assert len(setup.ce.requests) == 1
+
+
+def test_all_of_many_jobs_that_failed_together_is_read_once_and_several_at_a_time(setup: Setup) -> None:
+    ids = put(setup, "FAILED", "RUNNING", count=MANY, logs={"diag": "exitcode=3\n", "failed": CANCELLED})
+    setup.backend.states(ids[:1])
+    setup.ce.requests.clear()
+    infos = setup.backend.query(ids)
+    assert {(info.state, info.exit_code, info.errors) for info in infos.values()} == {
+        ("Killed", 3, (CANCELLED.strip(),))
+    }
+    # The list, all that is written, and of each job why it failed and its log.
+    assert len(setup.ce.requests) <= 2 + 2 * MANY
+    connections = {request.connection for request in setup.server.requests if "/diagnose/diag" in request.path}
+    assert len(connections) > 1
+    setup.ce.requests.clear()
+    assert setup.backend.query(ids) == infos
+    assert len(setup.ce.requests) == 2
+
+
+@pytest.mark.parametrize(
+    "body", [PAGE, b"", b"\x00\xff\xfe", b"in progress\n"], ids=["page", "empty", "binary", "other"]
+)
+def test_an_answer_that_is_no_state_is_never_taken_for_one(setup: Setup, body: bytes) -> None:
+    ids = put(setup, "RUNNING", count=MANY)
+    setup.backend.states(ids[:1])
+    setup.ce.before = lambda _request: Reply(200, body)
+    for few_or_many in (ids[:1], ids):
+        with pytest.raises(ServerError):
+            setup.backend.states(few_or_many)
+    for call in (setup.backend.list_jobs, setup.backend.site):
+        with pytest.raises(ServerError):
+            call()
+
+
+@pytest.mark.parametrize("what", ["failed", "status", "description"])
+def test_a_web_page_in_place_of_a_jobs_log_is_an_error(setup: Setup, what: str) -> None:
+    ids = put(setup, "FINISHED")
+    page = Reply(200, b"FINISHED", {"Content-Type": "text/html; charset=utf-8"})
+    setup.ce.before = lambda request: page if request.path.endswith(f"/diagnose/{what}") else None
+    call = setup.backend.description if what == "description" else lambda job_id: setup.backend.states([job_id])
+    with pytest.raises(ServerError, match="web page"):
+        call(ids[0])
+
+
+def test_a_job_that_an_answer_leaves_out_is_not_taken_for_unknown(setup: Setup) -> None:
+    ids = put(setup, "FINISHED", count=2)
+    setup.ce.before = lambda request: (
+        Reply(404) if "/diagnose/" in request.path else xml("<jobs/>") if "action=status" in request.path else None
+    )
+    with pytest.raises(ServerError, match="does not answer for the job"):
+        setup.backend.states(ids)
+
+
+def test_an_error_about_a_job_is_not_taken_for_unknown(setup: Setup) -> None:
+    ids = put(setup, "FINISHED")
+    name = ids[0].rpartition("/")[2]
+    answer = xml(f"<jobs><job><status-code>500</status-code><reason>Oops</reason><id>{name}</id></job></jobs>")
+    setup.ce.before = lambda request: (
+        Reply(404) if "/diagnose/" in request.path else answer if "action=status" in request.path else None
+    )
+    with pytest.raises(ServerError, match="500 Oops"):
+        setup.backend.states(ids)
+
+
+def test_a_server_that_changes_its_mind_all_the_time_is_asked_a_few_times_only(
+    setup: Setup, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("jasmin_arc.backends.rest.states._MOMENT", 0.0)
+    ids = put(setup, "FINISHED")
+    setup.backend._states.forget([ids[0].rpartition("/")[2]])
+    words = itertools.cycle([b"FINISHED", b"INLRMS"])
+    setup.ce.before = lambda request: Reply(200, next(words)) if request.path.endswith("/status") else None
+    with pytest.raises(ServerUnavailableError, match="one state after another"):
+        setup.backend.states(ids)
+    assert len(setup.ce.requests) < 20
+
+
+def test_waiting_for_many_jobs_to_run_again_asks_ever_more_slowly(setup: Setup) -> None:
+    ids = put(setup, "FAILED", count=MANY)
+    names = [job_id.rpartition("/")[2] for job_id in ids]
+    setup.backend.states(ids[:1])
+    setup.ce.requests.clear()
+    timer = threading.Timer(1.5, lambda: [setattr(setup.ce.jobs[name], "state", "SUBMITTING") for name in names])
+    timer.start()
+    assert setup.backend._states.wait_for_another_run(names) == []
+    timer.join()
+    assert len(setup.ce.requests) <= 6
 
 
 def test_infos_of_many_jobs_take_two_requests(setup: Setup) -> None:
@@ -235,15 +337,12 @@ def test_cancel_and_clean_say_what_failed(setup: Setup) -> None:
     assert setup.ce.jobs == {}
 
 
-def test_only_jobs_that_have_not_ended_are_cancelled_before_they_are_erased(setup: Setup) -> None:
+def test_a_job_that_has_not_ended_is_not_erased(setup: Setup) -> None:
     ended, running = put(setup, "FINISHED")[0], put(setup, "RUNNING")[0]
-    told: list[str] = []
-    setup.ce.before = lambda request: told.append(f"{request.path}{request.body.decode()}")  # type: ignore[func-returns-value]
-    assert setup.backend.clean([ended, running, setup.url("gone")]) == {}
-    (kill,) = (one for one in told if "action=kill" in one)
-    assert running.rpartition("/")[2] in kill
-    assert ended.rpartition("/")[2] not in kill and "gone" not in kill
-    assert setup.ce.jobs == {}
+    failures = setup.backend.clean([ended, running, setup.url("gone")])
+    assert {job_id: type(error) for job_id, error in failures.items()} == {running: OperationNotPossibleError}
+    assert [setup.url(name) for name in setup.ce.jobs] == [running]
+    assert setup.ce.jobs[running.rpartition("/")[2]].state == "RUNNING"
 
 
 @pytest.mark.parametrize("action", ["clean", "kill"])
@@ -251,7 +350,7 @@ def test_what_was_done_counts_when_a_later_request_fails(
     setup: Setup, action: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("jasmin_arc.backends.rest.api._IDS_AT_ONCE", 2)
-    ids = put(setup, "RUNNING", count=6)
+    ids = put(setup, "FINISHED" if action == "clean" else "RUNNING", count=6)
     done: list[str] = []
 
     def outage(request: Request) -> Reply | None:

@@ -92,10 +92,17 @@ class Api:
         return job_states(self._client.read("GET", f"{self.base()}/jobs{query}").body)
 
     def ask(self, action: str, names: Sequence[str]) -> dict[str, JobAnswer]:
-        """Ask something of many jobs: ``status``, ``info`` or ``delegations``. The answers are by name."""
+        """Ask something of many jobs: ``status``, ``info`` or ``delegations``. The answers are by name.
+
+        :raises ServerError: if the answer leaves out a job; of one that is not known, it says so
+        """
         answers: dict[str, JobAnswer] = {}
         for chunk in _chunks(names):
-            answers.update(self._bulk(action, chunk, self._client.read))
+            found = self._bulk(action, chunk, self._client.read)
+            left_out = next((name for name in chunk if name not in found), None)
+            if left_out is not None:
+                raise ServerError(f"the server does not answer for the job {self.job_url(left_out)} ({action})")
+            answers.update(found)
         return answers
 
     def tell(self, action: str, names: Sequence[str]) -> dict[str, JobAnswer]:
@@ -144,7 +151,11 @@ class Api:
         """Read one of the files that the server keeps on a job; ``None`` if there is no such job or file."""
         path = f"{self.base()}/jobs/{name}/diagnose/{what}"
         reply = self._client.read("GET", path, most=most, allow={404})
-        return None if reply.status == 404 else reply.body.decode("utf-8", "replace")
+        if reply.status == 404:
+            return None
+        if "html" in reply.headers.get("Content-Type", ""):
+            raise ServerError(f"the server {self._client.endpoint} sends a web page in place of a job's {what}")
+        return reply.body.decode("utf-8", "replace")
 
     def upload(self, name: str, path: str, pieces: bytes | Iterable[bytes], size: int) -> None:
         """Store a file in the job's session directory."""

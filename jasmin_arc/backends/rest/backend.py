@@ -106,25 +106,28 @@ class RestBackend(Backend):
 
     def cancel(self, job_ids: Sequence[str]) -> dict[str, JasminArcError]:
         """See the contract."""
-        return self._tell("kill", "cancelled", job_ids)
+        failures = self._tell("kill", "cancelled", job_ids)
+        self.note_cancelled([job_id for job_id in job_ids if job_id not in failures])
+        return failures
+
+    def note_cancelled(self, job_ids: Iterable[str]) -> None:
+        """Note that jobs were told to end, so that :meth:`states` tells apart whether they were killed or failed."""
+        names, _ = self._api.names(job_ids)
+        self._states.told_to_end(names.values())
 
     def clean(self, job_ids: Sequence[str]) -> dict[str, JasminArcError]:
         """See the contract."""
-        names, foreign = self._api.names(job_ids)
-        if not names:
-            return foreign
-        # A job that has not ended is erased once it has; one that was perhaps not cancelled is not erased.
-        # Nor is one that has ended told to end: a second such order can bring a job back that is just being erased.
-        try:
-            live = self._states.native(list(names.values()))
-        except ServerUnavailableError:
-            # As a job moves on, its state may not be to be had just now.
-            live = dict.fromkeys(names.values(), "OTHER")
-        killed = self._api.tell("kill", [name for name in names.values() if live.get(name, "WIPED") not in ENDS])
-        answers = {name: answer for name, answer in killed.items() if answer.error is not None}
-        answers.update(self._api.tell("clean", [name for name in names.values() if name not in answers]))
-        self._states.forget(names.values())
-        return {**foreign, **_failures(names, answers, "erased", gone_is_fine=True)}
+        names, failures = self._api.names(job_ids)
+        states = self._states.native(list(names.values())) if names else {}
+        # A-REX would erase a job that runs as soon as it has ended.
+        live = {job_id for job_id, name in names.items() if states.get(name, "WIPED") not in ENDS}
+        failures.update(
+            (job_id, OperationNotPossibleError(f"{job_id} has not ended; cancel it first")) for job_id in live
+        )
+        ended = {job_id: name for job_id, name in names.items() if job_id not in live}
+        answers = self._api.tell("clean", list(ended.values())) if ended else {}
+        self._states.forget(ended.values())
+        return {**failures, **_failures(ended, answers, "erased", gone_is_fine=True)}
 
     def restart(self, job_ids: Sequence[str]) -> dict[str, JasminArcError]:
         """See the contract. The server allows it only for failed jobs whose descriptions allow reruns."""

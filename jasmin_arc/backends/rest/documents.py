@@ -45,17 +45,23 @@ class JobAnswer:
         return 200 <= self.code < 300
 
 
-def parse(text: bytes) -> Element:
+def parse(text: bytes, *, root: str = "") -> Element:
     """Parse a document without entities and without a document type.
 
-    :raises ServerError: if it is not well-formed, or built to do harm
+    :param root: the name that its outermost element must have, as a web page is well-formed too
+    :raises ServerError: if it is not well-formed, built to do harm, or another document
     """
     try:
-        root: Element = fromstring(text, forbid_dtd=True)
+        found: Element = fromstring(text, forbid_dtd=True)
     except (ParseError, DefusedXmlException, ValueError, LookupError) as error:
         raise ServerError(f"the server sends XML that cannot be read: {printable(str(error))}") from error
-    _check_depth(root)
-    return root
+    if root and local(found) != root:
+        raise ServerError(
+            f"the server sends another document than the expected <{root}>: <{printable(local(found), longest=50)}>; "
+            "does ARC_SERVER name a compute element?"
+        )
+    _check_depth(found)
+    return found
 
 
 def _check_depth(root: Element) -> None:
@@ -98,17 +104,17 @@ def is_job_id(name: str) -> bool:
 
 def versions(document: bytes) -> list[str]:
     """Read the versions of the REST interface that a server speaks."""
-    return texts(parse(document), "version")
+    return texts(parse(document, root="versions"), "version")
 
 
 def job_answers(document: bytes) -> list[JobAnswer]:
     """Read the answer to a bulk request, or a list of jobs."""
-    return [_job_answer(job) for job in children(parse(document), "job")]
+    return [_job_answer(job) for job in children(parse(document, root="jobs"), "job")]
 
 
 def job_states(document: bytes) -> dict[str, str]:
     """Read a list of jobs: their states by name; empty where the list has none."""
-    found = ((text(job, "id"), text(job, "state")) for job in children(parse(document), "job"))
+    found = ((text(job, "id"), text(job, "state")) for job in children(parse(document, root="jobs"), "job"))
     return {name: state if state.isalpha() else "" for name, state in found if is_job_id(name)}
 
 
@@ -133,7 +139,7 @@ def listing(document: bytes, folder: str) -> list[RemoteFile]:
     """
     files = []
     # 6.17 sends control characters as they are, which XML does not have. One such name must not hide all others.
-    for entry in parse(_CONTROL.sub(b"?", document)):
+    for entry in parse(_CONTROL.sub(b"?", document), root="list"):
         name, kind = entry.text or "", local(entry)
         if kind not in ("file", "dir"):
             continue

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from jasmin_arc.backends.rest.documents import children, local, parse, text, texts
 from jasmin_arc.backends.rest.errors import printable
 from jasmin_arc.constants import ARC_REST_STATES
+from jasmin_arc.exceptions import ServerError
 from jasmin_arc.job_info import JobInfo
 from jasmin_arc.site_info import QueueInfo, SiteInfo
 
@@ -53,9 +54,17 @@ def job_info(job_id: str, activity: Element) -> JobInfo:
 
 
 def site_info(endpoint: str, document: bytes) -> SiteInfo:
-    """Read the description of a compute element."""
-    service = next((entry for entry in parse(document).iter() if local(entry) == "ComputingService"), None)
+    """Read the description of a compute element.
+
+    :raises ServerError: if it is none
+    """
+    found = parse(document)
+    service = next((entry for entry in found.iter() if local(entry) == "ComputingService"), None)
     if service is None:
+        if local(found) != "InfoRoot":
+            raise ServerError(
+                f"the server {endpoint} does not describe itself; does ARC_SERVER name a compute element?"
+            )
         return SiteInfo(endpoint=endpoint)
     managers = list(children(service, "ComputingManager"))
     slots = next((number for manager in managers if (number := _number(manager, "TotalSlots")) is not None), None)

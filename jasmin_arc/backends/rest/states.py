@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 import threading
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, TypeVar
@@ -19,8 +19,9 @@ from jasmin_arc.backends.rest.deadline import pause
 from jasmin_arc.backends.rest.documents import JobAnswer
 from jasmin_arc.backends.rest.errors import printable
 from jasmin_arc.backends.rest.glue2 import general_state, job_info, number, parse_time
+from jasmin_arc.backends.rest.parallel import run_all
 from jasmin_arc.constants import ARC_REST_STATES
-from jasmin_arc.exceptions import ServerUnavailableError
+from jasmin_arc.exceptions import JasminArcError, ServerError, ServerUnavailableError
 from jasmin_arc.job_info import JobInfo
 
 if TYPE_CHECKING:
@@ -50,6 +51,10 @@ _LISTED = tuple(state for state in ARC_REST_STATES if state != "WIPED")
 """The states that are believed when they stand in the list of all jobs"""
 _ATTEMPTS = 5
 _MOMENT = 0.02
+_WORKERS = 8
+_STATE = re.compile(r"[A-Z][A-Z:_-]{1,40}")
+_SLOWEST_LOOK = 1.0
+"""Seconds between two looks at jobs that are to run again"""
 _RESTART_SECONDS = 10.0
 """For how long the server may take to begin with a job that it was told to run again"""
 _CANCELLED = "canceled by external request"
@@ -59,6 +64,8 @@ _BATCH_SECONDS = 2.0
 
 _END_SECONDS = 30.0
 """For how long an end counts before it is asked for again: another process may erase the job, or run it again"""
+
+_NOTHING = JobInfo(id="", state="Undefined")
 
 _Known = TypeVar("_Known")
 
@@ -71,16 +78,22 @@ class States:
         self._lock = threading.Lock()
         self._ended: dict[str, tuple[str, float]] = {}
         self._changing: dict[str, bool] = {}
-        self._failures: dict[str, str] = {}
+        self._told_to_end: dict[str, bool] = {}
+        self._failures: dict[str, tuple[str, tuple[str, ...]]] = {}
         self._batch: dict[str, tuple[str, float]] = {}
         self._logged: dict[str, JobInfo] = {}
 
     def native(self, names: Sequence[str]) -> dict[str, str]:
-        """Return the jobs' present native states; those that the server does not know are absent."""
+        """Return the jobs' present native states; those that the server does not know are absent.
+
+        Of many jobs that have failed, those that this process has not told to end are ``FAILED``, though another
+        process may have killed them: the server tells that only job by job.
+        """
         now = time.monotonic()
         known = {name: state for name in names if (state := self._known_end(name, now))}
         live = self._live([name for name in names if name not in known])
-        written = self._written([name for name, state in live.items() if state in (_IN_BATCH_SYSTEM, "FAILED")])
+        written = self._written([name for name, state in live.items() if state == _IN_BATCH_SYSTEM])
+        self._read_failures(name for name, state in live.items() if state == "FAILED" and name in self._told_to_end)
         found = {name: self._settled(name, state, written.get(name, "")) for name, state in live.items()}
         for name, state in found.items():
             if state in ENDS and name not in self._changing:
@@ -89,7 +102,9 @@ class States:
 
     def _known_end(self, name: str, now: float) -> str:
         state, read = self._ended.get(name, ("", 0.0))
-        return state if now - read < _END_SECONDS else ""
+        if now - read >= _END_SECONDS:
+            return ""
+        return self._failures[name][0] if state == "FAILED" and name in self._failures else state
 
     def infos(self, ids: Mapping[str, str]) -> dict[str, JobInfo]:
         """Return all that is known of the jobs, by job id.
@@ -98,11 +113,30 @@ class States:
         """
         live = self._live(list(ids.values()))
         answers = self._api.ask("info", list(live)) if live else {}
-        return {
-            job_id: self._merged(job_id, name, live[name], answers.get(name))
-            for job_id, name in ids.items()
-            if name in live
-        }
+        written = {name: job_info("", answer.info) for name, answer in answers.items() if answer.info is not None}
+        told = {name: info.native_state for name, info in written.items()}
+        self._read_failures(
+            name for name, state in live.items() if state == "FAILED" and told.get(name) not in ("FAILED", "KILLED")
+        )
+        infos = {name: self._merged(state, written.get(name, _NOTHING)) for name, state in self._settle(live, told)}
+        late = [name for name, info in infos.items() if info.native_state in ENDS and told.get(name) not in ENDS]
+        infos.update(zip(late, self._all(lambda name: self._completed(name, infos[name]), late)))
+        return {job_id: _with_code(replace(infos[name], id=job_id)) for job_id, name in ids.items() if name in infos}
+
+    def _settle(self, live: Mapping[str, str], written: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+        return ((name, self._settled(name, state, written.get(name, ""))) for name, state in live.items())
+
+    def _all(self, action: Callable[[str], _Known], names: Iterable[str]) -> list[_Known]:
+        """Do something for each job, several at a time; the first error is raised."""
+        results: list[_Known] = []
+        for result in run_all(action, names, workers=_WORKERS):
+            if isinstance(result, JasminArcError):
+                raise result
+            results.append(result)
+        return results
+
+    def _read_failures(self, names: Iterable[str]) -> None:
+        self._all(self._failure, [name for name in names if name not in self._failures])
 
     def _live(self, names: Sequence[str]) -> dict[str, str]:
         """Return live states, in which all in the batch system are RUNNING, and those killed are FAILED."""
@@ -122,7 +156,15 @@ class States:
         :raises ServerUnavailableError: if a job is there, and its state is not to be had
         """
         answers = self._api.ask("status", names) if names else {}
-        return {name: self._patiently(name, answers[name].state) for name in names if _is_there(answers.get(name))}
+        return {name: self._patiently(name, answers[name].state) for name in names if self._is_there(answers[name])}
+
+    def _is_there(self, answer: JobAnswer) -> bool:
+        if not answer.done and answer.code != 404:
+            raise ServerError(
+                f"the server does not tell whether there is a job {self._api.job_url(answer.id)}: "
+                f"{answer.code} {answer.reason}"
+            )
+        return answer.done
 
     def _patiently(self, name: str, written: str) -> str:
         for attempt in range(3 * _ATTEMPTS):
@@ -135,35 +177,51 @@ class States:
         raise ServerUnavailableError(f"the compute element does not tell the state of {self._api.job_url(name)} now")
 
     def _own_state(self, name: str) -> str:
+        for _ in range(_ATTEMPTS):
+            state = self._told_state(name)
+            if state != "FINISHED":
+                return state
+            if self._failure(name) is not None:
+                return "FAILED"
+            if self._stays_finished(name):
+                return state
+        raise ServerUnavailableError(f"the compute element tells one state after another of {self._api.job_url(name)}")
+
+    def _told_state(self, name: str) -> str:
+        """Return the state in the job's own file, which is empty for a job that is not there.
+
+        :raises ServerError: if there is something else than a state in it
+        """
         written = self._api.diagnose(name, "status", most=1000)
         if written is None:
             return ""
-        state = _REST_STATES.get(written.strip(), "OTHER")
-        if state != "FINISHED":
-            return state
-        if self._errors(name) is not None:
-            return "FAILED"
-        return state if self._is_success(name) else self._own_state(name)
+        word = written.strip()
+        if not _STATE.fullmatch(word):
+            raise ServerError(
+                f"the server does not tell the state of {self._api.job_url(name)}, but {printable(word, longest=50)!r}"
+            )
+        return _REST_STATES.get(word, "OTHER")
 
-    def _is_success(self, name: str) -> bool:
+    def _stays_finished(self, name: str) -> bool:
         """Say whether a job that has not failed is really finished.
 
         A job that is about to run again loses the mark of its failure a moment before its state changes.
         """
         for _ in range(_ATTEMPTS if name in self._changing else 0):
             pause(5 * _MOMENT)
-            written = self._api.diagnose(name, "status", most=1000)
-            if (written or "").strip() != "FINISHED":
+            if self._told_state(name) != "FINISHED":
                 return False
         return True
 
-    def _errors(self, name: str) -> tuple[str, ...] | None:
-        """Read what went wrong; ``None`` for a job that has not failed."""
+    def _failure(self, name: str) -> tuple[str, tuple[str, ...]] | None:
+        """Read in which state a job failed, and what went wrong; ``None`` for a job that has not failed."""
         written = self._api.diagnose(name, "failed", most=1 << 16)
         if written is None:
             return None
-        self._remember(self._failures, name, "KILLED" if _CANCELLED in written else "FAILED")
-        return tuple(printable(line) for line in written.splitlines() if line.strip())
+        lines = tuple(printable(line) for line in written.splitlines() if line.strip())
+        failure = ("KILLED" if _CANCELLED in written else "FAILED", lines)
+        self._remember(self._failures, name, failure)
+        return failure
 
     def _written(self, names: Sequence[str]) -> dict[str, str]:
         """Return what the information provider has written of the jobs' states."""
@@ -174,13 +232,9 @@ class States:
             known[name] = answer.state
             if answer.state in _SEEN_IN_BATCH_SYSTEM:
                 self._remember(self._batch, name, (answer.state, now))
-            elif answer.state in ("FAILED", "KILLED"):
-                self._remember(self._failures, name, answer.state)
         return known
 
     def _known(self, name: str, now: float) -> str:
-        if name in self._failures:
-            return self._failures[name]
         state, read = self._batch.get(name, ("", 0.0))
         return state if now - read < _BATCH_SECONDS else ""
 
@@ -189,10 +243,13 @@ class States:
             # Nothing written yet means that it has not been there for long.
             return written if written in _SEEN_IN_BATCH_SYSTEM else "QUEUING"
         if live == "FAILED":
-            if written not in ("FAILED", "KILLED"):
-                self._errors(name)
-            return self._failures.get(name, written if written == "KILLED" else "FAILED")
+            return self._failures[name][0] if name in self._failures else written if written == "KILLED" else "FAILED"
         return live
+
+    def told_to_end(self, names: Iterable[str]) -> None:
+        """Note jobs that this process has told to end: how they ended is worth a question each."""
+        for name in names:
+            self._remember(self._told_to_end, name, True)
 
     def forget(self, names: Iterable[str]) -> None:
         """Take nothing for granted any more of jobs that are being erased or run again."""
@@ -201,37 +258,34 @@ class States:
             with self._lock:
                 self._ended.pop(name, None)
                 self._failures.pop(name, None)
+                self._told_to_end.pop(name, None)
                 self._logged.pop(name, None)
 
     def wait_for_another_run(self, names: Iterable[str]) -> list[str]:
         """Wait until jobs that are to run again have left their old end, and return those that have not in time."""
         left = list(names)
         until = time.monotonic() + _RESTART_SECONDS
+        delay = 5 * _MOMENT
         while left and time.monotonic() < until:
-            pause(5 * _MOMENT)
+            pause(delay)
+            delay = min(2 * delay, _SLOWEST_LOOK)
             live = self._live(left)
             left = [name for name in left if live.get(name) in ENDS]
         return left
 
-    def _merged(self, job_id: str, name: str, live: str, answer: JobAnswer | None) -> JobInfo:
-        written = JobInfo(id=job_id, state="Undefined")
-        if answer is not None and answer.info is not None:
-            written = job_info(job_id, answer.info)
-        state = self._settled(name, live, written.native_state)
-        info = replace(written, state=general_state(state), native_state=state)
-        if state in ENDS and written.native_state not in ENDS:
-            info = self._completed(name, info)
-        return replace(info, exit_code=_reported_code(info)) if info.exit_code is None else info
+    def _merged(self, state: str, written: JobInfo) -> JobInfo:
+        return replace(written, state=general_state(state), native_state=state)
 
     def _completed(self, name: str, info: JobInfo) -> JobInfo:
         """Add what the information provider has not yet written of a job that has just ended."""
         known = self._logged.get(name)
         if known is not None and known.native_state == info.native_state:
-            return replace(known, id=info.id)
+            return known
+        _, errors = self._failures.get(name) or ("", ())
         log = self._log_of_end(name, patient=info.native_state == "FINISHED")
         completed = replace(
             info,
-            errors=(self._errors(name) or ()) if info.native_state != "FINISHED" else (),
+            errors=errors if info.native_state != "FINISHED" else (),
             exit_code=number(log.get("exitcode", "")),
             nodes=info.nodes or tuple(filter(None, [printable(log.get("nodename", ""))])),
             started=parse_time(log.get("LRMSStartTime", "")) or info.started,
@@ -264,8 +318,8 @@ class States:
                 del known[next(iter(known))]
 
 
-def _is_there(answer: JobAnswer | None) -> bool:
-    return answer is not None and answer.done
+def _with_code(info: JobInfo) -> JobInfo:
+    return replace(info, exit_code=_reported_code(info)) if info.exit_code is None else info
 
 
 def _reported_code(info: JobInfo) -> int | None:
