@@ -26,6 +26,7 @@ from jasmin_arc.description import Duration, InputSource, JobDescription
 from jasmin_arc.exceptions import (
     InvalidConfigError,
     JasminArcError,
+    JobListError,
     JobNotFoundError,
     OperationNotPossibleError,
     WaitTimeoutError,
@@ -40,6 +41,7 @@ from jasmin_arc.results import all_or_partial, job_id_of, job_ids_of, not_found,
 if TYPE_CHECKING:
     from jasmin_arc.backends.base import Backend
     from jasmin_arc.job_list import JobList, JobRecord
+    from jasmin_arc.ledger import Ledger
     from jasmin_arc.proxy import ProxyManager
     from jasmin_arc.site_info import SiteInfo
     from jasmin_arc.watcher import Watcher
@@ -105,6 +107,7 @@ class ArcInterface:
         self._lock = threading.RLock()
         self._backend: Backend | None = None
         self._job_list: JobList | None = None
+        self._ledger_: Ledger | None = None
         self._proxy: ProxyManager | None = None
         self._watcher: Watcher | None = None
 
@@ -137,6 +140,15 @@ class ArcInterface:
             return self._job_list
 
     @property
+    def _ledger(self) -> Ledger:
+        with self._lock:
+            if self._ledger_ is None:
+                from jasmin_arc.ledger import Ledger
+
+                self._ledger_ = Ledger(self.job_list, self.logger)
+            return self._ledger_
+
+    @property
     def proxy(self) -> ProxyManager:
         """The proxy certificate."""
         with self._lock:
@@ -152,7 +164,7 @@ class ArcInterface:
             if self._watcher is None:
                 from jasmin_arc.watcher import Watcher
 
-                self._watcher = Watcher(self._states, self.logger)
+                self._watcher = Watcher(self._states, self.logger, pace=self.backend.pace)
             return self._watcher
 
     def _make_backend(self) -> Backend:
@@ -163,8 +175,8 @@ class ArcInterface:
     def close(self) -> None:
         """Let go of connections, files and threads. Jobs go on; a later call opens what it needs again."""
         with self._lock:
-            parts = (self._watcher, self._backend, self._job_list)
-            self._watcher = self._backend = self._job_list = None
+            parts = (self._watcher, self._backend, self._ledger_, self._job_list)
+            self._watcher = self._backend = self._ledger_ = self._job_list = None
         for part in parts:
             if part is not None:
                 part.close()
@@ -271,13 +283,20 @@ class ArcInterface:
         return results
 
     def _warn_of_short_proxy(self, descriptions: Sequence[JobDescription]) -> None:
+        """Warn of a proxy that may end before the jobs. They are submitted, so nothing that goes wrong here counts."""
         from jasmin_arc.backends.base import RENEW
         from jasmin_arc.foresight import of_short_proxy
 
-        if RENEW in self.backend.capabilities and (proxy := self.proxy.info()) is not None:
-            warning = of_short_proxy(descriptions, proxy.expires)
-            if warning:
-                self.logger.warning("%s", warning)
+        limited = [job for job in descriptions if job.wall_time is not None and job.needs_credentials]
+        if RENEW not in self.backend.capabilities or not limited:
+            return
+        try:
+            proxy = self.proxy.info()
+        except JasminArcError as error:
+            self.logger.debug("whether the proxy lasts long enough is not known: %s", error)
+            return
+        if proxy is not None and (warning := of_short_proxy(limited, proxy.expires)):
+            self.logger.warning("%s", warning)
 
     def _completed(self, description: JobDescription) -> JobDescription:
         """Fill in what depends on this process: the default output, and where relative paths start."""
@@ -356,15 +375,27 @@ class ArcInterface:
         return ids
 
     def _states(self, job_ids: Sequence[str]) -> dict[str, str]:
-        found = dict(self.backend.states(job_ids))
-        return self._sticky(job_ids, found)
+        while True:
+            restarts = self._ledger.restarts
+            states = self._ledger.reconcile(job_ids, self.backend.states(job_ids), restarts=restarts)
+            if states is not None:
+                return states
 
     def _infos(self, job_ids: Sequence[str]) -> dict[str, JobInfo]:
-        infos = self._filled_in(self.backend.query(job_ids))
-        states = self._sticky(job_ids, {job_id: info.state for job_id, info in infos.items()})
+        infos, states = self._asked_infos(job_ids)
+        infos = self._filled_in(infos)
         self._warn_of_sessions_ending(infos)
         lost = [job_id for job_id, state in states.items() if job_id not in infos or infos[job_id].state != state]
         return {**infos, **self._remembered({job_id: states[job_id] for job_id in lost})}
+
+    def _asked_infos(self, job_ids: Sequence[str]) -> tuple[dict[str, JobInfo], dict[str, str]]:
+        while True:
+            restarts = self._ledger.restarts
+            infos = self.backend.query(job_ids)
+            told = {job_id: info.state for job_id, info in infos.items()}
+            states = self._ledger.reconcile(job_ids, told, restarts=restarts)
+            if states is not None:
+                return infos, states
 
     def _filled_in(self, infos: dict[str, JobInfo]) -> dict[str, JobInfo]:
         """Add from the job list what a server tells of a job only after a while."""
@@ -394,22 +425,6 @@ class ArcInterface:
             self._warned.add(job_id)
             if job_id not in records or records[job_id].outputs_saved is None:
                 self.logger.warning("%s", warning)
-
-    def _sticky(self, job_ids: Sequence[str], states: dict[str, str]) -> dict[str, str]:
-        """Keep the ends that were seen once, also when the server has forgotten the job since."""
-        doubtful = [job_id for job_id in job_ids if states.get(job_id, "Deleted") in FINAL_STATES]
-        if not doubtful:
-            return states
-        records = self.job_list.get(doubtful)
-        for job_id, record in records.items():
-            if record.final_state:
-                states[job_id] = record.final_state
-        fresh = {
-            job_id: states[job_id] for job_id, record in records.items() if job_id in states and not record.final_state
-        }
-        if fresh:
-            self.job_list.set_final(fresh)
-        return states
 
     def _one(self, job_id: str, answers: Mapping[str, _Result]) -> _Result:
         if job_id not in answers:
@@ -464,7 +479,7 @@ class ArcInterface:
     def as_completed(self, job_ids: Sequence[str], *, timeout: float | None = None) -> Iterator[Job]:
         """Yield a handle on each job as it ends.
 
-        :param timeout: the most seconds to wait for all; the jobs go on in any case
+        :param timeout: the most seconds to wait for all, where 0 just looks; the jobs go on in any case
         :raises WaitTimeoutError: if time is up
         :raises JobNotFoundError: if a job could not be found
         """
@@ -472,6 +487,8 @@ class ArcInterface:
         if ids:
             self.backend.authenticate()
         with self._watching(ids) as futures:
+            if timeout == 0:
+                self._watch.look(list(futures))
             names = {future: job_id for job_id, future in futures.items()}
             try:
                 for future in as_completed(names, timeout):
@@ -544,25 +561,45 @@ class ArcInterface:
         ids = job_ids_of(job_ids)
         failures = self._not_to_erase(ids, force=force)
         failures.update(self.backend.clean([job_id for job_id in ids if job_id not in failures]))
-        lost = {job_id for job_id, error in failures.items() if isinstance(error, JobNotFoundError)}
-        if force and lost:
-            # Ids of other places stay: their jobs may run there.
-            for job_id in lost.intersection(self.job_list.ids(self.backend.endpoint)):
-                del failures[job_id]
-        self.job_list.remove([job_id for job_id in ids if job_id not in failures])
+        lost = [job_id for job_id, error in failures.items() if isinstance(error, JobNotFoundError)]
+        for job_id in self._listed_here(lost) if force else ():
+            del failures[job_id]
+        self._ledger.erased([job_id for job_id in ids if job_id not in failures])
         raise_failures(ids, failures, "erased")
+
+    def _listed_here(self, job_ids: Sequence[str]) -> list[str]:
+        """Return those that the job list has of this place: jobs of other places may run there."""
+        try:
+            records = self.job_list.get(job_ids)
+        except JobListError as error:
+            self.logger.warning("%s", error)
+            return []
+        return [job_id for job_id, record in records.items() if record.endpoint == self.backend.endpoint]
 
     def _not_to_erase(self, job_ids: Sequence[str], *, force: bool) -> dict[str, JasminArcError]:
         # Jobs that only the list still knows have nothing left to be saved.
         there = self.backend.states(job_ids)
-        states = self._sticky(list(there), dict(there))
+        states = self._ledger.reconcile(list(there), there) or {}
         records = self.job_list.get(job_ids)
+        unsaved = {
+            job_id
+            for job_id, state in states.items()
+            if state in ("Finished", "Failed")
+            and there[job_id] != "Deleted"
+            and not (job_id in records and records[job_id].outputs_saved)
+        }
+        # Of many jobs, it takes a closer look to see which were killed: nobody wants the outputs of those.
+        failed = [job_id for job_id in unsaved if states[job_id] == "Failed"]
+        unsaved.difference_update(
+            job_id
+            for job_id, info in (self._infos(failed) if failed and not force else {}).items()
+            if info.state == "Killed"
+        )
         refused: dict[str, JasminArcError] = {}
         for job_id, state in states.items():
-            saved = there[job_id] == "Deleted" or (job_id in records and records[job_id].outputs_saved is not None)
             if state not in FINAL_STATES:
                 refused[job_id] = OperationNotPossibleError(f"{job_id} has not ended; cancel it first, and wait")
-            elif state in ("Finished", "Failed") and not (saved or force):
+            elif job_id in unsaved and not force:
                 refused[job_id] = OperationNotPossibleError(
                     f"the outputs of {job_id} were never saved; save them first, or erase them with force=True"
                 )
@@ -587,7 +624,7 @@ class ArcInterface:
             progress=progress,
         )
         results.update(zip(sendable, sent))
-        self.job_list.link({new: old for old, new in zip(sendable, sent) if isinstance(new, str)})
+        self._ledger.resubmitted({new: old for old, new in zip(sendable, sent) if isinstance(new, str)})
         return all_or_partial([results[job_id] for job_id in ids], "submitted again")
 
     def _descriptions(self, job_ids: Sequence[str]) -> dict[str, JobDescription | JasminArcError]:
@@ -611,7 +648,7 @@ class ArcInterface:
         """
         ids = job_ids_of(job_ids)
         failures = self.backend.restart(ids)
-        self.job_list.reopen([job_id for job_id in ids if job_id not in failures])
+        self._ledger.restarted([job_id for job_id in ids if job_id not in failures])
         raise_failures(ids, failures, "restarted")
 
     def renew(self, job_ids: Sequence[str]) -> None:
@@ -667,7 +704,7 @@ class ArcInterface:
                 # Nobody was told where it is.
                 shutil.rmtree(target, ignore_errors=True)
             raise
-        self.job_list.mark_saved(complete)
+        self._ledger.saved(complete)
         if not saved:
             if directory is None:
                 _remove_if_empty(target)
@@ -705,7 +742,7 @@ class ArcInterface:
                 overwrite=overwrite,
                 job_done=lambda: bar.update(1),
             )
-        self.job_list.mark_saved([job_id for job_id in complete if not isinstance(results[job_id], JasminArcError)])
+        self._ledger.saved([job_id for job_id in complete if not isinstance(results[job_id], JasminArcError)])
         saved = [job_id for job_id in ids if isinstance(results[job_id], list) and results[job_id]]
         self.logger.info("saved the outputs of %d jobs to %s", len(saved), root)
         return all_or_partial([_folder(results[job_id], folders[job_id]) for job_id in ids], "saved")

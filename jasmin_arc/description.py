@@ -139,6 +139,17 @@ class JobDescription:
         """What runs, one entry a step: the program and its arguments."""
         return self.steps or ((self.executable, *self.arguments),)
 
+    @property
+    def needs_credentials(self) -> bool:
+        """Whether a compute element must be able to act in the user's name for this job.
+
+        It does so to transfer files from and to URLs. A-REX wants credentials for patterns of outputs too. Whether a
+        runtime environment uses them is not known, save for ENV/PROXY.
+        """
+        outputs = self.outputs or {}
+        urls = any(map(is_url, [*self.inputs.values(), *outputs.values()]))
+        return urls or any(map(is_pattern, outputs)) or bool(self.runtime_environments)
+
     def replace(self, **changes: Any) -> JobDescription:
         """Return a copy with other values for some fields.
 

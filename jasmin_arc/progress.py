@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from types import TracebackType
 from typing import Any
 
@@ -25,7 +26,7 @@ class ProgressBar:
 
             self._bar = tqdm(total=total, unit=unit, unit_scale=unit == "B", dynamic_ncols=True, delay=_PATIENCE)
             # tqdm itself shows nothing before the first piece is done, which a slow server may keep back for long.
-            self._timer = threading.Timer(_PATIENCE, self._bar.update, [0])
+            self._timer = threading.Timer(_PATIENCE, self._show, [lambda: self._bar.update(0)])
             self._timer.daemon = True
             self._timer.start()
 
@@ -33,12 +34,18 @@ class ProgressBar:
         """Say how much there is to do, once it is known."""
         if self._bar is not None:
             self._bar.total = total
-            self._bar.refresh()
+            self._show(self._bar.refresh)
 
     def update(self, amount: int) -> None:
         """Count ``amount`` more as done."""
         if self._bar is not None:
-            self._bar.update(amount)
+            self._show(lambda: self._bar.update(amount))
+
+    def _show(self, action: Callable[[], object]) -> None:
+        try:
+            action()
+        except Exception:  # noqa: BLE001 - as when nobody reads any more; what the bar is about must go on
+            self._bar.disable = True
 
     def __enter__(self) -> ProgressBar:
         return self
@@ -49,4 +56,4 @@ class ProgressBar:
         if self._bar is not None:
             self._timer.cancel()
             self._timer.join()
-            self._bar.close()
+            self._show(self._bar.close)

@@ -15,7 +15,8 @@ from jasmin_arc.constants import FINAL_STATES
 from jasmin_arc.exceptions import JasminArcError, JobNotFoundError, ServerUnavailableError
 from jasmin_arc.parallel import start_thread
 
-OUTAGE_SLOWEST = 10.0
+OUTAGE = (0.6, 10.0)
+"""The least and the most seconds between two questions that fail"""
 GROWTH = 1.25
 MOST_FAILURES = 5
 """Refusals in a row before waiting is given up, where the jobs could never be asked about"""
@@ -33,6 +34,7 @@ class Watcher:
     :param states: asks for the general states of many jobs in one go; an id that is not known is absent
     :param log: receives a warning when the server is out of reach
     :param pace: how often the place may be asked
+    :param outage: the least and the most seconds between two questions that fail
     :param patience: seconds for which a server that answered before may refuse to answer
     """
 
@@ -42,11 +44,13 @@ class Watcher:
         log: logging.Logger,
         *,
         pace: Pace = Pace(),  # noqa: B008 - it cannot be changed
+        outage: tuple[float, float] = OUTAGE,
         patience: float = PATIENCE,
     ) -> None:
         self._states = states
         self._log = log
         self._limits = pace
+        self._outage = outage
         self._patience = patience
         self._lock = threading.Lock()
         self._wake = threading.Event()
@@ -170,7 +174,8 @@ class Watcher:
             return 0.0
         if self._failures == 1:
             self._log.warning("waiting goes on, though the jobs cannot be asked about now: %s", error)
-        self._pace = min(max(self._pace, 0.5) * GROWTH, OUTAGE_SLOWEST)
+        least, most = self._outage
+        self._pace = min(max(self._pace * GROWTH, least), most)
         return self._pace
 
     def _is_hopeless(self, error: JasminArcError) -> bool:

@@ -19,10 +19,13 @@ from jasmin_arc import (
     ServerError,
     ServerUnavailableError,
 )
+from jasmin_arc.backends.base import Pace
 from jasmin_arc.logs import make_logger
 from jasmin_arc.watcher import MOST_FAILURES, Watcher
 
 LIMIT = 20
+QUICK = (0.01, 0.01)
+"""The pauses between questions in an outage"""
 
 
 class Site:
@@ -178,3 +181,81 @@ def test_one_that_gives_up_leaves_the_others_waiting(log: io.StringIO) -> None:
     site.script = [{"x://1": "Finished"}]
     assert second.result(LIMIT) == first.result(LIMIT) == "Finished"
     watching.forget(["x://1"])
+
+
+def test_a_job_that_was_restarted_is_watched_anew_though_another_still_holds_its_end(log: io.StringIO) -> None:
+    site = Site({"x://1": "Failed"})
+    watching = watcher(site, log)
+    (first,) = watching.watch(["x://1"]).values()
+    assert first.result(LIMIT) == "Failed"
+    site.script = [{"x://1": "Running"}, {"x://1": "Finished"}]
+    (second,) = watching.watch(["x://1"]).values()
+    assert second.result(LIMIT) == "Finished"
+    assert first.result() == "Failed"
+
+
+def test_an_answer_counts_only_for_those_that_waited_when_it_was_asked_for(log: io.StringIO) -> None:
+    asked, restarted = threading.Event(), threading.Event()
+
+    def states(job_ids: Sequence[str]) -> dict[str, str]:
+        if not asked.is_set():
+            asked.set()
+            assert restarted.wait(LIMIT)
+            return {"x://1": "Failed", "x://2": "Running"}
+        return {"x://1": "Finished", "x://2": "Running"}
+
+    watching = Watcher(states, make_logger(log, LogLevels.INFO))
+    watching.watch(["x://2"])
+    assert asked.wait(LIMIT)
+    (late,) = watching.watch(["x://1"]).values()
+    restarted.set()
+    assert late.result(LIMIT) == "Finished"
+    watching.forget(["x://1"])
+    watching.forget(["x://2"])
+
+
+def test_a_refusal_in_the_middle_of_an_outage_is_waited_out(log: io.StringIO) -> None:
+    down, other = ServerUnavailableError("connection refused"), ServerError("not found", status=404)
+    site = Site({"x://1": "Running"}, *[down] * MOST_FAILURES, other, {"x://1": "Finished"})
+    watching = Watcher(site.states, make_logger(log, LogLevels.INFO), outage=QUICK)
+    (future,) = watching.watch(["x://1"]).values()
+    assert future.result(LIMIT) == "Finished"
+
+
+def test_a_server_that_answered_before_may_refuse_for_a_while(log: io.StringIO) -> None:
+    refusals = [ServerError("being restarted", status=404)] * (2 * MOST_FAILURES)
+    site = Site({"x://1": "Running"}, *refusals, {"x://1": "Finished"})
+    watching = Watcher(site.states, make_logger(log, LogLevels.INFO), outage=QUICK)
+    (future,) = watching.watch(["x://1"]).values()
+    assert future.result(LIMIT) == "Finished"
+    assert log.getvalue().count("being restarted") == 1
+
+
+def test_a_server_that_answered_before_and_then_refuses_for_long_ends_the_wait(log: io.StringIO) -> None:
+    site = Site({"x://1": "Running"}, ServerError("forbidden", status=403))
+    watching = Watcher(site.states, make_logger(log, LogLevels.INFO), outage=QUICK, patience=0.2)
+    (future,) = watching.watch(["x://1"]).values()
+    with pytest.raises(ServerError, match="forbidden"):
+        future.result(LIMIT)
+    assert len(site.questions) > MOST_FAILURES
+
+
+def test_questions_take_no_more_than_their_share_of_the_time(log: io.StringIO) -> None:
+    busy = [0.0]
+
+    def states(job_ids: Sequence[str]) -> dict[str, str]:
+        time.sleep(0.02)
+        busy[0] += 0.02
+        return dict.fromkeys(job_ids, "Running")
+
+    watching = Watcher(states, make_logger(log, LogLevels.INFO), pace=Pace(fastest=0.001, slowest=0.001, share=0.1))
+    began = time.monotonic()
+    watching.watch(["x://1"])
+    while time.monotonic() - began < 2.0:
+        # Those that come later share the questions, and do not make them more.
+        watching.watch(["x://2"])
+        watching.forget(["x://2"])
+        time.sleep(0.05)
+    watching.close()
+    # The first few find out how long one takes.
+    assert busy[0] <= 0.1 * (time.monotonic() - began) + 3 * 0.02

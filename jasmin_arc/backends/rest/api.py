@@ -86,6 +86,14 @@ class Api:
                 self._base = f"{self._root}/{common}"
             return self._base
 
+    def check_reachable(self) -> None:
+        """See that the server answers now.
+
+        :raises ServerUnavailableError: if it does not
+        """
+        self.base()
+        self._client.read("GET", self._root)
+
     def jobs(self, states: Collection[str] = ()) -> dict[str, str]:
         """List all own jobs; with ``states``, those that are in one of them right now, with their state."""
         query = f"?state={','.join(states)}" if states else ""

@@ -11,16 +11,20 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from ssl import SSLContext
 from typing import Any, TypeVar
 
 from urllib3 import BaseHTTPResponse, HTTPSConnectionPool, Timeout
 from urllib3.exceptions import HTTPError
 
-from jasmin_arc.backends.rest.connection import make_context, make_pool
+from jasmin_arc.backends.rest.connection import CreatingConnection, make_context, make_pool
 from jasmin_arc.backends.rest.deadline import begin_request, limited, pause, remaining, request_was_sent
 from jasmin_arc.backends.rest.errors import RetryLaterError, of_status, of_transport
-from jasmin_arc.exceptions import ServerError, ServerUnavailableError, SubmissionUnknownError
+from jasmin_arc.exceptions import (
+    ProxyGenerationError,
+    ServerError,
+    ServerUnavailableError,
+    SubmissionUnknownError,
+)
 
 MOST_BYTES = 16 << 20
 """The longest reply that is read into memory.
@@ -48,6 +52,19 @@ class Reply:
     status: int
     headers: Mapping[str, str]
     body: bytes
+
+
+@dataclass(frozen=True)
+class _Pools:
+    """Connections that use one proxy."""
+
+    usual: HTTPSConnectionPool
+    creating: HTTPSConnectionPool
+    """For requests that are never sent twice"""
+
+    def close(self) -> None:
+        self.usual.close()
+        self.creating.close()
 
 
 class RetryBudget:
@@ -98,7 +115,7 @@ class Client:
         self._credentials = credentials
         self._log = log
         self._lock = threading.Lock()
-        self._connected: tuple[SSLContext, HTTPSConnectionPool] | None = None
+        self._connected: _Pools | None = None
         self._seen: tuple[Any, ...] = ()
         self._checked = 0.0
         self._budget = RetryBudget()
@@ -140,13 +157,12 @@ class Client:
     def creating(self) -> Iterator[Callable[[str, bytes], Reply]]:
         """Give a function that POSTs what creates things: never twice, whatever happens.
 
-        Its connections are its own, so that none has been idle for so long that the server may be closing it. Threads
-        may share it. It raises :class:`~jasmin_arc.exceptions.SubmissionUnknownError` if the request may have been
-        dealt with although no answer came back.
+        It has connections of its own, of which none has been idle for so long that the server may be closing it.
+        Threads may share it. It raises :class:`~jasmin_arc.exceptions.SubmissionUnknownError` if the request may have
+        been dealt with although no answer came back.
         """
-        context, _ = self._connect()
-        with closing(make_pool(self.endpoint, context)) as pool:
-            yield lambda path, body: self._create(pool, path, body)
+        pool = self._connect().creating
+        yield lambda path, body: self._create(pool, path, body)
 
     def _create(self, pool: HTTPSConnectionPool, path: str, body: bytes) -> Reply:
         begin_request()
@@ -191,7 +207,7 @@ class Client:
         with self._lock:
             connected, self._connected = self._connected, None
         if connected is not None:
-            connected[1].close()
+            connected.close()
 
     def _patiently(self, action: Callable[[], _Result]) -> _Result:
         # The time that it takes to make a proxy, perhaps with a passphrase, is not the server's.
@@ -210,20 +226,20 @@ class Client:
                     pause(delay)
 
     def _pool(self) -> HTTPSConnectionPool:
-        return self._connect()[1]
+        return self._connect().usual
 
-    def _connect(self) -> tuple[SSLContext, HTTPSConnectionPool]:
+    def _connect(self) -> _Pools:
         """Return connections that use the present proxy."""
         with self._lock:
             if self._connected is not None and time.monotonic() - self._checked < _CHECK_PROXY_SECONDS:
                 return self._connected
             proxy = self._credentials()
-            status = proxy.stat()
-            seen = (proxy, status.st_ino, status.st_mtime_ns)
+            seen = _version(proxy)
             if self._connected is None or seen != self._seen:
                 # Connections that are in use with the old proxy end with their requests.
                 context = make_context(self._certs_dir, proxy)
-                self._connected, self._seen = (context, make_pool(self.endpoint, context)), seen
+                creating = make_pool(self.endpoint, context, CreatingConnection)
+                self._connected, self._seen = _Pools(make_pool(self.endpoint, context), creating), seen
             self._checked = time.monotonic()
             return self._connected
 
@@ -276,6 +292,16 @@ class Client:
                 raise of_transport(error, what, self.endpoint) from error
             response.release_conn()
             return bytes(body)
+
+
+def _version(proxy: Path) -> tuple[Any, ...]:
+    try:
+        status = proxy.stat()
+    except OSError as error:
+        raise ProxyGenerationError(
+            f"the proxy {proxy} is gone: {error.strerror}; try again to make a new one"
+        ) from error
+    return proxy, status.st_ino, status.st_mtime_ns
 
 
 def _drop(response: BaseHTTPResponse) -> None:

@@ -19,6 +19,8 @@ _QUICKACK = getattr(socket, "TCP_QUICKACK", None)
 _KEPT = 16
 _LONGEST_IDLE = 20.0
 """Seconds after which a connection is not used again: the server might close it just as a request is on its way"""
+_LONGEST_IDLE_BEFORE_CREATING = 3.0
+"""The same for requests that are never sent twice: one that meets a closed connection may have been dealt with"""
 
 
 class Connection(HTTPSConnection):
@@ -29,11 +31,12 @@ class Connection(HTTPSConnection):
     """
 
     _last_used = 0.0
+    _longest_idle = _LONGEST_IDLE
 
     @property
     def is_connected(self) -> bool:
         """Say whether the connection can be used for another request."""
-        return super().is_connected and time.monotonic() - self._last_used < _LONGEST_IDLE
+        return super().is_connected and time.monotonic() - self._last_used < self._longest_idle
 
     def request(self, *args: Any, **options: Any) -> None:
         """Send a request. The pool connects before it calls this."""
@@ -48,13 +51,19 @@ class Connection(HTTPSConnection):
         return super().getresponse()
 
 
-def make_pool(endpoint: str, context: ssl.SSLContext) -> HTTPSConnectionPool:
+class CreatingConnection(Connection):
+    """A connection for requests that are never sent twice: it is used again only right after its last use."""
+
+    _longest_idle = _LONGEST_IDLE_BEFORE_CREATING
+
+
+def make_pool(endpoint: str, context: ssl.SSLContext, kind: type[Connection] = Connection) -> HTTPSConnectionPool:
     """Make a pool of connections to the endpoint's host. No proxy is ever taken from the environment."""
     parts = urlsplit(endpoint)
     pool = HTTPSConnectionPool(
         parts.hostname or "", parts.port or 443, maxsize=_KEPT, block=False, ssl_context=context, retries=False
     )
-    pool.ConnectionCls = Connection
+    pool.ConnectionCls = kind
     return pool
 
 

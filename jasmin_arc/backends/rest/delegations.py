@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import threading
 import time
@@ -9,7 +10,11 @@ from collections.abc import Iterable
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING
 
+from jasmin_arc.backends.rest.delegation import sign_request
+from jasmin_arc.backends.rest.delegation_file import DelegationFile
+from jasmin_arc.backends.rest.documents import is_job_id
 from jasmin_arc.exceptions import JasminArcError, ServerError
+from jasmin_arc.proxy_certificate import holder, load_certificates
 
 if TYPE_CHECKING:
     from jasmin_arc.backends.rest.api import Api
@@ -22,7 +27,9 @@ _LONG_AGO = datetime.min.replace(tzinfo=timezone.utc)
 
 
 class Delegations:
-    """The delegations that this process has made or renewed. Threads may share it.
+    """The delegations that this process has made, found or renewed. Threads may share it.
+
+    A new delegation takes a compute element up to a second, so the processes of a user share one.
 
     :param least: a delegation that ends sooner is renewed
     """
@@ -40,13 +47,36 @@ class Delegations:
     def current(self) -> str:
         """Return the id of a delegation that lasts for a while."""
         with self._lock:
+            if not self._current:
+                self._find()
             if self._current and self._ends_soon(self._current):
                 self._renew_if_due(self._current)
             if not self._current or self._ends[self._current] <= _now() + _PAUSE:
                 delegation_id, request = self._api.new_delegation()
                 self._sign(delegation_id, request)
                 self._current = delegation_id
+                self._share()
             return self._current
+
+    def _share(self) -> None:
+        self._file().put(self._api.client.endpoint, self._current)
+
+    def _file(self) -> DelegationFile:
+        # A delegation has the attributes of the proxy that it was made with.
+        (proxy, *_) = load_certificates(self._proxy.read())
+        return DelegationFile(self._proxy.path(), hashlib.sha256(proxy.tbs_certificate_bytes).hexdigest())
+
+    def _find(self) -> None:
+        """Take the delegation that another process has made with this proxy, if the server still holds it."""
+        known = self._file().get(self._api.client.endpoint)
+        if not is_job_id(known):
+            return
+        try:
+            self._ends[known] = self._end_of_held(known)
+        except (ServerError, ValueError) as error:
+            self._log.debug("the delegation of an earlier process is not used: %s", error)
+            return
+        self._current = known
 
     def renew(self, delegation_id: str) -> None:
         """Give a delegation a new lifetime, and with it all jobs that use it."""
@@ -88,29 +118,31 @@ class Delegations:
         return True
 
     def _held_until(self, delegation_id: str) -> datetime:
-        from jasmin_arc.proxy_certificate import load_certificates
-
         try:
-            return min(cert.not_valid_after_utc for cert in load_certificates(self._api.held_delegation(delegation_id)))
+            return self._end_of_held(delegation_id)
         except (ServerError, ValueError):
             # Not every server tells; what the job list or the server says of the jobs is all there is then.
             return self._ends.get(delegation_id, _LONG_AGO)
 
-    def _own_end(self) -> datetime:
-        from jasmin_arc.proxy import read_proxy
+    def _end_of_held(self, delegation_id: str) -> datetime:
+        return min(cert.not_valid_after_utc for cert in load_certificates(self._api.held_delegation(delegation_id)))
 
-        return read_proxy(self._proxy.path()).expires
+    def _own_end(self) -> datetime:
+        return _end_of(self._proxy.read())
 
     def _renew(self, delegation_id: str) -> None:
         self._sign(delegation_id, self._api.renew_delegation(delegation_id))
+        if delegation_id == self._current:
+            self._share()
 
     def _sign(self, delegation_id: str, request: bytes) -> None:
-        from jasmin_arc.backends.rest.delegation import sign_request
-        from jasmin_arc.proxy import read_proxy
+        proxy = self._proxy.read()
+        self._api.sign_delegation(delegation_id, sign_request(request, proxy))
+        self._ends[delegation_id] = _end_of(proxy)
 
-        path = self._proxy.path()
-        self._api.sign_delegation(delegation_id, sign_request(request, path.read_bytes()))
-        self._ends[delegation_id] = read_proxy(path).expires
+
+def _end_of(proxy: bytes) -> datetime:
+    return min(cert.not_valid_after_utc for cert in holder(load_certificates(proxy)))
 
 
 def _now() -> datetime:

@@ -56,6 +56,7 @@ class _Job:
     inputs: tuple[StagedInput, ...] = ()
     token: str = ""
     adl: str = ""
+    delegation_id: str = ""
     name: str = ""
     """What the server calls it"""
     outcome: str | JasminArcError | None = None
@@ -92,24 +93,29 @@ class Submitter:
         return [job.outcome if job.outcome is not None else _never_tried(job) for job in jobs]
 
     def _submit_wave(self, wave: Sequence[_Job], progress: Progress | None) -> None:
-        delegation_id = self._delegation()
+        self._delegate(wave)
         for job in wave:
-            _describe(job, delegation_id)
+            _describe(job)
         jobs = [job for job in wave if job.outcome is None]
-        self._intend(jobs, delegation_id)
+        self._intend(jobs)
         try:
             self._create(jobs, progress)
             self._upload([job for job in jobs if job.outcome is None], progress)
         finally:
             self._release([job for job in jobs if not isinstance(job.outcome, str)])
 
-    def _delegation(self) -> str:
+    def _delegate(self, jobs: Sequence[_Job]) -> None:
+        """See that the server is there, and give credentials to the jobs that need them."""
+        needy = [job for job in jobs if job.description.needs_credentials]
         try:
-            return self._delegations.current()
+            if not needy:
+                self._api.check_reachable()
+            for job in needy:
+                job.delegation_id = self._delegations.current()
         except ServerUnavailableError as error:
             raise NoTargetsAvailableError(f"nothing was submitted: {error}") from error
 
-    def _intend(self, jobs: Sequence[_Job], delegation_id: str) -> None:
+    def _intend(self, jobs: Sequence[_Job]) -> None:
         with self._writing:
             self._job_list.intend(
                 JobRecord(
@@ -117,7 +123,7 @@ class Submitter:
                     endpoint=self._api.client.endpoint,
                     name=job.description.name,
                     description=job.description.to_json(),
-                    delegation_id=delegation_id,
+                    delegation_id=job.delegation_id,
                 )
                 for job in jobs
             )
@@ -278,10 +284,10 @@ def _planned(description: JobDescription) -> _Job:
         return _Job(description, outcome=error)
 
 
-def _describe(job: _Job, delegation_id: str) -> None:
+def _describe(job: _Job) -> None:
     inputs = [(staged.name, None) for staged in job.inputs]
     try:
-        job.adl = submission_adl(job.description, inputs, token=job.token, delegation_id=delegation_id)
+        job.adl = submission_adl(job.description, inputs, token=job.token, delegation_id=job.delegation_id)
     except JasminArcError as error:
         job.outcome = error
 

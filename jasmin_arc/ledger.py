@@ -1,0 +1,145 @@
+"""What the place says of jobs and what the job list remembers of them, put together."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from jasmin_arc.constants import FINAL_STATES
+from jasmin_arc.exceptions import JobListError
+from jasmin_arc.job_list import JobList
+
+PATIENCE = 2.0
+"""Seconds to wait for a job list that another process is writing"""
+RETRY_AFTER = 10.0
+"""Seconds after a failure before anything is written again"""
+
+
+@dataclass(frozen=True)
+class _Note:
+    """Something that has happened, to be written into the job list."""
+
+    write: Callable[[], None]
+    kept: bool
+    """Whether it is written later if that fails now; an end is seen again by who asks again"""
+
+
+class Ledger:
+    """Keeps the job list up to date with what has happened to jobs. Threads may share it.
+
+    What has happened is never reported as failed because it cannot be written down: that is logged, and tried again
+    with the next note.
+
+    :param log: receives a warning when the job list cannot be written
+    """
+
+    def __init__(self, job_list: JobList, log: logging.Logger) -> None:
+        self._job_list = job_list
+        self._log = log
+        self._lock = threading.RLock()
+        self._notes: deque[_Note] = deque()
+        self._retry_at = 0.0
+        self._restarts = 0
+        self._restarted: set[str] = set()
+
+    @property
+    def restarts(self) -> int:
+        """How often jobs were restarted so far: what was asked before the last time may be an old end."""
+        return self._restarts
+
+    def reconcile(
+        self, job_ids: Sequence[str], states: Mapping[str, str], *, restarts: int | None = None
+    ) -> dict[str, str] | None:
+        """Keep the ends that were seen once, also when the place has forgotten the job since, and note new ones.
+
+        :param states: the general states, as the place tells them; a job that it does not know is absent
+        :param restarts: :attr:`restarts` from before the place was asked
+        :returns: the states; ``None`` where jobs were restarted meanwhile, so that the place must be asked again
+        :raises JobListError: if the list cannot be read, and a job may be known to nobody else
+        """
+        with self._lock:
+            if restarts not in (None, self._restarts):
+                return None
+            found = dict(states)
+            doubtful = [job_id for job_id in job_ids if found.get(job_id, "Deleted") in FINAL_STATES]
+            known = self._ends(doubtful, found)
+            found.update((job_id, end) for job_id, end in known.items() if end and not _refines(found, job_id, end))
+            fresh = {job_id: found[job_id] for job_id, end in known.items() if found.get(job_id, end) != end}
+            if fresh:
+                self._write(_Note(lambda: self._job_list.set_final(fresh, patience=PATIENCE), kept=False))
+            return found
+
+    def _ends(self, job_ids: Sequence[str], states: Mapping[str, str]) -> dict[str, str]:
+        """Return the ends of those jobs that are in the list, which are empty where none was seen."""
+        if not job_ids:
+            return {}
+        try:
+            records = self._job_list.summaries(job_ids)
+        except JobListError as error:
+            if any(states.get(job_id, "Deleted") == "Deleted" for job_id in job_ids):
+                raise
+            self._warn(error)
+            return {}
+        return {job_id: "" if job_id in self._restarted else record.final_state for job_id, record in records.items()}
+
+    def saved(self, job_ids: Sequence[str]) -> None:
+        """Note that the outputs of the jobs have been saved."""
+        self._note(job_ids, lambda: self._job_list.mark_saved(job_ids, patience=PATIENCE))
+
+    def resubmitted(self, jobs: Mapping[str, str]) -> None:
+        """Note, by the ids of new jobs, which ones they repeat."""
+        self._note(jobs, lambda: self._job_list.link(jobs, patience=PATIENCE))
+
+    def erased(self, job_ids: Sequence[str]) -> None:
+        """Note that the jobs are gone."""
+        self._note(job_ids, lambda: self._job_list.remove(job_ids, patience=PATIENCE))
+
+    def restarted(self, job_ids: Sequence[str]) -> None:
+        """Note that jobs that had ended run again: their ends are yet to come."""
+
+        def write() -> None:
+            self._job_list.reopen(job_ids, patience=PATIENCE)
+            self._restarted.difference_update(job_ids)
+
+        with self._lock:
+            self._restarts += 1
+            self._restarted.update(job_ids)
+            self._note(job_ids, write)
+
+    def close(self) -> None:
+        """Try once more to write what could not be written."""
+        with self._lock:
+            self._retry_at = 0.0
+            self._write(None)
+
+    def _note(self, what: Sequence[str] | Mapping[str, str], write: Callable[[], None]) -> None:
+        if what:
+            self._write(_Note(write, kept=True))
+
+    def _write(self, note: _Note | None) -> None:
+        with self._lock:
+            if note is not None:
+                self._notes.append(note)
+            while self._notes and time.monotonic() >= self._retry_at:
+                try:
+                    self._notes[0].write()
+                except JobListError as error:
+                    self._warn(error)
+                else:
+                    self._notes.popleft()
+            self._notes = deque(note for note in self._notes if note.kept)
+
+    def _warn(self, error: JobListError) -> None:
+        """Say once in a while what is wrong with the job list, and leave it alone until then."""
+        if time.monotonic() >= self._retry_at:
+            self._retry_at = time.monotonic() + RETRY_AFTER
+            self._log.warning("what has happened to jobs cannot be written down now, and is later: %s", error)
+
+
+def _refines(states: Mapping[str, str], job_id: str, end: str) -> bool:
+    """Say whether the place now tells that a job that ended without success was killed."""
+    return (end, states.get(job_id)) == ("Failed", "Killed")
