@@ -136,7 +136,7 @@ class ArcInterface:
             if self._job_list is None:
                 from jasmin_arc.job_list import JobList
 
-                self._job_list = JobList(Path(self.config.JOBS_INFO_FILE))
+                self._job_list = JobList(Path(self.config.JOBS_INFO_FILE), log=self.logger)
             return self._job_list
 
     @property
@@ -633,7 +633,9 @@ class ArcInterface:
         for job_id in job_ids:
             try:
                 text = records[job_id].description if job_id in records else ""
-                found[job_id] = JobDescription.from_json(text) if text else self.backend.description(job_id)
+                description = JobDescription.from_json(text) if text else self.backend.description(job_id)
+                self.job_list.verify_inputs(description)
+                found[job_id] = description
             except JasminArcError as error:
                 found[job_id] = error
         return found

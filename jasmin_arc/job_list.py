@@ -7,21 +7,30 @@ descriptions, ends. Nothing is held open between calls, so threads, forks and ot
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 import secrets
 import sqlite3
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import astuple, dataclass, field, fields
+from dataclasses import dataclass, field, fields
 from datetime import datetime, timezone
+from fnmatch import fnmatchcase
+from itertools import islice
 from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 from urllib.parse import unquote, urlsplit
 
 from jasmin_arc.exceptions import JobListError
 from jasmin_arc.job_list_file import ARC_COLUMNS, JobListFile
 from jasmin_arc.owner import owner_lives, owner_mark
+from jasmin_arc.spool import Spool
 
+if TYPE_CHECKING:
+    from jasmin_arc.description import JobDescription
+
+_Source = TypeVar("_Source", "str | Path | bytes", "Path | bytes | None")
 _CHUNK = 500
 _ARC_INTERFACE = "org.nordugrid.arcrest"
 INTENDED = "intended"
@@ -55,6 +64,9 @@ class JobRecord:
     """The id of the job that this one repeats"""
     owner: str = ""
     """The mark of the process that is submitting it"""
+    contents: Mapping[str, bytes | None] = field(default_factory=dict, repr=False, compare=False)
+    """Of a job that is about to be submitted, by the names of their files in the spool, the contents of its inputs;
+    ``None`` for one that only the file holds. It is not written down"""
 
     @property
     def abandoned(self) -> bool:
@@ -62,12 +74,26 @@ class JobRecord:
         return not owner_lives(self.owner, self.submitted)
 
 
-_FIELDS = tuple(entry.name for entry in fields(JobRecord))
+class JobSummary(NamedTuple):
+    """The little that a table of jobs shows, which is read quickly for many. The time is aware and in UTC."""
+
+    id: str
+    name: str
+    submitted: datetime
+    final_state: str
+    """The general state that the job ended in, once it was seen"""
+
+
+_FIELDS = tuple(entry.name for entry in fields(JobRecord) if entry.name != "contents")
 _OURS = ", ".join(_FIELDS)
 _THEIRS = "id, name, managementurl, localsubmissiontime, delegationid"
+_SUMMARY = ", ".join(JobSummary._fields)
 # A job that ARC's tools have removed from their table is gone; other backends' jobs are in ours alone.
 _OURS_LISTED = "phase = 'submitted' AND (id NOT LIKE 'https:%' OR id IN (SELECT id FROM jobs))"
 _THEIRS_LISTED = "id NOT IN (SELECT id FROM jasmin_arc_jobs WHERE id IS NOT NULL)"
+_OF_THEIR_ENDPOINT = "(managementurl = :endpoint OR substr(id, 1, length(:endpoint) + 1) = :endpoint || '/')"
+# A set in a pattern, by the rules of fnmatch: a "]" that comes first is one of its characters.
+_SET = r"\[(?=(!?\]?))\1[^\]]*\]"
 
 
 def new_token() -> str:
@@ -81,13 +107,60 @@ class JobList:
     A call is durable once it returns. Threads and processes may share a list; every error is a
     :class:`~jasmin_arc.exceptions.JobListError`.
 
+    Contents of inputs that were given as bytes are not in the file, but beside it, in the folder ``PATH.inputs``; they
+    are erased with the last job that has them.
+
     :param path: the file; nothing is opened or created until it is needed
     :param timeout: the seconds to wait for other processes that are writing
+    :param log: told if contents of inputs cannot be kept
     """
 
-    def __init__(self, path: str | os.PathLike[str], *, timeout: float = 60.0) -> None:
+    def __init__(
+        self, path: str | os.PathLike[str], *, timeout: float = 60.0, log: logging.Logger | None = None
+    ) -> None:
         self.path = Path(path)
         self._file = JobListFile(path, timeout=timeout)
+        self._spool = Spool(Path(f"{os.path.realpath(path)}.inputs"), log or logging.getLogger(__name__))
+
+    def record(
+        self, description: JobDescription, *, endpoint: str, token: str, id: str | None = None, delegation_id: str = ""
+    ) -> JobRecord:
+        """Return what to write down of a job that is about to be submitted.
+
+        In the description that is written down, contents given as bytes are replaced by the paths of the files that
+        they are kept in. If they cannot be kept, a warning is logged; the job can be submitted all the same.
+        """
+        contents: dict[str, bytes | None] = {}
+        inputs = {name: self._recorded(source, contents) for name, source in description.inputs.items()}
+        stdin = self._recorded(description.stdin, contents)
+        if inputs != description.inputs or stdin is not description.stdin:
+            description = description.replace(inputs=inputs, stdin=stdin)
+        return JobRecord(
+            token=token,
+            endpoint=endpoint,
+            name=description.name,
+            description=description.to_json(),
+            id=id,
+            delegation_id=delegation_id,
+            contents=contents,
+        )
+
+    def _recorded(self, source: _Source, contents: dict[str, bytes | None]) -> _Source:
+        """Return what to write down for a source, and add its content to those that the job needs."""
+        content = source if isinstance(source, bytes) else None
+        recorded = source if content is None else self._spool.keep(content)
+        name = self._spool.name_of(recorded)
+        if name is not None:
+            contents.setdefault(name, content)
+        return recorded
+
+    def verify_inputs(self, description: JobDescription) -> None:
+        """Check, before a job is submitted again, that the contents of its inputs that were kept are as they were.
+
+        :raises InputFileError: if one was not kept, is not there any more, or is damaged
+        """
+        for source in (*description.inputs.values(), description.stdin):
+            self._spool.verify(source)
 
     def intend(self, records: Iterable[JobRecord]) -> None:
         """Write down, before a request that creates jobs, what it is about to create.
@@ -96,9 +169,10 @@ class JobList:
         :meth:`release`.
         """
         mark = owner_mark()
-        rows = [_row(record, phase=INTENDED, owner=mark) for record in records]
-        with self._writing(rows) as database:
-            _insert_ours(database, rows)
+        new = list(records)
+        with self._writing(new) as database:
+            _insert_ours(database, [_row(record, phase=INTENDED, owner=mark) for record in new])
+            self._keep_inputs(database, new)
 
     def created(self, ids: Mapping[str, str], *, delegation_id: str = "", gone_is_fine: bool = False) -> None:
         """Write down the ids of jobs that now exist, by the tokens of their intentions.
@@ -131,15 +205,18 @@ class JobList:
         """Write down jobs that are submitted already: their ids are known."""
         done = list(records)
         with self._writing(done) as database:
-            _delete_by_id(database, "jasmin_arc_jobs", [record.id or "" for record in done])
+            tokens = _delete_ours(database, [record.id or "" for record in done])
             _insert_ours(database, [_row(record, phase=SUBMITTED, owner="") for record in done])
             _insert_arc(database, done)
+            self._keep_inputs(database, done)
+            self._erase_inputs(database, tokens)
 
     def forget(self, tokens: Iterable[str]) -> None:
         """Erase intentions, for jobs that do not exist or will never run. A submitted job is never erased so."""
         rows = [(token,) for token in tokens]
         with self._writing(rows) as database:
             database.executemany("DELETE FROM jasmin_arc_jobs WHERE token = ? AND phase != 'submitted'", rows)
+            self._erase_inputs(database, [token for (token,) in rows])
 
     def release(self, tokens: Iterable[str]) -> None:
         """Write down that this process no longer works on these intentions, so that any may settle them."""
@@ -182,53 +259,133 @@ class JobList:
             found = [*map(_record, ours), *map(_foreign_record, theirs)]
         return sorted(found, key=lambda record: record.submitted)
 
-    def set_final(self, states: Mapping[str, str]) -> None:
+    def select(
+        self, endpoint: str, *, name: str | None = None, since: datetime | None = None, last: int | None = None
+    ) -> list[JobSummary]:
+        """Return the submitted jobs of one endpoint, or some of them, oldest first.
+
+        :param name: only jobs whose name matches this pattern, as :func:`fnmatch.fnmatchcase` does it
+        :param since: only jobs that were submitted at this time or later
+        :param last: at most so many, the newest
+        """
+        start = since.timestamp() if since is not None else float("-inf")
+        with self._file.reading() as database:
+            ours = list(islice(_select_ours(database, endpoint, name, start), last))[::-1]
+            if ours and len(ours) == last:
+                # Those of ARC's tools that are older would not be among the newest.
+                start = ours[0].submitted.timestamp()
+            theirs = _select_theirs(database, endpoint, name, start)
+        found = sorted([*ours, *theirs], key=lambda job: job.submitted)
+        return found if last is None else found[max(len(found) - last, 0) :]
+
+    def summaries(self, job_ids: Iterable[str], *, patience: float | None = None) -> dict[str, JobSummary]:
+        """Return the little that a table shows of these jobs; otherwise as :meth:`get`.
+
+        :param patience: the seconds to wait for other processes, instead of the list's timeout
+        """
+        wanted = list(dict.fromkeys(job_ids))
+        with self._file.reading(patience=patience) as database:
+            ours = _select_by_id(database, f"SELECT {_SUMMARY} FROM jasmin_arc_jobs", wanted)  # noqa: S608
+            found = {job.id: job for job in map(_summary, ours)}
+            rest = [job_id for job_id in wanted if job_id not in found]
+            found.update((record.id or "", _summary_of(record)) for record in _theirs_by_id(database, rest))
+        return {job_id: found[job_id] for job_id in wanted if job_id in found}
+
+    def neighbours(self, job_ids: Iterable[str]) -> dict[str, tuple[str, ...]]:
+        """Return, for each id, the ids just before and just after it in the sorted ids of all submitted jobs.
+
+        The id itself need not be in the list. At the ends of the list there is one neighbour, or none.
+        """
+        with self._file.reading() as database:
+            found = {job_id: (_next(database, job_id, "<"), _next(database, job_id, ">")) for job_id in job_ids}
+        return {job_id: tuple(filter(None, beside)) for job_id, beside in found.items()}
+
+    # What follows notes what has happened already. ``patience`` is the seconds to wait for other processes, instead
+    # of the list's timeout.
+
+    def set_final(self, states: Mapping[str, str], *, patience: float | None = None) -> None:
         """Write down the states in which jobs ended. The first one stays, whatever comes later.
 
         Jobs that are not in the list are left out.
         """
-        known = self.get(states)
-        new = {job_id: state for job_id, state in states.items() if job_id in known and not known[job_id].final_state}
-        self._update(new, "final_state = ?", unless_set="final_state")
+        known = self.summaries(states, patience=patience)
+        new = {job_id: states[job_id] for job_id, job in known.items() if not job.final_state}
+        self._update(new, "final_state = ?", unless_set="final_state", patience=patience)
 
-    def reopen(self, job_ids: Iterable[str]) -> None:
+    def reopen(self, job_ids: Iterable[str], *, patience: float | None = None) -> None:
         """Write down that jobs that had ended run again, at the user's wish: their ends are yet to come."""
-        self._update(dict.fromkeys(job_ids, ""), "final_state = ?, outputs_saved = NULL")
+        known = self.summaries(job_ids, patience=patience)
+        self._update(dict.fromkeys(known, ""), "final_state = ?, outputs_saved = NULL", patience=patience)
 
-    def mark_saved(self, job_ids: Iterable[str]) -> None:
+    def mark_saved(self, job_ids: Iterable[str], *, patience: float | None = None) -> None:
         """Write down that the jobs' outputs have now been saved. Jobs that are not in the list are left out."""
-        self._update(dict.fromkeys(job_ids, _now().timestamp()), "outputs_saved = ?")
+        known = self.summaries(job_ids, patience=patience)
+        self._update(dict.fromkeys(known, _now().timestamp()), "outputs_saved = ?", patience=patience)
 
-    def link(self, resubmissions: Mapping[str, str]) -> None:
+    def link(self, resubmissions: Mapping[str, str], *, patience: float | None = None) -> None:
         """Write down, by the ids of new jobs, the ids of the jobs that they repeat."""
-        self._update(resubmissions, "resubmission_of = ?")
+        known = self.summaries(resubmissions, patience=patience)
+        self._update({new: resubmissions[new] for new in known}, "resubmission_of = ?", patience=patience)
 
-    def remove(self, job_ids: Iterable[str]) -> None:
+    def remove(self, job_ids: Iterable[str], *, patience: float | None = None) -> None:
         """Erase the jobs from the list, from ARC's table as well."""
-        known = self.get(job_ids)
-        with self._writing(known) as database:
-            _delete_by_id(database, "jasmin_arc_jobs", known)
-            _delete_by_id(database, "jobs", known)
+        known = self.summaries(job_ids, patience=patience)
+        with self._writing(known, patience) as database:
+            tokens = _delete_ours(database, list(known))
+            database.executemany("DELETE FROM jobs WHERE id = ?", [(_escape(job_id),) for job_id in known])
+            self._erase_inputs(database, tokens)
 
     def close(self) -> None:
         """Do nothing: no call leaves anything open."""
 
-    def _writing(self, what: Collection[object]) -> AbstractContextManager[sqlite3.Connection]:
+    def _writing(
+        self, what: Collection[object], patience: float | None = None
+    ) -> AbstractContextManager[sqlite3.Connection]:
         # Where there is nothing to write, no file is made and no one else is kept waiting.
-        return self._file.writing() if what else self._file.reading()
+        return self._file.writing(patience=patience) if what else self._file.reading(patience=patience)
 
-    def _update(self, values: Mapping[str, object], change: str, *, unless_set: str | None = None) -> None:
-        """Change the records of the jobs by their ids; jobs that are not in the list are left out."""
-        known = self.get(values)
-        foreign = [_row(record, token=new_token()) for record in known.values() if not record.token]
+    def _update(
+        self, values: Mapping[str, object], change: str, *, patience: float | None, unless_set: str | None = None
+    ) -> None:
+        """Change the records of jobs that are in the list, by their ids."""
         where = f"id = ? AND {unless_set} = ''" if unless_set else "id = ?"
-        with self._writing(known) as database:
-            # ARC's table has no column for this, so a job of ARC's tools gets a row in ours; perhaps it just got one.
-            _insert_ours(database, foreign, verb="INSERT OR IGNORE")
+        with self._writing(values, patience) as database:
+            # ARC's table has no column for this, so a job of ARC's tools gets a row in ours.
+            ours = {
+                _unescape(row[0]) for row in _select_by_id(database, "SELECT id FROM jasmin_arc_jobs", list(values))
+            }
+            foreign = _theirs_by_id(database, [job_id for job_id in values if job_id not in ours])
+            _insert_ours(database, [_row(record, token=new_token()) for record in foreign])
             database.executemany(
                 f"UPDATE jasmin_arc_jobs SET {change} WHERE {where}",  # noqa: S608
-                [(values[job_id], _escape(job_id)) for job_id in known],
+                [(value, _escape(job_id)) for job_id, value in values.items()],
             )
+
+    def _keep_inputs(self, database: sqlite3.Connection, records: Sequence[JobRecord]) -> None:
+        """Write down which contents jobs need. From here on, their files stay."""
+        contents = {name: content for record in records for name, content in record.contents.items()}
+        database.executemany(
+            "INSERT OR IGNORE INTO jasmin_arc_inputs(token, content) VALUES (?, ?)",
+            [(record.token, name) for record in records for name in record.contents],
+        )
+        # Between keep() and this transaction another process may have erased the last job with such a content.
+        self._spool.restore({name: content for name, content in contents.items() if content is not None})
+
+    def _erase_inputs(self, database: sqlite3.Connection, tokens: Sequence[str]) -> None:
+        """Erase the contents that no job needs any more, now that the rows of these jobs are gone.
+
+        It happens inside the transaction, so that no other process can begin to need one of them meanwhile.
+        """
+        names: set[str] = set()
+        # An intention that was to be forgotten may have become a job, which keeps its row.
+        of_no_job = (
+            "FROM jasmin_arc_inputs WHERE token = ?1 AND NOT EXISTS (SELECT 1 FROM jasmin_arc_jobs WHERE token = ?1)"
+        )
+        for token in tokens:
+            names.update(name for (name,) in database.execute(f"SELECT content {of_no_job}", (token,)))
+            database.execute(f"DELETE {of_no_job}", (token,))
+        needed = "SELECT EXISTS (SELECT 1 FROM jasmin_arc_inputs WHERE content = ?)"
+        self._spool.erase(name for name in names if not database.execute(needed, (name,)).fetchone()[0])
 
     def _check_all_there(self, found: int, wanted: int) -> None:
         if found != wanted:
@@ -262,7 +419,7 @@ def _time(value: object) -> datetime:
 
 
 def _row(record: JobRecord, **changes: object) -> tuple[object, ...]:
-    values = {**dict(zip(_FIELDS, astuple(record))), **changes}
+    values = {**{name: getattr(record, name) for name in _FIELDS}, **changes}
     values["id"] = None if record.id is None else _escape(record.id)
     values["submitted"] = record.submitted.timestamp()
     values["outputs_saved"] = None if record.outputs_saved is None else record.outputs_saved.timestamp()
@@ -291,6 +448,15 @@ def _foreign_record(row: Sequence[str]) -> JobRecord:
     )
 
 
+def _summary(row: Sequence[object]) -> JobSummary:
+    job_id, name, submitted, final_state = row
+    return JobSummary(_unescape(str(job_id)), str(name), _time(submitted), str(final_state))
+
+
+def _summary_of(record: JobRecord) -> JobSummary:
+    return JobSummary(record.id or "", record.name, record.submitted, record.final_state)
+
+
 def _arc_row(record: JobRecord) -> tuple[str, ...]:
     job_id, url = record.id or "", record.endpoint
     values = dict.fromkeys(ARC_COLUMNS, "")
@@ -314,8 +480,11 @@ def _insert_arc(database: sqlite3.Connection, records: Iterable[JobRecord]) -> N
     database.executemany(f"INSERT OR REPLACE INTO jobs({columns}) VALUES ({marks})", rows)  # noqa: S608
 
 
-def _delete_by_id(database: sqlite3.Connection, table: str, job_ids: Iterable[str]) -> None:
-    database.executemany(f"DELETE FROM {table} WHERE id = ?", [(_escape(job_id),) for job_id in job_ids])  # noqa: S608
+def _delete_ours(database: sqlite3.Connection, job_ids: Sequence[str]) -> list[str]:
+    """Delete the rows of jobs from our table, and return their tokens."""
+    tokens = [token for (token,) in _select_by_id(database, "SELECT token FROM jasmin_arc_jobs", job_ids)]
+    database.executemany("DELETE FROM jasmin_arc_jobs WHERE token = ?", [(token,) for token in tokens])
+    return tokens
 
 
 def _select_by_id(database: sqlite3.Connection, start: str, job_ids: Sequence[str]) -> Iterator[tuple[str, ...]]:
@@ -338,8 +507,55 @@ def _select_listed(
     at_ours, at_theirs, values = "", "", {}
     if endpoint is not None:
         at_ours = " AND endpoint = :endpoint"
-        at_theirs = " AND (managementurl = :endpoint OR substr(id, 1, length(:endpoint) + 1) = :endpoint || '/')"
+        at_theirs = f" AND {_OF_THEIR_ENDPOINT}"
         values = {"endpoint": endpoint}
     select_ours = f"SELECT {ours} FROM jasmin_arc_jobs WHERE {_OURS_LISTED}{at_ours} ORDER BY rowid"  # noqa: S608
     select_theirs = f"SELECT {theirs} FROM jobs WHERE {_THEIRS_LISTED}{at_theirs} ORDER BY rowid"  # noqa: S608
     return database.execute(select_ours, values).fetchall(), database.execute(select_theirs, values).fetchall()
+
+
+def _select_ours(database: sqlite3.Connection, endpoint: str, name: str | None, start: float) -> Iterator[JobSummary]:
+    """The jobs of our table, the newest first, read only as far as they are asked for.
+
+    SQLite's pattern leaves out most of the rest, and all conditions but the last are met by the index alone.
+    """
+    rows = database.execute(
+        f"SELECT {_SUMMARY} FROM jasmin_arc_jobs WHERE endpoint = ? AND phase = 'submitted' AND submitted >= ? "  # noqa: S608
+        "AND name GLOB ? AND (id NOT LIKE 'https:%' OR EXISTS (SELECT 1 FROM jobs WHERE jobs.id = jasmin_arc_jobs.id)) "
+        "ORDER BY submitted DESC, rowid DESC",
+        (endpoint, start, "*" if name is None else _glob(name)),
+    )
+    return (job for job in map(_summary, rows) if name is None or fnmatchcase(job.name, name))
+
+
+def _select_theirs(database: sqlite3.Connection, endpoint: str, name: str | None, start: float) -> list[JobSummary]:
+    """The jobs that ARC's table alone has."""
+    # ARC writes the seconds as text: of the times with ten digits, the order is that of the numbers.
+    text = str(int(start)) if start >= 1e9 else ""
+    foreign = (
+        "SELECT id FROM jobs WHERE localsubmissiontime >= :start "
+        "AND NOT EXISTS (SELECT 1 FROM jasmin_arc_jobs WHERE jasmin_arc_jobs.id = jobs.id)"
+    )
+    rows = database.execute(
+        f"SELECT {_THEIRS} FROM jobs WHERE id IN ({foreign}) AND {_OF_THEIR_ENDPOINT} ORDER BY rowid",  # noqa: S608
+        {"start": text, "endpoint": endpoint},
+    )
+    jobs = [_summary_of(_foreign_record(row)) for row in rows]
+    return [job for job in jobs if job.submitted.timestamp() >= start and (name is None or fnmatchcase(job.name, name))]
+
+
+def _glob(pattern: str) -> str:
+    """Return a pattern of SQLite for all that a pattern of fnmatch matches, and perhaps for more."""
+    return re.sub(rf"{_SET}|\[", lambda found: "[[]" if found[0] == "[" else "?", pattern)
+
+
+def _next(database: sqlite3.Connection, job_id: str, side: str) -> str | None:
+    """The nearest id before (``<``) or after (``>``) an id."""
+    order, nearest = ("DESC", max) if side == "<" else ("ASC", min)
+    found = []
+    for table, listed in (("jasmin_arc_jobs", _OURS_LISTED), ("jobs", "id LIKE '_%'")):
+        found += database.execute(
+            f"SELECT id FROM {table} WHERE id {side} ? AND {listed} ORDER BY id {order} LIMIT 1",  # noqa: S608
+            (_escape(job_id),),
+        ).fetchall()
+    return _unescape(nearest(found)[0]) if found else None

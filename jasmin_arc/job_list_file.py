@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 import sqlite3
 import stat
-import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
+from jasmin_arc.database import Database, empty_database, make_durable, make_file, open_database
 from jasmin_arc.exceptions import JobListError
 
 _VERSION = 1
@@ -38,6 +38,13 @@ _TABLES = {
         "delegation_id TEXT NOT NULL, final_state TEXT NOT NULL, outputs_saved REAL, resubmission_of TEXT NOT NULL, "
         "owner TEXT NOT NULL)"
     ),
+    "jasmin_arc_inputs": "jasmin_arc_inputs(token TEXT NOT NULL, content TEXT NOT NULL, PRIMARY KEY (token, content))",
+}
+# Nothing but plain indexes: the SQLite of an old ARC could not read a file with partial ones, or with expressions.
+_INDEXES = {
+    "jasmin_arc_listed": "jasmin_arc_listed ON jasmin_arc_jobs(endpoint, phase, submitted, name, final_state, id)",
+    "jasmin_arc_contents": "jasmin_arc_contents ON jasmin_arc_inputs(content)",
+    "jasmin_arc_times": "jasmin_arc_times ON jobs(localsubmissiontime, id)",
 }
 
 
@@ -56,13 +63,15 @@ class JobListFile:
         self._timeout = timeout
 
     @contextmanager
-    def reading(self) -> Iterator[sqlite3.Connection]:
-        """One consistent view of the file; where it does not exist, or has no tables yet, they are empty."""
-        with self._translated(), closing(self._open(write=False)) as database:
-            deadline = time.monotonic() + self._timeout
-            _patiently(database, "PRAGMA temp_store=MEMORY", deadline)
+    def reading(self, *, patience: float | None = None) -> Iterator[sqlite3.Connection]:
+        """One consistent view of the file; where it does not exist, or has no tables yet, they are empty.
+
+        :param patience: the seconds to wait for other processes, instead of the file's own timeout
+        """
+        with self._opened(patience, write=False) as database:
+            database.execute("PRAGMA temp_store=MEMORY")
             database.execute("BEGIN")
-            for table in _TABLES.keys() - self._check(database, deadline):
+            for table in _TABLES.keys() - self._check(database):
                 database.execute(f"CREATE TEMPORARY TABLE {_TABLES[table]}")
             try:
                 yield database
@@ -70,82 +79,65 @@ class JobListFile:
                 database.rollback()
 
     @contextmanager
-    def writing(self) -> Iterator[sqlite3.Connection]:
-        """One transaction: durable at the end of the block, or as if nothing had happened."""
-        with self._translated(), closing(self._open(write=True)) as database:
-            deadline = time.monotonic() + self._timeout
-            _patiently(database, "PRAGMA synchronous=FULL", deadline)
-            # WAL does not work on network file systems, where home directories are.
-            _patiently(database, "PRAGMA journal_mode=DELETE", deadline)
-            _patiently(database, "BEGIN IMMEDIATE", deadline)
+    def writing(self, *, patience: float | None = None) -> Iterator[sqlite3.Connection]:
+        """One transaction: durable at the end of the block, or as if nothing had happened.
+
+        :param patience: the seconds to wait for other processes, instead of the file's own timeout
+        """
+        with self._opened(patience, write=True) as database:
+            make_durable(database)
+            database.execute("BEGIN IMMEDIATE")
             try:
-                self._create(database, _TABLES.keys() - self._check(database, deadline))
+                self._create(database, self._check(database))
                 yield database
-                _patiently(database, "COMMIT", deadline)
+                database.execute("COMMIT")
             finally:
                 if database.in_transaction:
                     database.rollback()
 
-    def _open(self, *, write: bool) -> sqlite3.Connection:
+    @contextmanager
+    def _opened(self, patience: float | None, *, write: bool) -> Iterator[Database]:
+        seconds = self._timeout if patience is None else patience
+        with self._translated(seconds), closing(self._open(seconds, write=write)) as database:
+            database.text_factory = lambda text: text.decode("utf-8", "replace")
+            yield database
+
+    def _open(self, patience: float, *, write: bool) -> Database:
         path = os.path.realpath(self.path)
         if write:
             make_file(path)
         elif not os.path.lexists(path):
-            return sqlite3.connect(":memory:", isolation_level=None)
+            return empty_database()
         if not stat.S_ISREG(os.stat(path).st_mode):  # noqa: PTH116 - fails as SQLite's own open would
             raise JobListError(f"the job list {self.path} is not a regular file; set JOBS_INFO_FILE to another path")
-        # A short wait inside SQLite, many times over, lets Ctrl-C through.
-        database = sqlite3.connect(Path(path).as_uri() + "?mode=rw", uri=True, timeout=0.5, isolation_level=None)
-        database.text_factory = lambda text: text.decode("utf-8", "replace")
-        return database
+        return open_database(path, patience=patience)
 
-    def _check(self, database: sqlite3.Connection, deadline: float) -> set[str]:
-        """Return the names of the tables, unless they are not for us."""
-        tables = {name for (name,) in _patiently(database, "SELECT name FROM sqlite_master", deadline)}
-        if "jasmin_arc_meta" in tables:
+    def _check(self, database: Database) -> set[str]:
+        """Return the names of the tables and indexes, unless they are not for us."""
+        names = {name for (name,) in database.execute("SELECT name FROM sqlite_master")}
+        if "jasmin_arc_meta" in names:
             versions = database.execute("SELECT value FROM jasmin_arc_meta WHERE key = 'version'").fetchall()
             if versions != [(_VERSION,)]:
                 raise JobListError(
                     f"the job list {self.path} was written by another version of this library; "
                     "update it: pip install --upgrade jasmin-arc-py"
                 )
-        return tables
+        return names
 
-    def _create(self, database: sqlite3.Connection, missing: Iterable[str]) -> None:
-        for table in missing:
+    def _create(self, database: Database, there: Collection[str]) -> None:
+        for table in _TABLES.keys() - there:
             database.execute(f"CREATE TABLE {_TABLES[table]}")
-        if "jasmin_arc_meta" in missing:
+        for index in _INDEXES.keys() - there:
+            database.execute(f"CREATE INDEX {_INDEXES[index]}")
+        if "jasmin_arc_meta" not in there:
             database.execute("INSERT INTO jasmin_arc_meta VALUES ('version', ?)", (_VERSION,))
 
     @contextmanager
-    def _translated(self) -> Iterator[None]:
+    def _translated(self, patience: float) -> Iterator[None]:
         try:
             yield
         except (sqlite3.Error, OSError, UnicodeError) as error:
-            raise JobListError(f"the job list {self.path} {_in_plain_words(error, self._timeout)}") from error
-
-
-def _patiently(database: sqlite3.Connection, statement: str, deadline: float) -> list[tuple[str, ...]]:
-    while True:
-        try:
-            return database.execute(statement).fetchall()
-        except sqlite3.OperationalError as error:
-            if "locked" not in str(error) or time.monotonic() > deadline:
-                raise
-
-
-def make_file(path: str) -> None:
-    """Make an empty file for a database, which its owner alone may read, unless it is there."""
-    Path(path).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    if os.path.lexists(path):
-        return
-    try:
-        # Not open() and close(): a close would drop the locks that another thread's SQLite holds on the file.
-        os.mknod(path, 0o600 | stat.S_IFREG)
-    except FileExistsError:
-        pass
-    except OSError:
-        os.close(os.open(path, os.O_WRONLY | os.O_CREAT, 0o600))
+            raise JobListError(f"the job list {self.path} {_in_plain_words(error, patience)}") from error
 
 
 def _in_plain_words(error: Exception, timeout: float) -> str:

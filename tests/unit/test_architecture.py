@@ -10,8 +10,8 @@ import jasmin_arc
 PACKAGE = Path(jasmin_arc.__file__).parent
 LAYERS = [
     {"exceptions", "constants", "version"},
-    {"quantities", "logs", "progress", "parallel", "results", "config", "job_info", "site_info", "owner"},
-    {"proxy_certificate", "description", "job_list_file"},
+    {"quantities", "logs", "progress", "parallel", "results", "config", "job_info", "site_info", "owner", "database"},
+    {"proxy_certificate", "description", "job_list_file", "spool"},
     {"proxy_credentials", "arcproxy", "job_list"},
     {"proxy", "backends.base"},
     {"staging", "watcher", "check", "reading", "foresight"},

@@ -49,14 +49,11 @@ class Submitter:
 
         :param queues: those of the compute element, for the message where it refuses one
         """
-        from jasmin_arc.job_list import JobRecord, new_token
+        from jasmin_arc.job_list import new_token
 
         token = new_token()
         try:
-            text = description.to_json()
-            self._job_list.intend(
-                [JobRecord(token=token, endpoint=self._endpoint, name=description.name, description=text)]
-            )
+            self._job_list.intend([self._job_list.record(description, endpoint=self._endpoint, token=token)])
         except JobListError as error:
             return error
         try:

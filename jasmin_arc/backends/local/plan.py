@@ -59,14 +59,17 @@ def _impossible_url(url: str) -> str:
     return "" if is_valid(url) else "that is no valid URL"
 
 
-def make_plan(description: JobDescription, job_id: str) -> dict[str, Any]:
-    """What the runner, the supervisor and the helper for URL inputs need to know, as JSON can hold it."""
+def make_plan(description: JobDescription, job_id: str, *, recorded: str) -> dict[str, Any]:
+    """What the runner, the supervisor and the helper for URL inputs need to know, as JSON can hold it.
+
+    :param recorded: the description as the job list has it, without the contents of inputs
+    """
     return {
         "environment": job_environment(os.environ, job_id),
         "outputs": [name for name in description.outputs or {} if not is_pattern(name)],
         "output_list": OUTPUT_LIST_NAME if output_list_needed(description) else "",
         "urls": {name: source for name, source in description.inputs.items() if is_url(source)},
-        "description": description.to_json(),
+        "description": recorded,
         "wall_time": None if description.wall_time is None else description.wall_time.total_seconds(),
     }
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from jasmin_arc.job_list_file import make_file
+from jasmin_arc.database import make_durable, make_file, open_database
 
 _VERSION = 1
 _BUSY_SECONDS = 30.0
@@ -47,13 +47,10 @@ class Store:
 
     def __init__(self, path: str) -> None:
         make_file(path)
-        self._connection = sqlite3.connect(path, timeout=_BUSY_SECONDS, isolation_level=None)
+        self._connection = open_database(path, patience=_BUSY_SECONDS)
         try:
             self._connection.row_factory = sqlite3.Row
-            # Home directories are on network file systems as often as not, where a write-ahead log does not work.
-            # Keeping the journal file saves two changes of the directory at each commit.
-            self._connection.execute("PRAGMA journal_mode = PERSIST")
-            self._connection.execute("PRAGMA synchronous = FULL")
+            make_durable(self._connection)
             self._create()
         except BaseException:
             self._connection.close()

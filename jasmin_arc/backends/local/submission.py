@@ -68,13 +68,8 @@ class Submission:
         except JasminArcError as error:
             return error
         key = secrets.token_hex(12)
-        record = JobRecord(
-            token=new_token(),
-            endpoint=f"local://{self._layout.host}",
-            name=description.name,
-            description=description.to_json(),
-            id=self._layout.job_id(key),
-        )
+        endpoint, job_id = f"local://{self._layout.host}", self._layout.job_id(key)
+        record = self._job_list.record(description, endpoint=endpoint, token=new_token(), id=job_id)
         return _Job(description, inputs, key, record)
 
     def _commit(self, jobs: list[_Job], wake: Callable[[], object]) -> dict[str, JasminArcError]:
@@ -117,7 +112,7 @@ class Submission:
         return failures
 
     def _row(self, job: _Job) -> dict[str, Any]:
-        plan = make_plan(job.description, job.id)
+        plan = make_plan(job.description, job.id, recorded=job.record.description)
         return {
             "key": job.key,
             "host": self._layout.host,

@@ -27,7 +27,7 @@ from jasmin_arc.exceptions import (
     SubmissionUnknownError,
 )
 from jasmin_arc.formats.adl import submission_adl
-from jasmin_arc.job_list import JobList, JobRecord, new_token
+from jasmin_arc.job_list import JobList, new_token
 from jasmin_arc.staging import StagedInput, plan_inputs, upload_all
 
 if TYPE_CHECKING:
@@ -116,17 +116,13 @@ class Submitter:
             raise NoTargetsAvailableError(f"nothing was submitted: {error}") from error
 
     def _intend(self, jobs: Sequence[_Job]) -> None:
+        endpoint = self._api.client.endpoint
+        records = [
+            self._job_list.record(job.description, endpoint=endpoint, token=job.token, delegation_id=job.delegation_id)
+            for job in jobs
+        ]
         with self._writing:
-            self._job_list.intend(
-                JobRecord(
-                    token=job.token,
-                    endpoint=self._api.client.endpoint,
-                    name=job.description.name,
-                    description=job.description.to_json(),
-                    delegation_id=job.delegation_id,
-                )
-                for job in jobs
-            )
+            self._job_list.intend(records)
 
     # --- The first phase ---
 
