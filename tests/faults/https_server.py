@@ -77,13 +77,17 @@ class HttpsServer:
         self._context.verify_mode = ssl.CERT_REQUIRED
         # X509_V_FLAG_ALLOW_PROXY_CERTS, as A-REX has it
         self._context.verify_flags |= 0x40
-        certificates.server.configure_cert(self._context)
+        self.present(certificates.server)
         certificates.ca.configure_trust(self._context)
         self._socket = socket.create_server(("127.0.0.1", 0))
         self.port = self._socket.getsockname()[1]
         self.endpoint = f"https://localhost:{self.port}/arex"
         self._open: list[socket.socket] = []
         threading.Thread(target=self._accept, daemon=True).start()
+
+    def present(self, certificate: trustme.LeafCert) -> None:
+        """Show this certificate from now on."""
+        certificate.configure_cert(self._context)
 
     def __enter__(self) -> HttpsServer:
         return self
@@ -117,15 +121,15 @@ class HttpsServer:
         with contextlib.suppress(OSError, ssl.SSLError, ValueError, AttributeError):
             connection = self._context.wrap_socket(plain, server_side=True)
             self._open.append(connection)
-            stream = connection.makefile("rb")
-            while (request := _read(stream, number)) is not None:
-                self.requests.append(request)
-                reply = self.handler(request)
-                if reply.raw is not None:
-                    _send_raw(connection, reply.raw)
-                    connection.close()
-                    return
-                connection.sendall(_format(reply, head=request.method == "HEAD"))
+            # Closed here too: the handshake may have ended after close().
+            with connection, connection.makefile("rb") as stream:
+                while (request := _read(stream, number)) is not None:
+                    self.requests.append(request)
+                    reply = self.handler(request)
+                    if reply.raw is not None:
+                        _send_raw(connection, reply.raw)
+                        return
+                    connection.sendall(_format(reply, head=request.method == "HEAD"))
 
 
 def _read(stream: object, number: int) -> Request | None:

@@ -30,12 +30,23 @@ prepare_arex() {
     # Without this file A-REX computes one of 4096 bits: minutes of a full core.
     [ -s "$GRID_DIR/arc/control/dhparam.pem" ] ||
         (umask 077; openssl dhparam -dsaparam -out "$GRID_DIR/arc/control/dhparam.pem" 2048 2>/dev/null)
+    enable_runtime_environments
     render arc.conf "$ARC_CONFIG"
     if [ "$TIMERS" = short ]; then
         sed -i 's/ *# short timers only$//' "$ARC_CONFIG"
     else
         sed -i '/# short timers only$/d' "$ARC_CONFIG"
     fi
+}
+
+# As `arcctl rte enable` does it, which is in another package: A-REX offers what it finds below enabled/.
+enable_runtime_environments() {
+    local enabled=$GRID_DIR/arc/control/rte/enabled
+    rm -rf "$GRID_DIR/arc/rte" "$enabled"
+    mkdir -p "$enabled"/{ENV,APPS}
+    cp -R "$HERE/rte" "$GRID_DIR/arc/rte"
+    ln -s /usr/share/arc/rte/ENV/PROXY "$enabled/ENV/PROXY"
+    ln -s "$GRID_DIR/arc/rte/APPS/GREETING-1.0" "$enabled/APPS/GREETING-1.0"
 }
 
 # start_arex_daemon NAME SCRIPT: with the package's own start script, changed in two places that arc.conf cannot reach

@@ -1,7 +1,8 @@
 """A stand-in for the ``arc`` module: an imaginary compute element in memory, which can be told to misbehave.
 
 It has what the bindings backend uses, no more, and writes to its log the lines that the real library writes (copied
-from the log of ARC 6.17).
+from the log of ARC 6.17). Its classes, methods and attributes have the library's names; tests/e2e/test_fake_arc.py
+compares them with the real library.
 """
 
 from __future__ import annotations
@@ -11,28 +12,31 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-ENDPOINT = "https://ce.example.org:443/arex"
-
 
 class Settable:
-    """An object of the library: attributes to set, methods that are called with a value to set one."""
+    """An object of the library with nothing but attributes."""
 
     def __init__(self, **attributes: Any) -> None:
         self.__dict__.update(attributes)
 
 
-class Moment:
+class Time:
     def __init__(self, seconds: int = -1) -> None:
         self.seconds = seconds
 
     def GetTime(self) -> int:
         return self.seconds
 
+
+class Period:
+    def __init__(self, seconds: int = -1) -> None:
+        self.seconds = seconds
+
     def GetPeriod(self) -> int:
         return self.seconds
 
 
-class State:
+class JobState:
     def __init__(self, general: str = "Undefined", native: str = "") -> None:
         self.general, self.native = general, native
 
@@ -46,14 +50,61 @@ class State:
         return self.general != "Undefined"
 
 
+class JobDescriptionResult:
+    def __init__(self, accepted: bool, reason: str) -> None:
+        self.accepted, self.reason = accepted, reason
+
+    def __bool__(self) -> bool:
+        return self.accepted
+
+    def str(self) -> str:
+        return self.reason
+
+
+class Software:
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class CPComputingShareAttributes(Settable): ...
+
+
+class CPComputingManagerAttributes(Settable): ...
+
+
+class CPComputingServiceAttributes(Settable): ...
+
+
+class CPComputingEndpointAttributes(Settable): ...
+
+
+class ExecutionTarget(Settable): ...
+
+
+HANDED_OUT = (
+    *(Time, Period, JobState, JobDescriptionResult, Software, ExecutionTarget, CPComputingShareAttributes),
+    *(CPComputingManagerAttributes, CPComputingServiceAttributes, CPComputingEndpointAttributes),
+)
+"""The classes whose objects the library makes, and the backend only gets."""
+
+
 class FakeArc:
-    """The module. Attributes in small letters are for tests, the others are the library's."""
+    """The module. Attributes in small letters are for tests, the others are the library's.
+
+    :param endpoint: the address of the imaginary compute element
+    """
 
     ARC_VERSION = "6.17.0"
     DEBUG, VERBOSE, INFO = 1, 2, 4
     LongFormat = "long"
 
-    def __init__(self) -> None:
+    def __init__(self, endpoint: str = "https://ce.example.org:443/arex") -> None:
+        self.endpoint = endpoint
+        self.calls: list[str] = []
+        """What the library was asked to send to a server"""
         self.jobs: dict[str, Any] = {}
         self.queues = ["short", "long"]
         self.reachable = True
@@ -78,8 +129,8 @@ class FakeArc:
             self.destination.file.close()
 
     def add_job(self, name: str, general: str = "Running", native: str = "RUNNING", **attributes: Any) -> str:
-        job_id = f"{ENDPOINT}/rest/1.0/jobs/{name}"
-        self.jobs[name] = {"State": State(general, native), **attributes}
+        job_id = f"{self.endpoint}/rest/1.0/jobs/{name}"
+        self.jobs[name] = {"State": JobState(general, native), **attributes}
         return job_id
 
     def accept(self, name: str, description: Any) -> str:
@@ -88,7 +139,7 @@ class FakeArc:
 
     def log_uploads(self, name: str, description: Any) -> None:
         for target, path in description.files:
-            where = f"file:{path} to {ENDPOINT}/rest/1.0/jobs/{name}/session/{target}"
+            where = f"file:{path} to {self.endpoint}/rest/1.0/jobs/{name}/session/{target}"
             self.log("INFO", "DataMover", f"Transfer from {where}")
 
     def no_connection(self) -> None:
@@ -111,13 +162,15 @@ class FakeArc:
         class Logger:
             @staticmethod
             def getRootLogger() -> Any:
-                def add(destination: Any) -> None:
-                    fake.destination = destination
+                return Logger()
 
-                def threshold(level: int) -> None:
-                    fake.threshold = level
+            def removeDestinations(self) -> None: ...
 
-                return SimpleNamespace(removeDestinations=lambda: None, addDestination=add, setThreshold=threshold)
+            def addDestination(self, destination: Any) -> None:
+                fake.destination = destination
+
+            def setThreshold(self, level: int) -> None:
+                fake.threshold = level
 
         class UserConfig:
             def __init__(self, kind: Any) -> None:
@@ -145,10 +198,14 @@ class FakeArc:
                     setattr(self, name, -1)
                 for name in (
                     *("SubmissionTime", "StartTime", "EndTime", "ComputingManagerEndTime", "ProxyExpirationTime"),
-                    *("WorkingAreaEraseTime", "UsedTotalWallTime", "UsedTotalCPUTime"),
+                    "WorkingAreaEraseTime",
                 ):
-                    setattr(self, name, Moment())
-                self.State, self.ExecutionNode, self.Error = State(), [], []
+                    setattr(self, name, Time())
+                for name in ("ServiceInformation", "JobStatus", "JobManagement"):
+                    setattr(self, name + "URL", None)
+                    setattr(self, name + "InterfaceName", "")
+                self.UsedTotalWallTime, self.UsedTotalCPUTime = Period(), Period()
+                self.State, self.ExecutionNode, self.Error = JobState(), [], []
                 if other is not None:
                     self.__dict__.update(vars(other))
 
@@ -162,6 +219,7 @@ class FakeArc:
                 return self._act("Clean")
 
             def _act(self, action: str) -> bool:
+                fake.calls.append(action)
                 fake.actions.append((action, self.IDFromEndpoint))
                 return fake.answer_for(self)
 
@@ -175,6 +233,7 @@ class FakeArc:
                 return True
 
             def Update(self) -> None:
+                fake.calls.append("Update")
                 for job in self.jobs:
                     if fake.answer_for(job):
                         job.__dict__.update(fake.jobs[job.IDFromEndpoint])
@@ -194,36 +253,31 @@ class FakeArc:
                 try:
                     root = ElementTree.fromstring(text)
                 except ElementTree.ParseError:
-                    return ParseResult(False, "No job description parser was able to interpret job description")
+                    return JobDescriptionResult(
+                        False, "No job description parser was able to interpret job description"
+                    )
                 inputs = [
                     (_text(entry, "Name"), _text(entry, "URI").removeprefix("file://"))
                     for entry in root.iter()
                     if entry.tag.endswith("}InputFile")
                 ]
                 found.append(SimpleNamespace(text=text, files=inputs))
-                return ParseResult(True, "")
-
-        class ParseResult:
-            def __init__(self, accepted: bool, reason: str) -> None:
-                self.accepted, self.reason = accepted, reason
-
-            def __bool__(self) -> bool:
-                return self.accepted
-
-            def str(self) -> str:
-                return self.reason
+                return JobDescriptionResult(True, "")
 
         class Submitter:
             def __init__(self, user_config: Any) -> None:
                 pass
 
             def Submit(self, place: Any, description: Any, job: Any) -> bool:
+                fake.calls.append("Submit")
                 fake.submitted.append(description.text)
                 job.JobID = fake.on_submit(f"job{len(fake.submitted)}", description)
                 return bool(job.JobID)
 
         class ComputingServiceRetriever:
             def __init__(self, user_config: Any, places: list[Any]) -> None:
+                # The library begins to ask at once.
+                fake.calls.append("discovery")
                 fake.discoveries += 1
 
             def wait(self) -> None:
@@ -244,29 +298,40 @@ class FakeArc:
                 pass
 
             def addEndpoint(self, place: Any) -> None:
-                pass
+                fake.calls.append("list")
 
             def wait(self) -> None:
                 if fake.reachable:
-                    self.consumer += [Settable(JobID=f"{ENDPOINT}/rest/1.0/jobs/{name}") for name in fake.jobs]
+                    self.consumer += [Settable(JobID=f"{fake.endpoint}/rest/1.0/jobs/{name}") for name in fake.jobs]
                 else:
                     fake.no_connection()
 
             def getStatusOfEndpoint(self, place: Any) -> Any:
-                return SimpleNamespace(getStatus=lambda: "ok" if fake.reachable else "failed")
+                return EndpointQueryingStatus()
 
-        for made in (
+        class EndpointQueryingStatus:
+            SUCCESSFUL = "ok"
+
+            def getStatus(self) -> str:
+                return "ok" if fake.reachable else "failed"
+
+        class Endpoint:
+            JOBSUBMIT = COMPUTINGINFO = JOBLIST = 0
+
+            def __init__(self, address: str, capability: int, interface: str) -> None: ...
+
+        class initializeCredentialsType:
+            SkipCredentials = 3
+
+            def __init__(self, kind: int) -> None: ...
+
+        self.classes = (
             *(LogFile, Logger, UserConfig, URL, Job, JobSupervisor, JobDescription, Submitter, JobListRetriever),
-            ComputingServiceRetriever,
-        ):
+            *(ComputingServiceRetriever, EndpointQueryingStatus, Endpoint, initializeCredentialsType),
+        )
+        for made in self.classes:
             setattr(self, made.__name__, made)
         self.JobDescriptionList = self.JobContainer = list
-        self.Endpoint = type("Endpoint", (Settable,), {"__init__": lambda *values: None})
-        self.Endpoint.JOBSUBMIT = self.Endpoint.COMPUTINGINFO = self.Endpoint.JOBLIST = 0
-        self.EndpointQueryingStatus = SimpleNamespace(SUCCESSFUL="ok")
-        self.initializeCredentialsType = type(
-            "initializeCredentialsType", (), {"SkipCredentials": 3, "__init__": lambda self, kind: None}
-        )
 
     def answer_for(self, job: Any) -> bool:
         """Log what is wrong about the job, as the library does, or say that nothing is."""
@@ -282,16 +347,25 @@ class FakeArc:
         return code == 200
 
 
-def target(queue: str) -> Any:
+def target(queue: str) -> ExecutionTarget:
     """An execution target of the imaginary compute element."""
-    share = Settable(Name=queue, MaxWallTime=Moment(3600), MaxCPUTime=Moment(2**31 - 1), MaxSlotsPerJob=-1)
-    share.__dict__.update(MaxVirtualMemory=1024, MaxMainMemory=-1, FreeSlots=5, RunningJobs=-1, WaitingJobs=2)
-    return Settable(
+    share = CPComputingShareAttributes(
+        Name=queue,
+        MaxWallTime=Period(3600),
+        MaxCPUTime=Period(2**31 - 1),
+        MaxSlotsPerJob=-1,
+        MaxVirtualMemory=1024,
+        MaxMainMemory=-1,
+        FreeSlots=5,
+        RunningJobs=-1,
+        WaitingJobs=2,
+    )
+    return ExecutionTarget(
         ComputingShare=share,
-        ComputingManager=Settable(TotalSlots=64),
-        ComputingService=Settable(Name="lab"),
-        ComputingEndpoint=Settable(InterfaceName="org.nordugrid.arcrest", HealthState="ok"),
-        ApplicationEnvironments=[SimpleNamespace(toString=lambda: "ENV/PROXY")],
+        ComputingManager=CPComputingManagerAttributes(TotalSlots=64),
+        ComputingService=CPComputingServiceAttributes(Name="lab"),
+        ComputingEndpoint=CPComputingEndpointAttributes(InterfaceName="org.nordugrid.arcrest", HealthState="ok"),
+        ApplicationEnvironments=[Software("ENV/PROXY"), Software("APPS/GREETING-1.0")],
     )
 
 

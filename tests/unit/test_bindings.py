@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
+import logging
+import time
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 from unittest.mock import Mock
+from urllib.parse import urlsplit
 
 import pytest
-from fake_arc import ENDPOINT, FakeArc, Moment
-from hypothesis import given
+from fake_arc import FakeArc, Period, Time
+from https_server import Certificates, HttpsServer, Reply
+from hypothesis import example, given
 from hypothesis import strategies as st
 from pytest_mock import MockerFixture
 
@@ -40,13 +44,26 @@ from jasmin_arc.job_info import JobInfo
 from jasmin_arc.job_list import JobList
 from jasmin_arc.logs import make_logger
 
-UNKNOWN = f"{ENDPOINT}/rest/1.0/jobs/unknown"
+LOG = logging.getLogger("test")
 ECHO = JobDescription(executable="echo", arguments=["<&>", "%n"], outputs=[])
 
 
+@pytest.fixture(scope="module")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
+    return Certificates(tmp_path_factory.mktemp("certificates"))
+
+
+@pytest.fixture(scope="module")
+def server(certificates: Certificates) -> Iterator[HttpsServer]:
+    """The host of the imaginary compute element. It shows its certificate; no request ever gets to it."""
+    with HttpsServer(certificates, lambda request: Reply(500)) as server:
+        yield server
+        assert server.requests == []
+
+
 @pytest.fixture
-def arc(mocker: MockerFixture) -> Iterator[FakeArc]:
-    fake = FakeArc()
+def arc(mocker: MockerFixture, server: HttpsServer) -> Iterator[FakeArc]:
+    fake = FakeArc(server.endpoint)
     mocker.patch.object(runtime_module, "load_arc", return_value=fake)
     mocker.patch.object(runtime_module, "_runtime", None)
     yield fake
@@ -59,8 +76,8 @@ def job_list(tmp_path: Path) -> JobList:
 
 
 @pytest.fixture
-def proxy(tmp_path: Path) -> Any:
-    return SimpleNamespace(path=lambda: tmp_path / "proxy.pem")
+def proxy(certificates: Certificates) -> Any:
+    return SimpleNamespace(path=lambda: certificates.user_both)
 
 
 @pytest.fixture
@@ -77,10 +94,21 @@ def rest(mocker: MockerFixture) -> Mock:
     return made
 
 
+def config_for(endpoint: str, certificates: Certificates) -> ConnectionConfig:
+    server = endpoint.removeprefix("https://")
+    return ConnectionConfig({"ARC_SERVER": server, "CERTS_DIR": str(certificates.bundle), "TIMEOUT": 7})
+
+
 @pytest.fixture
-def backend(arc: FakeArc, job_list: JobList, proxy: Any, stream: io.StringIO, rest: Mock) -> BindingsBackend:
-    config = ConnectionConfig({"ARC_SERVER": ENDPOINT.removeprefix("https://"), "TIMEOUT": 7})
+def backend(
+    arc: FakeArc, certificates: Certificates, job_list: JobList, proxy: Any, stream: io.StringIO, rest: Mock
+) -> BindingsBackend:
+    config = config_for(arc.endpoint, certificates)
     return BindingsBackend(config, proxy, job_list, make_logger(stream, LogLevels.INFO))
+
+
+def unknown(arc: FakeArc) -> str:
+    return f"{arc.endpoint}/rest/1.0/jobs/unknown"
 
 
 # --- Submitting ---
@@ -88,11 +116,11 @@ def backend(arc: FakeArc, job_list: JobList, proxy: Any, stream: io.StringIO, re
 
 def test_a_submitted_job_is_in_the_job_list(backend: BindingsBackend, arc: FakeArc, job_list: JobList) -> None:
     (job_id,) = backend.submit([ECHO])
-    assert job_list.ids(ENDPOINT) == [job_id]
+    assert job_list.ids(arc.endpoint) == [job_id]
     record = job_list.get([str(job_id)])[str(job_id)]
     assert JobDescription.from_json(record.description) == ECHO
     assert record.token in arc.submitted[0]
-    assert job_list.unfinished(ENDPOINT) == []
+    assert job_list.unfinished(arc.endpoint) == []
 
 
 def test_the_run_script_is_the_last_upload_and_our_files_vanish(
@@ -142,7 +170,7 @@ def test_no_queue_is_sent_when_none_was_asked_for(backend: BindingsBackend, arc:
 @pytest.mark.parametrize("queues", [[], ["short"]])
 def test_a_server_with_nothing_to_offer(backend: BindingsBackend, arc: FakeArc, queues: list[str]) -> None:
     arc.queues, arc.reachable = queues, not queues
-    with pytest.raises(NoTargetsAvailableError, match=ENDPOINT):
+    with pytest.raises(NoTargetsAvailableError, match=arc.endpoint):
         backend.submit([ECHO])
     assert arc.submitted == []
 
@@ -156,14 +184,14 @@ def test_the_servers_reason_is_in_the_message(backend: BindingsBackend, arc: Fak
     (error,) = backend.submit([ECHO])
     assert isinstance(error, JobSubmissionError) and not isinstance(error, SubmissionUnknownError)
     assert "Requested queue x is not allowed" in str(error) and "long, short" in str(error)
-    assert job_list.unfinished(ENDPOINT) == job_list.ids() == []
+    assert job_list.unfinished(arc.endpoint) == job_list.ids() == []
 
 
 def failing_upload(arc: FakeArc) -> None:
     def fail(name: str, description: Any) -> str:
         arc.accept(name, description)
         target, path = description.files[0]
-        where = f"https://ce.example.org:443;blocksize=1048576/arex/rest/1.0/jobs/{name}/session/{target}"
+        where = f"{arc.endpoint.replace('/arex', ';blocksize=1048576/arex')}/rest/1.0/jobs/{name}/session/{target}"
         arc.log("ERROR", "SubmitterPlugin", f"Failed uploading file file:{path} to {where}: Temporary service error")
         arc.log("INFO", "SubmitterPlugin.REST", "Failed uploading local input files")
         return ""
@@ -179,7 +207,7 @@ def test_a_job_whose_upload_failed_is_cancelled_and_removed(
     assert arc.actions == [("Cancel", "job1"), ("Clean", "job1")]
     assert isinstance(error, JobSubmissionError)
     assert "'my data' could not be uploaded: Temporary service error" in str(error)
-    assert job_list.unfinished(ENDPOINT) == job_list.ids() == []
+    assert job_list.unfinished(arc.endpoint) == job_list.ids() == []
 
 
 def test_a_job_that_cannot_even_be_cancelled_is_not_forgotten(
@@ -188,13 +216,13 @@ def test_a_job_that_cannot_even_be_cancelled_is_not_forgotten(
     failing_upload(arc)
     arc.answers["job1"] = (500, "Disk full")
     (error,) = backend.submit([ECHO])
-    assert job_list.ids() == [f"{ENDPOINT}/rest/1.0/jobs/job1"]
+    assert job_list.ids() == [f"{arc.endpoint}/rest/1.0/jobs/job1"]
     assert "Disk full" in str(error) and job_list.ids()[0] in str(error)
 
 
 def test_the_id_of_a_forgotten_job_is_not_taken_from_a_hostile_name(backend: BindingsBackend, arc: FakeArc) -> None:
     failing_upload(arc)
-    name = f" to {ENDPOINT}/rest/1.0/jobs/innocent/session/x"
+    name = f" to {arc.endpoint}/rest/1.0/jobs/innocent/session/x"
     backend.submit([ECHO.replace(inputs={name.replace("https://", "https:/"): b"", "y": b""})])
     assert {job for _, job in arc.actions} == {"job1"}
 
@@ -214,7 +242,7 @@ def test_a_lost_answer_is_an_error_of_its_own_and_its_intention_stays(
     arc.on_submit = lose
     (error,) = backend.submit([ECHO])
     assert isinstance(error, SubmissionUnknownError)
-    (intention,) = job_list.unfinished(ENDPOINT)
+    (intention,) = job_list.unfinished(arc.endpoint)
     assert intention.abandoned and intention.token in arc.submitted[0]
     assert len(arc.submitted) == 1
 
@@ -249,7 +277,7 @@ def test_an_interruption_leaves_an_intention(backend: BindingsBackend, arc: Fake
     arc.on_submit = interrupt
     with pytest.raises(KeyboardInterrupt):
         backend.submit([ECHO])
-    assert [record.abandoned for record in job_list.unfinished(ENDPOINT)] == [True]
+    assert [record.abandoned for record in job_list.unfinished(arc.endpoint)] == [True]
 
 
 # --- Asking and acting ---
@@ -262,10 +290,10 @@ def test_a_job_is_told_of_in_our_words(backend: BindingsBackend, arc: FakeArc) -
         "FINISHED",
         ExitCode=3,
         RequestedSlots=4,
-        UsedTotalWallTime=Moment(40),
-        UsedTotalCPUTime=Moment(7),
+        UsedTotalWallTime=Period(40),
+        UsedTotalCPUTime=Period(7),
         UsedMainMemory=2,
-        SubmissionTime=Moment(0),
+        SubmissionTime=Time(0),
         ExecutionNode=["n1", "n2"],
         Error=["LRMS error: (3) Job failed"],
         Queue="short",
@@ -279,14 +307,14 @@ def test_a_job_is_told_of_in_our_words(backend: BindingsBackend, arc: FakeArc) -
 
 
 def test_what_was_not_said_is_none(backend: BindingsBackend, arc: FakeArc) -> None:
-    job_id = arc.add_job("a", "Failed", "FAILED", UsedTotalWallTime=Moment(2**62), EndTime=Moment(2**62))
+    job_id = arc.add_job("a", "Failed", "FAILED", UsedTotalWallTime=Period(2**62), EndTime=Time(2**62))
     info = backend.query([job_id])[job_id]
     assert info.exit_code is info.memory is info.slots is info.wall_time is info.cpu_time is info.ended is None
 
 
 def test_an_unknown_id_is_absent(backend: BindingsBackend, arc: FakeArc) -> None:
     job_id = arc.add_job("a", "Finished")
-    assert set(backend.query([UNKNOWN, job_id, "file:///x", job_id, ""])) == {job_id}
+    assert set(backend.query([unknown(arc), job_id, "file:///x", job_id, ""])) == {job_id}
 
 
 @pytest.mark.parametrize(("code", "kind"), [(500, ServerError), (403, ServerError)])
@@ -325,8 +353,8 @@ def test_jobs_that_go_on_or_are_not_there_are_asked_about_live(
     live = JobInfo(id=running, state="Failed", exit_code=3)
     rest.states.return_value = {ended: "Finished", running: "Failed"}
     rest.query.return_value = {running: live}
-    assert backend.query([ended, UNKNOWN, running])[running] == live
-    rest.query.assert_called_once_with([UNKNOWN, running])
+    assert backend.query([ended, unknown(arc), running])[running] == live
+    rest.query.assert_called_once_with([unknown(arc), running])
 
 
 def test_an_end_from_before_a_restart_is_not_believed(backend: BindingsBackend, arc: FakeArc, rest: Mock) -> None:
@@ -341,10 +369,10 @@ def test_cancelling_reports_the_failures_alone(backend: BindingsBackend, arc: Fa
     fine, busy, broken = arc.add_job("fine"), arc.add_job("busy"), arc.add_job("broken")
     arc.answers = {"busy": (505, "Not possible now"), "broken": (500, "Oops")}
     failures: dict[str, JasminArcError] = {}
-    for job_id in (fine, UNKNOWN, busy, broken, "nonsense"):
+    for job_id in (fine, unknown(arc), busy, broken, "nonsense"):
         failures.update(backend.cancel([job_id]))
     assert {job_id: type(error) for job_id, error in failures.items()} == {
-        UNKNOWN: JobNotFoundError,
+        unknown(arc): JobNotFoundError,
         busy: OperationNotPossibleError,
         broken: ServerError,
         "nonsense": JobNotFoundError,
@@ -375,6 +403,76 @@ def test_the_servers_jobs(backend: BindingsBackend, arc: FakeArc) -> None:
     assert backend.list_jobs() == [job_id]
 
 
+# --- Who the server is ---
+
+ASK: dict[str, Callable[[BindingsBackend, str], object]] = {
+    "submit": lambda backend, job_id: backend.submit([ECHO]),
+    "site": lambda backend, job_id: backend.site(),
+    "list": lambda backend, job_id: backend.list_jobs(),
+    "query": lambda backend, job_id: backend.query([job_id]),
+    "cancel": lambda backend, job_id: backend.cancel([job_id]),
+    "get_job": lambda backend, job_id: backend.arc_job(job_id),
+}
+
+
+@pytest.fixture(scope="module")
+def elsewhere(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
+    """The same kind of authority, which has signed a certificate for another name."""
+    return Certificates(tmp_path_factory.mktemp("elsewhere"), host="elsewhere.example")
+
+
+@pytest.mark.parametrize("ask", ASK.values(), ids=ASK)
+def test_a_server_with_a_certificate_for_another_name_gets_nothing(
+    arc: FakeArc, job_list: JobList, proxy: Any, elsewhere: Certificates, ask: Callable[[BindingsBackend, str], object]
+) -> None:
+    with HttpsServer(elsewhere, lambda request: Reply(500)) as impostor:
+        proxy.path = lambda: elsewhere.user_both
+        backend = BindingsBackend(config_for(impostor.endpoint, elsewhere), proxy, job_list, LOG)
+        with pytest.raises(ServerError, match=r"ARC_SERVER must name the host as its certificate does$") as caught:
+            ask(backend, f"{impostor.endpoint}/rest/1.0/jobs/a")
+    assert impostor.endpoint in str(caught.value) and not isinstance(caught.value, ServerUnavailableError)
+    assert arc.calls == impostor.requests == job_list.unfinished(impostor.endpoint) == []
+
+
+def test_a_server_that_changes_its_certificate_after_the_discovery_gets_no_job(
+    arc: FakeArc, certificates: Certificates, elsewhere: Certificates, job_list: JobList, proxy: Any, rest: Mock
+) -> None:
+    with HttpsServer(certificates, lambda request: Reply(500)) as server:
+        backend = BindingsBackend(config_for(server.endpoint, certificates), proxy, job_list, LOG)
+        backend.site()
+        server.present(certificates.ca.issue_cert("elsewhere.example"))
+        (error,) = backend.submit([ECHO])
+    assert isinstance(error, ServerError) and "not trusted" in str(error)
+    assert arc.submitted == job_list.unfinished(server.endpoint) == []
+
+
+@pytest.mark.parametrize("ask", [ASK["query"], ASK["cancel"], ASK["get_job"]], ids=["query", "cancel", "get_job"])
+def test_the_host_in_a_jobs_id_is_checked_too(
+    backend: BindingsBackend, arc: FakeArc, certificates: Certificates, ask: Callable[[BindingsBackend, str], object]
+) -> None:
+    number = arc.endpoint.replace("localhost", "127.0.0.1")
+    with pytest.raises(ServerError, match=r"IP address mismatch.*'127\.0\.0\.1'; ARC_SERVER"):
+        ask(backend, f"{number}/rest/1.0/jobs/a")
+    assert arc.calls == []
+
+
+def test_a_server_that_is_down_or_says_nothing_gets_no_job(
+    arc: FakeArc, certificates: Certificates, job_list: JobList, proxy: Any
+) -> None:
+    with HttpsServer(certificates, lambda request: Reply(), handshake=False) as silent:
+        config = ConnectionConfig({**config_for(silent.endpoint, certificates).as_dict(), "TIMEOUT": 1})
+        backend = BindingsBackend(config, proxy, job_list, LOG)
+        started = time.monotonic()
+        with pytest.raises(NoTargetsAvailableError, match="does not answer in time"):
+            backend.submit([ECHO])
+        with pytest.raises(ServerUnavailableError, match="does not answer in time"):
+            backend.list_jobs()
+        assert time.monotonic() - started < 20
+    with pytest.raises(NoTargetsAvailableError, match="cannot connect"):
+        backend.submit([ECHO])
+    assert arc.calls == job_list.unfinished(config.endpoint) == []
+
+
 @given(st.text())
 def test_only_the_urls_of_jobs_are_job_ids(text: str) -> None:
     address = JobAddress.parse(text)
@@ -384,6 +482,18 @@ def test_only_the_urls_of_jobs_are_job_ids(text: str) -> None:
         if found is not None:
             assert found.endpoint.startswith("https://h/") and "/" not in found.name and found.name in hostile
             assert not set("?#;\n\0 ") & set(hostile)
+
+
+@given(st.text(st.characters(codec="ascii", exclude_characters="/")))
+@example("localhost@evil.example")
+@example("localhost:70000")
+@example("[")
+def test_the_host_of_a_job_is_a_name_and_a_port(server: str) -> None:
+    address = JobAddress.parse(f"https://{server}/arex/rest/1.0/jobs/x")
+    if address is not None:
+        parts = urlsplit(address.endpoint)
+        assert parts.username is None and parts.hostname and (parts.port or 443) < 2**16
+        assert server.lower() in (parts.netloc.lower(), f"{parts.hostname}:{parts.port}")
 
 
 # --- The place, the library's own objects, the log ---
@@ -401,15 +511,15 @@ def test_the_site(backend: BindingsBackend) -> None:
         None,
         2,
     )
-    assert site.runtime_environments == ("ENV/PROXY",) and site.healthy
+    assert site.runtime_environments == ("ENV/PROXY", "APPS/GREETING-1.0") and site.healthy
 
 
 def test_a_renewed_proxy_elsewhere_gives_a_new_user_config(
-    backend: BindingsBackend, arc: FakeArc, proxy: Any, tmp_path: Path
+    backend: BindingsBackend, proxy: Any, certificates: Certificates, tmp_path: Path
 ) -> None:
     first = backend.user_config()
     assert backend.user_config() is first
-    assert (first.proxy_path, first.timeout) == (str(tmp_path / "proxy.pem"), 7)
+    assert (first.proxy_path, first.timeout) == (str(certificates.user_both), 7)
     proxy.path = lambda: tmp_path / "other.pem"
     assert backend.user_config().proxy_path == str(tmp_path / "other.pem")
     assert backend.create_user_config() is not backend.user_config()
@@ -441,9 +551,11 @@ def test_transfers_are_no_news(backend: BindingsBackend, arc: FakeArc, stream: i
     assert "[WARNING] Arc.DataMover: Destination is not whole" in stream.getvalue()
 
 
-def test_at_debug_level_the_library_tells_all(arc: FakeArc, job_list: JobList, proxy: Any) -> None:
-    stream = io.StringIO()
-    BindingsBackend(ConnectionConfig({}), proxy, job_list, make_logger(stream, LogLevels.DEBUG)).list_jobs()
+def test_at_debug_level_the_library_tells_all(
+    arc: FakeArc, certificates: Certificates, job_list: JobList, proxy: Any
+) -> None:
+    config = config_for(arc.endpoint, certificates)
+    BindingsBackend(config, proxy, job_list, make_logger(io.StringIO(), LogLevels.DEBUG)).list_jobs()
     assert arc.threshold == arc.DEBUG
 
 
@@ -454,6 +566,15 @@ def test_errors_of_the_library_are_ours(backend: BindingsBackend, arc: FakeArc) 
     arc.on_submit = fail
     (error,) = backend.submit([ECHO])
     assert isinstance(error, ServerError) and isinstance(error.__cause__, RuntimeError)
+
+
+def test_a_fault_of_our_own_is_not_blamed_on_the_library(backend: BindingsBackend, arc: FakeArc) -> None:
+    def fail(name: str, description: Any) -> str:
+        return description.no_such_attribute + len(1)  # type: ignore[arg-type]
+
+    arc.on_submit = fail
+    with pytest.raises(AttributeError, match="no_such_attribute"):
+        backend.submit([ECHO])
 
 
 def test_closing_twice(backend: BindingsBackend) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar
 
@@ -48,6 +48,9 @@ class BindingsBackend(base.Backend):
     The library does one thing at a time and cannot be interrupted: Ctrl-C takes effect when the present call has
     ended, which ``TIMEOUT`` bounds for a server that says nothing.
 
+    The library does not check that a server's certificate is valid for the server's name. So before each call that
+    it sends to a server, this backend does, and raises :class:`~jasmin_arc.exceptions.ServerError` if it is not.
+
     :raises BindingsNotFoundError: if the library cannot be loaded; the message says what to do
     """
 
@@ -67,7 +70,7 @@ class BindingsBackend(base.Backend):
         self._user_config: tuple[str, Any] | None = None
         self._site: tuple[float, SiteInfo] | None = None
         self._rest: RestBackend | None = None
-        self._submitter = Submitter(self._runtime, self.user_config, job_list, log, config.endpoint, self._erase)
+        self._submitter = Submitter(self._runtime, self._submission_config, job_list, log, config.endpoint, self._erase)
 
     @property
     def endpoint(self) -> str:
@@ -176,7 +179,7 @@ class BindingsBackend(base.Backend):
         return self.rest.states(job_ids)
 
     def _updated(self, addresses: Sequence[JobAddress]) -> dict[str, Any]:
-        user_config = self.user_config()
+        user_config = self._checked_config(address.endpoint for address in addresses)
         with self._library() as lines:
             jobs = control.updated_jobs(self._arc, user_config, addresses)
         control.check_unanswered([address for address in addresses if address.id not in jobs], lines)
@@ -184,7 +187,7 @@ class BindingsBackend(base.Backend):
 
     def list_jobs(self) -> list[str]:
         """See the contract."""
-        user_config = self.user_config()
+        user_config = self._checked_config([self.endpoint])
         with self._library() as lines:
             found = control.job_ids(self._arc, user_config, self.endpoint)
         if found is None:
@@ -208,7 +211,7 @@ class BindingsBackend(base.Backend):
             address = _address(job_id)
         except JobNotFoundError as error:
             return error
-        user_config = self.user_config()
+        user_config = self._checked_config([address.endpoint])
         with self._library() as lines:
             done = control.act(self._arc, user_config, address, action)
         failure = None if done else control.failure(address, action, lines)
@@ -277,7 +280,7 @@ class BindingsBackend(base.Backend):
         known = self._site
         if known is not None and time.monotonic() - known[0] < SITE_LIFETIME:
             return known[1]
-        user_config = self.user_config()
+        user_config = self._submission_config()
         with self._library() as lines:
             place = self._arc.Endpoint(self.endpoint, self._arc.Endpoint.COMPUTINGINFO, REST_INTERFACE)
             retriever = self._arc.ComputingServiceRetriever(user_config, [place])
@@ -290,6 +293,22 @@ class BindingsBackend(base.Backend):
             raise NoTargetsAvailableError(f"nothing to submit to at {self.endpoint}: {why}")
         self._site = time.monotonic(), found
         return found
+
+    def _submission_config(self) -> Any:
+        """Do as :meth:`_checked_config` does, for a submission and the discovery before it."""
+        try:
+            return self._checked_config([self.endpoint])
+        except ServerUnavailableError as error:
+            raise NoTargetsAvailableError(f"nothing to submit to at {self.endpoint}: {error}") from error
+
+    def _checked_config(self, endpoints: Iterable[str]) -> Any:
+        """Return the ``arc.UserConfig`` for a call to these servers, once each has shown a certificate for its name."""
+        from jasmin_arc.backends.bindings.server_identity import check_server
+
+        proxy, timeout = self._proxy.path(), self._config.TIMEOUT
+        for endpoint in dict.fromkeys(endpoints):
+            check_server(endpoint, certs_dir=self._config.CERTS_DIR, proxy=proxy, timeout=timeout)
+        return self.user_config()
 
     def _library(self) -> AbstractContextManager[list[LogLine]]:
         return self._runtime.call(self._log)

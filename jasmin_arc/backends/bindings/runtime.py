@@ -72,7 +72,8 @@ class Runtime:
 
 @contextmanager
 def _translated() -> Iterator[None]:
+    """Translate what the library raises: what its C++ threw, and what its wrapper finds impossible."""
     try:
         yield
-    except (RuntimeError, SystemError, TypeError, AttributeError) as error:
+    except (RuntimeError, SystemError) as error:
         raise ServerError(f"the ARC bindings failed: {error}") from error

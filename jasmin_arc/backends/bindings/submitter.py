@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 class Submitter:
     """Submits jobs to one compute element.
 
-    :param user_config: returns the ``arc.UserConfig`` to use
+    :param user_config: returns the ``arc.UserConfig`` to use, after it has checked who the compute element is
     :param erase: cancels and erases a job, and returns why that failed, if it did
     """
 

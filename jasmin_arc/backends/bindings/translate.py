@@ -14,7 +14,10 @@ from jasmin_arc.site_info import QueueInfo, SiteInfo
 REST_INTERFACE = "org.nordugrid.arcrest"
 _MIB = 2**20
 _UNLIMITED = 2**31 - 1
-_JOB_ID = re.compile(r"(?P<endpoint>https://[^/?#;\s]+(?:/[^/?#;\s]+)*?)/rest/1\.\d+/jobs/(?P<name>[\w.-]+)/?")
+# No more than a name and a port before the first slash, so that the library cannot read another host in it than we do.
+_SERVER = r"https://(?:[\w.-]+|\[[\da-fA-F:.]+\])(?::(?P<port>\d{1,5}))?"
+_JOB_ID = re.compile(rf"(?P<endpoint>{_SERVER}(?:/[^/?#;\s]+)*?)/rest/1\.\d+/jobs/(?P<name>[\w.-]+)/?")
+_LARGEST_PORT = 65535
 
 
 @dataclass(frozen=True)
@@ -29,7 +32,9 @@ class JobAddress:
     def parse(cls, job_id: str) -> JobAddress | None:
         """Read a job id such as ``https://HOST:PORT/arex/rest/1.0/jobs/NAME``; ``None`` for anything else."""
         match = _JOB_ID.fullmatch(job_id) if job_id.isprintable() and job_id.isascii() else None
-        return cls(job_id, match["endpoint"], match["name"]) if match else None
+        if match is None or int(match["port"] or 0) > _LARGEST_PORT:
+            return None
+        return cls(job_id, match["endpoint"], match["name"])
 
 
 def make_arc_job(arc: Any, address: JobAddress) -> Any:
@@ -83,9 +88,8 @@ def site_info(targets: Sequence[Any], endpoint: str) -> SiteInfo:
         name=str(targets[0].ComputingService.Name) if targets else "",
         # ARC gives them in the order in which it happens to keep them.
         queues=tuple(queues[name] for name in sorted(queues)),
-        runtime_environments=_distinct(
-            str(entry.toString()) for target in targets for entry in target.ApplicationEnvironments
-        ),
+        # Its method toString() cannot be called: the static one of the same name hides it.
+        runtime_environments=_distinct(str(entry) for target in targets for entry in target.ApplicationEnvironments),
         interfaces=_distinct(str(target.ComputingEndpoint.InterfaceName) for target in targets),
         healthy=bool(targets) and all(str(target.ComputingEndpoint.HealthState) == "ok" for target in targets),
     )

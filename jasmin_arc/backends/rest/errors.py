@@ -19,6 +19,8 @@ _PERMANENT_500 = re.compile(
     re.IGNORECASE,
 )
 _REFUSED = frozenset({401, 403})
+# X509_V_ERR_HOSTNAME_MISMATCH and X509_V_ERR_IP_ADDRESS_MISMATCH of OpenSSL
+_WRONG_NAME = frozenset({62, 64})
 
 
 class RetryLaterError(ServerUnavailableError):
@@ -37,10 +39,7 @@ def of_transport(error: Exception, what: str, endpoint: str) -> ServerError:
     causes = list(_causes(error))
     verification = next((cause for cause in causes if isinstance(cause, ssl.SSLCertVerificationError)), None)
     if verification is not None:
-        return ServerError(
-            f"the server {endpoint} is not trusted: {verification.verify_message or verification}. "
-            "CERTS_DIR must hold the CA certificate that its host certificate comes from"
-        )
+        return _not_trusted(verification, endpoint)
     if any("ALERT" in str(getattr(cause, "reason", "")) for cause in causes if isinstance(cause, ssl.SSLError)):
         return ServerError(f"the server {endpoint} refuses the proxy certificate: {_plain(error)}")
     if isinstance(error, (foreign.NewConnectionError, foreign.ConnectTimeoutError)):
@@ -48,6 +47,15 @@ def of_transport(error: Exception, what: str, endpoint: str) -> ServerError:
     if any(isinstance(cause, (foreign.TimeoutError, TimeoutError, socket.timeout)) for cause in causes):
         return ServerUnavailableError(f"the server {endpoint} does not answer in time ({what})")
     return ServerUnavailableError(f"the connection to {endpoint} broke ({what}): {_plain(error)}")
+
+
+def _not_trusted(error: ssl.SSLCertVerificationError, endpoint: str) -> ServerError:
+    if error.verify_code in _WRONG_NAME:
+        remedy = "ARC_SERVER must name the host as its certificate does"
+    else:
+        remedy = "CERTS_DIR must hold the CA certificate that its host certificate comes from"
+    why = (error.verify_message or str(error)).rstrip(".")
+    return ServerError(f"the server {endpoint} is not trusted: {why}; {remedy}")
 
 
 def of_status(status: int, reason: str, retry_after: str | None, what: str, endpoint: str) -> ServerError:
