@@ -10,7 +10,18 @@ import jasmin_arc
 PACKAGE = Path(jasmin_arc.__file__).parent
 LAYERS = [
     {"exceptions", "constants", "version"},
-    {"quantities", "logs", "progress", "parallel", "results", "config", "job_info", "site_info", "owner"},
+    {
+        "quantities",
+        "frozen_dict",
+        "logs",
+        "progress",
+        "parallel",
+        "results",
+        "config",
+        "job_info",
+        "site_info",
+        "owner",
+    },
     {"proxy_certificate", "description", "job_list_file"},
     {"proxy_credentials", "arcproxy", "job_list"},
     {"proxy", "backends.base"},
