@@ -76,8 +76,9 @@ class ArcInterface:
 
     :param config_path: path to the JSON file with the configuration (default: the one that the environment variable
         ``JASMIN_ARC_CONFIG`` names, else ``~/.config/jasmin_arc/config.json``, else the default settings)
-    :param log: file-like object to write log messages to, or ``None`` to disable logging (default: ``sys.stdout``)
-    :param log_level: the level of detail that the log shows
+    :param log: file-like object to write log messages to, or ``None`` for none (default: ``sys.stdout``). Messages also
+        go to Python's own logger ``jasmin_arc``, if the program has set up handlers for it
+    :param log_level: the level of detail that ``log`` shows
     :param config: a :class:`~jasmin_arc.config.ConnectionConfig`, or a mapping of options that override all others
     :raises InvalidConfigError: if the configuration is not valid JSON or is otherwise invalid
     """
