@@ -775,14 +775,14 @@ class ArcInterface:
     ) -> Iterator[str] | Iterator[bytes]:
         """Yield the content of one of the job's files as it grows, until the job has ended.
 
-        A file that is not there yet is waited for, and so is a server that does not answer.
+        A file that is not there yet is waited for, and so is a server that does not answer, with a warning in the log.
 
         :param encoding: how to read it as text, where what cannot be read is replaced; ``None`` yields bytes
         :raises JobNotFoundError: if there is no such job
         """
         from jasmin_arc.reading import decoded, follow
 
-        blocks = follow(self.backend, job_id_of(job_id), name)
+        blocks = follow(self.backend, job_id_of(job_id), name, log=self.logger)
         return blocks if encoding is None else decoded(blocks, encoding)
 
     def explain(self, job_id: str) -> Explanation:
