@@ -78,8 +78,9 @@ class ArcInterface:
 
     :param config_path: path to the JSON file with the configuration (default: the one that the environment variable
         ``JASMIN_ARC_CONFIG`` names, else ``~/.config/jasmin_arc/config.json``, else the default settings)
-    :param log: file-like object to write log messages to, or ``None`` to disable logging (default: ``sys.stdout``)
-    :param log_level: the level of detail that the log shows
+    :param log: file-like object to write log messages to, or ``None`` for none (default: ``sys.stdout``). Messages also
+        go to Python's own logger ``jasmin_arc``, if the program has set up handlers for it
+    :param log_level: the level of detail that ``log`` shows
     :param config: a :class:`~jasmin_arc.config.ConnectionConfig`, or a mapping of options that override all others
     :raises InvalidConfigError: if the configuration is not valid JSON or is otherwise invalid
     """
@@ -813,14 +814,14 @@ class ArcInterface:
     ) -> Iterator[str] | Iterator[bytes]:
         """Yield the content of one of the job's files as it grows, until the job has ended.
 
-        A file that is not there yet is waited for, and so is a server that does not answer.
+        A file that is not there yet is waited for, and so is a server that does not answer, with a warning in the log.
 
         :param encoding: how to read it as text, where what cannot be read is replaced; ``None`` yields bytes
         :raises JobNotFoundError: if there is no such job
         """
         from jasmin_arc.reading import decoded, follow
 
-        blocks = follow(self.backend, job_id_of(job_id), name)
+        blocks = follow(self.backend, job_id_of(job_id), name, log=self.logger)
         return blocks if encoding is None else decoded(blocks, encoding)
 
     def explain(self, job_id: str) -> Explanation:

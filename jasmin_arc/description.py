@@ -15,6 +15,7 @@ from urllib.parse import unquote, urlsplit
 
 from jasmin_arc.constants import RUN_SCRIPT_NAME, STDERR_NAME, STDOUT_NAME
 from jasmin_arc.exceptions import InputFileError, InvalidJobDescription
+from jasmin_arc.frozen_dict import FrozenDict
 from jasmin_arc.quantities import parse_duration, parse_size
 
 InputSource = Union[str, "os.PathLike[str]", bytes]
@@ -33,6 +34,9 @@ _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 @dataclass(frozen=True, init=False)
 class JobDescription:
     """A job: what to run, with which files, and what it needs.
+
+    A description cannot be changed once it is made; :meth:`replace` makes another one. Equal descriptions have equal
+    hashes, so they can be keys of a dictionary.
 
     :param executable: the program: a name that is found on the node's PATH, a path on the node, or the name of
         one of the inputs
@@ -63,9 +67,9 @@ class JobDescription:
     executable: str
     arguments: tuple[str, ...]
     name: str
-    inputs: dict[str, str | Path | bytes]
-    outputs: dict[str, str | None] | None
-    environment: dict[str, str]
+    inputs: Mapping[str, str | Path | bytes]
+    outputs: Mapping[str, str | None] | None
+    environment: Mapping[str, str]
     queue: str | None
     slots: int
     slots_per_host: int | None
@@ -338,7 +342,7 @@ def session_name(field: str, value: Any) -> str:
     return "/".join(parts)
 
 
-def _inputs(values: Any) -> dict[str, str | Path | bytes]:
+def _inputs(values: Any) -> FrozenDict[str, str | Path | bytes]:
     pairs = (
         list(values.items())
         if isinstance(values, Mapping)
@@ -352,7 +356,7 @@ def _inputs(values: Any) -> dict[str, str | Path | bytes]:
         if name in inputs:
             raise InputFileError(f"inputs: two of them are called {name!r}; give a mapping of different names to them")
         inputs[name] = _source("inputs", source)
-    return inputs
+    return FrozenDict(inputs)
 
 
 def _base_name(source: Any) -> str:
@@ -391,7 +395,7 @@ def _file_of_url(field: str, url: str) -> Path:
     return Path(unquote(parts.path))
 
 
-def _outputs(values: Any) -> dict[str, str | None] | None:
+def _outputs(values: Any) -> FrozenDict[str, str | None] | None:
     if values is None:
         return None
     pairs = (
@@ -409,17 +413,17 @@ def _outputs(values: Any) -> dict[str, str | None] | None:
         if name.startswith("@"):
             raise InvalidJobDescription(f"outputs: A-REX takes a name that starts with @ for a list: {name!r}")
         outputs[name] = target
-    return outputs
+    return FrozenDict(outputs)
 
 
-def _environment(values: Any) -> dict[str, str]:
+def _environment(values: Any) -> FrozenDict[str, str]:
     if not isinstance(values, Mapping):
         raise InvalidJobDescription(f"environment: must be a mapping of names to values, not {values!r}")
     for key, value in values.items():
         if not isinstance(key, str) or not _VARIABLE.match(key):
             raise InvalidJobDescription(f"environment: not the name of a variable: {key!r}")
         _text(f"environment: {key}", value, longest=LONGEST_ARGUMENT - len(key) - 1)
-    return dict(values)
+    return FrozenDict(values)
 
 
 def _word(field: str, value: Any) -> str | None:

@@ -1,7 +1,8 @@
-"""Where log messages go: the stream and the level that the user gave."""
+"""Where log messages go: the stream and the level that the user gave, and where Python's own logging sends them."""
 
 from __future__ import annotations
 
+import copy
 import logging
 from typing import TextIO
 
@@ -21,24 +22,67 @@ PYTHON_LEVELS = {
 
 
 def make_logger(stream: TextIO | None, level: LogLevels) -> logging.Logger:
-    """Return a logger of its own, so that two interfaces with different streams do not mix.
+    """Return a logger for one interface, so that two interfaces with different streams do not mix.
 
-    :param stream: where messages go, or ``None`` for silence
+    Its messages also go where Python's own logger ``jasmin_arc`` sends them, by that logger's level.
+
+    :param stream: where messages go besides, or ``None`` for nowhere else
+    :param level: the level from which on messages go to the stream
     """
-    logger = logging.Logger("jasmin_arc", PYTHON_LEVELS[level])
-    if stream is None:
-        logger.addHandler(logging.NullHandler())
-        logger.disabled = True
-        return logger
-    handler = logging.StreamHandler(stream)
-    handler.setFormatter(_Formatter("[%(asctime)s] [%(levelname)s] %(message)s", "%Y-%m-%d %H:%M:%S"))
-    # A stream that was closed meanwhile must not break the job it reports on.
-    handler.handleError = lambda record: None  # type: ignore[method-assign]  # noqa: ARG005
-    logger.addHandler(handler)
+    logger = _InterfaceLogger(PYTHON_LEVELS[level])
+    if stream is not None:
+        handler = logging.StreamHandler(stream)
+        handler.setFormatter(_Formatter("[%(asctime)s] [%(levelname)s] %(message)s", "%Y-%m-%d %H:%M:%S"))
+        # A stream that was closed meanwhile must not break the job it reports on.
+        handler.handleError = lambda record: None  # type: ignore[method-assign]  # noqa: ARG005
+        logger.addHandler(handler)
     return logger
+
+
+class _InterfaceLogger(logging.Logger):
+    """A logger that Python does not keep: its handlers go with it. Its parent is ``logging.getLogger("jasmin_arc")``.
+
+    Its level is that of its own handlers alone. Without handlers on either side it is silent: Python's last resort,
+    which prints warnings to standard error, is never used.
+    """
+
+    def __init__(self, level: int) -> None:
+        super().__init__("jasmin_arc", level)
+        self._shared = self.parent = logging.getLogger("jasmin_arc")
+
+    # Nothing is cached here: nobody would tell this logger that the level of its parent has changed.
+
+    def isEnabledFor(self, level: int) -> bool:
+        """Say whether a message of this level goes anywhere."""
+        if self.disabled or self.manager.disable >= level:
+            return False
+        return self._is_own(level) or self._is_shared(level)
+
+    def getEffectiveLevel(self) -> int:
+        """Return the lowest level at which messages go anywhere."""
+        levels = [self.level] if self.handlers else []
+        if self.propagate and self._shared.hasHandlers() and not self._shared.disabled:
+            levels.append(self._shared.getEffectiveLevel())
+        return min(levels, default=logging.CRITICAL)
+
+    def callHandlers(self, record: logging.LogRecord) -> None:
+        """Pass the message to all handlers that its level is for."""
+        for handler in self.handlers if self._is_own(record.levelno) else ():
+            if record.levelno >= handler.level:
+                handler.handle(record)
+        if self._is_shared(record.levelno):
+            self._shared.callHandlers(record)
+
+    def _is_own(self, level: int) -> bool:
+        return bool(self.handlers) and level >= self.level
+
+    def _is_shared(self, level: int) -> bool:
+        return self.propagate and self._shared.isEnabledFor(level) and self._shared.hasHandlers()
 
 
 class _Formatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
-        record.levelname = {VERBOSE: "VERBOSE", logging.CRITICAL: "FATAL"}.get(record.levelno, record.levelname)
-        return super().format(record)
+        # Others may format the same record.
+        own = copy.copy(record)
+        own.levelname = {VERBOSE: "VERBOSE", logging.CRITICAL: "FATAL"}.get(record.levelno, record.levelname)
+        return super().format(own)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import logging
 import time
 from collections.abc import Iterable, Iterator
 
@@ -13,6 +14,9 @@ from jasmin_arc.exceptions import JobNotFoundError, OutputError, ServerUnavailab
 _BLOCK = 64 * 1024
 _FASTEST = 0.25
 _SLOWEST = 2.0
+"""Seconds between two questions"""
+_OUTAGE_SLOWEST = 10.0
+"""Seconds between two questions while the server is out of reach"""
 
 
 def read_all(backend: Backend, job_id: str, name: str, *, offset: int = 0, limit: int | None = None) -> bytes:
@@ -33,14 +37,15 @@ def read_tail(backend: Backend, job_id: str, name: str, size: int) -> bytes:
     return b""
 
 
-def follow(backend: Backend, job_id: str, name: str) -> Iterator[bytes]:
+def follow(backend: Backend, job_id: str, name: str, *, log: logging.Logger) -> Iterator[bytes]:
     """Yield the content of a file as it grows, until the job has ended and the file with it.
 
     A file that is not there yet is waited for; so is a server that does not answer for a while, or breaks off.
 
+    :param log: receives a warning when the server is out of reach, and another when it is back
     :raises JobNotFoundError: if there is no such job
     """
-    offset, pace = 0, _FASTEST
+    offset, pace, outage = 0, _FASTEST, False
     while True:
         try:
             final = _is_final(backend, job_id)
@@ -48,12 +53,17 @@ def follow(backend: Backend, job_id: str, name: str) -> Iterator[bytes]:
                 offset += len(block)
                 pace = _FASTEST
                 yield block
-        except ServerUnavailableError:
-            final = False
+            if outage:
+                log.warning("%s of %s can be read again", name, job_id)
+                pace, outage = _FASTEST, False
+        except ServerUnavailableError as error:
+            if not outage:
+                log.warning("following goes on, though %s of %s cannot be read now: %s", name, job_id, error)
+            final, outage = False, True
         if final:
             return
         time.sleep(pace)
-        pace = min(pace * 1.5, _SLOWEST)
+        pace = min(pace * 1.5, _OUTAGE_SLOWEST if outage else _SLOWEST)
 
 
 def decoded(blocks: Iterable[bytes], encoding: str) -> Iterator[str]:

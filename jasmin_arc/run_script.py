@@ -41,7 +41,8 @@ def run_script(description: JobDescription, executables: Iterable[str] = ()) -> 
     # Before the job's own environment is set, as that may lead to other tools, or to none.
     lines = ["#!/bin/sh", *_make_executable(description, executables)]
     exports = [
-        f"export {name}={shlex.quote(value)}"
+        # The name is quoted as well, so that nothing of it is ever read as a command.
+        f"export {shlex.quote(f'{name}={value}')}"
         for name, value in description.environment.items()
         if not _is_the_shells_own(name)
     ]

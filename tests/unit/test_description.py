@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import copy
+import dataclasses
+import json
+import pickle
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -132,6 +137,62 @@ def test_a_description_cannot_be_changed_but_copied() -> None:
     assert job.replace(slots=2).slots == 2
     with pytest.raises(InvalidJobDescription, match="colour"):
         job.replace(colour="red")
+
+
+def full_description() -> JobDescription:
+    return JobDescription(
+        executable="a", inputs={"f": b"1", "g": "/g"}, outputs={"o": None}, environment={"A": "1", "B": "2"}
+    )
+
+
+@pytest.mark.parametrize("field", ["inputs", "outputs", "environment"])
+def test_the_mappings_of_a_description_cannot_be_changed(field: str) -> None:
+    mapping: Any = getattr(full_description(), field)
+    before, key = dict(mapping), next(iter(mapping))
+    changes: list[Callable[[], object]] = [
+        lambda: mapping.__setitem__("A; touch x; B", "x"),
+        lambda: mapping.__delitem__(key),
+        lambda: mapping.__ior__({"x": "y"}),
+        lambda: mapping.update(x="y"),
+        lambda: mapping.setdefault("x", "y"),
+        lambda: mapping.pop(key),
+        mapping.popitem,
+        mapping.clear,
+    ]
+    for change in changes:
+        with pytest.raises(TypeError, match="cannot be changed"):
+            change()
+    assert mapping == before
+    assert repr(mapping) == repr(before)
+    assert dict(mapping) | {"x": "y"} == mapping | {"x": "y"}
+
+
+def test_what_was_given_may_be_changed_without_an_effect_on_the_description() -> None:
+    environment = {"A": "1"}
+    job = JobDescription(executable="a", environment=environment)
+    environment["A; touch x; B"] = "x"
+    assert job.environment == {"A": "1"}
+
+
+def test_equal_descriptions_have_equal_hashes() -> None:
+    job, other = full_description(), full_description().replace(environment={"B": "2", "A": "1"})
+    assert job == other
+    assert hash(job) == hash(other)
+    assert len({job, other, job.replace(slots=2), job.replace(outputs=[])}) == 3
+
+
+def test_a_description_can_be_copied_and_sent_to_another_process() -> None:
+    job = full_description()
+    for same in (copy.copy(job), copy.deepcopy(job), pickle.loads(pickle.dumps(job)), job.replace()):
+        assert (same, hash(same), same.to_json()) == (job, hash(job), job.to_json())
+        with pytest.raises(TypeError):
+            same.environment["C"] = "3"  # type: ignore[index]
+
+
+def test_a_description_as_plain_data() -> None:
+    values = dataclasses.asdict(full_description())
+    assert (values["outputs"], values["environment"]) == ({"o": None}, {"A": "1", "B": "2"})
+    assert json.loads(json.dumps(values["environment"])) == {"A": "1", "B": "2"}
 
 
 @given(

@@ -11,19 +11,27 @@ import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, suppress
 from pathlib import Path
 
 import pytest
 from local_kit import Kit, alive, shell, until
 
+from jasmin_arc.backends.local import backend as local_backend
 from jasmin_arc.backends.local import supervisor
 from jasmin_arc.backends.local import tidy as tidy_module
 from jasmin_arc.backends.local.layout import Layout, write_json
 from jasmin_arc.backends.local.store import Store
 from jasmin_arc.constants import RUN_SCRIPT_NAME
-from jasmin_arc.exceptions import JobSubmissionError, ServerError
+from jasmin_arc.exceptions import (
+    InputFileError,
+    JobListError,
+    JobSubmissionError,
+    ServerError,
+    SubmissionUnknownError,
+)
+from jasmin_arc.job_list import JobList, JobRecord
 from jasmin_arc.run_script import OUTPUT_LIST_NAME
 
 SUBMIT_MANY = """
@@ -323,6 +331,92 @@ def test_jobs_whose_record_was_just_written_are_not_undone_by_an_interruption(
     (job_id,) = kit.job_list.ids()
     assert kit.ended(job_id)[0].state == "Finished"
     assert kit.read(job_id, "output") == b"x"
+
+
+def broken_after_the_record(monkeypatch: pytest.MonkeyPatch, *, in_batch: int, fault: Callable[[Store], None]) -> None:
+    """Let the record of a batch be written, and a fault come right after it. A batch is one job here."""
+    original, numbers = Store.add, iter(range(1, 100))
+
+    def add(self: Store, *args: object, **kwargs: object) -> None:
+        original(self, *args, **kwargs)  # type: ignore[arg-type]
+        if next(numbers) == in_batch:
+            fault(self)
+
+    monkeypatch.setattr(Store, "add", add)
+    monkeypatch.setattr(local_backend, "_BATCH", 1)
+
+
+def io_error(_: Store) -> None:
+    raise sqlite3.OperationalError("disk I/O error")
+
+
+@pytest.mark.parametrize("batch", [1, 2])
+def test_an_error_after_the_record_does_not_hide_the_id_of_a_job_that_runs(
+    kit: Kit, monkeypatch: pytest.MonkeyPatch, batch: int
+) -> None:
+    broken_after_the_record(monkeypatch, in_batch=batch, fault=io_error)
+    ids = kit.submit(*[shell(f"echo ran >> {kit.folder}/ran{number}") for number in range(3)])
+    assert {info.state for info in kit.ended(*ids)} == {"Finished"}
+    assert [(kit.folder / f"ran{number}").read_text() for number in range(3)] == ["ran\n"] * 3
+    assert kit.job_list.ids() == ids
+
+
+@pytest.mark.parametrize("batch", [1, 2])
+def test_a_job_whose_record_cannot_be_read_is_unknown_until_recover_finds_it(
+    kit: Kit, monkeypatch: pytest.MonkeyPatch, batch: int
+) -> None:
+    def unreadable(store: Store) -> None:
+        store.close()
+        io_error(store)
+
+    broken_after_the_record(monkeypatch, in_batch=batch, fault=unreadable)
+    results = kit.backend.submit([shell("echo ran > output")] * 2)
+    error = results.pop(batch - 1)
+    assert isinstance(error, SubmissionUnknownError)
+    assert "cannot be read" in str(error)
+    (told,) = map(str, results)
+    (found,) = kit.backend.recover()
+    assert {info.state for info in kit.ended(told, found)} == {"Finished"}
+    assert set(kit.job_list.ids()) == {told, found}
+    assert found in str(error)
+
+
+@pytest.mark.parametrize("batch", [1, 2])
+def test_a_job_list_that_fails_after_the_record_hides_no_ids(
+    kit: Kit, monkeypatch: pytest.MonkeyPatch, batch: int
+) -> None:
+    def no_list(_: Store) -> None:
+        kit.job_list.path.rename(kit.folder / "away")
+        kit.job_list.path.mkdir()
+
+    broken_after_the_record(monkeypatch, in_batch=batch, fault=no_list)
+    results = kit.backend.submit([shell("echo ran > output")] * 2)
+    assert [isinstance(result, str) for result in results[: batch - 1]] == [True] * (batch - 1)
+    assert isinstance(results[batch - 1], SubmissionUnknownError)
+    (unknown,) = [job_id for job_id in kit.backend.list_jobs() if job_id in str(results[batch - 1])]
+    assert [type(result) for result in results[batch:]] == [JobSubmissionError] * (2 - batch)
+    assert len(kit.backend.list_jobs()) == batch
+    assert kit.ended(unknown)[0].state == "Finished"
+    kit.job_list.path.rmdir()
+    (kit.folder / "away").rename(kit.job_list.path)
+
+
+def test_what_cannot_be_tidied_up_after_a_submission_hides_no_ids(kit: Kit, monkeypatch: pytest.MonkeyPatch) -> None:
+    (kit.folder / "given").write_text("x")
+    original = JobList.intend
+
+    def intend(self: JobList, records: Iterable[JobRecord]) -> None:
+        original(self, records)
+        (kit.folder / "given").unlink()
+
+    def forget(self: JobList, tokens: Iterable[str]) -> None:
+        raise JobListError("the job list is locked")
+
+    monkeypatch.setattr(JobList, "intend", intend)
+    monkeypatch.setattr(JobList, "forget", forget)
+    bad, good = kit.backend.submit([shell("true", inputs=[kit.folder / "given"]), shell("true")])
+    assert isinstance(bad, InputFileError)
+    assert kit.ended(str(good))[0].state == "Finished"
 
 
 def test_a_folder_that_cannot_be_used_is_an_error_that_names_it(kit: Kit, tmp_path: Path) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import logging
+import time
 from collections.abc import Sequence
 from typing import BinaryIO
 
@@ -12,6 +14,7 @@ from memory_backend import MemoryBackend
 from jasmin_arc import JobNotFoundError, OutputError, ServerUnavailableError, reading
 from jasmin_arc.reading import decoded, follow
 
+LOG = logging.getLogger("test")
 CONTENT = "line é\n".encode() * 3
 
 
@@ -33,7 +36,8 @@ class Place(MemoryBackend):
         self.downloads = list(downloads)
 
     def states(self, job_ids: Sequence[str]) -> dict[str, str]:
-        return dict.fromkeys([job_id for job_id in job_ids if job_id != "x://unknown"], "Finished")
+        state = "Running" if len(self.downloads) > 1 else "Finished"
+        return dict.fromkeys([job_id for job_id in job_ids if job_id != "x://unknown"], state)
 
     def open(self, job_id: str, path: str, offset: int = 0) -> BinaryIO:
         download = self.downloads.pop(0) if self.downloads else io.BytesIO
@@ -49,8 +53,35 @@ def _in_no_time(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_download_that_breaks_off_goes_on_where_it_was() -> None:
     place = Place(Broken, ServerUnavailableError("down"), Broken)
-    assert b"".join(follow(place, "x://1", "stdout")) == CONTENT
+    assert b"".join(follow(place, "x://1", "stdout", log=LOG)) == CONTENT
     assert place.downloads == []
+
+
+def test_an_outage_is_told_once_and_so_is_its_end(caplog: pytest.LogCaptureFixture) -> None:
+    place = Place(*[ServerUnavailableError("down")] * 3, io.BytesIO, io.BytesIO)
+    assert b"".join(follow(place, "x://1", "stdout", log=LOG)) == CONTENT
+    assert caplog.messages == [
+        "following goes on, though stdout of x://1 cannot be read now: down",
+        "stdout of x://1 can be read again",
+    ]
+
+
+def test_a_server_that_is_away_is_asked_more_slowly(monkeypatch: pytest.MonkeyPatch) -> None:
+    pauses: list[float] = []
+    monkeypatch.setattr(reading, "_FASTEST", 0.25)
+    monkeypatch.setattr(time, "sleep", pauses.append)
+    away = [ServerUnavailableError("down")] * 12
+    place = Place(*away, *[JobNotFoundError("no such file")] * 8, io.BytesIO)
+    assert b"".join(follow(place, "x://1", "stdout", log=LOG)) == CONTENT
+    during, after = pauses[: len(away)], pauses[len(away) :]
+    assert (during[0], max(during), during[-1]) == (0.25, 10, 10)
+    assert (after[0], max(after)) == (0.25, 2)
+
+
+def test_a_file_that_is_not_there_yet_is_waited_for_without_a_word(caplog: pytest.LogCaptureFixture) -> None:
+    place = Place(JobNotFoundError("no such file"), JobNotFoundError("no such file"), io.BytesIO)
+    assert b"".join(follow(place, "x://1", "stdout", log=LOG)) == CONTENT
+    assert caplog.messages == []
 
 
 def test_characters_on_the_border_of_two_blocks_stay_whole() -> None:
@@ -61,4 +92,4 @@ def test_characters_on_the_border_of_two_blocks_stay_whole() -> None:
 
 def test_an_unknown_job_has_nothing_to_follow() -> None:
     with pytest.raises(JobNotFoundError, match="x://unknown"):
-        next(follow(Place(), "x://unknown", "stdout"))
+        next(follow(Place(), "x://unknown", "stdout", log=LOG))

@@ -38,6 +38,14 @@ def test_arguments_and_environment_arrive_exactly(
     assert done.stdout.decode().split("\0")[:-1] == [value, *arguments], done.stderr
 
 
+def test_a_name_of_a_variable_is_never_a_command(tmp_path: Path) -> None:
+    job = JobDescription(executable="true", environment={"A": "b c"})
+    # No method of the description allows this.
+    dict.__setitem__(job.environment, "A; touch x; B", "x")  # type: ignore[arg-type]
+    run(job, tmp_path)
+    assert not (tmp_path / "x").exists()
+
+
 def test_bytes_that_are_no_text_arrive(tmp_path: Path) -> None:
     name = os.fsdecode(b"caf\xe9")
     assert run(JobDescription(executable="echo", arguments=[name]), tmp_path).stdout == b"caf\xe9\n"

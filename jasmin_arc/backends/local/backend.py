@@ -21,14 +21,13 @@ from jasmin_arc.backends.local.plan import QUEUE
 from jasmin_arc.backends.local.report import evidence_of, job_info, native_state
 from jasmin_arc.backends.local.session import list_folder, open_file
 from jasmin_arc.backends.local.store import Store
-from jasmin_arc.backends.local.submission import Submission
+from jasmin_arc.backends.local.submission import Submission, not_submitted
 from jasmin_arc.backends.local.tidy import remove_tree
 from jasmin_arc.constants import ARC_REST_STATES
 from jasmin_arc.description import JobDescription
 from jasmin_arc.exceptions import (
     JasminArcError,
     JobNotFoundError,
-    JobSubmissionError,
     OperationNotPossibleError,
     ServerError,
 )
@@ -86,7 +85,8 @@ class LocalBackend(Backend):
             except JasminArcError as error:
                 if start == 0:
                     raise
-                results += [JobSubmissionError(f"the job {job.name!r} was not submitted: {error}") for job in batch]
+                # Only where no job of the batch is recorded.
+                results += [not_submitted(job, error) for job in batch]
             if progress is not None:
                 progress(len(batch))
         return results
