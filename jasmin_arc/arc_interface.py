@@ -354,15 +354,18 @@ class ArcInterface:
         status: JobStatuses | None = None,
         name: str | None = None,
         since: datetime | timedelta | None = None,
+        last: int | None = None,
     ) -> list[str]:
         """Return the ids of the jobs on the server and in the job list, oldest first where that is known.
 
         :param status: only jobs with this status; asks the server, with few requests
         :param name: only jobs of the job list whose name matches this pattern, such as ``"model-*"``
         :param since: only jobs submitted after this time, or within this timedelta
+        :param last: only the newest so many of the jobs that all of this leaves
         :raises ServerError: if the server does not answer
         """
-        return self._select(status, name, since)
+        ids = self._select(status, name, since)
+        return ids if last is None else ids[max(len(ids) - last, 0) :]
 
     def _select(self, status: JobStatuses | None, name: str | None, since: datetime | timedelta | None) -> list[str]:
         records = {record.id or "": record for record in self.job_list.records(self.backend.endpoint)}

@@ -9,7 +9,7 @@ import os
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 from jasmin_arc.exceptions import InvalidConfigError
@@ -18,12 +18,23 @@ ENVIRONMENT_PREFIX = "JASMIN_ARC_"
 CONFIG_PATH_VARIABLE = ENVIRONMENT_PREFIX + "CONFIG"
 
 
+class UnknownOption(NamedTuple):
+    """A name in the configuration that is not the name of an option: most likely it is misspelt."""
+
+    name: str
+    origin: str
+    """Where it stands: a file, an environment variable, or an argument"""
+    nearest: str
+    """The option with the most similar name, or an empty text if none is similar"""
+
+
 class ConnectionConfig:
     """The available options and their default values.
 
     :param config_dict: options to override; each key is the name of an option. Keys that start with ``#`` are
         comments
-    :param logger: receives a warning for each option that does not exist
+    :param logger: receives a warning for each option that does not exist (default: the logger ``jasmin_arc`` of
+        Python's :mod:`logging`)
     :param origin: where the values come from, for error messages
     :raises InvalidConfigError: if a value has the wrong type or is impossible
     """
@@ -83,6 +94,7 @@ class ConnectionConfig:
         if not isinstance(config_dict, Mapping):
             raise InvalidConfigError(f"{origin} must be a JSON object, not {_kind(config_dict)}")
         self._sources = dict.fromkeys(OPTIONS, "default")
+        self._unknown: list[UnknownOption] = []
         self._override(config_dict, origin, logger)
         self._check_together(origin)
 
@@ -102,6 +114,8 @@ class ConnectionConfig:
             ``~/.config/jasmin_arc/config.json`` (or below ``$XDG_CONFIG_HOME``) if it is there
         :param config: options that override all others
         :param environ: the environment (default: the process's own)
+        :param logger: receives a warning for each option that does not exist (default: the logger ``jasmin_arc`` of
+            Python's :mod:`logging`)
         :param read_file: whether there is a file to read; without it the other sources are all
         :raises InvalidConfigError: if the file cannot be read or is not JSON, or a value is impossible
         """
@@ -112,7 +126,7 @@ class ConnectionConfig:
             loaded.LOCAL_DIR = os.path.join(environ["XDG_STATE_HOME"], "jasmin_arc")  # noqa: PTH118
         if path is not None:
             loaded._override(_read_json(path), os.fspath(path), logger)
-        for name, text in _environment_options(environ, logger).items():
+        for name, text in _environment_options(environ).items():
             variable = ENVIRONMENT_PREFIX + name
             loaded._override({name: _from_text(name, text)}, f"the environment variable {variable}", logger)
         if config is not None:
@@ -126,6 +140,11 @@ class ConnectionConfig:
     def sources(self) -> dict[str, str]:
         """Where the value of each option comes from: ``default``, a file, a variable, or an argument."""
         return dict(self._sources)
+
+    @property
+    def unknown(self) -> tuple[UnknownOption, ...]:
+        """The names that were given and are not names of options. They have no effect."""
+        return tuple(self._unknown)
 
     @property
     def endpoint(self) -> str:
@@ -149,8 +168,14 @@ class ConnectionConfig:
             if name in OPTIONS:
                 setattr(self, name, _checked(name, value, origin))
                 self._sources[name] = origin
-            elif logger is not None and not str(name).startswith("#"):
-                logger.warning("%s: there is no option %r%s", origin, name, _nearest(str(name)))
+            elif not str(name).startswith("#"):
+                self._ignore(UnknownOption(str(name), origin, _nearest(str(name))), logger)
+
+    def _ignore(self, option: UnknownOption, logger: logging.Logger | None) -> None:
+        self._unknown.append(option)
+        log = logging.getLogger("jasmin_arc") if logger is None else logger
+        hint = f"did you mean {option.nearest}?" if option.nearest else f"the options are {', '.join(OPTIONS)}"
+        log.warning("%s: there is no option %r; %s", option.origin, option.name, hint)
 
     def _check_together(self, origin: str) -> None:
         for name in PATH_OPTIONS:
@@ -213,22 +238,19 @@ def _read_json(path: str | os.PathLike[str]) -> Any:
     return options
 
 
-def _environment_options(environ: Mapping[str, str], logger: logging.Logger | None) -> dict[str, str]:
-    options = {}
-    for variable, text in environ.items():
-        name = variable[len(ENVIRONMENT_PREFIX) :]
-        if not variable.startswith(ENVIRONMENT_PREFIX) or variable == CONFIG_PATH_VARIABLE:
-            continue
-        if name in OPTIONS:
-            options[name] = text
-        elif logger is not None and difflib.get_close_matches(name, OPTIONS, 1, 0.8):
-            logger.warning("environment: there is no option %r%s", name, _nearest(name))
-    return options
+def _environment_options(environ: Mapping[str, str]) -> dict[str, str]:
+    """Return the texts of the variables that are options, or are so similar to one that they are misspelt."""
+    named = {
+        variable[len(ENVIRONMENT_PREFIX) :]: text
+        for variable, text in environ.items()
+        if variable.startswith(ENVIRONMENT_PREFIX) and variable != CONFIG_PATH_VARIABLE
+    }
+    return {name: text for name, text in named.items() if difflib.get_close_matches(name, OPTIONS, 1, 0.8)}
 
 
 def _from_text(name: str, text: str) -> Any:
     # A text that is no number stays one, so that the type check names it as the user wrote it.
-    if isinstance(getattr(ConnectionConfig, name), int):
+    if isinstance(getattr(ConnectionConfig, name, None), int):
         try:
             return int(text)
         except ValueError:
@@ -325,8 +347,7 @@ def _endpoint(server: str) -> str:
 
 
 def _nearest(name: str) -> str:
-    close = difflib.get_close_matches(name.upper(), OPTIONS, 1)
-    return f"; did you mean {close[0]}?" if close else f"; the options are {', '.join(OPTIONS)}"
+    return next(iter(difflib.get_close_matches(name.upper(), OPTIONS, 1)), "")
 
 
 def _kind(value: Any) -> str:

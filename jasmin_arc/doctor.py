@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from jasmin_arc.backends.rest.deadline import DeadlineSocket, limited
-from jasmin_arc.config import ConnectionConfig
+from jasmin_arc.config import ConnectionConfig, UnknownOption
 from jasmin_arc.exceptions import BindingsNotFoundError, JasminArcError, ProxyGenerationError
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ def examine(
     :param config: options that override all others
     """
     try:
-        loaded = ConnectionConfig.load(config_path, config=config, logger=None)
+        loaded = ConnectionConfig.load(config_path, config=config, logger=_silent())
     except JasminArcError as error:
         yield Check(
             "configuration", FAILED, _line(str(error)), "Correct it; 'jasmin-arc config init' writes a new one."
@@ -91,6 +91,20 @@ def examine(
         check = _run(name, look)
         examination.outcomes[name] = check.outcome
         yield check
+
+
+def _silent() -> logging.Logger:
+    """Return a logger that writes nothing: what matters is in the report."""
+    log = logging.Logger("jasmin_arc.doctor", logging.CRITICAL)
+    log.addHandler(logging.NullHandler())
+    return log
+
+
+def _correction(option: UnknownOption) -> str:
+    name = _line(option.name)
+    if option.nearest:
+        return f"Rename {name} to {option.nearest}."
+    return f"Remove {name}: 'jasmin-arc config show' lists the options."
 
 
 def _run(name: str, look: Callable[[], str]) -> Check:
@@ -112,10 +126,19 @@ class _Examination:
         self.config = config
         self.outcomes: dict[str, str] = {}
         """Of the checks so far, by name; where one failed, those that stand on it are skipped"""
-        self.log = logging.Logger("jasmin_arc.doctor", logging.CRITICAL)
-        self.log.addHandler(logging.NullHandler())
+        self.log = _silent()
 
     def configuration(self) -> str:
+        if not self.config.unknown:
+            return self.summary()
+        ignored = ", ".join(f"{option.name} ({_short(option.origin)})" for option in self.config.unknown)
+        raise Problem(
+            f"{self.summary()}; these names are not options and have no effect: {ignored}",
+            " ".join(map(_correction, self.config.unknown)),
+            WARNING,
+        )
+
+    def summary(self) -> str:
         from jasmin_arc.version import __version__
 
         python = ".".join(map(str, sys.version_info[:3]))
@@ -183,10 +206,9 @@ class _Site(_Examination):
             ("job list", self.job_list),
         ]
 
-    def configuration(self) -> str:
-        if self.config.is_default("ARC_SERVER"):
-            return f"{super().configuration()}; the compute element is the default, {self.config.endpoint}"
-        return f"{super().configuration()}; the compute element is {self.config.endpoint}"
+    def summary(self) -> str:
+        default = "the default, " if self.config.is_default("ARC_SERVER") else ""
+        return f"{super().summary()}; the compute element is {default}{self.config.endpoint}"
 
     def bindings(self) -> str:
         if self.config.BACKEND == "rest":

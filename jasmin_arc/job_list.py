@@ -252,6 +252,11 @@ class JobList:
         rows = sorted([*ours, *theirs], key=lambda row: _seconds(row[0]))
         return [_unescape(job_id) for _, job_id in rows]
 
+    def neighbours(self, job_ids: Iterable[str]) -> dict[str, tuple[str, ...]]:
+        """Return, for each id, the ids just before and after it in sorted order among all listed jobs."""
+        with self._file.reading() as database:
+            return {job_id: tuple(_neighbours(database, _escape(job_id))) for job_id in job_ids}
+
     def records(self, endpoint: str | None = None) -> list[JobRecord]:
         """Return all submitted jobs, or those of one endpoint, oldest first."""
         with self._file.reading() as database:
@@ -491,6 +496,17 @@ def _select_by_id(database: sqlite3.Connection, start: str, job_ids: Sequence[st
     for first in range(0, len(job_ids), _CHUNK):
         chunk = [_escape(job_id) for job_id in job_ids[first : first + _CHUNK]]
         yield from database.execute(f"{start} WHERE id IN ({', '.join('?' * len(chunk))})", chunk)
+
+
+def _neighbours(database: sqlite3.Connection, job_id: str) -> Iterator[str]:
+    for first, sign in (("max", "<"), ("min", ">")):
+        tables = " UNION ALL ".join(
+            f"SELECT {first}(id) AS id FROM {table} WHERE id {sign} :id"  # noqa: S608
+            for table in ("jobs", "jasmin_arc_jobs")
+        )
+        ((found,),) = database.execute(f"SELECT {first}(id) FROM ({tables})", {"id": job_id})  # noqa: S608
+        if found is not None:
+            yield _unescape(found)
 
 
 def _ours_by_id(database: sqlite3.Connection, job_ids: Sequence[str]) -> Iterator[JobRecord]:

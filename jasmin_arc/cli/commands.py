@@ -114,5 +114,6 @@ def _no_such(name: str) -> str:
 def root() -> None:
     """Run batch jobs on an ARC compute element, such as LOTUS on JASMIN, or on this machine.
 
-    JOB is a job's id, a unique part of it, or the job's name. 'jasmin-arc COMMAND --help' tells more of a command.
+    JOB is a job's id, a unique part of it, or the job's name; - reads ids from standard input.
+    'jasmin-arc COMMAND --help' tells more of a command.
     """

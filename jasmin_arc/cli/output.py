@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import Enum
@@ -48,8 +48,8 @@ class Output:
         self.command = ""
         self.results: list[Row] = []
         self.errors: list[Row] = []
-        self.known: Collection[str] = ()
-        """The ids of all jobs that a shortened id must not be mistaken for"""
+        self.short_ids: Callable[[Sequence[str]], Mapping[str, str]] = short_ids
+        """How the ids in a table are shortened for people"""
 
     @property
     def is_terminal(self) -> bool:
@@ -64,7 +64,8 @@ class Output:
         if not self.is_terminal:
             self._write("".join("\t".join(plain(row.get(column.key)) for column in columns) + "\n" for row in rows))
         elif rows:
-            console().print(make_table(rows, columns, self.known))
+            shown = self.short_ids([row["id"] for row in rows if "id" in row])
+            console().print(make_table(rows, columns, shown))
 
     def record(self, row: Row) -> None:
         """Print one thing with many properties, one a line; those without a value only in JSON and pipes."""
@@ -85,6 +86,7 @@ class Output:
         self.results.extend(rows)
         if not self.json:
             self._write("".join(plain(row[key]) + "\n" for row in rows))
+            sys.stdout.flush()
 
     def text(self, text: str, row: Row) -> None:
         """Print a text as it is."""
@@ -130,12 +132,26 @@ def last_part(job_id: object) -> str:
     return one_line(str(job_id).rstrip("/").rpartition("/")[2])
 
 
-def brief(job_id: object, known: Iterable[str]) -> str:
-    """Return the shortest beginning of the last part of a job id that no other job has, for people to type."""
-    name = last_part(job_id)
-    others = {other for other in map(last_part, known) if other != name}
-    length = next((n for n in range(_SHORTEST, len(name)) if not any(o.startswith(name[:n]) for o in others)), None)
-    return name[:length]
+def short_ids(job_ids: Iterable[str], others: Iterable[str] = ()) -> dict[str, str]:
+    """Return, for each id, the shortest beginning of its last part that no other job has, for people to type.
+
+    :param others: the ids of further jobs
+    """
+    parts = {job_id: last_part(job_id) for job_id in job_ids}
+    ordered = sorted({*parts.values(), *map(last_part, others)})
+    lengths = dict.fromkeys(ordered, _SHORTEST)
+    # In sorted order, the two beside a name have the longest beginnings in common with it.
+    for name, following in zip(ordered, ordered[1:]):
+        needed = _in_common(name, following) + 1
+        lengths[name] = max(lengths[name], needed)
+        lengths[following] = max(lengths[following], needed)
+    return {job_id: part[: lengths[part]] for job_id, part in parts.items()}
+
+
+def _in_common(one: str, other: str) -> int:
+    """Return the length of the longest beginning that both texts have."""
+    pairs = enumerate(zip(one, other))
+    return next((place for place, (a, b) in pairs if a != b), min(len(one), len(other)))
 
 
 def one_line(text: str) -> str:
@@ -224,15 +240,14 @@ def console() -> Any:
     return Console(highlight=False, soft_wrap=False, emoji=False, markup=False)
 
 
-def make_table(rows: Sequence[Row], columns: Sequence[Column], known: Collection[str] = ()) -> Table:
+def make_table(rows: Sequence[Row], columns: Sequence[Column], short: Mapping[str, str] | None = None) -> Table:
     """Lay rows out for a terminal, so that nothing is cut: names fold; if that is not enough, each cell gets a line.
 
-    :param known: the ids of all jobs
+    :param short: what to show instead of an id
     """
     width = console().width
     shown = [column for column in columns if column.from_width <= width]
-    known = {*known, *(row["id"] for row in rows if "id" in row)}
-    cells = [[_cell(column, row, known) for column in shown] for row in rows]
+    cells = [[_cell(column, row, short or {}) for column in shown] for row in rows]
     least = [_least_width(column, [line[number] for line in cells]) for number, column in enumerate(shown)]
     if sum(least) + _GAP * (len(least) - 1) > width:
         return _one_below_the_other(shown, cells)
@@ -296,9 +311,11 @@ def _text(text: str) -> Any:
     return Text(text)
 
 
-def _cell(column: Column, row: Row, known: Collection[str]) -> str:
+def _cell(column: Column, row: Row, short: Mapping[str, str]) -> str:
     value = row.get(column.key)
-    return brief(value, known) if column.key == "id" else (column.show or human)(value)
+    if column.key == "id":
+        return short.get(str(value), human(value))
+    return (column.show or human)(value)
 
 
 def _any_title(columns: Sequence[Column]) -> bool:

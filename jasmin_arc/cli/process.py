@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import sys
 import traceback
 from collections.abc import Sequence
+from typing import Any
 
 import click
 
 from jasmin_arc.cli.commands import root
 from jasmin_arc.cli.exits import FAILED, INTERRUPTED, READER_GONE, USAGE, exit_code
 from jasmin_arc.cli.session import Session
-from jasmin_arc.exceptions import JasminArcError, ServerError
+from jasmin_arc.exceptions import JasminArcError, JobListError, ServerError
 
 PROGRAM = "jasmin-arc"
 COMPLETION_VARIABLE = "_JASMIN_ARC_COMPLETE"
@@ -60,7 +62,7 @@ def _attempt(session: Session, args: list[str]) -> int:
         session.fail(told, kind="Interrupted", code=INTERRUPTED)
     except JasminArcError as error:
         session.fail_with(error)
-        if isinstance(error, ServerError) and (way_back := session.how_to_get_back()):
+        if isinstance(error, (ServerError, JobListError)) and (way_back := session.how_to_get_back()):
             session.say(way_back)
     except BrokenPipeError:
         raise
@@ -99,6 +101,23 @@ def _complete(instruction: str) -> int:
         return shell_complete(root, {"obj": Session()}, PROGRAM, COMPLETION_VARIABLE, instruction)
     except Exception:  # noqa: BLE001 - whoever presses Tab must not see an error
         return FAILED
+
+
+class _Lasting(io.FileIO):
+    """Drops what cannot be written."""
+
+    def write(self, block: Any, /) -> int:
+        try:
+            return super().write(block) or len(block)
+        except OSError:
+            return len(block)
+
+
+def outlive_standard_error() -> None:
+    """Let nothing fail because a message or a progress bar cannot be shown: what a command has done is done."""
+    with contextlib.suppress(AttributeError, OSError, ValueError):
+        file = io.BufferedWriter(_Lasting(sys.stderr.fileno(), "w", closefd=False))
+        sys.stderr = io.TextIOWrapper(file, sys.stderr.encoding, line_buffering=True)
 
 
 def _streams_are_open() -> bool:

@@ -1,4 +1,4 @@
-"""Which jobs a command is about: by id, a part of it, or name; by status; all; or named on standard input."""
+"""Which jobs a command is about: by id, a part of it, or name; by status; all; or ``-`` for standard input."""
 
 from __future__ import annotations
 
@@ -119,7 +119,7 @@ def selects_jobs(function: Callable[..., Any]) -> Callable[..., Any]:
     """Add what names and describes jobs, and pass the ids that it means as the first argument after the session."""
 
     @filters
-    @click.argument("words", nargs=-1, type=JobName(), metavar="[JOB]...")
+    @click.argument("words", nargs=-1, type=JobName(), metavar="[JOB|-]...")
     @click.option("-a", "--all", "everything", is_flag=True, help="All jobs.")
     @click.pass_obj
     @functools.wraps(function)
@@ -140,6 +140,8 @@ def selects_one_job(function: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(function)
     def wrapper(session: Session, /, *, word: str, **rest: Any) -> Any:
         ids = select(session, Selection((word,)))
+        if not ids:
+            raise click.UsageError("this command needs one job, and standard input names none")
         if len(ids) != 1:
             raise click.UsageError(f"{len(ids)} jobs are called {word!r}: {_shown(session, ids)}; give an id instead")
         return function(session, ids[0], **rest)
@@ -163,20 +165,19 @@ def select(session: Session, selection: Selection) -> list[str]:
         return ids
     words = _words(selection.words)
     if not words:
-        session.say("no jobs are named on standard input")
+        session.say("standard input names no jobs, so there is nothing to do")
     finder = Finder(session)
     return list(dict.fromkeys(job_id for word in words for job_id in finder.find(word)))
 
 
 def _words(given: Sequence[str]) -> list[str]:
-    if not given and not _piped():
-        raise click.UsageError("say which jobs: JOB..., --all, --status STATUS, or ids on standard input")
-    words = [word.strip() for entry in given or ("-",) for word in (_from_stdin() if entry == "-" else (entry,))]
+    if not given:
+        raise click.UsageError(
+            "say which jobs: JOB..., --all, --status STATUS, --name PATTERN, --since DURATION; or - to read their ids "
+            "from standard input"
+        )
+    words = [word.strip() for entry in given for word in (_from_stdin() if entry == "-" else (entry,))]
     return [word for word in words if word]
-
-
-def _piped() -> bool:
-    return sys.stdin is not None and not sys.stdin.closed and not sys.stdin.isatty()
 
 
 def _from_stdin() -> Iterable[str]:
@@ -234,7 +235,7 @@ class Finder:
 
 
 def _shown(session: Session, job_ids: Sequence[str]) -> str:
-    names = session.names()
-    texts = [session.brief(job_id) + (f" ({names[job_id]})" if names.get(job_id) else "") for job_id in job_ids]
-    more = f" and {len(texts) - _MOST_SHOWN} more" if len(texts) > _MOST_SHOWN else ""
-    return ", ".join(texts[:_MOST_SHOWN]) + more
+    short, names = session.short_ids(job_ids), session.names_of(job_ids[:_MOST_SHOWN])
+    texts = [short[job_id] + (f" ({names[job_id]})" if names.get(job_id) else "") for job_id in job_ids[:_MOST_SHOWN]]
+    more = f" and {len(job_ids) - _MOST_SHOWN} more" if len(job_ids) > _MOST_SHOWN else ""
+    return ", ".join(texts) + more

@@ -5,16 +5,18 @@ from __future__ import annotations
 import logging
 import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import chain
 from typing import TYPE_CHECKING, TypeVar
 
 from jasmin_arc.cli.exits import code_of
-from jasmin_arc.cli.output import Output, brief, one_line
+from jasmin_arc.cli.output import Output, one_line, short_ids
 from jasmin_arc.cli.progress import Busy
 from jasmin_arc.cli.wording import calls, repeat_options
 from jasmin_arc.exceptions import (
     JasminArcError,
+    JobListError,
     NoTargetsAvailableError,
     PartialFailureError,
     ServerUnavailableError,
@@ -23,11 +25,14 @@ from jasmin_arc.exceptions import (
 if TYPE_CHECKING:
     from jasmin_arc.arc_interface import ArcInterface
     from jasmin_arc.config import ConnectionConfig
+    from jasmin_arc.job_list import JobList
 
 _Result = TypeVar("_Result")
 _MOST_TYPED = 5
 """Ids that are few enough to be typed"""
 _MOST_NAMED = 3
+_LOOK_UP = 1.0
+"""Seconds to wait for a job list that another process is writing, where only names and short ids are wanted"""
 
 
 class Session:
@@ -35,6 +40,7 @@ class Session:
 
     def __init__(self, *, json: bool = False) -> None:
         self.output = Output(json=json)
+        self.output.short_ids = self.short_ids
         self.config_path: str | None = None
         self.options: dict[str, str] = {}
         """Options of the configuration that were given on the command line"""
@@ -46,6 +52,7 @@ class Session:
         self._advice = ""
         self._busy: Busy | None = None
         self._arc: ArcInterface | None = None
+        self._told_of_the_list = False
 
     # --- The library ---
 
@@ -72,14 +79,43 @@ class Session:
         return self._arc
 
     def names(self) -> dict[str, str]:
-        """Return the names of the jobs in the job list, by id."""
-        names = {record.id or "": record.name for record in self.arc.job_list.records(self.arc.backend.endpoint)}
-        self.output.known = names
-        return names
+        """Return the names of all jobs in the job list, by id, to find a job by its name or a part of its id.
+
+        :raises JobListError: if the job list cannot be read
+        """
+        return {record.id or "": record.name for record in self.arc.job_list.records(self.arc.backend.endpoint)}
+
+    def names_of(self, job_ids: Sequence[str]) -> dict[str, str]:
+        """Return the names of these jobs, to be printed; none if the job list cannot be read now."""
+        records = self._look_up(job_ids, lambda jobs: jobs.get(job_ids)) or {}
+        return {job_id: record.name for job_id, record in records.items()}
+
+    def short_ids(self, job_ids: Sequence[str]) -> dict[str, str]:
+        """Return what is enough to type of these ids; the whole ids if the job list cannot be read now."""
+        beside = self._look_up(job_ids, lambda jobs: jobs.neighbours(job_ids))
+        if beside is None:
+            return {job_id: one_line(job_id) for job_id in job_ids}
+        return short_ids(job_ids, chain.from_iterable(beside.values()))
 
     def brief(self, job_id: str) -> str:
-        """Return what is enough to type of a job id."""
-        return brief(job_id, self.output.known or self.names())
+        """Return what is enough to type of one id, as :meth:`short_ids` does."""
+        return self.short_ids([job_id])[job_id]
+
+    def _look_up(
+        self, job_ids: Sequence[str], question: Callable[[JobList], Mapping[str, _Result]]
+    ) -> Mapping[str, _Result] | None:
+        """Ask the job list for what only makes the output nicer: what has been done is told with or without it."""
+        if not job_ids:
+            return {}
+        from jasmin_arc.job_list import JobList
+
+        try:
+            return question(JobList(self.arc.config.JOBS_INFO_FILE, timeout=_LOOK_UP))
+        except JobListError as error:
+            if not self._told_of_the_list:
+                self._told_of_the_list = True
+                self.say(f"warning: jobs are shown without names and with complete ids: {error}")
+            return None
 
     def close(self) -> None:
         """Let go of what the interface holds."""
@@ -92,14 +128,16 @@ class Session:
         """Print one line for the person in front."""
         if self._busy is not None:
             self._busy.clear()
-        try:
-            print(f"jasmin-arc: {one_line(text)}", file=sys.stderr, flush=True)  # noqa: T201
-        except (OSError, ValueError):
-            return
+        print(f"jasmin-arc: {one_line(text)}", file=sys.stderr, flush=True)  # noqa: T201
+
+    @property
+    def gives_hints(self) -> bool:
+        """Whether a person reads both streams."""
+        return self.output.is_terminal and not self.output.json and sys.stderr.isatty()
 
     def hint(self, text: str) -> None:
         """Print one line that helps a newcomer on, where a person reads both streams."""
-        if self.output.is_terminal and not self.output.json and sys.stderr.isatty():
+        if self.gives_hints:
             print(self.repeatable(text), file=sys.stderr)  # noqa: T201
 
     def fail(self, text: str, *, kind: str, code: int, job: str | None = None) -> None:
@@ -175,20 +213,16 @@ class Session:
             return ""
         one, many = len(going) == 1, len(going) > _MOST_TYPED
         # Advice must never be about more jobs than these, so there is no --all in it.
-        names = "JOB..." if many else " ".join(map(self.brief, going))
-        some = f" ({', '.join(map(self.brief, going[:_MOST_NAMED]))}, ...)" if many else ""
+        shown = list(self.short_ids(going[:_MOST_TYPED]).values())
+        names = "JOB..." if many else " ".join(shown)
+        some = f" ({', '.join(shown[:_MOST_NAMED])}, ...)" if many else ""
         what = "the job goes on" if one else f"the {len(going)} jobs go on{some}"
         end = f"'jasmin-arc cancel {names}' ends {'it' if one else 'them'}"
         return self.repeatable(f"{what}: 'jasmin-arc {self._back} {names}' leads back, {end}")
 
     def _not_ended(self) -> list[str]:
         """Leave out the jobs whose end was seen; the job list remembers it, so that no server is asked."""
-        if not self._going:
-            return []
-        try:
-            records = self.arc.job_list.get(self._going)
-        except JasminArcError:
-            return self._going
+        records = self._look_up(self._going, lambda jobs: jobs.get(self._going)) or {}
         return [job_id for job_id in self._going if job_id not in records or not records[job_id].final_state]
 
     # --- Bulk calls ---

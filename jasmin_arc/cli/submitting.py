@@ -49,7 +49,7 @@ def submit_command(
         return
     ids = _submit(session, jobs)
     session.output.lines([{"id": job_id, "name": jobs[number].name} for number, job_id in ids.items()], "id")
-    if ids:
+    if ids and session.gives_hints:
         first = session.brief(next(iter(ids.values())))
         session.hint(f"Watch: jasmin-arc status {first}   Results: jasmin-arc output {first}")
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
@@ -56,26 +56,37 @@ def _rows(session: Session, ids: Sequence[str]) -> list[dict[str, Any]]:
     """Ask for the jobs; those that the place does not know any more are listed as unknown."""
     if not ids:
         return []
-    names = session.names()
     try:
         answers: Sequence[Any] = session.arc.get_job_infos(ids)
     except PartialFailureError as error:
         answers = error.results
+    names = session.names_of([job_id for job_id, answer in zip(ids, answers) if not isinstance(answer, JobInfo)])
     return [
-        job_row(answer, names.get(job_id, ""))
-        if isinstance(answer, JobInfo)
-        else unknown_row(job_id, names.get(job_id, ""))
+        job_row(answer) if isinstance(answer, JobInfo) else unknown_row(job_id, names.get(job_id, ""))
         for job_id, answer in zip(ids, answers)
     ]
 
 
+_INTERVAL = "The least seconds between updates (default: 2); more if the site answers slowly."
+_REST = 19
+"""The view rests for so many times as long as an update took: it uses at most a twentieth of the site's time"""
+
+
 @click.command("list", cls=ArcCommand)
 @filters
+@click.option("-n", "--last", type=click.IntRange(min=1), metavar="N", help="Only the newest N of the jobs.")
 @click.option("-w", "--watch", is_flag=True, help="Keep the list on the screen and up to date, until Ctrl-C.")
-@click.option("--interval", type=click.FloatRange(min=0.5), default=2.0, help="Seconds between updates (default: 2).")
+@click.option("--interval", type=click.FloatRange(min=0.5), default=2.0, help=_INTERVAL)
 @click.pass_obj
 def list_command(
-    session: Session, *, status: str | None, name: str | None, since: timedelta | None, watch: bool, interval: float
+    session: Session,
+    *,
+    status: str | None,
+    name: str | None,
+    since: timedelta | None,
+    last: int | None,
+    watch: bool,
+    interval: float,
 ) -> None:
     """List jobs.
 
@@ -84,7 +95,7 @@ def list_command(
 
     def ask() -> list[dict[str, Any]]:
         wanted = STATUSES[status] if status else None
-        return _rows(session, session.arc.list_jobs(status=wanted, name=name, since=since))
+        return _rows(session, session.arc.list_jobs(status=wanted, name=name, since=since, last=last))
 
     if watch:
         _watch(session, ask, interval)
@@ -96,32 +107,41 @@ def list_command(
         session.hint("No jobs. Submit one: jasmin-arc submit -- PROGRAM ARGUMENT...")
 
 
-def _watch(session: Session, ask: Any, interval: float) -> None:
+def _watch(session: Session, ask: Callable[[], list[dict[str, Any]]], interval: float) -> None:
     if session.output.json or not session.output.is_terminal:
         raise click.UsageError("--watch needs a terminal; without it, 'jasmin-arc wait' waits")
-    from rich.console import Group
     from rich.live import Live
-    from rich.text import Text
 
     rows: list[dict[str, Any]] = []
     screen = console()
     try:
         with Live(console=screen, screen=True, auto_refresh=False) as live:
             while True:
-                problem = ""
+                problem, begin = "", time.monotonic()
                 try:
                     rows = ask()
                 except JasminArcError as error:
                     problem = one_line(str(error))
+                pause = max(interval, _REST * (time.monotonic() - begin))
                 room = max(screen.size.height - 5, 1)
-                above = f" (the last {room})" if len(rows) > room else ""
-                title = Text(f"{_summary(rows)}{above}   {time.strftime('%H:%M:%S')}   Ctrl-C ends this view")
-                parts: list[Any] = [title, "", make_table(rows[-room:], COLUMNS, session.output.known)]
-                live.update(Group(*parts, Text(problem, style="red")), refresh=True)
-                time.sleep(interval)
+                slow = f", again in {pause:.0f} s" if pause > interval else ""
+                live.update(_view(session, rows, room, f"{time.strftime('%H:%M:%S')}{slow}", problem), refresh=True)
+                time.sleep(pause)
     finally:
         running = [row["id"] for row in rows if row["status"] not in ("completed", "failed", "unknown")]
         session.going_on(running)
+
+
+def _view(session: Session, rows: Sequence[Row], room: int, when: str, problem: str) -> Any:
+    """Return what the screen shows: a title, as many rows as there is room for, and what went wrong."""
+    from rich.console import Group
+    from rich.text import Text
+
+    above = f" (the last {room})" if len(rows) > room else ""
+    title = f"{_summary(rows)}{above}   {when}   Ctrl-C ends this view"
+    shown = rows[-room:]
+    table = make_table(shown, COLUMNS, session.short_ids([row["id"] for row in shown]))
+    return Group(Text(title), "", table, Text(problem, style="red"))
 
 
 def _summary(rows: Sequence[Row]) -> str:
@@ -143,9 +163,8 @@ def _known(session: Session, ids: list[str]) -> list[dict[str, Any]]:
     if not ids:
         return []
     with session.busy("asking for the jobs"):
-        names = session.names()
         infos = session.each(ids, lambda: session.arc.get_job_infos(ids))
-    return [job_row(info, names.get(job_id, "")) for job_id, info in infos.items() if info is not None]
+    return [job_row(info) for info in infos.values() if info is not None]
 
 
 @click.command("wait", cls=ArcCommand)
@@ -178,7 +197,7 @@ def _wait(session: Session, ids: list[str], timeout: float | None, *, progress: 
 
 def report_ends(session: Session, statuses: dict[str, JobStatuses | None]) -> None:
     """Print how jobs ended, and note which failed."""
-    names = session.names()
+    names = session.names_of(list(statuses))
     rows = [
         {"id": job_id, "name": names.get(job_id, ""), "status": status.value}
         for job_id, status in statuses.items()
