@@ -25,6 +25,10 @@ LEAST_TIME_LEFT = timedelta(seconds=60)
 """A proxy that cannot be renewed is used as long as it lasts this long."""
 
 _RETRY_SECONDS = 60.0
+_HAS_VOMS = (
+    "it has VOMS attributes, which a proxy made here would lack; make a new one with the program that made it, such as "
+    "'arcproxy -S' or 'voms-proxy-init', or run 'jasmin-arc proxy destroy' to go on with a plain proxy"
+)
 
 
 @dataclass(frozen=True)
@@ -39,6 +43,8 @@ class ProxyInfo:
     not_before: datetime
     expires: datetime
     """When the first certificate of its chain ends (UTC)."""
+    voms: bool = False
+    """Whether it carries VOMS attributes, which only the program that made it can renew."""
 
     @property
     def time_left(self) -> timedelta:
@@ -52,6 +58,9 @@ class ProxyManager:
     The file is always replaced as a whole, so that several processes that renew it at the same time do no harm:
     each reads a complete proxy, and the last one stays.
 
+    A proxy with VOMS attributes is used while it lasts, and never replaced before its end: a proxy that is made here
+    has no such attributes, and a site that asks for them would turn it away.
+
     :param passphrase: returns the passphrase of an encrypted private key; without it a terminal is asked, though not
         by a daemon thread, which nobody could interrupt. It is used once and not kept
     """
@@ -64,15 +73,18 @@ class ProxyManager:
         self._passphrase = passphrase
         self._lock = threading.Lock()
         self._cached: tuple[object, ProxyInfo] | None = None
+        self._accepted: ProxyInfo | None = None
+        self._warned_of: ProxyInfo | None = None
         self._retry_at = 0.0
 
     def path(self) -> Path:
         """Return the path of a proxy that lasts at least ``PROXY_RENEWAL_THRESHOLD`` seconds.
 
-        It is made or renewed when needed. One that cannot be renewed is returned, with a warning, while it still
-        lasts a minute.
+        It is made or renewed when needed. One that cannot be renewed, or that has VOMS attributes, is returned, with a
+        warning, while it still lasts a minute.
 
-        :raises ProxyGenerationError: if there is none and none can be made; the message says what to do
+        :raises ProxyGenerationError: if there is none and none can be made, or if one with VOMS attributes has ended;
+            the message says what to do
         """
         with self._lock:
             present = self._present()
@@ -80,14 +92,30 @@ class ProxyManager:
                 return self._make(self._credentials())
             if present.time_left >= timedelta(seconds=self._config.PROXY_RENEWAL_THRESHOLD):
                 return present.path
-            return self._renewed(present)
+            return self._voms(present) if present.voms else self._renewed(present)
+
+    def read(self) -> bytes:
+        """Return the content of a proxy file that lasts as long as :meth:`path` says. It holds the private key.
+
+        :raises ProxyGenerationError: as :meth:`path` does, and if the file cannot be read or used any more
+        """
+        path = self.path()
+        with _told_of(path):
+            state, pem = _read_private(path)
+            cached = self._cached
+            if cached is None or cached[0] != _version(path, state):
+                # It was made just now, or another process has replaced it.
+                _proxy_info(path, pem)
+        return pem
 
     def create(self) -> Path:
-        """Make a new proxy, whatever is there already.
+        """Make a new proxy in place of the present one.
 
-        :raises ProxyGenerationError: if it cannot be made; the message says what to do
+        :raises ProxyGenerationError: if it cannot be made, or the present one has VOMS attributes and has not ended;
+            the message says what to do
         """
         with self._lock:
+            self._keep_voms()
             return self._make(self._credentials())
 
     def info(self) -> ProxyInfo | None:
@@ -95,8 +123,7 @@ class ProxyManager:
 
         :raises ProxyGenerationError: if a file is there and is no proxy that may be used
         """
-        target = self._target()
-        return read_proxy(target) if os.path.lexists(target) else None
+        return self._look(self._target())
 
     def destroy(self) -> bool:
         """Remove the present proxy.
@@ -113,25 +140,32 @@ class ProxyManager:
             raise ProxyGenerationError(f"cannot remove the proxy {target}: {error.strerror}") from error
         return True
 
+    def _look(self, target: Path) -> ProxyInfo | None:
+        """Describe the proxy at the path, if there is one. It is read again only when the file has changed."""
+        with _told_of(target):
+            try:
+                version = _version(target, target.lstat())
+            except FileNotFoundError:
+                return None
+        cached = self._cached
+        if cached is None or cached[0] != version:
+            self._cached = cached = (version, read_proxy(target))
+        return cached[1]
+
     def _present(self) -> ProxyInfo | None:
         """The present proxy, if it may be used for the configured certificate."""
         target = self._target()
         try:
-            state = target.lstat()
-        except FileNotFoundError:
-            return None
-        version = (target, state.st_ino, state.st_ctime_ns, state.st_size)
-        if self._cached is not None and self._cached[0] == version:
-            return self._cached[1]
-        try:
-            info = read_proxy(target)
+            info = self._look(target)
         except ProxyGenerationError as error:
+            if _carries_voms(target):
+                raise
             self._log.warning("the present proxy is not used: %s", error)
             return None
-        if not self._is_mine(info):
-            return None
-        self._cached = (version, info)
-        return info
+        if info is None or info is self._accepted:
+            return info
+        self._accepted = info if self._is_mine(info) else None
+        return self._accepted
 
     def _is_mine(self, info: ProxyInfo) -> bool:
         from jasmin_arc.proxy_certificate import holder, name_text
@@ -140,9 +174,36 @@ class ProxyManager:
             identity = name_text(holder(read_chain(self._config))[-1].subject)
         except ProxyGenerationError:
             return True  # a user may have nothing but a proxy
-        if info.identity != identity:
-            self._log.warning("the present proxy %s is not used: it was made for %s", info.path, info.identity)
-        return info.identity == identity
+        if info.identity == identity:
+            return True
+        if info.voms:
+            raise ProxyGenerationError(
+                f"the proxy {info.path} has VOMS attributes, but was made for {info.identity}, not for CLIENT_CERT's "
+                f"{identity}; set CLIENT_CERT to its certificate, or run 'jasmin-arc proxy destroy'"
+            )
+        self._log.warning("the present proxy %s is not used: it was made for %s", info.path, info.identity)
+        return False
+
+    def _voms(self, present: ProxyInfo) -> Path:
+        """Use a proxy with VOMS attributes while it lasts: one that is made here would not have them."""
+        ends = "ends" if present.time_left > timedelta(0) else "ended"
+        problem = f"the proxy {present.path} {ends} at {present.expires}, and is not renewed: {_HAS_VOMS}"
+        if present.time_left <= LEAST_TIME_LEFT:
+            raise ProxyGenerationError(problem)
+        if self._warned_of is not present:
+            self._warned_of = present
+            self._log.warning("%s", problem)
+        return present.path
+
+    def _keep_voms(self) -> None:
+        try:
+            present = self._look(self._target())
+        except ProxyGenerationError:
+            return  # what cannot be used may be replaced
+        if present is not None and present.voms and present.time_left > timedelta(0):
+            raise ProxyGenerationError(
+                f"the proxy {present.path} is valid until {present.expires}, and is not replaced: {_HAS_VOMS}"
+            )
 
     def _renewed(self, present: ProxyInfo) -> Path:
         usable = present.time_left > LEAST_TIME_LEFT
@@ -203,37 +264,63 @@ def read_proxy(path: str | os.PathLike[str]) -> ProxyInfo:
     :raises ProxyGenerationError: if it cannot be read, is not private, or is no proxy
     """
     path = Path(path)
+    with _told_of(path):
+        return _proxy_info(path, _read_private(path)[1])
+
+
+@contextlib.contextmanager
+def _told_of(path: Path) -> Iterator[None]:
+    """Say which proxy cannot be read, or what is wrong with it."""
     try:
-        return _proxy_info(path, _read_private(path))
+        yield
     except OSError as error:
         raise ProxyGenerationError(f"cannot read the proxy {path}: {error.strerror}") from error
     except ValueError as error:
         raise ProxyGenerationError(f"the proxy {path} cannot be used: it {error}") from error
 
 
-def _proxy_info(path: Path, pem: bytes) -> ProxyInfo:
-    from jasmin_arc.proxy_certificate import belongs, holder, load_certificates, load_key, name_text
+def _version(path: Path, state: os.stat_result) -> object:
+    """What changes whenever the file does; a clock that ticks slowly must not hide a new mode or owner."""
+    return (path, state.st_ino, state.st_ctime_ns, state.st_size, state.st_mode, state.st_uid)
 
-    chain = holder(load_certificates(pem))
-    if not belongs(load_key(pem), chain[0]):
-        raise ValueError("holds a private key that does not belong to its certificate")
+
+def _proxy_info(path: Path, pem: bytes) -> ProxyInfo:
+    from jasmin_arc.proxy_certificate import has_voms, holder, load_proxy, name_text
+
+    chain = holder(load_proxy(pem)[0])
     return ProxyInfo(
         path=path,
         subject=name_text(chain[0].subject),
         identity=name_text(chain[-1].subject),
         not_before=chain[0].not_valid_before_utc,
         expires=min(cert.not_valid_after_utc for cert in chain),
+        voms=has_voms(chain),
     )
 
 
-def _read_private(path: Path) -> bytes:
+def _carries_voms(path: Path) -> bool:
+    """Say whether the certificates of a proxy file that cannot be used as it is have VOMS attributes."""
+    from jasmin_arc.proxy_certificate import has_voms, load_certificates
+
+    try:
+        return has_voms(load_certificates(_read_own(path)[1]))
+    except (OSError, ValueError):
+        return False
+
+
+def _read_private(path: Path) -> tuple[os.stat_result, bytes]:
+    state, content = _read_own(path)
+    if state.st_mode & (stat.S_IRWXG | stat.S_IRWXO):
+        raise ValueError("is open to other users, who may know its key; remove it and make a new one")
+    return state, content
+
+
+def _read_own(path: Path) -> tuple[os.stat_result, bytes]:
     with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW), "rb") as file:
         state = os.fstat(file.fileno())
         if not stat.S_ISREG(state.st_mode) or state.st_uid != os.geteuid():
             raise ValueError("is not a file of this user")
-        if state.st_mode & (stat.S_IRWXG | stat.S_IRWXO):
-            raise ValueError("is open to other users, who may know its key; remove it and make a new one")
-        return file.read(MOST_BYTES)
+        return state, file.read(MOST_BYTES)
 
 
 def _write(path: Path, content: bytes) -> None:

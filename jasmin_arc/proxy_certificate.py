@@ -22,6 +22,7 @@ PublicKey = Union[rsa.RSAPublicKey, ec.EllipticCurvePublicKey]
 PrivateKey = Union[rsa.RSAPrivateKey, ec.EllipticCurvePrivateKey]
 
 PROXY_CERT_INFO = ObjectIdentifier("1.3.6.1.5.5.7.1.14")
+VOMS_ATTRIBUTES = ObjectIdentifier("1.3.6.1.4.1.8005.100.100.5")
 # SEQUENCE { SEQUENCE { OBJECT IDENTIFIER id-ppl-inheritAll } }: RFC 3820, 3.8
 _INHERIT_ALL = bytes.fromhex("300c300a06082b06010505071501")
 # Clocks differ; ARC's own tools date proxies back by the same five minutes.
@@ -89,19 +90,35 @@ def load_certificates(pem: bytes) -> list[x509.Certificate]:
         raise ValueError("holds no valid PEM certificate") from error
 
 
+def load_proxy(pem: bytes) -> tuple[list[x509.Certificate], PrivateKey]:
+    """Read the certificates and the private key of a proxy file.
+
+    The key must belong to the first certificate. That the numbers of an RSA key fit together is not checked, which
+    takes 100 ms or more: the program that made the key did so, and a server checks each signature made with it.
+
+    :raises ValueError: if either is missing or broken, or they do not belong together
+    """
+    chain, key = load_certificates(pem), load_key(pem, check=False)
+    if not belongs(key, chain[0]):
+        raise ValueError("holds a private key that does not belong to its certificate")
+    return chain, key
+
+
 def is_encrypted(pem: bytes) -> bool:
     """Say whether the private key in the text needs a passphrase."""
     return _ENCRYPTED.search(_key_block(pem)) is not None
 
 
-def load_key(pem: bytes, passphrase: bytes | None = None) -> PrivateKey:
+def load_key(pem: bytes, passphrase: bytes | None = None, *, check: bool = True) -> PrivateKey:
     """Read the private key of a text that may hold certificates too.
 
+    :param check: check that the numbers of an RSA key fit together, which takes 100 ms or more
     :raises ValueError: if there is none, it is broken or of another kind than RSA and EC, or the passphrase is wrong
     """
     block = _key_block(pem)
     try:
-        key = serialization.load_pem_private_key(block, passphrase if is_encrypted(pem) else None)
+        secret = passphrase if is_encrypted(pem) else None
+        key = serialization.load_pem_private_key(block, secret, unsafe_skip_rsa_key_validation=not check)
     except (ValueError, TypeError, UnsupportedAlgorithm) as error:
         wrong = "cannot be decrypted: the passphrase is wrong" if is_encrypted(pem) else "holds no valid private key"
         raise ValueError(wrong) from error
@@ -126,8 +143,17 @@ def holder(chain: Sequence[x509.Certificate]) -> list[x509.Certificate]:
 
 def is_proxy(cert: x509.Certificate) -> bool:
     """Say whether it is an RFC 3820 proxy certificate."""
+    return _has_extension(cert, PROXY_CERT_INFO)
+
+
+def has_voms(chain: Iterable[x509.Certificate]) -> bool:
+    """Say whether a certificate of the chain carries VOMS attributes: what its holder is in a virtual organisation."""
+    return any(_has_extension(cert, VOMS_ATTRIBUTES) for cert in chain)
+
+
+def _has_extension(cert: x509.Certificate, oid: ObjectIdentifier) -> bool:
     try:
-        return any(extension.oid == PROXY_CERT_INFO for extension in cert.extensions)
+        return any(extension.oid == oid for extension in cert.extensions)
     except (ValueError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType):
         # Extensions that make no sense are for the server to refuse.
         return False

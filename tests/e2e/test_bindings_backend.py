@@ -31,6 +31,7 @@ from jasmin_arc.exceptions import (
     JobSubmissionError,
     NoTargetsAvailableError,
     OutputError,
+    ServerError,
     ServerUnavailableError,
     SubmissionUnknownError,
 )
@@ -290,7 +291,7 @@ def test_a_server_that_is_out_of_reach(make_backend: MakeBackend, backend: Bindi
         for jobs in ([shell("true")], [shell("true"), shell("true")]):
             with pytest.raises(NoTargetsAvailableError, match=nobody.endpoint):
                 nobody.submit(jobs)
-        with pytest.raises(NoTargetsAvailableError, match="Failed to connect"):
+        with pytest.raises(NoTargetsAvailableError, match="cannot connect"):
             nobody.site()
         for ask in (
             lambda: nobody.query([job_id]),
@@ -310,6 +311,30 @@ def test_a_server_that_offers_nothing(make_backend: MakeBackend, backend: Bindin
     elsewhere = make_backend(ARC_SERVER=backend.endpoint.replace("/arex", "/elsewhere"))
     with pytest.raises(NoTargetsAvailableError, match="/elsewhere"):
         elsewhere.submit([shell("true")])
+
+
+def test_a_name_that_is_not_in_the_servers_certificate_is_refused(
+    make_backend: MakeBackend, backend: BindingsBackend, tmp_path: Path
+) -> None:
+    by_number = make_backend(
+        ARC_SERVER=backend.endpoint.removeprefix("https://").replace("localhost", "127.0.0.1"),
+        JOBS_INFO_FILE=str(tmp_path / "jobs.dat"),
+    )
+    job_id = f"{by_number.endpoint}/rest/1.0/jobs/abc"
+    for ask in (
+        lambda: by_number.submit([shell("true")]),
+        by_number.site,
+        by_number.list_jobs,
+        lambda: by_number.query([job_id]),
+        lambda: by_number.cancel([job_id]),
+        # The id of a job may name any host.
+        lambda: backend.query([job_id]),
+        lambda: backend.cancel([job_id]),
+        lambda: backend.arc_job(job_id),
+    ):
+        with pytest.raises(ServerError, match=r"127\.0\.0\.1.* is not trusted.*ARC_SERVER must name the host"):
+            ask()
+    assert JobList(tmp_path / "jobs.dat").unfinished(by_number.endpoint) == []
 
 
 class Cutter:
@@ -372,8 +397,8 @@ def _end(connection: socket.socket) -> None:
 def test_an_answer_that_is_lost_is_unknown(make_backend: MakeBackend, backend: BindingsBackend, tmp_path: Path) -> None:
     host, port = backend.endpoint.split("/")[2].split(":")
     before = set(backend.list_jobs())
-    # Discovery, delegation, submission.
-    relay = Cutter(host, int(port), cut=3)
+    # Name, discovery; name, delegation, submission.
+    relay = Cutter(host, int(port), cut=5)
     behind = make_backend(ARC_SERVER=f"{host}:{relay.port}/arex", JOBS_INFO_FILE=str(tmp_path / "jobs.dat"))
     (error,) = behind.submit([shell("true", name="unknown-outcome")])
     relay.close()

@@ -18,7 +18,9 @@ from typing import Any
 
 import pytest
 from cryptography import x509
+from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 from pki import DAY, Pki, key_pem, pem, rsa_key
 
 from jasmin_arc import arcproxy, proxy, proxy_certificate
@@ -29,6 +31,8 @@ from jasmin_arc.proxy import ProxyManager, read_proxy
 HOUR = timedelta(hours=1)
 LOG = logging.getLogger("test")
 EC_KEY = ec.generate_private_key(ec.SECP256R1())
+VOMS = x509.ObjectIdentifier("1.3.6.1.4.1.8005.100.100.5")
+INHERIT_ALL = bytes.fromhex("300c300a06082b06010505071501")
 MakeManager = Callable[..., ProxyManager]
 
 
@@ -57,6 +61,29 @@ def make_manager(pki: Pki) -> MakeManager:
 
 def a_proxy(pki: Pki, *, lifetime: timedelta = 2 * HOUR, name: str = "Jane Doe") -> bytes:
     return proxy_certificate.make_proxy([pki.user(name)], rsa_key(), lifetime=lifetime)
+
+
+def a_voms_proxy(pki: Pki, *, lifetime: timedelta = 2 * HOUR, name: str = "Jane Doe", nested: bool = False) -> bytes:
+    """A proxy with VOMS attributes, or a plain proxy made from one."""
+    user, key = pki.user(name), rsa_key("proxy")
+    number = x509.RelativeDistinguishedName([x509.NameAttribute(NameOID.COMMON_NAME, "1")])
+    end = datetime.now(timezone.utc) + lifetime
+    cert = (
+        x509.CertificateBuilder()
+        .subject_name(x509.Name([*user.subject.rdns, number]))
+        .issuer_name(user.subject)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(end - 12 * HOUR)
+        .not_valid_after(end)
+        .add_extension(x509.UnrecognizedExtension(proxy_certificate.PROXY_CERT_INFO, INHERIT_ALL), critical=True)
+        # What stands in it is the site's matter.
+        .add_extension(x509.UnrecognizedExtension(VOMS, b"\x30\x00"), critical=False)
+        .sign(rsa_key(), hashes.SHA256())
+    )
+    if nested:
+        return proxy_certificate.make_proxy([cert, user], key, lifetime=lifetime)
+    return pem(cert) + key_pem(key) + pem(user)
 
 
 def mode(path: Path) -> int:
@@ -279,6 +306,129 @@ def test_destroy_removes_the_file(make_manager: MakeManager) -> None:
     assert not path.exists()
     assert manager.destroy() is False
     assert manager.path().exists()
+
+
+def test_a_proxy_is_read_again_only_when_its_file_has_changed(pki: Pki, make_manager: MakeManager) -> None:
+    manager = make_manager()
+    path = manager.path()
+    first = manager.info()
+    assert first is not None and manager.info() is first
+    pki.write("proxy", a_proxy(pki))
+    second = manager.info()
+    assert second is not None and second.expires < first.expires
+    path.chmod(0o640)
+    with pytest.raises(ProxyGenerationError, match="is open to other users"):
+        manager.info()
+    path.unlink()
+    assert manager.info() is None
+
+
+# With VOMS attributes
+
+
+@pytest.mark.parametrize("nested", [False, True])
+def test_a_voms_proxy_is_used_while_it_lasts_with_one_warning_near_its_end(
+    pki: Pki, make_manager: MakeManager, caplog: pytest.LogCaptureFixture, nested: bool
+) -> None:
+    manager = make_manager()
+    path = pki.write("proxy", a_voms_proxy(pki, nested=nested))
+    info = manager.info()
+    assert info is not None and info.voms
+    assert manager.path() == path and caplog.records == []
+    for lifetime in (HOUR / 2, HOUR / 3):
+        text = a_voms_proxy(pki, lifetime=lifetime, nested=nested)
+        pki.write("new", text).replace(path)
+        assert [manager.read() for _ in range(3)] == [text] * 3
+    assert [record.levelno for record in caplog.records] == [logging.WARNING] * 2
+    assert "is not renewed: it has VOMS attributes" in caplog.text and "voms-proxy-init" in caplog.text
+
+
+@pytest.mark.parametrize(("seconds", "ends"), [(-60, "ended"), (50, "ends")])
+def test_a_voms_proxy_that_has_ended_is_not_replaced_unasked(
+    pki: Pki, make_manager: MakeManager, seconds: int, ends: str
+) -> None:
+    text = a_voms_proxy(pki, lifetime=timedelta(seconds=seconds))
+    path = pki.write("proxy", text)
+    manager = make_manager()
+    info = manager.info()
+    assert info is not None
+    for _ in range(2):
+        with pytest.raises(ProxyGenerationError) as caught:
+            manager.path()
+    assert f"the proxy {path} {ends} at {info.expires}, and is not renewed" in str(caught.value)
+    assert "'arcproxy -S'" in str(caught.value) and "'jasmin-arc proxy destroy'" in str(caught.value)
+    assert path.read_bytes() == text
+
+
+def test_creating_a_proxy_replaces_no_voms_proxy_but_one_that_has_ended(pki: Pki, make_manager: MakeManager) -> None:
+    text = a_voms_proxy(pki, lifetime=timedelta(seconds=30))
+    path = pki.write("proxy", text)
+    manager = make_manager()
+    with pytest.raises(ProxyGenerationError, match=r"is not replaced: it has VOMS.*'jasmin-arc proxy destroy'"):
+        manager.create()
+    assert path.read_bytes() == text
+    pki.write("new", a_voms_proxy(pki, lifetime=-HOUR)).replace(path)
+    manager.create()
+    info = manager.info()
+    assert info is not None and not info.voms and info.time_left > HOUR
+
+
+def test_a_plain_proxy_is_made_once_the_voms_proxy_is_destroyed(pki: Pki, make_manager: MakeManager) -> None:
+    pki.write("proxy", a_voms_proxy(pki, lifetime=-HOUR))
+    manager = make_manager()
+    manager.destroy()
+    assert not read_proxy(manager.path()).voms
+
+
+def test_a_voms_proxy_that_cannot_be_used_is_not_replaced_either(pki: Pki, make_manager: MakeManager) -> None:
+    manager = make_manager()
+    for permissions, name, message in (
+        (0o640, "Jane Doe", "is open to other users"),
+        (0o600, "John Roe", r"for /O=Test/CN=John Roe, not for CLIENT_CERT's /O=Test/CN=Jane Doe; set CLIENT_CERT"),
+    ):
+        text = a_voms_proxy(pki, name=name)
+        path = pki.write("proxy", text, permissions)
+        with pytest.raises(ProxyGenerationError, match=message):
+            manager.path()
+        assert path.read_bytes() == text
+
+
+# Its content
+
+
+def test_the_content_of_the_proxy_is_read_made_first_where_there_is_none(make_manager: MakeManager) -> None:
+    manager = make_manager()
+    content = manager.read()
+    assert content == manager.path().read_bytes() == manager.read()
+    assert b"PRIVATE KEY" in content
+
+
+@pytest.mark.parametrize("what", ["gone", "open", "broken", "a link", "a pipe", "a folder", "somebody else's"])
+def test_what_becomes_of_the_file_in_between_is_an_error_of_ours(
+    pki: Pki, make_manager: MakeManager, what: str
+) -> None:
+    path = make_manager().path()
+    text = path.read_bytes()
+
+    class Meddled(ProxyManager):
+        def path(self) -> Path:
+            found = super().path()
+            found.unlink()
+            if what == "open":
+                pki.write("proxy", text, 0o644)
+            elif what == "broken":
+                pki.write("proxy", text[:1000])
+            elif what == "a link":
+                found.symlink_to(pki.write("other", text))
+            elif what == "a pipe":
+                os.mkfifo(found, 0o600)
+            elif what == "a folder":
+                found.mkdir()
+            return give_away(found) if what == "somebody else's" else found
+
+    manager = Meddled(make_manager()._config, LOG)
+    with pytest.raises(ProxyGenerationError, match="the proxy /"):
+        manager.read()
 
 
 # Places

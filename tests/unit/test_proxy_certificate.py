@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from cryptography import x509
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from hypothesis import given
 from hypothesis import strategies as st
 from pki import DAY, Pki, certificate, key_pem, pem, rsa_key
@@ -85,6 +85,25 @@ def test_a_key_is_found_before_and_behind_certificates(pki: Pki, key: Any) -> No
     for text in (cert + key_pem(key), key_pem(key) + cert, b"a remark\r\n" + key_pem(key).replace(b"\n", b"\r\n")):
         assert pc.load_key(text).public_key() == key.public_key()
         assert not pc.is_encrypted(text)
+
+
+def test_a_proxy_file_is_a_chain_and_the_key_of_its_first_certificate(pki: Pki) -> None:
+    text = pc.make_proxy([pki.user()], rsa_key(), lifetime=HOUR)
+    chain, key = pc.load_proxy(text)
+    assert chain == pc.load_certificates(text) and key.private_numbers() == pc.load_key(text).private_numbers()
+    with pytest.raises(ValueError, match="does not belong"):
+        pc.load_proxy(pem(*chain) + key_pem(rsa_key("other")))
+
+
+def test_the_numbers_of_a_key_are_checked_except_for_those_of_a_proxy(pki: Pki) -> None:
+    numbers = rsa_key().private_numbers()
+    odd = rsa.RSAPrivateNumbers(
+        numbers.p, numbers.q, numbers.d + 2, numbers.dmp1, numbers.dmq1, numbers.iqmp, numbers.public_numbers
+    )
+    text = pem(pki.user()) + key_pem(odd.private_key(unsafe_skip_rsa_key_validation=True))
+    with pytest.raises(ValueError, match="no valid private key"):
+        pc.load_key(text)
+    assert pc.load_proxy(text)[0] == pc.load_certificates(text)
 
 
 def test_an_encrypted_key_needs_its_passphrase() -> None:

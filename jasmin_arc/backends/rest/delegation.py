@@ -11,7 +11,7 @@ from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 
 from jasmin_arc.exceptions import ProxyGenerationError, ServerError
-from jasmin_arc.proxy_certificate import PublicKey, chain_pem, load_certificates, load_key, sign_proxy
+from jasmin_arc.proxy_certificate import PublicKey, chain_pem, load_proxy, sign_proxy
 
 _MOST_BYTES = 1 << 16
 _RSA_BITS = range(2048, 8193)
@@ -32,11 +32,11 @@ def sign_request(csr_pem: bytes, proxy_pem: bytes, *, lifetime: timedelta | None
     """
     public_key = _requested_key(csr_pem)
     try:
-        chain = load_certificates(proxy_pem)
+        chain, key = load_proxy(proxy_pem)
         signed = sign_proxy(
             public_key,
             issuer_cert=chain[0],
-            issuer_key=load_key(proxy_pem),
+            issuer_key=key,
             lifetime=timedelta.max if lifetime is None else lifetime,
         )
     except ValueError as error:
