@@ -252,11 +252,6 @@ class JobList:
         rows = sorted([*ours, *theirs], key=lambda row: _seconds(row[0]))
         return [_unescape(job_id) for _, job_id in rows]
 
-    def neighbours(self, job_ids: Iterable[str]) -> dict[str, tuple[str, ...]]:
-        """Return, for each id, the ids just before and after it in sorted order among all listed jobs."""
-        with self._file.reading() as database:
-            return {job_id: tuple(_neighbours(database, _escape(job_id))) for job_id in job_ids}
-
     def records(self, endpoint: str | None = None) -> list[JobRecord]:
         """Return all submitted jobs, or those of one endpoint, oldest first."""
         with self._file.reading() as database:
@@ -311,26 +306,29 @@ class JobList:
     def set_final(self, states: Mapping[str, str], *, patience: float | None = None) -> None:
         """Write down the states in which jobs ended. The first one stays, whatever comes later.
 
-        Jobs that are not in the list are left out.
+        Only of a job that ended without success may it be learned later that it was killed. Jobs that are not in the
+        list are left out.
         """
         known = self.summaries(states, patience=patience)
-        new = {job_id: states[job_id] for job_id, job in known.items() if not job.final_state}
-        self._update(new, "final_state = ?", unless_set="final_state", patience=patience)
+        new = {job_id: states[job_id] for job_id, job in known.items() if job.final_state in ("", "Failed")}
+        # Another process may have written an end meanwhile.
+        first = "final_state = '' OR (final_state = 'Failed' AND ?1 = 'Killed')"
+        self._update(new, "final_state = ?1", where=first, patience=patience)
 
     def reopen(self, job_ids: Iterable[str], *, patience: float | None = None) -> None:
         """Write down that jobs that had ended run again, at the user's wish: their ends are yet to come."""
         known = self.summaries(job_ids, patience=patience)
-        self._update(dict.fromkeys(known, ""), "final_state = ?, outputs_saved = NULL", patience=patience)
+        self._update(dict.fromkeys(known, ""), "final_state = ?1, outputs_saved = NULL", patience=patience)
 
     def mark_saved(self, job_ids: Iterable[str], *, patience: float | None = None) -> None:
         """Write down that the jobs' outputs have now been saved. Jobs that are not in the list are left out."""
         known = self.summaries(job_ids, patience=patience)
-        self._update(dict.fromkeys(known, _now().timestamp()), "outputs_saved = ?", patience=patience)
+        self._update(dict.fromkeys(known, _now().timestamp()), "outputs_saved = ?1", patience=patience)
 
     def link(self, resubmissions: Mapping[str, str], *, patience: float | None = None) -> None:
         """Write down, by the ids of new jobs, the ids of the jobs that they repeat."""
         known = self.summaries(resubmissions, patience=patience)
-        self._update({new: resubmissions[new] for new in known}, "resubmission_of = ?", patience=patience)
+        self._update({new: resubmissions[new] for new in known}, "resubmission_of = ?1", patience=patience)
 
     def remove(self, job_ids: Iterable[str], *, patience: float | None = None) -> None:
         """Erase the jobs from the list, from ARC's table as well."""
@@ -350,10 +348,9 @@ class JobList:
         return self._file.writing(patience=patience) if what else self._file.reading(patience=patience)
 
     def _update(
-        self, values: Mapping[str, object], change: str, *, patience: float | None, unless_set: str | None = None
+        self, values: Mapping[str, object], change: str, *, patience: float | None, where: str = "TRUE"
     ) -> None:
-        """Change the records of jobs that are in the list, by their ids."""
-        where = f"id = ? AND {unless_set} = ''" if unless_set else "id = ?"
+        """Change the records of jobs that are in the list, by their ids: ``?1`` is the value."""
         with self._writing(values, patience) as database:
             # ARC's table has no column for this, so a job of ARC's tools gets a row in ours.
             ours = {
@@ -362,7 +359,7 @@ class JobList:
             foreign = _theirs_by_id(database, [job_id for job_id in values if job_id not in ours])
             _insert_ours(database, [_row(record, token=new_token()) for record in foreign])
             database.executemany(
-                f"UPDATE jasmin_arc_jobs SET {change} WHERE {where}",  # noqa: S608
+                f"UPDATE jasmin_arc_jobs SET {change} WHERE id = ?2 AND ({where})",  # noqa: S608
                 [(value, _escape(job_id)) for job_id, value in values.items()],
             )
 
@@ -496,17 +493,6 @@ def _select_by_id(database: sqlite3.Connection, start: str, job_ids: Sequence[st
     for first in range(0, len(job_ids), _CHUNK):
         chunk = [_escape(job_id) for job_id in job_ids[first : first + _CHUNK]]
         yield from database.execute(f"{start} WHERE id IN ({', '.join('?' * len(chunk))})", chunk)
-
-
-def _neighbours(database: sqlite3.Connection, job_id: str) -> Iterator[str]:
-    for first, sign in (("max", "<"), ("min", ">")):
-        tables = " UNION ALL ".join(
-            f"SELECT {first}(id) AS id FROM {table} WHERE id {sign} :id"  # noqa: S608
-            for table in ("jobs", "jasmin_arc_jobs")
-        )
-        ((found,),) = database.execute(f"SELECT {first}(id) FROM ({tables})", {"id": job_id})  # noqa: S608
-        if found is not None:
-            yield _unescape(found)
 
 
 def _ours_by_id(database: sqlite3.Connection, job_ids: Sequence[str]) -> Iterator[JobRecord]:

@@ -124,14 +124,18 @@ class Ledger:
         with self._lock:
             if note is not None:
                 self._notes.append(note)
-            while self._notes and time.monotonic() >= self._retry_at:
-                try:
-                    self._notes[0].write()
-                except JobListError as error:
-                    self._warn(error)
-                else:
-                    self._notes.popleft()
+            if time.monotonic() >= self._retry_at:
+                self._write_all()
             self._notes = deque(note for note in self._notes if note.kept)
+
+    def _write_all(self) -> None:
+        while self._notes:
+            try:
+                self._notes[0].write()
+            except JobListError as error:
+                self._warn(error)
+                return
+            self._notes.popleft()
 
     def _warn(self, error: JobListError) -> None:
         """Say once in a while what is wrong with the job list, and leave it alone until then."""

@@ -127,6 +127,7 @@ class FakeCe:
         code, more = 202, ""
         if action == "kill" and job.state not in ("FINISHED", "FAILED", "KILLED"):
             job.state, job.logs["failed"] = "FAILED", "Job is canceled by external request\n"
+            job.written = job.written or "KILLED"
         elif action == "clean":
             del self.jobs[name]
         elif action == "status":
