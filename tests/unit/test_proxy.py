@@ -375,6 +375,20 @@ def test_a_voms_proxy_that_cannot_be_used_is_not_replaced_either(pki: Pki, make_
         assert path.read_bytes() == text
 
 
+def test_a_voms_proxy_that_is_made_while_we_make_a_plain_one_stays(pki: Pki, make_manager: MakeManager) -> None:
+    text = a_voms_proxy(pki)
+    voms, plain = pki.write("voms", text), pki.write("plain", a_proxy(pki))
+    script = program(
+        pki,
+        f"cp -p {voms} {pki.folder}/proxy\n"
+        f'for a; do case "$a" in --proxy=*) cat {plain} >"${{a#--proxy=}}";; esac; done',
+    )
+    manager = make_manager(ARCPROXY_PATH=script)
+    with pytest.raises(ProxyGenerationError, match="is not replaced: it has VOMS"):
+        manager.path()
+    assert manager.read() == text
+
+
 # Its content
 
 
@@ -386,9 +400,7 @@ def test_the_content_of_the_proxy_is_read_made_first_where_there_is_none(make_ma
 
 
 @pytest.mark.parametrize("what", ["gone", "open", "broken", "a link", "a pipe", "a folder", "somebody else's"])
-def test_what_becomes_of_the_file_in_between_is_an_error_of_ours(
-    pki: Pki, make_manager: MakeManager, what: str
-) -> None:
+def test_a_file_that_changes_before_it_is_read_is_a_proxy_error(pki: Pki, make_manager: MakeManager, what: str) -> None:
     path = make_manager().path()
     text = path.read_bytes()
 
