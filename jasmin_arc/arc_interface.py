@@ -873,7 +873,8 @@ class ArcInterface:
     def create_proxy(self) -> None:
         """Create a proxy certificate from the private key and certificate, and save it to the path in the config.
 
-        :raises ProxyGenerationError: if the certificate cannot be generated
+        :raises ProxyGenerationError: if the certificate cannot be generated, or the present proxy has VOMS attributes
+            and has not ended
         """
         self.proxy.create()
 

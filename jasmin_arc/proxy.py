@@ -92,7 +92,7 @@ class ProxyManager:
                 return self._make(self._credentials())
             if present.time_left >= timedelta(seconds=self._config.PROXY_RENEWAL_THRESHOLD):
                 return present.path
-            return self._voms(present) if present.voms else self._renewed(present)
+            return self._used_voms(present) if present.voms else self._renewed(present)
 
     def read(self) -> bytes:
         """Return the content of a proxy file that lasts as long as :meth:`path` says. It holds the private key.
@@ -100,7 +100,7 @@ class ProxyManager:
         :raises ProxyGenerationError: as :meth:`path` does, and if the file cannot be read or used any more
         """
         path = self.path()
-        with _told_of(path):
+        with _proxy_errors(path):
             state, pem = _read_private(path)
             cached = self._cached
             if cached is None or cached[0] != _version(path, state):
@@ -115,7 +115,7 @@ class ProxyManager:
             the message says what to do
         """
         with self._lock:
-            self._keep_voms()
+            self._refuse_to_replace_voms()
             return self._make(self._credentials())
 
     def info(self) -> ProxyInfo | None:
@@ -123,7 +123,7 @@ class ProxyManager:
 
         :raises ProxyGenerationError: if a file is there and is no proxy that may be used
         """
-        return self._look(self._target())
+        return self._described(self._target())
 
     def destroy(self) -> bool:
         """Remove the present proxy.
@@ -140,9 +140,9 @@ class ProxyManager:
             raise ProxyGenerationError(f"cannot remove the proxy {target}: {error.strerror}") from error
         return True
 
-    def _look(self, target: Path) -> ProxyInfo | None:
+    def _described(self, target: Path) -> ProxyInfo | None:
         """Describe the proxy at the path, if there is one. It is read again only when the file has changed."""
-        with _told_of(target):
+        with _proxy_errors(target):
             try:
                 version = _version(target, target.lstat())
             except FileNotFoundError:
@@ -156,7 +156,7 @@ class ProxyManager:
         """The present proxy, if it may be used for the configured certificate."""
         target = self._target()
         try:
-            info = self._look(target)
+            info = self._described(target)
         except ProxyGenerationError as error:
             if _carries_voms(target):
                 raise
@@ -184,7 +184,7 @@ class ProxyManager:
         self._log.warning("the present proxy %s is not used: it was made for %s", info.path, info.identity)
         return False
 
-    def _voms(self, present: ProxyInfo) -> Path:
+    def _used_voms(self, present: ProxyInfo) -> Path:
         """Use a proxy with VOMS attributes while it lasts: one that is made here would not have them."""
         ends = "ends" if present.time_left > timedelta(0) else "ended"
         problem = f"the proxy {present.path} {ends} at {present.expires}, and is not renewed: {_HAS_VOMS}"
@@ -195,9 +195,9 @@ class ProxyManager:
             self._log.warning("%s", problem)
         return present.path
 
-    def _keep_voms(self) -> None:
+    def _refuse_to_replace_voms(self) -> None:
         try:
-            present = self._look(self._target())
+            present = self._described(self._target())
         except ProxyGenerationError:
             return  # what cannot be used may be replaced
         if present is not None and present.voms and present.time_left > timedelta(0):
@@ -232,6 +232,8 @@ class ProxyManager:
             else:
                 _write(made, self._native(credentials))
             info = read_proxy(made)
+            # Meanwhile the user may have made one with VOMS attributes.
+            self._refuse_to_replace_voms()
             made.replace(target)
         self._retry_at = 0.0
         self._log.info("made the proxy %s for %s, valid until %s", target, info.identity, info.expires)
@@ -264,13 +266,13 @@ def read_proxy(path: str | os.PathLike[str]) -> ProxyInfo:
     :raises ProxyGenerationError: if it cannot be read, is not private, or is no proxy
     """
     path = Path(path)
-    with _told_of(path):
+    with _proxy_errors(path):
         return _proxy_info(path, _read_private(path)[1])
 
 
 @contextlib.contextmanager
-def _told_of(path: Path) -> Iterator[None]:
-    """Say which proxy cannot be read, or what is wrong with it."""
+def _proxy_errors(path: Path) -> Iterator[None]:
+    """Raise ProxyGenerationError, which names the proxy file, for whatever is wrong with it."""
     try:
         yield
     except OSError as error:

@@ -37,7 +37,7 @@ def _row(session: Session) -> dict[str, Any] | None:
 @proxy_command.command("create", cls=ArcCommand)
 @click.pass_obj
 def create_command(session: Session) -> None:
-    """Make a new proxy, whatever is there already."""
+    """Make a new proxy in place of the present one. A VOMS proxy that has not ended is not replaced."""
     session.arc.create_proxy()
     session.output.record(_row(session) or {})
 

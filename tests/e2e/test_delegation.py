@@ -10,10 +10,13 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+from conftest import MakeArc
+from pki import HOUR, voms_proxy
 
-from jasmin_arc import ConnectionConfig
+from jasmin_arc import ConnectionConfig, JobStatuses
 from jasmin_arc.backends.rest.delegation import sign_request
 from jasmin_arc.proxy import ProxyManager
+from jasmin_arc.proxy_certificate import load_certificates, load_key
 
 pytestmark = pytest.mark.grid
 
@@ -53,3 +56,18 @@ def test_the_compute_element_takes_our_delegation(grid_config: dict[str, Any], t
         assert call("POST", delegation + "?action=delete")[0] == 202
     finally:
         call.connection.close()
+
+
+@pytest.mark.parametrize("backend", ["rest", "bindings"])
+def test_a_job_goes_with_the_users_voms_proxy_which_stays(
+    grid_config: dict[str, Any], make_arc: MakeArc, tmp_path: Path, backend: str
+) -> None:
+    user = load_certificates(Path(grid_config["CLIENT_CERT"]).read_bytes())[0]
+    key = load_key(Path(grid_config["CLIENT_KEY"]).read_bytes())
+    proxy = tmp_path / "voms-proxy"
+    proxy.touch(mode=0o600)
+    proxy.write_bytes(voms_proxy(user, key, lifetime=HOUR / 2))
+    before = proxy.read_bytes()
+    arc = make_arc(backend, PROXY_FILE=str(proxy))
+    assert arc.job(arc.submit_job("/bin/true")).wait(timeout=120) is JobStatuses.COMPLETED
+    assert proxy.read_bytes() == before

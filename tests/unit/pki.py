@@ -14,7 +14,11 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import NameOID
 
-DAY = timedelta(days=1)
+HOUR = timedelta(hours=1)
+DAY = 24 * HOUR
+PROXY_CERT_INFO = x509.ObjectIdentifier("1.3.6.1.5.5.7.1.14")
+INHERIT_ALL = bytes.fromhex("300c300a06082b06010505071501")
+VOMS_ATTRIBUTES = x509.ObjectIdentifier("1.3.6.1.4.1.8005.100.100.5")
 
 
 @functools.cache
@@ -66,6 +70,25 @@ def key_pem(key: Any, passphrase: bytes | None = None) -> bytes:
 
 def pem(*certs: x509.Certificate) -> bytes:
     return b"".join(cert.public_bytes(serialization.Encoding.PEM) for cert in certs)
+
+
+def voms_proxy(user: x509.Certificate, user_key: Any, *, lifetime: timedelta) -> bytes:
+    """A proxy file with VOMS attributes, which say nothing. The proxy began in time to last 12 hours."""
+    key, end = rsa_key("proxy"), datetime.now(timezone.utc) + lifetime
+    number = x509.RelativeDistinguishedName([x509.NameAttribute(NameOID.COMMON_NAME, "1")])
+    proxy = (
+        x509.CertificateBuilder()
+        .subject_name(x509.Name([*user.subject.rdns, number]))
+        .issuer_name(user.subject)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(end - 12 * HOUR)
+        .not_valid_after(end)
+        .add_extension(x509.UnrecognizedExtension(PROXY_CERT_INFO, INHERIT_ALL), critical=True)
+        .add_extension(x509.UnrecognizedExtension(VOMS_ATTRIBUTES, b"\x30\x00"), critical=False)
+        .sign(user_key, hashes.SHA256())
+    )
+    return pem(proxy) + key_pem(key) + pem(user)
 
 
 @dataclass

@@ -18,10 +18,8 @@ from typing import Any
 
 import pytest
 from cryptography import x509
-from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
-from pki import DAY, Pki, key_pem, pem, rsa_key
+from pki import DAY, Pki, key_pem, pem, rsa_key, voms_proxy
 
 from jasmin_arc import arcproxy, proxy, proxy_certificate
 from jasmin_arc.config import ConnectionConfig
@@ -31,8 +29,6 @@ from jasmin_arc.proxy import ProxyManager, read_proxy
 HOUR = timedelta(hours=1)
 LOG = logging.getLogger("test")
 EC_KEY = ec.generate_private_key(ec.SECP256R1())
-VOMS = x509.ObjectIdentifier("1.3.6.1.4.1.8005.100.100.5")
-INHERIT_ALL = bytes.fromhex("300c300a06082b06010505071501")
 MakeManager = Callable[..., ProxyManager]
 
 
@@ -63,27 +59,13 @@ def a_proxy(pki: Pki, *, lifetime: timedelta = 2 * HOUR, name: str = "Jane Doe")
     return proxy_certificate.make_proxy([pki.user(name)], rsa_key(), lifetime=lifetime)
 
 
-def a_voms_proxy(pki: Pki, *, lifetime: timedelta = 2 * HOUR, name: str = "Jane Doe", nested: bool = False) -> bytes:
-    """A proxy with VOMS attributes, or a plain proxy made from one."""
-    user, key = pki.user(name), rsa_key("proxy")
-    number = x509.RelativeDistinguishedName([x509.NameAttribute(NameOID.COMMON_NAME, "1")])
-    end = datetime.now(timezone.utc) + lifetime
-    cert = (
-        x509.CertificateBuilder()
-        .subject_name(x509.Name([*user.subject.rdns, number]))
-        .issuer_name(user.subject)
-        .public_key(key.public_key())
-        .serial_number(1)
-        .not_valid_before(end - 12 * HOUR)
-        .not_valid_after(end)
-        .add_extension(x509.UnrecognizedExtension(proxy_certificate.PROXY_CERT_INFO, INHERIT_ALL), critical=True)
-        # What stands in it is the site's matter.
-        .add_extension(x509.UnrecognizedExtension(VOMS, b"\x30\x00"), critical=False)
-        .sign(rsa_key(), hashes.SHA256())
-    )
-    if nested:
-        return proxy_certificate.make_proxy([cert, user], key, lifetime=lifetime)
-    return pem(cert) + key_pem(key) + pem(user)
+def a_voms_proxy(pki: Pki, *, lifetime: timedelta = 2 * HOUR, name: str = "Jane Doe") -> bytes:
+    return voms_proxy(pki.user(name), rsa_key(), lifetime=lifetime)
+
+
+def a_proxy_of_a_voms_proxy(pki: Pki, *, lifetime: timedelta = 2 * HOUR) -> bytes:
+    chain, key = proxy_certificate.load_proxy(a_voms_proxy(pki))
+    return proxy_certificate.make_proxy(chain, key, lifetime=lifetime)
 
 
 def mode(path: Path) -> int:
@@ -326,17 +308,17 @@ def test_a_proxy_is_read_again_only_when_its_file_has_changed(pki: Pki, make_man
 # With VOMS attributes
 
 
-@pytest.mark.parametrize("nested", [False, True])
+@pytest.mark.parametrize("make_proxy", [a_voms_proxy, a_proxy_of_a_voms_proxy])
 def test_a_voms_proxy_is_used_while_it_lasts_with_one_warning_near_its_end(
-    pki: Pki, make_manager: MakeManager, caplog: pytest.LogCaptureFixture, nested: bool
+    pki: Pki, make_manager: MakeManager, caplog: pytest.LogCaptureFixture, make_proxy: Callable[..., bytes]
 ) -> None:
     manager = make_manager()
-    path = pki.write("proxy", a_voms_proxy(pki, nested=nested))
+    path = pki.write("proxy", make_proxy(pki))
     info = manager.info()
     assert info is not None and info.voms
     assert manager.path() == path and caplog.records == []
     for lifetime in (HOUR / 2, HOUR / 3):
-        text = a_voms_proxy(pki, lifetime=lifetime, nested=nested)
+        text = make_proxy(pki, lifetime=lifetime)
         pki.write("new", text).replace(path)
         assert [manager.read() for _ in range(3)] == [text] * 3
     assert [record.levelno for record in caplog.records] == [logging.WARNING] * 2
@@ -393,6 +375,20 @@ def test_a_voms_proxy_that_cannot_be_used_is_not_replaced_either(pki: Pki, make_
         assert path.read_bytes() == text
 
 
+def test_a_voms_proxy_that_is_made_while_we_make_a_plain_one_stays(pki: Pki, make_manager: MakeManager) -> None:
+    text = a_voms_proxy(pki)
+    voms, plain = pki.write("voms", text), pki.write("plain", a_proxy(pki))
+    script = program(
+        pki,
+        f"cp -p {voms} {pki.folder}/proxy\n"
+        f'for a; do case "$a" in --proxy=*) cat {plain} >"${{a#--proxy=}}";; esac; done',
+    )
+    manager = make_manager(ARCPROXY_PATH=script)
+    with pytest.raises(ProxyGenerationError, match="is not replaced: it has VOMS"):
+        manager.path()
+    assert manager.read() == text
+
+
 # Its content
 
 
@@ -404,9 +400,7 @@ def test_the_content_of_the_proxy_is_read_made_first_where_there_is_none(make_ma
 
 
 @pytest.mark.parametrize("what", ["gone", "open", "broken", "a link", "a pipe", "a folder", "somebody else's"])
-def test_what_becomes_of_the_file_in_between_is_an_error_of_ours(
-    pki: Pki, make_manager: MakeManager, what: str
-) -> None:
+def test_a_file_that_changes_before_it_is_read_is_a_proxy_error(pki: Pki, make_manager: MakeManager, what: str) -> None:
     path = make_manager().path()
     text = path.read_bytes()
 

@@ -143,3 +143,5 @@ def test_broken_texts_raise_nothing_but_value_errors(text: Any) -> None:
         pc.name_text(pc.load_certificates(text)[0].subject)
     with contextlib.suppress(ValueError):
         pc.load_key(text)
+    with contextlib.suppress(ValueError):
+        pc.has_voms(pc.load_proxy(text)[0])
