@@ -87,7 +87,6 @@ class Output:
         self.results.extend(rows)
         if not self.json:
             self._write("".join(plain(row[key]) + "\n" for row in rows))
-            sys.stdout.flush()
 
     def text(self, text: str, row: Row) -> None:
         """Print a text as it is."""
@@ -241,6 +240,11 @@ def console() -> Any:
     return Console(highlight=False, soft_wrap=False, emoji=False, markup=False)
 
 
+_GAP = 2
+_LEAST_FOLDED = 12
+"""How narrow a name may become"""
+
+
 def make_table(rows: Sequence[Row], columns: Sequence[Column], short: Mapping[str, str] | None = None) -> Table | Grid:
     """Lay rows out for a terminal, so that nothing is cut: names fold; if that is not enough, each cell gets a line.
 
@@ -289,11 +293,6 @@ def _width(text: str) -> int:
     from rich.cells import cell_len
 
     return len(text) if text.isascii() else cell_len(text)
-
-
-_GAP = 2
-_LEAST_FOLDED = 12
-"""How narrow a name may become"""
 
 
 def _least_width(column: Column, texts: Sequence[str]) -> int:

@@ -6,9 +6,11 @@ import ast
 import io
 import json
 import re
+import sqlite3
 import subprocess
 import sys
 import time
+from contextlib import closing
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
@@ -349,6 +351,27 @@ def test_ids_are_told_apart_from_listed_jobs_and_from_each_other(own_home: Path)
         unlisted: "a" * 10,
         alone[:-1] + "d": "c" * 11 + "d",
     }
+
+
+@pytest.mark.parametrize("trouble", ["a folder", "no database", "locked"])
+def test_ids_are_complete_while_the_job_list_cannot_be_read(
+    own_home: Path, capsys: pytest.CaptureFixture[str], trouble: str
+) -> None:
+    path, job_id = own_home / ".arc" / "jobs.dat", f"https://ce/jobs/{'a' * 56}"
+    if trouble == "a folder":
+        path.mkdir(parents=True)
+    else:
+        JobList(path).add([JobRecord(token="t", endpoint="https://ce", name="n", id=job_id)])
+    if trouble == "no database":
+        path.write_text("this is no database" * 100)
+    session, begin = Session(), time.monotonic()
+    with closing(sqlite3.connect(path) if trouble == "locked" else sqlite3.connect(":memory:")) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        assert session.short_ids([job_id]) == {job_id: job_id}
+        assert session.names_of([job_id]) == {}
+    assert time.monotonic() - begin < 10
+    assert capsys.readouterr().err.count("\n") == 1
+    session.close()
 
 
 def test_wide_letters_take_two_places_of_a_table(monkeypatch: pytest.MonkeyPatch) -> None:
