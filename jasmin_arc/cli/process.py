@@ -33,9 +33,9 @@ def run(args: Sequence[str]) -> int:
     session = Session(json="--json" in list(args)[: _length_without_command(args)])
     try:
         code = _attempt(session, list(args) or ["--help"])
-        session.close()
         session.output.finish(code)
         sys.stdout.flush()
+        session.close()
     except BrokenPipeError:
         code = READER_GONE
     except OSError as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import inspect
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from jasmin_arc.exceptions import JasminArcError, JobNotFoundError
 
 STATUSES = {status.value.replace(" ", "-"): status for status in JobStatuses}
 _MOST_SHOWN = 5
+_WHAT_A_JOB_IS = "JOB is an id, a unique part of it, a name, or a pattern of names; - reads ids from standard input."
 
 
 @dataclass(frozen=True)
@@ -129,6 +131,7 @@ def selects_jobs(function: Callable[..., Any]) -> Callable[..., Any]:
         ids = select(session, Selection(words, everything, status, name, since))
         return function(session, ids, **rest)
 
+    wrapper.__doc__ = f"{inspect.getdoc(function)}\n\n{_WHAT_A_JOB_IS}"
     return wrapper
 
 

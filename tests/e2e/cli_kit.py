@@ -14,13 +14,37 @@ import subprocess
 import sys
 import termios
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
 PROGRAM = [sys.executable, "-m", "jasmin_arc"]
+LOSES_ITS_JOB_LIST = [
+    sys.executable,
+    "-c",
+    """
+import os
+from jasmin_arc import ArcInterface
+from jasmin_arc.cli import main
+
+def losing(call):
+    def call_and_lose(self, *args, **options):
+        answer = call(self, *args, **options)
+        path = self.config.JOBS_INFO_FILE
+        if os.path.isfile(path):
+            os.rename(path, path + ".lost")
+            os.mkdir(path)
+        return answer
+    return call_and_lose
+
+for name in ("submit_jobs", "resubmit_jobs", "wait", "save_outputs", "cancel_jobs", "clean_jobs", "get_job_infos"):
+    setattr(ArcInterface, name, losing(getattr(ArcInterface, name)))
+main()
+""",
+]
+"""The program, with a job list that cannot be read any more once a bulk call has done its work"""
 _ESCAPE = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 _LONGEST = 120
 
@@ -54,10 +78,10 @@ class Shell:
         xdg = {f"XDG_{name}_HOME": str(self.home / name.lower()) for name in ("CONFIG", "STATE", "DATA", "CACHE")}
         return {**kept, **xdg, "HOME": str(self.home), "PYTHONPATH": str(ROOT), "TERM": "xterm", **self.options}
 
-    def run(self, *args: str, stdin: str | bytes = b"", **environment: str) -> Answer:
+    def run(self, *args: str, stdin: str | bytes = b"", program: Sequence[str] = PROGRAM, **environment: str) -> Answer:
         """Run a command with its streams in pipes."""
         done = subprocess.run(
-            [*PROGRAM, *args],
+            [*program, *args],
             input=stdin.encode() if isinstance(stdin, str) else stdin,
             capture_output=True,
             cwd=self.home,
@@ -74,12 +98,18 @@ class Shell:
         assert answer.code == 0, answer.err
         return [line.split("\t")[0] for line in answer.out.splitlines()]
 
-    def terminal(self, *args: str, columns: int = 100, keys: Mapping[str, str] | None = None) -> Answer:
+    def terminal(
+        self,
+        *args: str,
+        columns: int = 100,
+        keys: Mapping[str, str] | None = None,
+        program: Sequence[str] = PROGRAM,
+    ) -> Answer:
         """Run a command in a terminal; what it shows, without colours, is in ``out``, and all in ``err``.
 
         :param keys: what to type once a text has been shown
         """
-        raw, code = self._in_terminal([*PROGRAM, *args], columns, dict(keys or {}))
+        raw, code = self._in_terminal([*program, *args], columns, dict(keys or {}))
         assert "Traceback" not in raw
         # A line that is cleared, such as a clock that ticks while one waits, is gone in the end.
         lasting = re.sub(r"[^\n\r]*\r\x1b\[K", "", raw)

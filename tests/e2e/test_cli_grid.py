@@ -38,7 +38,7 @@ def test_a_session_from_proxy_to_clean(shell: Shell) -> None:
     assert submitted.code == 0, submitted.err
     job_id = submitted.out.strip()
     assert job_id.startswith("https://")
-    assert shell.run("wait", stdin=submitted.out).out == f"{job_id}\tcompleted\tcli\n"
+    assert shell.run("wait", "-", stdin=submitted.out).out == f"{job_id}\tcompleted\tcli\n"
     assert "out.txt" in shell.run("files", "cli").out
     assert shell.run("cat", "cli", "out.txt").out == "from home\n"
     (folder,) = shell.ids("output", "cli", "-d", "results")

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from cli_kit import PROGRAM, Shell
+from cli_kit import LOSES_ITS_JOB_LIST, PROGRAM, Answer, Shell
 
 
 @pytest.fixture
@@ -148,7 +148,7 @@ def test_run_tells_the_result_of_a_job_whose_outputs_cannot_be_saved(shell: Shel
 def test_ids_flow_through_pipes(shell: Shell) -> None:
     first = shell.run("submit", "--name", "a", "--", "true").out
     second = shell.run("submit", "--name", "b", "--", "false").out
-    waited = shell.run("wait", stdin=first + second)
+    waited = shell.run("wait", "-", stdin=first + second)
     assert waited.code == 4
     assert waited.out.splitlines() == [f"{first.strip()}\tcompleted\ta", f"{second.strip()}\tfailed\tb"]
     listed = shell.run("list").out
@@ -178,7 +178,7 @@ def test_descriptions_in_all_languages(shell: Shell) -> None:
 def test_one_job_for_each_row_of_a_table(shell: Shell) -> None:
     (shell.home / "t.csv").write_text('year,model\n1961,"a, b"\n1962,c\n')
     command = ["submit", "--table", "t.csv", "--name", "m-{year}", "--", "echo", "{year}", "{model}", "{print}"]
-    assert shell.run("wait", stdin=shell.run(*command).out).code == 0
+    assert shell.run("wait", "-", stdin=shell.run(*command).out).code == 0
     assert shell.run("cat", "m-1961").out == "1961 a, b {print}\n"
     assert shell.run("cat", "m-1962").out == "1962 c {print}\n"
 
@@ -211,6 +211,29 @@ def test_jobs_by_part_name_pattern_status_and_all(shell: Shell) -> None:
         (["status", part, good, "model-1"], [good]),
     ]:
         assert shell.ids(*words) == expected, words
+
+
+def test_standard_input_is_read_only_for_a_hyphen(shell: Shell) -> None:
+    told = "say which jobs: JOB..., --all, --status STATUS, --name PATTERN, --since DURATION; or - to read their ids"
+    for command in ("status", "wait", "clean"):
+        options = {"cwd": shell.home, "env": shell.environment, "stderr": subprocess.PIPE, "stdout": subprocess.PIPE}
+        # Nobody writes into this pipe, and nobody closes it.
+        with subprocess.Popen([*PROGRAM, command], stdin=subprocess.PIPE, **options) as process:
+            assert process.wait(30) == 2
+            assert told in process.communicate()[1].decode()
+        nothing = shell.run(command, stdin=b"")
+        assert (nothing.code, nothing.out) == (2, "")
+    none = shell.run("cat", "-", stdin="\n")
+    assert none.code == 2
+    assert none.err.endswith("this command needs one job, and standard input names none; see 'jasmin-arc cat --help'\n")
+
+
+def test_the_newest_jobs(shell: Shell) -> None:
+    ids = [shell.ids("submit", "--name", name, "--", "true")[0] for name in ("a", "b", "c")]
+    assert shell.ids("list", "-n", "2") == ids[1:]
+    assert shell.ids("list", "--last", "5") == ids
+    assert shell.ids("list", "--last", "1", "--name", "[ab]") == ids[1:2]
+    assert shell.run("list", "-n", "0").code == 2
 
 
 def test_an_ambiguous_part_lists_what_it_matches(shell: Shell) -> None:
@@ -312,6 +335,89 @@ def test_resubmit_restart_renew_recover(shell: Shell) -> None:
     assert shell.run("recover", "--json").json["results"] == []
 
 
+# --- Done is done ---
+
+
+def without_its_list(shell: Shell, *args: str, columns: int = 0) -> Answer:
+    """Run a command that loses its job list once its work is done, and put the list back.
+
+    :param columns: how wide its terminal is, if it has one
+    """
+    if columns:
+        answer = shell.terminal(*args, columns=columns, program=LOSES_ITS_JOB_LIST)
+    else:
+        answer = shell.run(*args, program=LOSES_ITS_JOB_LIST)
+    path = shell.home / ".arc" / "jobs.dat"
+    path.rmdir()
+    path.with_name("jobs.dat.lost").rename(path)
+    return answer
+
+
+def test_what_was_done_is_told_without_the_job_list(shell: Shell) -> None:
+    submitted = without_its_list(shell, "submit", "--name", "a", "--", "false")
+    assert (submitted.code, submitted.err) == (0, "")
+    job_id = submitted.out.strip()
+    resubmitted = without_its_list(shell, "resubmit", job_id)
+    assert (resubmitted.code, resubmitted.err) == (0, "")
+    ids = [job_id, resubmitted.out.strip()]
+    shell.run("wait", *ids)
+    for command, done in (("status", "failed"), ("output", "mine/"), ("clean", "erased")):
+        options = ["-d", "mine"] if command == "output" else []
+        answer = without_its_list(shell, command, *ids, *options)
+        assert (answer.code, answer.err) == (0, ""), command
+        assert answer.out.count(done) == 2, command
+    (running,) = shell.ids("submit", "--", "sleep", "60")
+    assert without_its_list(shell, "cancel", running).out == f"{running}\tcancelled\n"
+
+
+def test_the_end_of_a_job_is_told_without_the_job_list(shell: Shell) -> None:
+    (job_id,) = shell.ids("submit", "--name", "a", "--", "false")
+    waited = without_its_list(shell, "wait", job_id)
+    assert (waited.code, waited.out) == (4, f"{job_id}\tfailed\t-\n")
+    warning, failed = waited.err.splitlines()
+    assert warning.startswith("jasmin-arc: warning: jobs are shown without names and with complete ids: the job list ")
+    assert failed == f"jasmin-arc: the job failed; 'jasmin-arc explain {job_id}' says why"
+
+
+def test_a_terminal_shows_complete_ids_without_the_job_list(shell: Shell) -> None:
+    submitted = without_its_list(shell, "submit", "--", "true", columns=200)
+    job_id = submitted.out.splitlines()[0]
+    assert f"Watch: jasmin-arc status {job_id} " in submitted.out
+    shell.run("wait", job_id)
+    for args in (["wait", job_id], ["status", job_id], ["list"], ["clean", "--force", job_id]):
+        answer = without_its_list(shell, *args, columns=200)
+        assert answer.code == 0
+        assert answer.out.count("warning: jobs are shown without names and with complete ids: ") == 1
+        assert job_id in answer.out
+
+
+def test_finding_a_job_by_a_word_takes_a_job_list(shell: Shell) -> None:
+    (shell.home / ".arc" / "jobs.dat").mkdir(parents=True)
+    answer = shell.run("status", "mean")
+    assert answer.code == 1
+    assert "is not a regular file" in answer.err
+
+
+@pytest.mark.parametrize("gone", ["a pipe", "a full disk"])
+def test_nothing_fails_because_standard_error_is_gone(shell: Shell, gone: str) -> None:
+    def run(*args: str) -> tuple[int, str]:
+        reader, writer = os.pipe()
+        os.close(reader)
+        with open(writer, "wb") as pipe, open("/dev/full", "wb") as full:
+            lost = pipe if gone == "a pipe" else full
+            command, where = [*PROGRAM, *args], {"cwd": shell.home, "env": shell.environment}
+            done = subprocess.run(command, stdout=subprocess.PIPE, stderr=lost, text=True, timeout=60, **where)
+        return done.returncode, done.stdout
+
+    code, job_id = run("-v", "submit", "--", "false")
+    assert (code, job_id.startswith("local://")) == (0, True)
+    assert run("wait", job_id.strip()) == (4, f"{job_id.strip()}\tfailed\tfalse\n")
+    assert run("status", "nothing-like-it") == (3, "")
+    script = "echo out; echo err >&2; echo kept > o; exit 7"
+    assert run("run", "--save", "results", "-o", "o", "--", "sh", "-c", script) == (7, "out\n")
+    assert (shell.home / "results" / "o").read_text() == "kept\n"
+
+
 # --- Asking ---
 
 
@@ -350,7 +456,9 @@ def test_wait_tells_the_ends_that_it_has_seen(shell: Shell) -> None:
 def test_nothing_to_do_is_no_failure(shell: Shell) -> None:
     for command in ("status", "cancel", "wait", "output", "clean"):
         assert shell.run(command, "--all").code == 0
-        assert shell.run(command, stdin="\n\n").code == 0
+        answer = shell.run(command, "-", stdin="\n\n")
+        assert (answer.code, answer.out) == (0, "")
+        assert answer.err == "jasmin-arc: standard input names no jobs, so there is nothing to do\n"
     assert shell.run("list", "--json").json["results"] == []
 
 
@@ -441,6 +549,14 @@ def test_doctor_on_this_machine(shell: Shell) -> None:
     answer = shell.run("doctor", "--json")
     assert answer.code == 0
     assert [check["outcome"] for check in answer.json["results"]] == ["ok"] * 4
+
+
+def test_doctor_finds_misspelt_options(shell: Shell) -> None:
+    answer = shell.run("doctor", JASMIN_ARC_ARC_SEVER="ce.example.org")
+    assert (answer.code, answer.err) == (0, "")
+    outcome, name, found, remedy = answer.out.splitlines()[0].split("\t")
+    assert (outcome, name, remedy) == ("warning", "configuration", "Rename ARC_SEVER to ARC_SERVER.")
+    assert "JASMIN_ARC_ARC_SEVER" in found
 
 
 def test_doctor_without_anything(shell: Shell) -> None:

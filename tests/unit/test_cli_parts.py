@@ -6,9 +6,11 @@ import ast
 import io
 import json
 import re
+import sqlite3
 import subprocess
 import sys
 import time
+from contextlib import closing
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
@@ -25,7 +27,18 @@ from jasmin_arc.cli.common import ArcGroup
 from jasmin_arc.cli.describing import descriptions
 from jasmin_arc.cli.exits import exit_code
 from jasmin_arc.cli.files import FILES
-from jasmin_arc.cli.output import brief, console, duration, last_part, make_record, make_table, one_line, plain, size
+from jasmin_arc.cli.output import (
+    Column,
+    console,
+    duration,
+    last_part,
+    make_record,
+    make_table,
+    one_line,
+    plain,
+    short_ids,
+    size,
+)
 from jasmin_arc.cli.process import run
 from jasmin_arc.cli.session import Session
 from jasmin_arc.cli.setting_up import QUEUES
@@ -36,11 +49,22 @@ from jasmin_arc.exceptions import (
     InputFileError,
     InvalidJobDescription,
     JasminArcError,
+    JobListError,
     OutputError,
     ServerUnavailableError,
 )
+from jasmin_arc.job_list import JobList, JobRecord
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "command_line.md"
+
+
+@pytest.fixture
+def own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A home directory, with jobs on this machine."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    monkeypatch.setenv("JASMIN_ARC_BACKEND", "local")
+    return tmp_path
 
 
 def commands(group: click.Group = root, prefix: str = "") -> dict[str, click.Command]:
@@ -292,13 +316,77 @@ def test_a_narrow_terminal_cuts_no_number(width: int, monkeypatch: pytest.Monkey
     assert record.count("x") == 64 + "exit code".count("x")
 
 
-@given(st.lists(st.text("ab", min_size=1, max_size=14), min_size=1, unique=True))
-def test_a_shortened_id_means_one_job(names: list[str]) -> None:
-    ids = [f"https://ce/jobs/{name}" for name in names]
-    for job_id in ids:
-        short = brief(job_id, ids)
-        matches = [other for other in ids if last_part(other).startswith(short)]
-        assert matches == [job_id] or short == last_part(job_id)
+NAMES = st.text("ab", min_size=1, max_size=14)
+
+
+@given(st.lists(NAMES, min_size=1, unique=True), st.lists(NAMES))
+def test_a_shortened_id_means_one_job(names: list[str], others: list[str]) -> None:
+    ids, further = ([f"https://ce/jobs/{name}" for name in some] for some in (names, others))
+    short = short_ids(ids, further)
+    assert list(short) == ids
+    for job_id, text in short.items():
+        matches = {other for other in (*ids, *further) if last_part(other).startswith(text)}
+        assert matches == {job_id} or text == last_part(job_id)
+        shorter = {other for other in (*ids, *further) if last_part(other).startswith(text[:-1])}
+        assert len(text) <= 8 or shorter != {job_id}
+
+
+def test_thousands_of_ids_are_shortened_at_once() -> None:
+    ids = [f"https://ce/jobs/{number:056x}" for number in range(20_000)]
+    begin = time.monotonic()
+    assert len(set(short_ids(ids).values())) == len(ids)
+    assert time.monotonic() - begin < 2
+
+
+def test_ids_are_told_apart_from_listed_jobs_and_from_each_other(own_home: Path) -> None:
+    listed, beside, unlisted, alone = (
+        f"https://ce/jobs/{name}" for name in ("a" * 12, "a" * 11 + "b", "a" * 10, "c" * 12)
+    )
+    records = [JobRecord(token=name, endpoint="https://ce", name=name, id=name) for name in (listed, beside)]
+    JobList(own_home / ".arc" / "jobs.dat").add(records)
+    short = Session().short_ids([listed, unlisted, alone])
+    assert list(short.values()) == ["a" * 12, "a" * 10, "c" * 8]
+    assert Session().short_ids([alone, unlisted, alone[:-1] + "d"]) == {
+        alone: "c" * 12,
+        unlisted: "a" * 10,
+        alone[:-1] + "d": "c" * 11 + "d",
+    }
+
+
+@pytest.mark.parametrize("trouble", ["a folder", "no database", "locked"])
+def test_ids_are_complete_while_the_job_list_cannot_be_read(
+    own_home: Path, capsys: pytest.CaptureFixture[str], trouble: str
+) -> None:
+    path, job_id = own_home / ".arc" / "jobs.dat", f"https://ce/jobs/{'a' * 56}"
+    if trouble == "a folder":
+        path.mkdir(parents=True)
+    else:
+        JobList(path).add([JobRecord(token="t", endpoint="https://ce", name="n", id=job_id)])
+    if trouble == "no database":
+        path.write_text("this is no database" * 100)
+    session, begin = Session(), time.monotonic()
+    with closing(sqlite3.connect(path) if trouble == "locked" else sqlite3.connect(":memory:")) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        assert session.short_ids([job_id]) == {job_id: job_id}
+        assert session.names_of([job_id]) == {}
+    assert time.monotonic() - begin < 10
+    assert capsys.readouterr().err.count("\n") == 1
+    session.close()
+
+
+def test_wide_letters_take_two_places_of_a_table(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "60")
+    rows = [{"id": "x", "status": status, "name": "n"} for status in ("海洋", "ocean", "ö")]
+    columns = (Column("id", "JOB"), Column("status", "STATUS", right=True), Column("name", "NAME"))
+    screen = console()
+    with screen.capture() as capture:
+        screen.print(make_table(rows, columns))
+    assert [line.rstrip() for line in capture.get().splitlines()] == [
+        "JOB  STATUS  NAME",
+        "x      海洋  n",
+        "x     ocean  n",
+        "x         ö  n",
+    ]
 
 
 def test_the_exit_code_of_many_failures() -> None:
@@ -355,21 +443,41 @@ def test_no_call_of_the_library_is_left_in_its_messages() -> None:
     assert [text for text in texts if call.search(calls(text))] == []
 
 
-def test_there_is_one_line_of_progress(monkeypatch: pytest.MonkeyPatch) -> None:
-    class Terminal(io.StringIO):
-        def isatty(self) -> bool:
-            return True
+class Screen(io.StringIO):
+    """A terminal."""
 
+    def isatty(self) -> bool:
+        return True
+
+
+def test_there_is_one_line_of_progress(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("jasmin_arc.cli.progress._PATIENCE", 0.01)
     monkeypatch.setenv("TERM", "xterm")
     shown_with = {}
     for bar in (True, False):
-        monkeypatch.setattr("sys.stderr", Terminal())
+        monkeypatch.setattr("sys.stderr", Screen())
         with Session().busy("submitting", bar=bar):
             time.sleep(0.2)
         shown_with[bar] = sys.stderr.getvalue()  # type: ignore[attr-defined]
     assert shown_with[True] == ""
     assert "submitting ..." in shown_with[False]
+
+
+def test_the_watch_view_asks_for_a_twentieth_of_the_time(own_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[float] = []
+
+    def list_slowly(*_: Any, **__: Any) -> list[str]:
+        time.sleep(0.05)
+        asked.append(time.monotonic())
+        if len(asked) == 2:
+            raise KeyboardInterrupt
+        return []
+
+    monkeypatch.setattr(ArcInterface, "list_jobs", list_slowly)
+    monkeypatch.setattr("sys.stdout", screen := Screen())
+    assert run(["list", "--watch", "--interval", "0.5"]) == 130
+    assert asked[1] - asked[0] >= 20 * 0.05
+    assert "again in 1 s" in screen.getvalue()
 
 
 def test_a_job_that_was_submitted_is_named_when_the_server_is_lost(
@@ -389,6 +497,22 @@ def test_a_job_that_was_submitted_is_named_when_the_server_is_lost(
     assert (job["stdout"], error["kind"], error["job"]) == ("text\n", "ServerUnavailableError", job["id"])
     assert "Connection refused; 'jasmin-arc --backend local doctor' looks for the reason" in error["message"]
     assert "the job goes on: 'jasmin-arc --backend local follow " in streams.err
+
+
+def test_a_job_that_was_submitted_is_named_when_the_job_list_is_lost(
+    own_home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def lost(*_: Any, **__: Any) -> Any:
+        path = own_home / ".arc" / "jobs.dat"
+        path.unlink()
+        path.mkdir()
+        raise JobListError("the job list is lost")
+
+    monkeypatch.setattr(ArcInterface, "get_job_info", lost)
+    assert run(["run", "--", "echo", "text"]) == 1
+    streams = capsys.readouterr()
+    assert streams.out == "text\n"
+    assert re.search(r"the job goes on: 'jasmin-arc follow local://\S+/\w{24}' leads back", streams.err)
 
 
 @pytest.mark.parametrize("error", [ServerUnavailableError, OutputError])

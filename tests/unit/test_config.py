@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from jasmin_arc import ArcInterface, ConnectionConfig, InvalidConfigError
 from jasmin_arc.config import OPTIONS
@@ -139,6 +141,39 @@ def test_an_unknown_option_is_a_warning_with_the_nearest_name() -> None:
     assert "did you mean CLIENT_KEY?" in warnings_of(config={"CLIENT_KEYS": "/key"})
     assert "did you mean TIMEOUT?" in warnings_of(environ={"JASMIN_ARC_TIMEOUTS": "1"})
     assert warnings_of(config={"TIMEOUT": 1, "# a comment": ""}) == ""
+
+
+def test_unknown_options_are_told_without_a_logger_too(caplog: pytest.LogCaptureFixture) -> None:
+    options = {"ARC_SEVER": "ce.example.org", "colour": "red", "# ARC_SEVER": "a comment", "#TIMEOUT": 5}
+    assert ConnectionConfig(options).ARC_SERVER == ConnectionConfig.ARC_SERVER
+    assert [record.getMessage() for record in caplog.records if record.name == "jasmin_arc"] == [
+        "the configuration: there is no option 'ARC_SEVER'; did you mean ARC_SERVER?",
+        f"the configuration: there is no option 'colour'; the options are {', '.join(OPTIONS)}",
+    ]
+
+
+def test_a_configuration_knows_its_unknown_options(tmp_path: Path) -> None:
+    path = tmp_path / "config.json"
+    path.write_text('{"arc_server": "ce.example.org", "# arc_server": "a comment", "colour": "red", "TIMEOUT": 1}')
+    silent = logging.Logger("test")
+    silent.addHandler(logging.NullHandler())
+    environ = {"JASMIN_ARC_CLIENT_KEYS": "/key", "JASMIN_ARC_TEST_CONFIG": "not for the library"}
+    config = load(path, environ=environ, config={"BACKENDS": "local"}, logger=silent)
+    assert config.unknown == (
+        ("arc_server", str(path), "ARC_SERVER"),
+        ("colour", str(path), ""),
+        ("CLIENT_KEYS", "the environment variable JASMIN_ARC_CLIENT_KEYS", "CLIENT_KEY"),
+        ("BACKENDS", "the config argument", "BACKEND"),
+    )
+    assert load().unknown == ()
+
+
+@given(st.dictionaries(st.text(), st.none()))
+def test_any_key_is_an_option_a_comment_or_unknown(options: dict[str, None]) -> None:
+    silent = logging.Logger("test", logging.CRITICAL)
+    keys = [key for key in options if key not in OPTIONS]
+    unknown = ConnectionConfig(dict.fromkeys(keys), silent).unknown
+    assert [option.name for option in unknown] == [key for key in keys if not key.startswith("#")]
 
 
 def test_the_usual_place_is_looked_at_last(tmp_path: Path) -> None:

@@ -47,6 +47,30 @@ def test_a_configuration_that_cannot_be_read_ends_the_examination(tmp_path: Path
     assert check.remedy
 
 
+def test_misspelt_options_are_a_warning_with_a_remedy(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "config.json"
+    path.write_text(
+        '{"BACKEND": "local", "ARC_SEVER": "ce.example.org", "colour\\n": "red", "# ARC_SEVER": "a comment"}'
+    )
+    monkeypatch.setenv("JASMIN_ARC_TIMEOUTS", "5")
+    check = next(examine(path))
+    assert (check.name, check.outcome) == ("configuration", doctor.WARNING)
+    assert check.found.endswith(
+        "these names are not options and have no effect: ARC_SEVER (~/config.json), colour (~/config.json), "
+        "TIMEOUTS (the environment variable JASMIN_ARC_TIMEOUTS)"
+    )
+    assert check.remedy == (
+        "Rename ARC_SEVER to ARC_SERVER. Remove colour: 'jasmin-arc config show' lists the options. "
+        "Rename TIMEOUTS to TIMEOUT."
+    )
+    assert capfd.readouterr().err == ""
+    checks = by_name(BACKEND="rest", ARC_SERVER="ce.invalid", ARC_SEVER="ce.example.org")
+    assert checks["configuration"].outcome == doctor.WARNING
+    assert "the compute element is https://ce.invalid:443/arex" in checks["configuration"].found
+
+
 def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     check = by_name(BACKEND="local", JOBS_INFO_FILE=str(tmp_path / "file" / "jobs.dat"))["job list"]
