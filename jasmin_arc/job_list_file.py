@@ -7,6 +7,7 @@ import sqlite3
 import stat
 from collections.abc import Collection, Iterator
 from contextlib import closing, contextmanager
+from functools import partial
 from pathlib import Path
 
 from jasmin_arc.database import Database, empty_database, make_durable, make_file, open_database
@@ -42,7 +43,7 @@ _TABLES = {
 }
 # Nothing but plain indexes: the SQLite of an old ARC could not read a file with partial ones, or with expressions.
 _INDEXES = {
-    "jasmin_arc_listed": "jasmin_arc_listed ON jasmin_arc_jobs(endpoint, phase, submitted, name, final_state, id)",
+    "jasmin_arc_names": "jasmin_arc_names ON jasmin_arc_jobs(endpoint, submitted, name)",
     "jasmin_arc_contents": "jasmin_arc_contents ON jasmin_arc_inputs(content)",
     "jasmin_arc_times": "jasmin_arc_times ON jobs(localsubmissiontime, id)",
 }
@@ -99,7 +100,7 @@ class JobListFile:
     def _opened(self, patience: float | None, *, write: bool) -> Iterator[Database]:
         seconds = self._timeout if patience is None else patience
         with self._translated(seconds), closing(self._open(seconds, write=write)) as database:
-            database.text_factory = lambda text: text.decode("utf-8", "replace")
+            database.text_factory = partial(str, encoding="utf-8", errors="replace")
             yield database
 
     def _open(self, patience: float, *, write: bool) -> Database:
