@@ -41,7 +41,7 @@ _TABLES = {
     ),
     "jasmin_arc_inputs": "jasmin_arc_inputs(token TEXT NOT NULL, content TEXT NOT NULL, PRIMARY KEY (token, content))",
 }
-# Nothing but plain indexes: the SQLite of an old ARC could not read a file with partial ones, or with expressions.
+# Plain indexes only: ARC's tools on old systems cannot read a file that has an index with a condition or an expression.
 _INDEXES = {
     "jasmin_arc_names": "jasmin_arc_names ON jasmin_arc_jobs(endpoint, submitted, name)",
     "jasmin_arc_contents": "jasmin_arc_contents ON jasmin_arc_inputs(content)",
@@ -144,7 +144,7 @@ class JobListFile:
 def _in_plain_words(error: Exception, timeout: float) -> str:
     text = str(error)
     advice = {
-        "locked": f"is locked by another process, for {timeout:.0f} s now; look for one that hangs",
+        "locked": f"is locked by another process, for {timeout:g} s now; look for one that hangs",
         "not a database": "is not an SQLite file (perhaps one of an ARC before version 6) and is left as it is; "
         "move it away, or set JOBS_INFO_FILE to another path",
         "full": "cannot be written: the disk is full or your quota is used up; nothing was changed",
