@@ -115,8 +115,8 @@ class JobList:
     A call is durable once it returns. Threads and processes may share a list; every error is a
     :class:`~jasmin_arc.exceptions.JobListError`.
 
-    Contents of inputs that were given as bytes are not in the file but in the folder ``PATH.inputs`` beside it. A content
-    is erased with the last job that has it.
+    Contents of inputs that were given as bytes are not in the file but in the folder ``PATH.inputs`` beside it. A
+    content is erased with the last job that has it.
 
     Methods that note what has happened already have a parameter ``patience``: the seconds to wait for other processes,
     instead of ``timeout``.
@@ -360,7 +360,7 @@ class JobList:
         """Change the records of jobs that are in the list, by their ids."""
         where = f"id = ? AND {unless_set} = ''" if unless_set else "id = ?"
         with self._writing(values, patience) as database:
-            # ARC's table has no column for this, so a job of ARC's tools gets a row in ours.
+            # ARC's table has no column for this, so a job that only ARC's table has gets a row in our table.
             ours = {
                 _unescape(row[0]) for row in _select_by_id(database, "SELECT id FROM jasmin_arc_jobs", list(values))
             }
@@ -373,13 +373,13 @@ class JobList:
 
     def _keep_inputs(self, database: sqlite3.Connection, records: Sequence[JobRecord]) -> None:
         """Write down which contents jobs need. From here on, their files stay."""
-        contents = {name: content for record in records for name, content in record.contents.items()}
         database.executemany(
             "INSERT OR IGNORE INTO jasmin_arc_inputs(token, content) VALUES (?, ?)",
             [(record.token, name) for record in records for name in record.contents],
         )
         # Between keep() and this transaction another process may have erased the last job with such a content.
-        self._spool.restore({name: content for name, content in contents.items() if content is not None})
+        contents = [entry for record in records for entry in record.contents.items()]
+        self._spool.restore({name: content for name, content in contents if content is not None})
 
     def _erase_inputs(self, database: sqlite3.Connection, tokens: Sequence[str]) -> None:
         """Erase the contents that no job needs any more, now that the rows of these jobs are gone.
@@ -387,13 +387,14 @@ class JobList:
         It happens inside the transaction, so that no other process can begin to need one of them meanwhile.
         """
         names: set[str] = set()
-        # An intention that was to be forgotten may have become a job, which keeps its row.
+        # A row that is still there keeps its contents: forget() leaves jobs that are submitted by now.
         of_no_job = (
-            "FROM jasmin_arc_inputs WHERE token = ?1 AND NOT EXISTS (SELECT 1 FROM jasmin_arc_jobs WHERE token = ?1)"
+            "FROM jasmin_arc_inputs WHERE token = :token "
+            "AND NOT EXISTS (SELECT 1 FROM jasmin_arc_jobs WHERE token = :token)"
         )
         for token in tokens:
-            names.update(name for (name,) in database.execute(f"SELECT content {of_no_job}", (token,)))
-            database.execute(f"DELETE {of_no_job}", (token,))
+            names.update(name for (name,) in database.execute(f"SELECT content {of_no_job}", {"token": token}))
+            database.execute(f"DELETE {of_no_job}", {"token": token})
         needed = "SELECT EXISTS (SELECT 1 FROM jasmin_arc_inputs WHERE content = ?)"
         self._spool.erase(name for name in names if not database.execute(needed, (name,)).fetchone()[0])
 

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from jasmin_arc import ArcInterface
@@ -129,15 +129,16 @@ def test_a_content_that_is_not_what_it_was_is_not_sent(
 def test_jobs_run_though_their_contents_cannot_be_kept(spool: Path, tmp_path: Path) -> None:
     log = io.StringIO()
     config = {"LOCAL_DIR": str(tmp_path / "local"), "JOBS_INFO_FILE": str(tmp_path / "jobs.dat"), "BACKEND": "local"}
-    arc = ArcInterface(log=log, config=config)
     spool.write_text("a file where the folder should be")
-    ids = submit_jobs(arc, job(inputs={"data": b"one"}), job(inputs={"data": b"two"}))
-    assert arc.read(ids[1], encoding=None) == b"two"
-    (warning,) = [line for line in log.getvalue().splitlines() if "WARNING" in line]
-    assert f"cannot be kept in {spool}" in warning
-    spool.unlink()
-    with pytest.raises(PartialFailureError, match="could not be kept when the job was submitted"):
-        arc.resubmit_jobs(ids)
+    with ArcInterface(log=log, config=config) as arc:
+        ids = submit_jobs(arc, job(inputs={"data": b"one"}), job(inputs={"data": b"two"}))
+        assert arc.read(ids[1], encoding=None) == b"two"
+        (warning,) = [line for line in log.getvalue().splitlines() if "WARNING" in line]
+        assert f"cannot be kept in {spool}" in warning
+        spool.unlink()
+        with pytest.raises(PartialFailureError, match="could not be kept when the job was submitted"):
+            arc.resubmit_jobs(ids)
+        arc.clean_jobs(ids, force=True)
 
 
 def test_contents_in_records_of_former_versions_still_count(job_list: JobList, tmp_path: Path) -> None:
@@ -196,6 +197,7 @@ def test_what_is_recorded_has_the_same_contents(
     assert found.replace(inputs=inputs, stdin=stdin) == given_job
 
 
+@settings(max_examples=40)
 @given(st.lists(st.tuples(st.sampled_from(["submit", "intend", "add", "remove", "forget"]), st.integers(0, 3))))
 def test_contents_are_there_exactly_while_jobs_need_them(
     tmp_path_factory: pytest.TempPathFactory, steps: list[tuple[str, int]]
