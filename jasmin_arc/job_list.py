@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 _Source = TypeVar("_Source", "str | Path | bytes", "Path | bytes | None")
 _CHUNK = 500
+_ESCAPED = re.compile(r"[%'#\r\n\b\0]")
 _ARC_INTERFACE = "org.nordugrid.arcrest"
 INTENDED = "intended"
 CREATED = "created"
@@ -65,8 +66,8 @@ class JobRecord:
     owner: str = ""
     """The mark of the process that is submitting it"""
     contents: Mapping[str, bytes | None] = field(default_factory=dict, repr=False, compare=False)
-    """Of a job that is about to be submitted, by the names of their files in the spool, the contents of its inputs;
-    ``None`` for one that only the file holds. It is not written down"""
+    """The contents of inputs that are kept in files, by the names of these files; ``None`` for a content that only the
+    file has. This is for :meth:`JobList.intend` and not in the list"""
 
     @property
     def abandoned(self) -> bool:
@@ -75,7 +76,7 @@ class JobRecord:
 
 
 class JobSummary(NamedTuple):
-    """The little that a table of jobs shows, which is read quickly for many. The time is aware and in UTC."""
+    """What a table shows of one job. It is read quickly, also for many jobs. The time is aware and in UTC."""
 
     id: str
     name: str
@@ -92,6 +93,13 @@ _SUMMARY = ", ".join(JobSummary._fields)
 _OURS_LISTED = "phase = 'submitted' AND (id NOT LIKE 'https:%' OR id IN (SELECT id FROM jobs))"
 _THEIRS_LISTED = "id NOT IN (SELECT id FROM jasmin_arc_jobs WHERE id IS NOT NULL)"
 _OF_THEIR_ENDPOINT = "(managementurl = :endpoint OR substr(id, 1, length(:endpoint) + 1) = :endpoint || '/')"
+_FOREIGN = "SELECT id FROM jobs EXCEPT SELECT id FROM jasmin_arc_jobs ORDER BY id"
+_FOREIGN_RECENT = (
+    "SELECT id FROM jobs WHERE localsubmissiontime >= :start "
+    "AND NOT EXISTS (SELECT 1 FROM jasmin_arc_jobs WHERE jasmin_arc_jobs.id = jobs.id)"
+)
+_FEW = 1000
+"""Up to how many rows of ARC's table are looked up one by one"""
 # A set in a pattern, by the rules of fnmatch: a "]" that comes first is one of its characters.
 _SET = r"\[(?=(!?\]?))\1[^\]]*\]"
 
@@ -107,8 +115,11 @@ class JobList:
     A call is durable once it returns. Threads and processes may share a list; every error is a
     :class:`~jasmin_arc.exceptions.JobListError`.
 
-    Contents of inputs that were given as bytes are not in the file, but beside it, in the folder ``PATH.inputs``; they
-    are erased with the last job that has them.
+    Contents of inputs that were given as bytes are not in the file but in the folder ``PATH.inputs`` beside it. A
+    content is erased with the last job that has it.
+
+    Methods that note what has happened already have a parameter ``patience``: the seconds to wait for other processes,
+    instead of ``timeout``.
 
     :param path: the file; nothing is opened or created until it is needed
     :param timeout: the seconds to wait for other processes that are writing
@@ -264,6 +275,8 @@ class JobList:
     ) -> list[JobSummary]:
         """Return the submitted jobs of one endpoint, or some of them, oldest first.
 
+        As with :meth:`records`, jobs that ARC's tools submitted are included, and those that they removed are not.
+
         :param name: only jobs whose name matches this pattern, as :func:`fnmatch.fnmatchcase` does it
         :param since: only jobs that were submitted at this time or later
         :param last: at most so many, the newest
@@ -279,7 +292,7 @@ class JobList:
         return found if last is None else found[max(len(found) - last, 0) :]
 
     def summaries(self, job_ids: Iterable[str], *, patience: float | None = None) -> dict[str, JobSummary]:
-        """Return the little that a table shows of these jobs; otherwise as :meth:`get`.
+        """Return the summaries of these jobs, whatever their phase; ids that are not in the list are absent.
 
         :param patience: the seconds to wait for other processes, instead of the list's timeout
         """
@@ -292,16 +305,13 @@ class JobList:
         return {job_id: found[job_id] for job_id in wanted if job_id in found}
 
     def neighbours(self, job_ids: Iterable[str]) -> dict[str, tuple[str, ...]]:
-        """Return, for each id, the ids just before and just after it in the sorted ids of all submitted jobs.
+        """Return by id the ids just before and just after it, when the ids of all submitted jobs are sorted.
 
-        The id itself need not be in the list. At the ends of the list there is one neighbour, or none.
+        The id itself need not be in the list. The first id and the last one have one neighbour.
         """
         with self._file.reading() as database:
             found = {job_id: (_next(database, job_id, "<"), _next(database, job_id, ">")) for job_id in job_ids}
         return {job_id: tuple(filter(None, beside)) for job_id, beside in found.items()}
-
-    # What follows notes what has happened already. ``patience`` is the seconds to wait for other processes, instead
-    # of the list's timeout.
 
     def set_final(self, states: Mapping[str, str], *, patience: float | None = None) -> None:
         """Write down the states in which jobs ended. The first one stays, whatever comes later.
@@ -352,7 +362,7 @@ class JobList:
     ) -> None:
         """Change the records of jobs that are in the list, by their ids: ``?1`` is the value."""
         with self._writing(values, patience) as database:
-            # ARC's table has no column for this, so a job of ARC's tools gets a row in ours.
+            # ARC's table has no column for this, so a job that only ARC's table has gets a row in our table.
             ours = {
                 _unescape(row[0]) for row in _select_by_id(database, "SELECT id FROM jasmin_arc_jobs", list(values))
             }
@@ -365,13 +375,13 @@ class JobList:
 
     def _keep_inputs(self, database: sqlite3.Connection, records: Sequence[JobRecord]) -> None:
         """Write down which contents jobs need. From here on, their files stay."""
-        contents = {name: content for record in records for name, content in record.contents.items()}
         database.executemany(
             "INSERT OR IGNORE INTO jasmin_arc_inputs(token, content) VALUES (?, ?)",
             [(record.token, name) for record in records for name in record.contents],
         )
         # Between keep() and this transaction another process may have erased the last job with such a content.
-        self._spool.restore({name: content for name, content in contents.items() if content is not None})
+        contents = [entry for record in records for entry in record.contents.items()]
+        self._spool.restore({name: content for name, content in contents if content is not None})
 
     def _erase_inputs(self, database: sqlite3.Connection, tokens: Sequence[str]) -> None:
         """Erase the contents that no job needs any more, now that the rows of these jobs are gone.
@@ -379,13 +389,14 @@ class JobList:
         It happens inside the transaction, so that no other process can begin to need one of them meanwhile.
         """
         names: set[str] = set()
-        # An intention that was to be forgotten may have become a job, which keeps its row.
+        # A row that is still there keeps its contents: forget() leaves jobs that are submitted by now.
         of_no_job = (
-            "FROM jasmin_arc_inputs WHERE token = ?1 AND NOT EXISTS (SELECT 1 FROM jasmin_arc_jobs WHERE token = ?1)"
+            "FROM jasmin_arc_inputs WHERE token = :token "
+            "AND NOT EXISTS (SELECT 1 FROM jasmin_arc_jobs WHERE token = :token)"
         )
         for token in tokens:
-            names.update(name for (name,) in database.execute(f"SELECT content {of_no_job}", (token,)))
-            database.execute(f"DELETE {of_no_job}", (token,))
+            names.update(name for (name,) in database.execute(f"SELECT content {of_no_job}", {"token": token}))
+            database.execute(f"DELETE {of_no_job}", {"token": token})
         needed = "SELECT EXISTS (SELECT 1 FROM jasmin_arc_inputs WHERE content = ?)"
         self._spool.erase(name for name in names if not database.execute(needed, (name,)).fetchone()[0])
 
@@ -399,7 +410,7 @@ class JobList:
 
 def _escape(text: str) -> str:
     """Write a text as ARC does, so that ARC reads it back."""
-    return re.sub(r"[%'#\r\n\b\0]", lambda found: f"%{ord(found[0]):02x}", text)
+    return _ESCAPED.sub(lambda found: f"%{ord(found[0]):02x}", text)
 
 
 def _unescape(text: str | None) -> str:
@@ -407,6 +418,8 @@ def _unescape(text: str | None) -> str:
 
 
 def _seconds(value: object) -> float:
+    if isinstance(value, float):
+        return value
     try:
         return float(str(value))
     except ValueError:
@@ -517,9 +530,9 @@ def _select_listed(
 
 
 def _select_ours(database: sqlite3.Connection, endpoint: str, name: str | None, start: float) -> Iterator[JobSummary]:
-    """The jobs of our table, the newest first, read only as far as they are asked for.
+    """The jobs of our table, the newest first; the caller reads only as many as it needs.
 
-    SQLite's pattern leaves out most of the rest, and all conditions but the last are met by the index alone.
+    An index answers the conditions on endpoint, time and name, so descriptions are not read.
     """
     rows = database.execute(
         f"SELECT {_SUMMARY} FROM jasmin_arc_jobs WHERE endpoint = ? AND phase = 'submitted' AND submitted >= ? "  # noqa: S608
@@ -533,14 +546,15 @@ def _select_ours(database: sqlite3.Connection, endpoint: str, name: str | None, 
 def _select_theirs(database: sqlite3.Connection, endpoint: str, name: str | None, start: float) -> list[JobSummary]:
     """The jobs that ARC's table alone has."""
     # ARC writes the seconds as text: of the times with ten digits, the order is that of the numbers.
-    text = str(int(start)) if start >= 1e9 else ""
-    foreign = (
-        "SELECT id FROM jobs WHERE localsubmissiontime >= :start "
-        "AND NOT EXISTS (SELECT 1 FROM jasmin_arc_jobs WHERE jasmin_arc_jobs.id = jobs.id)"
+    values = {"endpoint": endpoint, "start": str(int(start)) if start >= 1e9 else ""}
+    recent = database.execute(
+        "SELECT 1 FROM jobs WHERE localsubmissiontime >= :start LIMIT :few + 1", {**values, "few": _FEW}
     )
+    # For many rows, one pass through the indexes of both tables is faster than a look-up of each id.
+    foreign = _FOREIGN_RECENT if len(recent.fetchall()) <= _FEW else _FOREIGN
     rows = database.execute(
         f"SELECT {_THEIRS} FROM jobs WHERE id IN ({foreign}) AND {_OF_THEIR_ENDPOINT} ORDER BY rowid",  # noqa: S608
-        {"start": text, "endpoint": endpoint},
+        values,
     )
     jobs = [_summary_of(_foreign_record(row)) for row in rows]
     return [job for job in jobs if job.submitted.timestamp() >= start and (name is None or fnmatchcase(job.name, name))]
@@ -555,7 +569,7 @@ def _next(database: sqlite3.Connection, job_id: str, side: str) -> str | None:
     """The nearest id before (``<``) or after (``>``) an id."""
     order, nearest = ("DESC", max) if side == "<" else ("ASC", min)
     found = []
-    for table, listed in (("jasmin_arc_jobs", _OURS_LISTED), ("jobs", "id LIKE '_%'")):
+    for table, listed in (("jasmin_arc_jobs", _OURS_LISTED), ("jobs", "id != ''")):
         found += database.execute(
             f"SELECT id FROM {table} WHERE id {side} ? AND {listed} ORDER BY id {order} LIMIT 1",  # noqa: S608
             (_escape(job_id),),

@@ -7,6 +7,7 @@ import sqlite3
 import stat
 from collections.abc import Collection, Iterator
 from contextlib import closing, contextmanager
+from functools import partial
 from pathlib import Path
 
 from jasmin_arc.database import Database, empty_database, make_durable, make_file, open_database
@@ -40,9 +41,9 @@ _TABLES = {
     ),
     "jasmin_arc_inputs": "jasmin_arc_inputs(token TEXT NOT NULL, content TEXT NOT NULL, PRIMARY KEY (token, content))",
 }
-# Nothing but plain indexes: the SQLite of an old ARC could not read a file with partial ones, or with expressions.
+# Plain indexes only: ARC's tools on old systems cannot read a file that has an index with a condition or an expression.
 _INDEXES = {
-    "jasmin_arc_listed": "jasmin_arc_listed ON jasmin_arc_jobs(endpoint, phase, submitted, name, final_state, id)",
+    "jasmin_arc_names": "jasmin_arc_names ON jasmin_arc_jobs(endpoint, submitted, name)",
     "jasmin_arc_contents": "jasmin_arc_contents ON jasmin_arc_inputs(content)",
     "jasmin_arc_times": "jasmin_arc_times ON jobs(localsubmissiontime, id)",
 }
@@ -99,7 +100,7 @@ class JobListFile:
     def _opened(self, patience: float | None, *, write: bool) -> Iterator[Database]:
         seconds = self._timeout if patience is None else patience
         with self._translated(seconds), closing(self._open(seconds, write=write)) as database:
-            database.text_factory = lambda text: text.decode("utf-8", "replace")
+            database.text_factory = partial(str, encoding="utf-8", errors="replace")
             yield database
 
     def _open(self, patience: float, *, write: bool) -> Database:
@@ -143,7 +144,7 @@ class JobListFile:
 def _in_plain_words(error: Exception, timeout: float) -> str:
     text = str(error)
     advice = {
-        "locked": f"is locked by another process, for {timeout:.0f} s now; look for one that hangs",
+        "locked": f"is locked by another process, for {timeout:g} s now; look for one that hangs",
         "not a database": "is not an SQLite file (perhaps one of an ARC before version 6) and is left as it is; "
         "move it away, or set JOBS_INFO_FILE to another path",
         "full": "cannot be written: the disk is full or your quota is used up; nothing was changed",

@@ -25,8 +25,8 @@ _PIECE = 1 << 20
 class Spool:
     """A folder with one file for each content, named by its SHA-256.
 
-    The files come and go; who needs which of them is written in the job list. Threads and processes may share the
-    folder: a file is there as a whole, or not at all.
+    The job list says which job needs which content. Threads and processes may share the folder: a file is complete, or
+    it does not exist.
 
     :param folder: an absolute path; it is created when it is needed, and only its owner may enter it
     :param log: told if contents cannot be kept
@@ -45,13 +45,13 @@ class Spool:
     def keep(self, content: bytes) -> Path:
         """Keep a content, and return the path of its file.
 
-        If that fails, a warning is logged, and the path is that of no file: :meth:`verify` tells so.
+        If that fails, a warning is logged, there is no file of the path, and :meth:`verify` refuses the path.
         """
         path = self.folder / hashlib.sha256(content).hexdigest()
         return path if self._kept(path, content) else path.with_name(path.name + _NOT_KEPT)
 
     def restore(self, contents: Mapping[str, bytes]) -> None:
-        """Write those contents again, by the names of their files, that another process has erased meanwhile."""
+        """Write contents again, by the names of their files, if another process has erased them meanwhile."""
         for name, content in contents.items():
             self._kept(self.folder / name, content)
 

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import subprocess
 import time
 from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from jasmin_arc import ArcInterface
 from jasmin_arc.config import ConnectionConfig
+from jasmin_arc.description import JobDescription
 from jasmin_arc.job_list import JobList, JobRecord, new_token
 
 pytestmark = pytest.mark.grid
@@ -59,6 +63,9 @@ def test_the_library_lists_what_arcsub_submitted(submitted: str, grid_config: di
     job_list = JobList(tmp_path / "jobs.dat")
     endpoint = ConnectionConfig(grid_config).endpoint
     assert job_list.ids() == job_list.ids(endpoint) == [submitted]
+    start = datetime.now(timezone.utc) - timedelta(minutes=5)
+    assert [job.id for job in job_list.select(endpoint, name="50% o*", since=start, last=1)] == [submitted]
+    assert job_list.select(endpoint, since=start + timedelta(minutes=10)) == []
     found = job_list.get([submitted])[submitted]
     assert (found.name, found.endpoint) == ("50% o'clock #1", endpoint)
     assert found.delegation_id
@@ -95,6 +102,24 @@ def test_both_write_one_file(submitted: str, arc_tool: Arc, grid_config: dict[st
     arc_tool("arcclean", "-f", "-j", "jobs.dat", ours)
     assert set(job_list.ids()) == {submitted, theirs}
     assert job_list.get([submitted])[submitted].final_state == "Finished"
+
+
+@pytest.mark.parametrize("backend", ["rest", "bindings"])
+def test_a_content_given_as_bytes_is_kept_beside_the_list(
+    make_arc: Callable[..., ArcInterface], tmp_path: Path, backend: str
+) -> None:
+    arc = make_arc(backend)
+    content = os.urandom(500_000)
+    job = JobDescription(executable="md5sum", arguments=["data"], inputs={"data": content}, stdin=content, outputs=[])
+    ids = arc.submit_jobs([job, job])
+    ids += arc.resubmit_jobs(ids[:1])
+    assert (tmp_path / "jobs.dat").stat().st_size < 500_000
+    (kept,) = (tmp_path / "jobs.dat.inputs").iterdir()
+    assert kept.read_bytes() == content
+    arc.wait(ids)
+    assert {arc.read(job_id) for job_id in ids} == {f"{hashlib.md5(content).hexdigest()}  data\n"}
+    arc.clean_jobs(ids, force=True)
+    assert not kept.exists()
 
 
 def _wait_for_end(arc_tool: Arc, job_list: str) -> None:

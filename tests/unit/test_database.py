@@ -1,0 +1,108 @@
+"""Waits for the locks of other processes: as long as was asked for, and never in the way of Ctrl-C."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+import pytest
+
+from jasmin_arc.backends.local.store import Store
+from jasmin_arc.exceptions import JobListError
+from jasmin_arc.job_list import JobList, JobRecord, new_token
+
+ENDPOINT = "https://ce.example.org:443/arex"
+JOB = f"{ENDPOINT}/rest/1.0/jobs/a"
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """As if another process was writing for ever."""
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        yield
+
+
+@contextmanager
+def interrupted() -> Iterator[None]:
+    """Press Ctrl-C soon, and expect that it is heard of soon."""
+    timer = threading.Timer(0.2, lambda: os.kill(os.getpid(), signal.SIGINT))
+    start = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        timer.start()
+        yield
+    timer.join()
+    assert time.monotonic() - start < 2
+
+
+@pytest.fixture
+def job_list(tmp_path: Path) -> JobList:
+    job_list = JobList(tmp_path / "jobs.dat")
+    job_list.add([JobRecord(token=new_token(), endpoint=ENDPOINT, name="a", id=JOB)])
+    return job_list
+
+
+@pytest.mark.parametrize(
+    "call",
+    [JobList.ids, lambda job_list: job_list.get([JOB]), lambda job_list: job_list.forget(["t"])],
+    ids=["ids", "get", "forget"],
+)
+def test_ctrl_c_ends_the_wait_for_the_job_list(job_list: JobList, call: Callable[[JobList], object]) -> None:
+    with locked(job_list.path), interrupted():
+        call(job_list)
+
+
+@pytest.mark.parametrize(
+    "call",
+    [Store.ids, lambda store: store.get(["k"]), lambda store: store.cancel(["k"]), lambda store: store.load("host")],
+    ids=["ids", "get", "cancel", "load"],
+)
+def test_ctrl_c_ends_the_wait_for_the_local_jobs(tmp_path: Path, call: Callable[[Store], object]) -> None:
+    path = tmp_path / "jobs.sqlite"
+    with Store(str(path)) as store, locked(path), interrupted():
+        call(store)
+
+
+def test_ctrl_c_ends_the_wait_to_open_the_local_jobs(tmp_path: Path) -> None:
+    path = tmp_path / "jobs.sqlite"
+    Store(str(path)).close()
+    with locked(path), interrupted():
+        Store(str(path))
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda job_list: job_list.set_final({JOB: "Finished"}, patience=0.1),
+        lambda job_list: job_list.mark_saved([JOB], patience=0.1),
+        lambda job_list: job_list.link({JOB: "old"}, patience=0.1),
+        lambda job_list: job_list.reopen([JOB], patience=0.1),
+        lambda job_list: job_list.remove([JOB], patience=0.1),
+    ],
+    ids=["set_final", "mark_saved", "link", "reopen", "remove"],
+)
+@pytest.mark.parametrize("lock", ["EXCLUSIVE", "IMMEDIATE"])
+def test_what_has_happened_is_noted_without_a_long_wait(
+    job_list: JobList, call: Callable[[JobList], object], lock: str
+) -> None:
+    with closing(sqlite3.connect(job_list.path, isolation_level=None)) as other:
+        other.execute(f"BEGIN {lock}")
+        start = time.monotonic()
+        with pytest.raises(JobListError, match="locked by another process"):
+            call(job_list)
+        assert time.monotonic() - start < 2
+
+
+@pytest.mark.parametrize("name", ["50% #1?.dat", "\udcff.dat"])
+def test_any_name_of_a_file_will_do(tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    job_list = JobList(path)
+    job_list.add([JobRecord(token=new_token(), endpoint=ENDPOINT, name="a", id=JOB)])
+    assert JobList(path).ids() == [JOB]
+    assert path.stat().st_size > 0
