@@ -637,7 +637,8 @@ class ArcInterface:
         """Download the outputs of a job and return the path of the directory that they are in.
 
         The outputs that the job's description names (by default ``OUTPUT_FILE``) are saved under their names, standard
-        output and error as ``stdout.txt`` and ``stderr.txt``. An interrupted download leaves nothing half-written.
+        output and error as ``stdout.txt`` and ``stderr.txt``. Of a job that was submitted with another tool or on
+        another machine, all files are saved that it has kept. An interrupted download leaves nothing half-written.
 
         :param directory: where to save them; made if it is not there (default: a new temporary directory)
         :param files: names or patterns of what to save, besides stdout and stderr
@@ -726,7 +727,9 @@ class ArcInterface:
 
     def _outputs_in(self, record: JobRecord | None) -> Sequence[str]:
         if record is None or not record.description:
-            return [self.config.OUTPUT_FILE]
+            from jasmin_arc.staging import EVERYTHING
+
+            return EVERYTHING
         outputs = JobDescription.from_json(record.description).outputs or {}
         return [name for name, target in outputs.items() if target is None]
 
@@ -748,7 +751,8 @@ class ArcInterface:
     ) -> str | bytes:
         """Return the content of one of the job's files; also while it runs.
 
-        :param name: the file: ``"stdout"``, ``"stderr"``, or any that :meth:`list_files` shows
+        :param name: the file: ``"stdout"`` or ``"stderr"``, whatever the job calls it, or any that :meth:`list_files`
+            shows
         :param limit: the most bytes to read
         :param encoding: how to read it as text, where what cannot be read is replaced; ``None`` returns bytes
         :raises JobNotFoundError: if there is no such job or file
