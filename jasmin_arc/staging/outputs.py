@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from functools import partial
 from pathlib import Path
 from typing import Union
+from urllib.parse import urlsplit
 
 from jasmin_arc.backends.base import Backend
 from jasmin_arc.constants import STDERR_NAME, STDOUT_NAME
@@ -97,6 +99,19 @@ def save_many(
         for job in jobs.values():
             job.folder.abandon()
     return {job_id: job.result() for job_id, job in jobs.items()}
+
+
+def folders_of(job_ids: Iterable[str], root: Path) -> dict[str, Path]:
+    """Choose a folder for each job: the last part of its id; where two jobs share that, the host goes in front.
+
+    :returns: the folders by job id
+    """
+    names = {job_id: job_id.rstrip("/").rpartition("/")[2] for job_id in job_ids}
+    count = Counter(names.values())
+    return {
+        job_id: root / (name if count[name] == 1 else f"{urlsplit(job_id).netloc.replace(':', '_')}_{name}")
+        for job_id, name in names.items()
+    }
 
 
 class _Notes:

@@ -22,7 +22,7 @@ from memory_backend import MemoryBackend
 
 from jasmin_arc.exceptions import InvalidJobDescription, JobNotFoundError, OutputError, ServerUnavailableError
 from jasmin_arc.job_info import RemoteFile
-from jasmin_arc.staging import EVERYTHING, save_many, save_outputs
+from jasmin_arc.staging import EVERYTHING, folders_of, save_many, save_outputs
 from jasmin_arc.staging.target_folder import TargetFolder
 
 TREE = {
@@ -202,6 +202,18 @@ def test_many_jobs_get_a_folder_and_an_answer_each(tmp_path: Path) -> None:
     assert results["two"] == [tmp_path / "two" / "stdout.txt", tmp_path / "two" / "x"]
     assert isinstance(results["unknown"], JobNotFoundError)
     assert len(done) == 3
+
+
+def test_jobs_of_different_places_never_share_a_folder(tmp_path: Path) -> None:
+    shared = [
+        "https://one.example/arex/rest/1.0/jobs/abc",
+        "https://two.example:8443/arex/rest/1.0/jobs/abc",
+        "https://two.example:8453/arex/rest/1.0/jobs/abc/",
+        "local://node1/abc",
+    ]
+    folders = folders_of([*shared, "local://node1/def"], tmp_path)
+    names = ["one.example_abc", "two.example_8443_abc", "two.example_8453_abc", "node1_abc", "def"]
+    assert list(folders.values()) == [tmp_path / name for name in names]
 
 
 def test_new_files_have_the_users_usual_mode(tmp_path: Path) -> None:
