@@ -36,7 +36,7 @@ from jasmin_arc.job import Job
 from jasmin_arc.job_info import JobInfo, RemoteFile, status_of
 from jasmin_arc.logs import make_logger
 from jasmin_arc.progress import ProgressBar
-from jasmin_arc.results import all_or_partial, job_id_of, job_ids_of, not_found, raise_failures, some
+from jasmin_arc.results import JobLike, all_or_partial, job_id_of, job_ids_of, not_found, raise_failures, some
 
 if TYPE_CHECKING:
     from jasmin_arc.backends.base import Backend
@@ -75,6 +75,7 @@ class ArcInterface:
     """Submit jobs, ask about them, cancel them and save their outputs.
 
     Nothing is read but the configuration until the first call that needs more. Threads may share an interface.
+    Wherever a method takes the id of a job, it also takes a :class:`~jasmin_arc.job.Job`.
 
     :param config_path: path to the JSON file with the configuration (default: the one that the environment variable
         ``JASMIN_ARC_CONFIG`` names, else ``~/.config/jasmin_arc/config.json``, else the default settings)
@@ -307,16 +308,17 @@ class ArcInterface:
 
     # --- Asking ---
 
-    def get_job_status(self, job_id: str) -> JobStatuses:
+    def get_job_status(self, job_id: JobLike) -> JobStatuses:
         """Return the status of the given job.
 
-        :param job_id: ID of the job as returned by ``submit_job``
+        :param job_id: ID of the job as returned by ``submit_job``, or a handle on it
         :raises JobNotFoundError: if no job with the given ID could be found
         :raises ServerError: if the server does not answer; no status is ever guessed
         """
-        return status_of(self._one(job_id, self._states([job_id_of(job_id)])))
+        checked = job_id_of(job_id)
+        return status_of(self._one(checked, self._states([checked])))
 
-    def get_job_statuses(self, job_ids: Sequence[str]) -> list[JobStatuses]:
+    def get_job_statuses(self, job_ids: Sequence[JobLike]) -> list[JobStatuses]:
         """Return the statuses of many jobs, in order, with few requests however many they are.
 
         :raises PartialFailureError: if some of the jobs could not be found
@@ -327,14 +329,15 @@ class ArcInterface:
             [status_of(states[job_id]) if job_id in states else not_found(job_id) for job_id in ids], "found"
         )
 
-    def get_job_info(self, job_id: str) -> JobInfo:
+    def get_job_info(self, job_id: JobLike) -> JobInfo:
         """Return what is known of the given job.
 
         :raises JobNotFoundError: if no job with the given ID could be found
         """
-        return self._one(job_id, self._infos([job_id_of(job_id)]))
+        checked = job_id_of(job_id)
+        return self._one(checked, self._infos([checked]))
 
-    def get_job_infos(self, job_ids: Sequence[str]) -> list[JobInfo]:
+    def get_job_infos(self, job_ids: Sequence[JobLike]) -> list[JobInfo]:
         """Return what is known of many jobs, in order.
 
         :raises PartialFailureError: if some of the jobs could not be found
@@ -343,7 +346,7 @@ class ArcInterface:
         infos = self._infos(ids)
         return all_or_partial([infos.get(job_id) or not_found(job_id) for job_id in ids], "found")
 
-    def job(self, job_id: str) -> Job:
+    def job(self, job_id: JobLike) -> Job:
         """Return a handle on the job; nothing is asked."""
         checked = job_id_of(job_id)
         return Job(self, checked)
@@ -438,7 +441,7 @@ class ArcInterface:
     # --- Waiting ---
 
     def wait(
-        self, job_ids: Sequence[str], *, timeout: float | None = None, progress: bool = False, check: bool = False
+        self, job_ids: Sequence[JobLike], *, timeout: float | None = None, progress: bool = False, check: bool = False
     ) -> list[JobStatuses]:
         """Return the statuses of the jobs, in order, once all have ended.
 
@@ -480,7 +483,7 @@ class ArcInterface:
                 f"{len(left)} of {len(futures)} jobs have not ended after {timeout:g} s: {some(left)}", left
             )
 
-    def as_completed(self, job_ids: Sequence[str], *, timeout: float | None = None) -> Iterator[Job]:
+    def as_completed(self, job_ids: Sequence[JobLike], *, timeout: float | None = None) -> Iterator[Job]:
         """Yield a handle on each job as it ends.
 
         :param timeout: the most seconds to wait for all, where 0 just looks; the jobs go on in any case
@@ -504,7 +507,7 @@ class ArcInterface:
                     f"{len(left)} of {len(futures)} jobs have not ended after {timeout:g} s: {some(left)}", left
                 ) from error
 
-    async def status_when_ended(self, job_id: str) -> JobStatuses:
+    async def status_when_ended(self, job_id: JobLike) -> JobStatuses:
         """Wait without blocking the event loop, and return the job's status once it has ended.
 
         All jobs that are waited for at the same time, in whichever way, share their questions to the server.
@@ -534,7 +537,7 @@ class ArcInterface:
 
     # --- Ending ---
 
-    def cancel_job(self, job_id: str) -> None:
+    def cancel_job(self, job_id: JobLike) -> None:
         """Cancel the given job. A job that has ended already is left as it is.
 
         :raises JobNotFoundError: if no job with the given ID could be found
@@ -542,7 +545,7 @@ class ArcInterface:
         for error in self.backend.cancel([job_id_of(job_id)]).values():
             raise error
 
-    def cancel_jobs(self, job_ids: Sequence[str]) -> None:
+    def cancel_jobs(self, job_ids: Sequence[JobLike]) -> None:
         """Cancel many jobs. Those that have ended already are left as they are.
 
         :raises PartialFailureError: if some could not be cancelled
@@ -550,7 +553,7 @@ class ArcInterface:
         ids = job_ids_of(job_ids)
         raise_failures(ids, self.backend.cancel(ids), "cancelled")
 
-    def clean_jobs(self, job_ids: Sequence[str], *, force: bool = False) -> None:
+    def clean_jobs(self, job_ids: Sequence[JobLike], *, force: bool = False) -> None:
         """Erase jobs with their files from the server and from the job list. Jobs known to be gone are no failure.
 
         A compute element erases them within some seconds; until then it may still list them.
@@ -609,7 +612,7 @@ class ArcInterface:
                 )
         return refused
 
-    def resubmit_jobs(self, job_ids: Sequence[str], *, progress: bool = False) -> list[str]:
+    def resubmit_jobs(self, job_ids: Sequence[JobLike], *, progress: bool = False) -> list[str]:
         """Submit the same descriptions, with the same inputs, as new jobs, and return the new ids, in order.
 
         The old jobs stay as they are; the job list links the new ones to them. Inputs are read anew, from where they
@@ -644,7 +647,7 @@ class ArcInterface:
                 found[job_id] = error
         return found
 
-    def restart_jobs(self, job_ids: Sequence[str]) -> None:
+    def restart_jobs(self, job_ids: Sequence[JobLike]) -> None:
         """Let the compute element itself take up failed jobs again, under their old ids, at the step that failed.
 
         That helps where a transfer failed, or where the job could not be handed to the batch system. A program that
@@ -657,7 +660,7 @@ class ArcInterface:
         self._ledger.restarted([job_id for job_id in ids if job_id not in failures])
         raise_failures(ids, failures, "restarted")
 
-    def renew(self, job_ids: Sequence[str]) -> None:
+    def renew(self, job_ids: Sequence[JobLike]) -> None:
         """Give the delegated credentials of jobs a new lifetime, from a fresh proxy.
 
         :raises PartialFailureError: if some could not be renewed
@@ -669,7 +672,7 @@ class ArcInterface:
 
     def save_job_outputs(
         self,
-        job_id: str,
+        job_id: JobLike,
         *,
         directory: str | os.PathLike[str] | None = None,
         files: Sequence[str] | None = None,
@@ -679,7 +682,8 @@ class ArcInterface:
         """Download the outputs of a job and return the path of the directory that they are in.
 
         The outputs that the job's description names (by default ``OUTPUT_FILE``) are saved under their names, standard
-        output and error as ``stdout.txt`` and ``stderr.txt``. An interrupted download leaves nothing half-written.
+        output and error as ``stdout.txt`` and ``stderr.txt``. Of a job that was submitted with another tool or on
+        another machine, all files are saved that it has kept. An interrupted download leaves nothing half-written.
 
         :param directory: where to save them; made if it is not there (default: a new temporary directory)
         :param files: names or patterns of what to save, besides stdout and stderr
@@ -720,7 +724,7 @@ class ArcInterface:
 
     def save_outputs(
         self,
-        job_ids: Sequence[str],
+        job_ids: Sequence[JobLike],
         directory: str | os.PathLike[str],
         *,
         files: Sequence[str] | None = None,
@@ -729,15 +733,16 @@ class ArcInterface:
     ) -> list[str | None]:
         """Download the outputs of many jobs, each into a folder of its own, and return the folders, in order.
 
-        A folder is called like the last part of the job's id. For the rest see :meth:`save_job_outputs`.
+        A folder is called like the last part of the job's id; if two jobs share that, the host goes in front. For the
+        rest see :meth:`save_job_outputs`.
 
         :raises PartialFailureError: if some could not be saved
         """
-        from jasmin_arc.staging import save_many
+        from jasmin_arc.staging import folders_of, save_many
 
         ids = job_ids_of(job_ids)
         root = Path(directory).expanduser()
-        folders = {job_id: root / job_id.rstrip("/").rpartition("/")[2] for job_id in ids}
+        folders = folders_of(ids, root)
         complete = self._complete_if_saved(ids, files)
         records = self.job_list.get(ids)
         with ProgressBar(len(folders), "job", show=progress) as bar:
@@ -768,13 +773,15 @@ class ArcInterface:
 
     def _outputs_in(self, record: JobRecord | None) -> Sequence[str]:
         if record is None or not record.description:
-            return [self.config.OUTPUT_FILE]
+            from jasmin_arc.staging import EVERYTHING
+
+            return EVERYTHING
         outputs = JobDescription.from_json(record.description).outputs or {}
         return [name for name, target in outputs.items() if target is None]
 
     # --- Looking inside ---
 
-    def list_files(self, job_id: str, path: str = "") -> list[RemoteFile]:
+    def list_files(self, job_id: JobLike, path: str = "") -> list[RemoteFile]:
         """List the job's files, or those of one of its folders, with their sizes; also while it runs.
 
         :raises JobNotFoundError: if there is no such job or folder
@@ -782,15 +789,16 @@ class ArcInterface:
         return self.backend.list_files(job_id_of(job_id), path)
 
     @overload
-    def read(self, job_id: str, name: str = ..., *, limit: int | None = ..., encoding: str = ...) -> str: ...
+    def read(self, job_id: JobLike, name: str = ..., *, limit: int | None = ..., encoding: str = ...) -> str: ...
     @overload
-    def read(self, job_id: str, name: str = ..., *, limit: int | None = ..., encoding: None) -> bytes: ...
+    def read(self, job_id: JobLike, name: str = ..., *, limit: int | None = ..., encoding: None) -> bytes: ...
     def read(
-        self, job_id: str, name: str = STDOUT_NAME, *, limit: int | None = None, encoding: str | None = "utf-8"
+        self, job_id: JobLike, name: str = STDOUT_NAME, *, limit: int | None = None, encoding: str | None = "utf-8"
     ) -> str | bytes:
         """Return the content of one of the job's files; also while it runs.
 
-        :param name: the file: ``"stdout"``, ``"stderr"``, or any that :meth:`list_files` shows
+        :param name: the file: ``"stdout"`` or ``"stderr"``, whatever the job calls it, or any that :meth:`list_files`
+            shows
         :param limit: the most bytes to read
         :param encoding: how to read it as text, where what cannot be read is replaced; ``None`` returns bytes
         :raises JobNotFoundError: if there is no such job or file
@@ -800,7 +808,7 @@ class ArcInterface:
         content = read_all(self.backend, job_id_of(job_id), name, limit=limit)
         return content if encoding is None else content.decode(encoding, "replace")
 
-    def open(self, job_id: str, name: str = STDOUT_NAME, *, offset: int = 0) -> BinaryIO:
+    def open(self, job_id: JobLike, name: str = STDOUT_NAME, *, offset: int = 0) -> BinaryIO:
         """Open one of the job's files for reading, for those that are too large for :meth:`read`.
 
         :param offset: the byte to start at
@@ -809,11 +817,11 @@ class ArcInterface:
         return self.backend.open(job_id_of(job_id), name, offset)
 
     @overload
-    def follow(self, job_id: str, name: str = ..., *, encoding: str = ...) -> Iterator[str]: ...
+    def follow(self, job_id: JobLike, name: str = ..., *, encoding: str = ...) -> Iterator[str]: ...
     @overload
-    def follow(self, job_id: str, name: str = ..., *, encoding: None) -> Iterator[bytes]: ...
+    def follow(self, job_id: JobLike, name: str = ..., *, encoding: None) -> Iterator[bytes]: ...
     def follow(
-        self, job_id: str, name: str = STDOUT_NAME, *, encoding: str | None = "utf-8"
+        self, job_id: JobLike, name: str = STDOUT_NAME, *, encoding: str | None = "utf-8"
     ) -> Iterator[str] | Iterator[bytes]:
         """Yield the content of one of the job's files as it grows, until the job has ended.
 
@@ -827,7 +835,7 @@ class ArcInterface:
         blocks = follow(self.backend, job_id_of(job_id), name, log=self.logger)
         return blocks if encoding is None else decoded(blocks, encoding)
 
-    def explain(self, job_id: str) -> Explanation:
+    def explain(self, job_id: JobLike) -> Explanation:
         """Say why the job failed, or why it has not ended yet: the cause, the evidence, and what to do.
 
         A job that only the job list still knows is explained from there.
@@ -893,7 +901,7 @@ class ArcInterface:
         """
         return self._bindings().user_config()
 
-    def get_job(self, job_id: str) -> Any:
+    def get_job(self, job_id: JobLike) -> Any:
         """Return an instance of ``arc.Job`` representing the job with the given ID.
 
         :raises JobNotFoundError: if no job with the given ID could be found

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator
 from jasmin_arc.backends.base import Backend
 from jasmin_arc.constants import FINAL_STATES
 from jasmin_arc.exceptions import JobNotFoundError, OutputError, ServerUnavailableError
+from jasmin_arc.job_info import RemoteFile
 
 _BLOCK = 64 * 1024
 _FASTEST = 0.25
@@ -30,11 +31,17 @@ def read_all(backend: Backend, job_id: str, name: str, *, offset: int = 0, limit
 
 def read_tail(backend: Backend, job_id: str, name: str, size: int) -> bytes:
     """Return the last ``size`` bytes of a file at most; nothing where there is no such file."""
-    folder = name.rpartition("/")[0]
-    for entry in backend.list_files(job_id, folder):
-        if entry.name == name and not entry.is_dir:
-            return read_all(backend, job_id, name, offset=max(0, (entry.size or 0) - size), limit=size)
-    return b""
+    entry = _entry(backend, job_id, name)
+    if entry is None and (other := backend.streams(job_id).get(name, name)) != name:
+        entry = _entry(backend, job_id, other)
+    if entry is None:
+        return b""
+    return read_all(backend, job_id, entry.name, offset=max(0, (entry.size or 0) - size), limit=size)
+
+
+def _entry(backend: Backend, job_id: str, name: str) -> RemoteFile | None:
+    listing = backend.list_files(job_id, name.rpartition("/")[0])
+    return next((entry for entry in listing if entry.name == name and not entry.is_dir), None)
 
 
 def follow(backend: Backend, job_id: str, name: str, *, log: logging.Logger) -> Iterator[bytes]:

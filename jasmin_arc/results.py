@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar, Union
 
 from jasmin_arc.exceptions import JasminArcError, JobNotFoundError, PartialFailureError
+
+if TYPE_CHECKING:
+    from jasmin_arc.job import Job
+
+JobLike = Union[str, "Job"]
+"""A job: its id, or a handle on it"""
 
 _Result = TypeVar("_Result")
 
@@ -29,24 +35,25 @@ def raise_failures(job_ids: Sequence[str], failures: Mapping[str, JasminArcError
     all_or_partial([failures.get(job_id) for job_id in job_ids], done)
 
 
-def job_ids_of(job_ids: Sequence[str]) -> list[str]:
-    """Check that these are job ids, and return them as a list.
+def job_ids_of(jobs: Sequence[JobLike]) -> list[str]:
+    """Return the ids of jobs, which may be given as ids or as handles.
 
     :raises JobNotFoundError: for a text that is no job id
     """
     # A single text is a sequence too, of its letters: never what was meant.
-    if isinstance(job_ids, (str, bytes)):
-        raise TypeError(f"a list of job ids is needed, not {job_ids!r}")
-    return [job_id_of(job_id) for job_id in job_ids]
+    if isinstance(jobs, (str, bytes)):
+        raise TypeError(f"a list of jobs is needed, not {jobs!r}")
+    return [job_id_of(job) for job in jobs]
 
 
-def job_id_of(job_id: str) -> str:
-    """Check that this is a job id, and return it.
+def job_id_of(job: JobLike) -> str:
+    """Return the id of a job, which may be given as its id or as a handle.
 
-    :raises JobNotFoundError: if it is none
+    :raises JobNotFoundError: for a text that is no job id
     """
+    job_id = job if isinstance(job, str) else getattr(job, "id", None)
     if not isinstance(job_id, str):
-        raise TypeError(f"a job id is a text, not {job_id!r}")
+        raise TypeError(f"a job id or a Job is needed, not {job!r}")
     if "://" not in job_id:
         raise JobNotFoundError(f"not a job id: {job_id!r} (a job id is a URL, as submit_job returns it)")
     return job_id

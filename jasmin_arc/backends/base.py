@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import BinaryIO, ClassVar
 
+from jasmin_arc.constants import STDERR_NAME, STDOUT_NAME
 from jasmin_arc.description import JobDescription
 from jasmin_arc.exceptions import JasminArcError, OperationNotPossibleError
 from jasmin_arc.job_info import JobInfo, RemoteFile
@@ -120,8 +121,17 @@ class Backend(ABC):
 
         Reading it to its end gives the whole file or raises: a transfer cut short is never taken for the end.
 
+        :param path: the file; ``stdout`` and ``stderr`` are standard output and error also where no file is called so
+            and :meth:`streams` tells the files that they are in
         :raises JobNotFoundError: if there is no such job or file
         """
+
+    def streams(self, job_id: str) -> dict[str, str]:  # noqa: ARG002 - most places call them so for every job
+        """Return the names, in the session directory, of the files that standard output and error are in.
+
+        :returns: by ``stdout`` and ``stderr``, the names; one that is not kept, or not known yet, is absent
+        """
+        return {STDOUT_NAME: STDOUT_NAME, STDERR_NAME: STDERR_NAME}
 
     @abstractmethod
     def evidence(self, job_id: str) -> dict[str, str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import TypeVar
 
 from jasmin_arc.backends.base import Backend
@@ -35,13 +35,14 @@ def gather(backend: Backend, job_list: JobList, job_id: str, *, optional: Iterab
     if info is None or info.state == "Deleted":
         gone = info or JobInfo(id=job_id, state="Deleted", name=record.name if record is not None else "")
         return Facts(gone, description=description, known_end=known_end)
+    logs = _tried(lambda: backend.evidence(job_id)) or {}
     return Facts(
         info,
-        logs=_tried(lambda: backend.evidence(job_id)) or {},
+        logs=logs,
         stderr=(_tried(lambda: read_tail(backend, job_id, STDERR_NAME, _TAIL_BYTES)) or b"").decode("utf-8", "replace"),
         description=description,
         site=None if info.state in ("Finished", "Killed") or info.exit_code else _tried(backend.site),
-        not_uploaded=tuple(_not_uploaded(backend, info, description)),
+        not_uploaded=tuple(_not_uploaded(backend, info, description)) if _has_run_script(logs) else (),
         missing_outputs=tuple(_missing_outputs(backend, info, description, set(optional))),
         known_end=known_end,
     )
@@ -59,6 +60,11 @@ def _description(backend: Backend, job_id: str, record: JobRecord | None, *, the
     if text:
         return _tried(lambda: JobDescription.from_json(text))
     return _tried(lambda: backend.description(job_id)) if there else None
+
+
+def _has_run_script(logs: Mapping[str, str]) -> bool:
+    """Say whether the job was submitted by this library, as far as the place tells how it was described."""
+    return RUN_SCRIPT_NAME in logs.get("description", RUN_SCRIPT_NAME)
 
 
 def _not_uploaded(backend: Backend, info: JobInfo, description: JobDescription | None) -> list[str]:

@@ -137,6 +137,8 @@ def from_adl(text: str) -> JobDescription:
     _read_application(draft, only(root, "Application"))
     _read_resources(draft, only(root, "Resources"))
     _read_staging(draft, only(root, "DataStaging"))
+    # ARC's clients name the folder of the site's own logs among the outputs.
+    (draft.outputs or {}).pop(text_of(only(root, "Application"), "LoggingDirectory"), None)
     return draft.build()
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from functools import partial
 from pathlib import Path
 from typing import Union
+from urllib.parse import urlsplit
 
 from jasmin_arc.backends.base import Backend
 from jasmin_arc.constants import STDERR_NAME, STDOUT_NAME
@@ -18,6 +20,8 @@ from jasmin_arc.staging.session_tree import Parts, SessionTree
 from jasmin_arc.staging.target_folder import TargetFolder
 
 BLOCK = 1024 * 1024
+EVERYTHING = ("*", ".*")
+"""The outputs of a job without a known description: all its files, which after its end are those that it kept"""
 _STREAMS = (STDOUT_NAME, STDERR_NAME)
 
 Saved = Union[list[Path], JasminArcError]
@@ -97,6 +101,19 @@ def save_many(
     return {job_id: job.result() for job_id, job in jobs.items()}
 
 
+def folders_of(job_ids: Iterable[str], root: Path) -> dict[str, Path]:
+    """Choose a folder for each job: the last part of its id; where two jobs share that, the host goes in front.
+
+    :returns: the folders by job id
+    """
+    names = {job_id: job_id.rstrip("/").rpartition("/")[2] for job_id in job_ids}
+    count = Counter(names.values())
+    return {
+        job_id: root / (name if count[name] == 1 else f"{urlsplit(job_id).netloc.replace(':', '_')}_{name}")
+        for job_id, name in names.items()
+    }
+
+
 class _Notes:
     """The caller's own functions, called by one thread at a time."""
 
@@ -140,7 +157,7 @@ class _JobDownload:
     def start(self, outputs: Callable[[str], Sequence[str]]) -> None:
         """Find out what there is, and have it downloaded."""
         try:
-            chosen = _choose(SessionTree(self._backend, self._job_id), outputs(self._job_id))
+            chosen = self._choose(outputs(self._job_id))
             self.folder.refuse_existing(target for target, entry in chosen.items() if not entry.is_dir)
         except JasminArcError as error:
             self._error = error
@@ -152,6 +169,10 @@ class _JobDownload:
             self._notes.job_done()
         for target, entry in chosen.items():
             self._crew.add(partial(self._save, target, entry))
+
+    def _choose(self, outputs: Sequence[str]) -> dict[Parts, RemoteFile]:
+        tree = SessionTree(self._backend, self._job_id)
+        return _choose(tree, outputs, lambda: self._backend.streams(self._job_id))
 
     def _save(self, target: Parts, entry: RemoteFile) -> None:
         try:
@@ -190,14 +211,31 @@ class _JobDownload:
             )
 
 
-def _choose(tree: SessionTree, outputs: Sequence[str]) -> dict[Parts, RemoteFile]:
-    """What to save, by the names to save it under."""
+def _choose(
+    tree: SessionTree, outputs: Sequence[str], told: Callable[[], Mapping[str, str]]
+) -> dict[Parts, RemoteFile]:
+    """What to save, by the names to save it under.
+
+    :param told: asks the place which files standard output and error are in
+    """
     found = [chosen for output in outputs for chosen in tree.choose(output)]
-    chosen = {parts: entry for parts, entry in found if entry.is_dir or parts not in [(name,) for name in _STREAMS]}
+    streams = _streams(tree, told)
+    theirs = [parts for parts, _ in streams.values()]
+    chosen = {parts: entry for parts, entry in found if parts not in theirs}
     taken = {parts[0] for parts in chosen}
-    for name in _STREAMS:
-        stream = tree.find(name)
-        if stream is not None and not stream.is_dir:
-            # An output of that very name keeps it.
-            chosen[(name if f"{name}.txt" in taken else f"{name}.txt",)] = stream
+    for name, (parts, entry) in streams.items():
+        # An output of that very name keeps it.
+        chosen[parts if f"{name}.txt" in taken else (f"{name}.txt",)] = entry
     return chosen
+
+
+def _streams(tree: SessionTree, told: Callable[[], Mapping[str, str]]) -> dict[str, tuple[Parts, RemoteFile]]:
+    """The files that standard output and error are in; one file may be both."""
+    found = {name: file for name in _STREAMS if (file := tree.find(name)) is not None}
+    if STDOUT_NAME not in found and not tree.is_empty:
+        # Jobs of other tools may call them as they like.
+        for name, path in told().items():
+            file = tree.find(path)
+            if file is not None and file not in found.values():
+                found.setdefault(name, file)
+    return found

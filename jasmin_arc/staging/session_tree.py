@@ -34,9 +34,19 @@ class SessionTree:
         self._listings: dict[Parts, dict[str, RemoteFile | None]] = {}
         self._count = 0
 
-    def find(self, name: str) -> RemoteFile | None:
-        """Return the entry of this name at the top, if there is one."""
-        return self._get((), name) if name in self._entries(()) else None
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is nothing at all."""
+        return not self._entries(())
+
+    def find(self, path: str) -> tuple[Parts, RemoteFile] | None:
+        """Return the file of this very name, if there is one, and the parts of its path."""
+        parts = tuple(path.split("/"))
+        for depth, name in enumerate(parts):
+            if not self._is_folder(parts[:depth]) or name not in self._entries(parts[:depth]):
+                return None
+        entry = self._get(parts[:-1], parts[-1])
+        return None if entry.is_dir else (parts, entry)
 
     def choose(self, output: str) -> Iterator[tuple[Parts, RemoteFile]]:
         """Find the files, and the empty folders, that a name or pattern stands for; folders with all that is in them.

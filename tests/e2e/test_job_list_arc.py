@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -13,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from jasmin_arc import ArcInterface
+from jasmin_arc import ArcInterface, JobStatuses
 from jasmin_arc.config import ConnectionConfig
 from jasmin_arc.description import JobDescription
 from jasmin_arc.job_list import JobList, JobRecord, new_token
@@ -21,6 +22,11 @@ from jasmin_arc.job_list import JobList, JobRecord, new_token
 pytestmark = pytest.mark.grid
 
 XRSL = '&(executable="/bin/sh")(arguments="-c" "echo hello > result")(jobname="{name}")(outputfiles=("result" ""))'
+FOREIGN = """
+    &(executable="/bin/sh")(arguments="-c" "echo hello; echo oops >&2; mkdir folder; echo x > folder/x; echo k > kept;
+    echo no > lost; exit 3")(stdout="out.txt")(stderr="logs.err")(gmlog="gmlog")
+    (outputfiles=("kept" "")("folder/" ""))(queue="short")
+"""
 
 Arc = Callable[..., str]
 
@@ -88,6 +94,26 @@ def test_arcs_tools_see_and_end_what_the_library_lists(
     assert (tmp_path / "downloads" / submitted.rpartition("/")[2] / "result").read_text() == "hello\n"
     # arcget has cleaned the job and removed it from the list.
     assert job_list.ids() == []
+
+
+def test_the_library_brings_what_a_job_of_arcsub_has_kept(
+    arc_tool: Arc, grid_config: dict[str, Any], tmp_path: Path
+) -> None:
+    (tmp_path / "job.xrsl").write_text(FOREIGN)
+    endpoint = ConnectionConfig(grid_config).endpoint
+    output = arc_tool("arcsub", "-j", "jobs.dat", "-T", "arcrest", "-C", endpoint, "job.xrsl")
+    job_id = output.rpartition("jobid:")[2].strip()
+    config = {**grid_config, "JOBS_INFO_FILE": str(tmp_path / "jobs.dat")}
+    with ArcInterface(config=config, log=None) as arc:
+        assert "".join(arc.follow(job_id)) == "hello\n"
+        assert arc.wait([job_id]) == [JobStatuses.FAILED]
+        assert (arc.read(job_id), arc.read(job_id, "stderr")) == ("hello\n", "oops\n")
+        folder = Path(arc.save_job_outputs(job_id) or "nothing")
+        saved = {str(path.relative_to(folder)): path.read_text() for path in folder.rglob("*") if path.is_file()}
+        assert saved == {"stdout.txt": "hello\n", "stderr.txt": "oops\n", "kept": "k\n", "folder/x": "x\n"}
+        assert any("oops" in line for line in arc.explain(job_id).evidence)
+        arc.clean_jobs([job_id])
+    shutil.rmtree(folder)
 
 
 def test_both_write_one_file(submitted: str, arc_tool: Arc, grid_config: dict[str, Any], tmp_path: Path) -> None:

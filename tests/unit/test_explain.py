@@ -573,6 +573,17 @@ def test_inputs_that_were_never_uploaded(job_list: JobList) -> None:
     assert gathered(Place(preparing, files=ServerError("no")), job_list).cause == "starting"
 
 
+def test_a_job_of_another_tool_has_no_run_script_to_wait_for(
+    job_list: JobList, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = Place(JobInfo(JOB_ID, "Preparing"), files=["here"])
+    monkeypatch.setattr(place, "description", lambda _: job(inputs={"fetched": "http://x.example/"}))
+    monkeypatch.setattr(place, "evidence", lambda _: {"description": "<Path>/bin/sh</Path>"})
+    assert gathered(place, job_list).cause == "starting"
+    monkeypatch.setattr(place, "evidence", lambda _: {"description": "<Argument>.jasmin_arc_run</Argument>"})
+    assert gathered(place, job_list).cause == "inputs-missing"
+
+
 def test_outputs_that_were_not_made(job_list: JobList) -> None:
     listed(job_list, job(outputs=["made", "sub/missing", "sub/made", "output", "*.nc"]))
     place = Place(JobInfo(JOB_ID, "Finished", exit_code=0), files=["made", "sub/made"])

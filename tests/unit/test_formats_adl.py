@@ -138,6 +138,13 @@ def test_a_description_as_arcsub_takes_it() -> None:
     )
 
 
+def test_the_folder_of_the_sites_logs_is_no_output() -> None:
+    program = PROGRAM.replace("</Application>", "<n:LoggingDirectory>gmlog</n:LoggingDirectory></Application>")
+    files = "<OutputFile><Name>result</Name></OutputFile><OutputFile><Name>gmlog</Name></OutputFile>"
+    assert from_adl(document(program, f"<DataStaging>{files}</DataStaging>")).outputs == {"result": None}
+    assert from_adl(document(program)).outputs is None
+
+
 def test_the_whole_session_directory_can_be_kept() -> None:
     text = document(PROGRAM, "<DataStaging><OutputFile><Name>/</Name></OutputFile></DataStaging>")
     assert from_adl(text).outputs == {"*": None}

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jasmin_arc.backends.rest.documents import JobAnswer, is_job_id, job_answers, listing, parse, versions
-from jasmin_arc.backends.rest.glue2 import general_state, job_info, parse_time, site_info
+from jasmin_arc.backends.rest.glue2 import general_state, job_info, parse_time, site_info, stream_names
 from jasmin_arc.exceptions import OutputError, ServerError
 from jasmin_arc.job_info import RemoteFile
 from jasmin_arc.site_info import QueueInfo
@@ -140,6 +140,20 @@ def test_a_document_that_says_nothing() -> None:
         None,
         (),
     )
+
+
+@pytest.mark.parametrize(
+    ("told", "names"),
+    [
+        ("<StdOut>out.txt</StdOut><StdErr>./logs//err</StdErr>", {"stdout": "out.txt", "stderr": "logs/err"}),
+        ("<StdOut>both</StdOut><StdErr>both</StdErr>", {"stdout": "both", "stderr": "both"}),
+        ("<StdOut>/dev/null</StdOut>", {}),
+        ("<StdOut>../other/stdout</StdOut><StdErr>a/../../b</StdErr>", {}),
+        ("<StdOut>a\nb</StdOut><StdErr>.</StdErr>", {}),
+    ],
+)
+def test_the_files_of_standard_output_and_error_are_in_the_session_directory(told: str, names: dict[str, str]) -> None:
+    assert stream_names(parse(f"<ComputingActivity>{told}</ComputingActivity>".encode())) == names
 
 
 @pytest.mark.parametrize(

@@ -93,6 +93,48 @@ def test_paths_stay_in_the_session_directory(setup: Setup, path: str) -> None:
     assert setup.server.requests == []
 
 
+@pytest.fixture
+def foreign(setup: Setup) -> str:
+    """A job that another tool has submitted, with names of its own for standard output and error."""
+    files = {"logs/out": b"hello\n", "err.txt": b"oops: no such file\n", "d/result": b"r"}
+    told = "<StdOut>logs/out</StdOut><StdErr>err.txt</StdErr><ExitCode>3</ExitCode>"
+    setup.ce.jobs["f"] = FakeJob("f", "<nothing of ours/>", "FAILED", files=files, info=told)
+    return setup.url("f")
+
+
+def test_a_job_of_another_tool_can_be_read_followed_and_explained(setup: Setup, foreign: str) -> None:
+    with ArcInterface(log=None, config=setup.config) as arc:
+        assert arc.read(foreign) == arc.job(foreign).stdout() == "".join(arc.follow(foreign)) == "hello\n"
+        assert arc.read(foreign, "stderr", limit=4) == "oops"
+        assert any("oops: no such file" in line for line in arc.explain(foreign).evidence)
+        with arc.open(foreign, offset=2) as stream:
+            assert stream.read() == b"llo\n"
+
+
+def test_all_that_a_job_of_another_tool_has_kept_is_saved(setup: Setup, foreign: str, tmp_path: Path) -> None:
+    with ArcInterface(log=None, config=setup.config) as arc:
+        (folder,) = arc.save_outputs([foreign], tmp_path / "all")
+        assert folder is not None
+        assert arc.save_job_outputs(foreign, directory=tmp_path / "one") == str(tmp_path / "one")
+    for place in (Path(folder), tmp_path / "one"):
+        found = {str(path.relative_to(place)): path.read_bytes() for path in place.rglob("*") if path.is_file()}
+        assert found == {"stdout.txt": b"hello\n", "stderr.txt": b"oops: no such file\n", "d/result": b"r"}
+
+
+def test_a_stream_that_is_not_kept_is_not_found(setup: Setup) -> None:
+    setup.ce.jobs["n"] = FakeJob("n", "", "FINISHED", info="<StdOut>/dev/null</StdOut><StdErr>../stderr</StdErr>")
+    for name in ("stdout", "stderr", "other"):
+        with pytest.raises(JobNotFoundError, match=name):
+            setup.backend.open(setup.url("n"), name)
+    assert not any("%2e%2e" in request.lower() or ".." in request for request in setup.ce.requests)
+
+
+def test_a_stream_of_the_usual_name_costs_no_question(setup: Setup) -> None:
+    with setup.backend.open(setup.url("j"), "stdout") as stream:
+        stream.read()
+    assert not any("action=info" in request for request in setup.ce.requests)
+
+
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/octet-stream\r\n"
 
 

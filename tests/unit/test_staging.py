@@ -12,7 +12,7 @@ import sys
 import textwrap
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -22,7 +22,7 @@ from memory_backend import MemoryBackend
 
 from jasmin_arc.exceptions import InvalidJobDescription, JobNotFoundError, OutputError, ServerUnavailableError
 from jasmin_arc.job_info import RemoteFile
-from jasmin_arc.staging import save_many, save_outputs
+from jasmin_arc.staging import EVERYTHING, folders_of, save_many, save_outputs
 from jasmin_arc.staging.target_folder import TargetFolder
 
 TREE = {
@@ -107,6 +107,62 @@ def test_an_output_called_like_a_stream_keeps_its_name(tmp_path: Path) -> None:
     assert tree(tmp_path) == {"stdout.txt": b"output", "stdout": b"stream"}
 
 
+class Renaming(MemoryBackend):
+    """A place whose jobs call their standard output and error as they like."""
+
+    names: Mapping[str, str] = {}
+    asked = 0
+
+    def streams(self, job_id: str) -> dict[str, str]:
+        self.asked += 1
+        return dict(self.names)
+
+
+def save_everything(files: Mapping[str, object], target: Path, names: Mapping[str, str]) -> Renaming:
+    backend = Renaming(files)
+    backend.names = names
+    save_outputs(backend, "job", target, outputs=EVERYTHING)
+    return backend
+
+
+def test_everything_that_a_job_of_another_tool_has_kept_is_saved(tmp_path: Path) -> None:
+    files = {"out": b"1", "logs/err": b"2", "logs/x": b"3", "d/empty": None, ".hidden": b"4", ".jasmin_arc_x": b""}
+    save_everything(files, tmp_path, {"stdout": "out", "stderr": "logs/err"})
+    expected = {"stdout.txt": b"1", "stderr.txt": b"2", "logs/x": b"3", "d/empty": None, ".hidden": b"4"}
+    assert tree(tmp_path) == expected
+
+
+@pytest.mark.parametrize(
+    ("files", "names", "expected"),
+    [
+        # One file is both.
+        ({"both": b"1"}, {"stdout": "both", "stderr": "both"}, {"stdout.txt": b"1"}),
+        # They are called as they are saved, or the other way round.
+        ({"stdout.txt": b"1"}, {"stdout": "stdout.txt", "stderr": "e"}, {"stdout.txt": b"1"}),
+        ({"stderr.txt": b"1"}, {"stdout": "stderr.txt"}, {"stdout.txt": b"1"}),
+        # The name is taken by an output.
+        ({"stdout.txt": b"1", "o/out": b"2"}, {"stdout": "o/out"}, {"stdout.txt": b"1", "o/out": b"2"}),
+        # They are not kept, or it is not known which they are, or what is told is no file.
+        ({"x": b"1"}, {"stdout": "gone", "stderr": "no/where"}, {"x": b"1"}),
+        ({"x": b"1"}, {}, {"x": b"1"}),
+        ({"folder/x": b"1", "y": b"2"}, {"stdout": "folder", "stderr": "y/z"}, {"folder/x": b"1", "y": b"2"}),
+        # It looks like a pattern.
+        ({"[o]*": b"1", "o": b"2"}, {"stdout": "[o]*"}, {"stdout.txt": b"1", "o": b"2"}),
+    ],
+)
+def test_streams_with_names_of_their_own(
+    tmp_path: Path, files: dict[str, object], names: dict[str, str], expected: dict[str, bytes]
+) -> None:
+    save_everything(files, tmp_path, names)
+    assert tree(tmp_path) == expected
+
+
+@pytest.mark.parametrize("files", [{}, {"stdout": b"1"}, {"stdout": b"1", "stderr": b"2", "x": b"3"}])
+def test_the_place_is_not_asked_for_names_that_are_the_usual_ones(tmp_path: Path, files: dict[str, bytes]) -> None:
+    assert save_everything(files, tmp_path, {"stdout": "x"}).asked == 0
+    assert tree(tmp_path) == {f"{name}.txt" if name != "x" else "x": content for name, content in files.items()}
+
+
 @pytest.mark.parametrize("name", ["../x", "/etc/passwd", "a/../../b", "", ".jasmin_arc_run"])
 def test_an_output_outside_the_session_directory_is_the_callers_mistake(tmp_path: Path, name: str) -> None:
     with pytest.raises(InvalidJobDescription, match="outputs"):
@@ -146,6 +202,18 @@ def test_many_jobs_get_a_folder_and_an_answer_each(tmp_path: Path) -> None:
     assert results["two"] == [tmp_path / "two" / "stdout.txt", tmp_path / "two" / "x"]
     assert isinstance(results["unknown"], JobNotFoundError)
     assert len(done) == 3
+
+
+def test_jobs_of_different_places_never_share_a_folder(tmp_path: Path) -> None:
+    shared = [
+        "https://one.example/arex/rest/1.0/jobs/abc",
+        "https://two.example:8443/arex/rest/1.0/jobs/abc",
+        "https://two.example:8453/arex/rest/1.0/jobs/abc/",
+        "local://node1/abc",
+    ]
+    folders = folders_of([*shared, "local://node1/def"], tmp_path)
+    names = ["one.example_abc", "two.example_8443_abc", "two.example_8453_abc", "node1_abc", "def"]
+    assert list(folders.values()) == [tmp_path / name for name in names]
 
 
 def test_new_files_have_the_users_usual_mode(tmp_path: Path) -> None:

@@ -249,6 +249,10 @@ class BindingsBackend(base.Backend):
         """See the contract."""
         return self.rest.open(job_id, path, offset)
 
+    def streams(self, job_id: str) -> dict[str, str]:
+        """See the contract."""
+        return self.rest.streams(job_id)
+
     def evidence(self, job_id: str) -> dict[str, str]:
         """See the contract."""
         return self.rest.evidence(job_id)

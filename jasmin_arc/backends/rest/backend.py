@@ -23,12 +23,13 @@ from jasmin_arc.backends.rest.client import Client
 from jasmin_arc.backends.rest.delegations import Delegations
 from jasmin_arc.backends.rest.documents import JobAnswer
 from jasmin_arc.backends.rest.files import list_files, open_file
-from jasmin_arc.backends.rest.glue2 import general_state, site_info
+from jasmin_arc.backends.rest.glue2 import general_state, site_info, stream_names
 from jasmin_arc.backends.rest.recovery import Recovery
 from jasmin_arc.backends.rest.states import ENDS, States
 from jasmin_arc.backends.rest.submission import Submitter
 from jasmin_arc.backends.rest.upkeep import Upkeep
 from jasmin_arc.config import ConnectionConfig
+from jasmin_arc.constants import STDERR_NAME, STDOUT_NAME
 from jasmin_arc.description import JobDescription
 from jasmin_arc.exceptions import (
     JasminArcError,
@@ -170,7 +171,20 @@ class RestBackend(Backend):
 
     def open(self, job_id: str, path: str, offset: int = 0) -> BinaryIO:
         """See the contract."""
-        return open_file(self._api, job_id, path, offset)
+        try:
+            return open_file(self._api, job_id, path, offset)
+        except JobNotFoundError:
+            # Jobs of other tools may call their standard output and error as they like.
+            name = self.streams(job_id).get(path, path) if path in (STDOUT_NAME, STDERR_NAME) else path
+            if name == path:
+                raise
+        return open_file(self._api, job_id, name, offset)
+
+    def streams(self, job_id: str) -> dict[str, str]:
+        """See the contract. The server may take a minute until it publishes them."""
+        name = self._api.job_name(job_id)
+        answer = self._api.ask("info", [name]).get(name)
+        return stream_names(answer.info) if answer is not None and answer.info is not None else {}
 
     def evidence(self, job_id: str) -> dict[str, str]:
         """See the contract. The names are those of the server's own files on the job."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from jasmin_arc.backends.rest.documents import children, local, parse, text, texts
 from jasmin_arc.backends.rest.errors import printable
-from jasmin_arc.constants import ARC_REST_STATES
+from jasmin_arc.constants import ARC_REST_STATES, STDERR_NAME, STDOUT_NAME
 from jasmin_arc.exceptions import ServerError
 from jasmin_arc.job_info import JobInfo
 from jasmin_arc.site_info import QueueInfo, SiteInfo
@@ -51,6 +51,18 @@ def job_info(job_id: str, activity: Element) -> JobInfo:
         proxy_expires=parse_time(text(activity, "ProxyExpirationTime")),
         session_expires=parse_time(text(activity, "WorkingAreaEraseTime")),
     )
+
+
+def stream_names(activity: Element) -> dict[str, str]:
+    """Read from a ``ComputingActivity`` which files of the session directory have standard output and error."""
+    told = {STDOUT_NAME: text(activity, "StdOut"), STDERR_NAME: text(activity, "StdErr")}
+    return {stream: "/".join(parts) for stream, path in told.items() if (parts := _parts_inside(path))}
+
+
+def _parts_inside(path: str) -> list[str]:
+    """The parts of a path inside the session directory; nothing for another, such as /dev/null."""
+    parts = [part for part in path.split("/") if part not in ("", ".")]
+    return [] if path.startswith("/") or ".." in parts or not path.isprintable() else parts
 
 
 def site_info(endpoint: str, document: bytes) -> SiteInfo:
