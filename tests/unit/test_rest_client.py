@@ -17,8 +17,14 @@ import pytest
 from faults.https_server import RESET, Certificates, Handler, HttpsServer, Reply, Request
 
 from jasmin_arc.backends.rest.client import Client, RetryBudget
-from jasmin_arc.backends.rest.connection import make_context
-from jasmin_arc.exceptions import InvalidConfigError, ServerError, ServerUnavailableError, SubmissionUnknownError
+from jasmin_arc.backends.rest.connection import CreatingConnection, make_context
+from jasmin_arc.exceptions import (
+    InvalidConfigError,
+    ProxyGenerationError,
+    ServerError,
+    ServerUnavailableError,
+    SubmissionUnknownError,
+)
 
 LOG = logging.getLogger("test")
 TESTS = Path(__file__).parents[1]
@@ -390,7 +396,29 @@ def test_creations_use_connections_of_their_own(serve: Serve) -> None:
         with client.creating() as create:
             create("/new", b"1")
             create("/new", b"2")
-    assert [request.connection for request in server.requests] == [1, 2, 2, 3, 3]
+    client.read("GET", "/a")
+    assert [request.connection for request in server.requests] == [1, 2, 2, 2, 2, 1]
+
+
+def test_creations_use_no_connection_that_has_been_idle(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(CreatingConnection, "_longest_idle", 0.0)
+    server, client = serve(lambda _request: Reply(201))
+    for _ in range(2):
+        with client.creating() as create:
+            create("/new", b"1")
+    assert [request.connection for request in server.requests] == [1, 2]
+
+
+def test_a_proxy_that_is_gone_is_an_error_in_plain_words(certificates: Certificates, tmp_path: Path) -> None:
+    client = Client(
+        "https://localhost:1/arex",
+        certs_dir=str(certificates.bundle),
+        timeout=2,
+        credentials=lambda: tmp_path / "gone",
+        log=logging.getLogger("test"),
+    )
+    with pytest.raises(ProxyGenerationError, match=r"gone.*is gone"):
+        client.read("GET", "/a")
 
 
 def test_an_upload_arrives_whole(serve: Serve) -> None:

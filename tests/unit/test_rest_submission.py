@@ -10,12 +10,14 @@ from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
+from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives import serialization
 from faults.fake_ce import FakeJob
 from faults.https_server import RESET, Certificates, Reply, Request, xml
 from faults.rest_setup import Setup, job, rest_setup
+from pki import certificate, rsa_key
 
 from jasmin_arc import ArcInterface, JobStatuses
 from jasmin_arc.exceptions import (
@@ -28,6 +30,9 @@ from jasmin_arc.exceptions import (
     SubmissionUnknownError,
 )
 from jasmin_arc.job_list import JobList, JobRecord, new_token
+
+NEEDY: dict[str, Any] = {"outputs": ["*.nc"]}
+"""What makes a job need credentials"""
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +60,7 @@ def creation(reply: Reply) -> object:
 
 def test_a_job_is_in_the_list_complete_and_described(setup: Setup, tmp_path: Path) -> None:
     (tmp_path / "data").write_bytes(b"from a file")
-    description = job("cat data text", name="the job", inputs={"data": tmp_path / "data", "text": b"given"})
+    description = job("cat data text", name="the job", inputs={"data": tmp_path / "data", "text": b"given"}, **NEEDY)
     (job_id,) = setup.backend.submit([description])
     fake = setup.ce.jobs["job0"]
     assert job_id == setup.url("job0")
@@ -78,15 +83,90 @@ def test_ids_come_in_the_order_of_the_jobs(setup: Setup) -> None:
 
 
 def test_many_jobs_share_one_delegation(setup: Setup) -> None:
-    setup.backend.submit([job()] * 60)
-    setup.backend.submit([job()])
+    setup.backend.submit([job(**NEEDY)] * 60)
+    setup.backend.submit([job(**NEEDY)])
     assert {entry for fake in setup.ce.jobs.values() for entry in fake.delegations} == {"deleg1"}
 
 
+@pytest.mark.parametrize(
+    ("options", "needed"),
+    [
+        ({}, False),
+        ({"inputs": {"text": b"given"}, "stdin": b"", "outputs": ["a", "b/c"], "wall_time": "1h"}, False),
+        ({"inputs": {"data": "https://data.example.org/data"}}, True),
+        ({"outputs": {"result": "https://data.example.org/result"}}, True),
+        ({"outputs": ["*.nc"]}, True),
+        ({"runtime_environments": ["ENV/PROXY"]}, True),
+    ],
+)
+def test_only_jobs_that_need_credentials_get_some(setup: Setup, options: dict[str, Any], needed: bool) -> None:
+    setup.backend.submit([job(**options), job()])
+    assert [fake.delegations for fake in setup.ce.jobs.values()] == [["deleg1"] if needed else [], []]
+    assert [record.delegation_id for record in setup.job_list.records()] == ["deleg1" if needed else "", ""]
+    assert any("/delegations" in request for request in setup.ce.requests) == needed
+
+
+def test_nothing_is_written_down_where_the_server_is_away(setup: Setup) -> None:
+    setup.backend.submit([job()])
+    setup.server.close()
+    with pytest.raises(NoTargetsAvailableError, match="nothing was submitted"):
+        setup.backend.submit([job(), job()])
+    assert len(setup.job_list.records()) == 1
+    assert unfinished(setup) == []
+
+
+def held(**ends: timedelta) -> bytes:
+    return certificate("delegated", rsa_key(), "delegated", rsa_key(), **ends).public_bytes(serialization.Encoding.PEM)
+
+
+def test_the_next_process_finds_the_delegation_again(setup: Setup) -> None:
+    setup.backend.submit([job(**NEEDY)])
+    setup.ce.held["deleg1"] = held(ends=timedelta(hours=10))
+    for _ in range(2):
+        other = setup.another_backend()
+        other.submit([job(**NEEDY)])
+        other.close()
+    assert {entry for fake in setup.ce.jobs.values() for entry in fake.delegations} == {"deleg1"}
+    beside = Path(setup.config.PROXY_FILE + ".delegations")
+    assert beside.stat().st_mode & 0o777 == 0o600
+    assert "deleg1" in beside.read_text()
+
+
+def test_a_delegation_of_another_process_that_ends_soon_is_renewed(setup: Setup) -> None:
+    setup.backend.submit([job(**NEEDY)])
+    setup.ce.held["deleg1"] = held(ends=timedelta(minutes=1))
+    other = setup.another_backend()
+    other.submit([job(**NEEDY)])
+    other.close()
+    assert setup.ce.renewed == ["deleg1"]
+
+
+@pytest.mark.parametrize("why", ["gone", "another proxy", "nonsense", "a link", "a hostile id"])
+def test_a_delegation_that_cannot_be_used_is_made_anew(setup: Setup, tmp_path: Path, why: str) -> None:
+    setup.backend.submit([job(**NEEDY)])
+    beside = Path(setup.config.PROXY_FILE + ".delegations")
+    if why != "gone":
+        setup.ce.held["deleg1"] = held(ends=timedelta(hours=10))
+    if why == "another proxy":
+        Path(setup.config.PROXY_FILE).unlink()
+    elif why == "nonsense":
+        beside.write_text("[]")
+    elif why == "a link":
+        beside.rename(tmp_path / "elsewhere")
+        beside.symlink_to(tmp_path / "elsewhere")
+    elif why == "a hostile id":
+        beside.write_text(beside.read_text().replace("deleg1", "../../jobs"))
+    other = setup.another_backend()
+    other.submit([job(**NEEDY)])
+    other.close()
+    assert [fake.delegations for fake in setup.ce.jobs.values()] == [["deleg1"], ["deleg2"]]
+    assert not any(".." in request for request in setup.ce.requests)
+
+
 def test_a_delegation_is_renewed_before_it_runs_out(setup: Setup, monkeypatch: pytest.MonkeyPatch) -> None:
-    setup.backend.submit([job()])
+    setup.backend.submit([job(**NEEDY)])
     setup.backend._delegations._ends["deleg1"] = datetime.now(timezone.utc) + timedelta(minutes=10)
-    setup.backend.submit([job()])
+    setup.backend.submit([job(**NEEDY)])
     assert setup.ce.renewed == ["deleg1"]
     setup.backend.states(setup.job_list.ids())
     assert setup.ce.renewed == ["deleg1"]
@@ -283,7 +363,7 @@ def test_a_delegation_elsewhere_is_refused(setup: Setup, location: str) -> None:
 
     setup.ce.after = elsewhere
     with pytest.raises(ServerError, match="begins a delegation"):
-        setup.backend.submit([job()])
+        setup.backend.submit([job(**NEEDY)])
     assert setup.ce.jobs == {}
     assert not any(request.method == "PUT" for request in setup.server.requests)
 
@@ -296,7 +376,7 @@ def test_a_delegation_here_may_be_named_in_several_ways(setup: Setup, start: str
         return Reply(201, setup.ce.csr, {"Location": f"{where}abc"}) if request.path.endswith("s?action=new") else reply
 
     setup.ce.after = lambda request, reply: here(request, reply) if "delegations" in request.path else reply
-    setup.backend.submit([job()])
+    setup.backend.submit([job(**NEEDY)])
     assert setup.ce.jobs["job0"].delegations == ["abc"]
 
 
