@@ -15,7 +15,6 @@ from concurrent.futures import TimeoutError as FuturesTimeoutError
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
-from fnmatch import fnmatchcase
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, BinaryIO, TextIO, TypeVar, overload
@@ -361,25 +360,54 @@ class ArcInterface:
     ) -> list[str]:
         """Return the ids of the jobs on the server and in the job list, oldest first where that is known.
 
-        :param status: only jobs with this status; asks the server, with few requests
-        :param name: only jobs of the job list whose name matches this pattern, such as ``"model-*"``
+        With ``name``, ``since`` or ``last``, jobs that only the server knows are left out, and the server is not asked
+        for them.
+
+        :param status: only jobs with this status; the server is asked about those whose end was not seen yet
+        :param name: only jobs whose name matches this pattern, such as ``"model-*"``
         :param since: only jobs submitted after this time, or within this timedelta
         :param last: only the newest so many of the jobs that all of this leaves
         :raises ServerError: if the server does not answer
         """
-        ids = self._select(status, name, since)
+        if last is not None and last < 1:
+            raise ValueError(f"last must be at least 1, not {last}")
+        ids = self._select(status, name, since, last)
         return ids if last is None else ids[max(len(ids) - last, 0) :]
 
-    def _select(self, status: JobStatuses | None, name: str | None, since: datetime | timedelta | None) -> list[str]:
-        records = {record.id or "": record for record in self.job_list.records(self.backend.endpoint)}
-        ids = list(dict.fromkeys([*records, *self.backend.list_jobs()]))
-        if name is not None or since is not None:
-            start = _start(since)
-            ids = [job_id for job_id in ids if job_id in records and _matches(records[job_id], name, start)]
-        if status is not None and ids:
-            states = self._states(ids)
-            ids = [job_id for job_id in ids if job_id in states and status_of(states[job_id]) is status]
-        return ids
+    def _select(
+        self,
+        status: JobStatuses | None,
+        name: str | None,
+        since: datetime | timedelta | None,
+        last: int | None,
+    ) -> list[str]:
+        listed = self.job_list.select(
+            self.backend.endpoint,
+            name=name,
+            since=_start(since),
+            ends=None if status is None else ["", *(end for end in FINAL_STATES if status_of(end) is status)],
+            last=last if status is None else None,
+        )
+        ids = [job.id for job in listed]
+        if name is None and since is None and last is None:
+            # Of jobs that only the server knows, neither name nor time is known.
+            ids = list(dict.fromkeys([*ids, *self._not_listed(status)]))
+        return ids if status is None else self._with_status(ids, {job.id: job.final_state for job in listed}, status)
+
+    def _not_listed(self, status: JobStatuses | None) -> list[str]:
+        """Return the ids of jobs that are on the server, without those that are known to have another status."""
+        there = self.backend.list_jobs()
+        if status is None or not there:
+            return there
+        ended = {job_id for job_id, job in self.job_list.summaries(there).items() if job.final_state}
+        return [job_id for job_id in there if job_id not in ended]
+
+    def _with_status(self, job_ids: Sequence[str], ends: Mapping[str, str], status: JobStatuses) -> list[str]:
+        """Return the jobs with this status; only of those whose end was not seen, the server is asked."""
+        states = {job_id: end for job_id, end in ends.items() if end}
+        open_ids = [job_id for job_id in job_ids if job_id not in states]
+        states.update(self._states(open_ids) if open_ids else {})
+        return [job_id for job_id in job_ids if job_id in states and status_of(states[job_id]) is status]
 
     def _states(self, job_ids: Sequence[str]) -> dict[str, str]:
         while True:
@@ -949,10 +977,6 @@ def _start(since: datetime | timedelta | None) -> datetime | None:
         return datetime.now(timezone.utc) - since
     # A time without a zone is the user's own, as everywhere in Python.
     return since.astimezone(timezone.utc) if since is not None else None
-
-
-def _matches(record: JobRecord, name: str | None, start: datetime | None) -> bool:
-    return (name is None or fnmatchcase(record.name, name)) and (start is None or record.submitted >= start)
 
 
 def _remove_if_empty(folder: Path) -> None:

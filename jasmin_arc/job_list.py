@@ -271,7 +271,13 @@ class JobList:
         return sorted(found, key=lambda record: record.submitted)
 
     def select(
-        self, endpoint: str, *, name: str | None = None, since: datetime | None = None, last: int | None = None
+        self,
+        endpoint: str,
+        *,
+        name: str | None = None,
+        since: datetime | None = None,
+        ends: Collection[str] | None = None,
+        last: int | None = None,
     ) -> list[JobSummary]:
         """Return the submitted jobs of one endpoint, or some of them, oldest first.
 
@@ -279,15 +285,17 @@ class JobList:
 
         :param name: only jobs whose name matches this pattern, as :func:`fnmatch.fnmatchcase` does it
         :param since: only jobs that were submitted at this time or later
+        :param ends: only jobs whose final state is one of these; it is empty where no end was seen
         :param last: at most so many, the newest
         """
         start = since.timestamp() if since is not None else float("-inf")
         with self._file.reading() as database:
-            ours = list(islice(_select_ours(database, endpoint, name, start), last))[::-1]
+            ours = list(islice(_select_ours(database, endpoint, name, start, ends), last))[::-1]
             if ours and len(ours) == last:
                 # Those of ARC's tools that are older would not be among the newest.
                 start = ours[0].submitted.timestamp()
-            theirs = _select_theirs(database, endpoint, name, start)
+            # No end is known of jobs that are in ARC's table alone.
+            theirs = _select_theirs(database, endpoint, name, start) if ends is None or "" in ends else []
         found = sorted([*ours, *theirs], key=lambda job: job.submitted)
         return found if last is None else found[max(len(found) - last, 0) :]
 
@@ -529,16 +537,20 @@ def _select_listed(
     return database.execute(select_ours, values).fetchall(), database.execute(select_theirs, values).fetchall()
 
 
-def _select_ours(database: sqlite3.Connection, endpoint: str, name: str | None, start: float) -> Iterator[JobSummary]:
+def _select_ours(
+    database: sqlite3.Connection, endpoint: str, name: str | None, start: float, ends: Collection[str] | None
+) -> Iterator[JobSummary]:
     """The jobs of our table, the newest first; the caller reads only as many as it needs.
 
-    An index answers the conditions on endpoint, time and name, so descriptions are not read.
+    An index answers the conditions on endpoint, time, name and end, so descriptions are not read.
     """
+    ended = "TRUE" if ends is None else f"final_state IN ({', '.join('?' * len(ends))})"
     rows = database.execute(
         f"SELECT {_SUMMARY} FROM jasmin_arc_jobs WHERE endpoint = ? AND phase = 'submitted' AND submitted >= ? "  # noqa: S608
-        "AND name GLOB ? AND (id NOT LIKE 'https:%' OR EXISTS (SELECT 1 FROM jobs WHERE jobs.id = jasmin_arc_jobs.id)) "
+        f"AND name GLOB ? AND {ended} "
+        "AND (id NOT LIKE 'https:%' OR EXISTS (SELECT 1 FROM jobs WHERE jobs.id = jasmin_arc_jobs.id)) "
         "ORDER BY submitted DESC, rowid DESC",
-        (endpoint, start, "*" if name is None else _glob(name)),
+        (endpoint, start, "*" if name is None else _glob(name), *(ends or ())),
     )
     return (job for job in map(_summary, rows) if name is None or fnmatchcase(job.name, name))
 

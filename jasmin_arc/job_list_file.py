@@ -43,7 +43,7 @@ _TABLES = {
 }
 # Plain indexes only: ARC's tools on old systems cannot read a file that has an index with a condition or an expression.
 _INDEXES = {
-    "jasmin_arc_names": "jasmin_arc_names ON jasmin_arc_jobs(endpoint, submitted, name)",
+    "jasmin_arc_listed": "jasmin_arc_listed ON jasmin_arc_jobs(endpoint, submitted, name, final_state)",
     "jasmin_arc_contents": "jasmin_arc_contents ON jasmin_arc_inputs(content)",
     "jasmin_arc_times": "jasmin_arc_times ON jobs(localsubmissiontime, id)",
 }

@@ -6,8 +6,10 @@ import gc
 import json
 import os
 import signal
+import tempfile
+import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -88,8 +90,33 @@ def options_of(
 MakeArc = Callable[..., ArcInterface]
 
 
+@pytest.fixture(scope="session")
+def erase_later() -> Iterator[Callable[[ArcInterface, Iterable[str]], None]]:
+    """Erase, once all tests have run, jobs on the grid that a test has left and that have not ended yet."""
+    left: dict[str, tuple[ArcInterface, list[str]]] = {}
+
+    def later(arc: ArcInterface, job_ids: Iterable[str]) -> None:
+        if arc.config.BACKEND != "local":
+            # The proxy of a test may be gone with the test.
+            rest = ArcInterface(log=None, config={**arc.config.as_dict(), "BACKEND": "rest", "PROXY_FILE": proxy})
+            left.setdefault(arc.config.endpoint, (rest, []))[1].extend(job_ids)
+
+    with tempfile.TemporaryDirectory() as folder:
+        proxy = str(Path(folder) / "proxy")
+        yield later
+        deadline = time.monotonic() + 60
+        for arc, job_ids in left.values():
+            while (job_ids := list(arc.backend.clean(job_ids))) and time.monotonic() < deadline:
+                time.sleep(1)
+            arc.close()
+
+
 @pytest.fixture
-def make_arc(options_of: Callable[[str], dict[str, Any]], tmp_path: Path) -> Iterator[MakeArc]:
+def make_arc(
+    options_of: Callable[[str], dict[str, Any]],
+    erase_later: Callable[[ArcInterface, Iterable[str]], None],
+    tmp_path: Path,
+) -> Iterator[MakeArc]:
     """Make interfaces for a backend; jobs that a test leaves are erased."""
     made: list[ArcInterface] = []
 
@@ -104,14 +131,15 @@ def make_arc(options_of: Callable[[str], dict[str, Any]], tmp_path: Path) -> Ite
     for arc in made:
         jobs = (arc.config.JOBS_INFO_FILE, arc.config.BACKEND)
         if jobs not in erased:
-            _erase_jobs(arc)
+            erase_later(arc, _erase_jobs(arc))
             erased.add(jobs)
         arc.close()
 
 
-def _erase_jobs(arc: ArcInterface) -> None:
+def _erase_jobs(arc: ArcInterface) -> list[str]:
+    """Erase an interface's jobs, and return those that were just told to end, and have not yet."""
     if not Path(arc.config.JOBS_INFO_FILE).exists():
-        return
+        return []
     ids = arc.job_list.ids()
     arc.backend.cancel(ids)
-    arc.backend.clean(ids)
+    return list(arc.backend.clean(ids))

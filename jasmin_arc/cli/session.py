@@ -83,11 +83,11 @@ class Session:
 
         :raises JobListError: if the job list cannot be read
         """
-        return {record.id or "": record.name for record in self.arc.job_list.records(self.arc.backend.endpoint)}
+        return {job.id: job.name for job in self.arc.job_list.select(self.arc.backend.endpoint)}
 
     def names_of(self, job_ids: Sequence[str]) -> dict[str, str]:
         """Return the names of these jobs, to be printed; none if the job list cannot be read now."""
-        records = self._look_up(job_ids, lambda jobs: jobs.get(job_ids)) or {}
+        records = self._look_up(job_ids, lambda jobs: jobs.summaries(job_ids)) or {}
         return {job_id: record.name for job_id, record in records.items()}
 
     def short_ids(self, job_ids: Sequence[str]) -> dict[str, str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +34,10 @@ def arc(backend_name: str, make_arc: MakeArc) -> ArcInterface:
 
 @pytest.fixture(scope="module")
 def shared_arc(
-    options_of: Callable[[str], dict[str, Any]], backend_name: str, tmp_path_factory: pytest.TempPathFactory
+    options_of: Callable[[str], dict[str, Any]],
+    backend_name: str,
+    erase_later: Callable[[ArcInterface, Iterable[str]], None],
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[ArcInterface]:
     """An interface for jobs that the scenarios of a module share: submitted together, waited for once."""
     folder = tmp_path_factory.mktemp(backend_name)
@@ -45,4 +48,4 @@ def shared_arc(
         if Path(arc.config.JOBS_INFO_FILE).exists():
             ids = arc.job_list.ids()
             arc.backend.cancel(ids)
-            arc.backend.clean(ids)
+            erase_later(arc, arc.backend.clean(ids))

@@ -19,6 +19,7 @@ from jasmin_arc import (
     JobDescription,
     JobNotFoundError,
     JobStatuses,
+    OperationNotPossibleError,
     OutputError,
     PartialFailureError,
     WaitTimeoutError,
@@ -158,6 +159,9 @@ def test_an_unknown_job_is_not_found(arc: ArcInterface) -> None:
 def test_cancel_while_running(arc: ArcInterface) -> None:
     job_id = arc.submit_job("/bin/sleep", ["300"])
     running(arc, job_id)
+    # A job that has not ended is never erased.
+    assert isinstance(arc.backend.clean([job_id])[job_id], OperationNotPossibleError)
+    assert arc.get_job_status(job_id) is JobStatuses.IN_PROGRESS
     arc.cancel_job(job_id)
     assert ended(arc, job_id) == [JobStatuses.FAILED]
     assert arc.get_job_info(job_id).state == "Killed"

@@ -79,6 +79,7 @@ def make_backend(grid_config: dict[str, Any], tmp_path_factory: pytest.TempPathF
     yield make
     for backend, job_list in made:
         if made[0][0].endpoint == backend.endpoint:
+            backend.cancel(job_list.ids(backend.endpoint))
             backend.clean(job_list.ids(backend.endpoint))
         backend.close()
 

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import pytest
 from conftest import MakeArc
@@ -72,6 +72,9 @@ def test_cancelling_an_ended_job_changes_nothing(arc: ArcInterface) -> None:
 
 def test_cleaning_a_job_that_has_not_ended(arc: ArcInterface) -> None:
     job_id = arc.submit_job("sleep", ["60"])
+    assert isinstance(arc.backend.clean([job_id])[job_id], OperationNotPossibleError)
+    arc.cancel_job(job_id)
+    arc.wait([job_id], timeout=LIMIT)
     assert arc.backend.clean([job_id]) == {}
     eventually(lambda: arc.backend.states([job_id]), lambda states: not states)
     assert arc.backend.clean([job_id]) == {}
@@ -145,6 +148,30 @@ def credentials_end(arc: ArcInterface, job_id: str) -> datetime:
     return x509.load_pem_x509_certificates(api.client.once("POST", path, body=b"").body)[0].not_valid_after_utc
 
 
+NEEDS_CREDENTIALS: dict[str, Any] = {"outputs": ["*.nc"]}
+
+
+def test_a_job_that_needs_no_credentials_runs_and_renewing_it_is_no_failure(arc: ArcInterface) -> None:
+    job_id = arc.submit_job("/bin/sh", ["-c", "mkdir output; echo 42 > output/result"])
+    assert isinstance(arc.backend, RestBackend)
+    (answer,) = arc.backend._api.ask("delegations", [arc.backend._api.job_name(job_id)]).values()
+    assert answer.delegations == ()
+    arc.renew([job_id])
+    assert arc.wait([job_id], timeout=LIMIT) == [JobStatuses.COMPLETED]
+    assert arc.read(job_id, "output/result") == "42\n"
+
+
+def test_the_next_process_finds_the_delegation_again(make_arc: MakeArc, tmp_path: Path) -> None:
+    used = set()
+    for _ in range(2):
+        arc = make_arc("rest", PROXY_FILE=str(tmp_path / "shared.pem"))
+        assert isinstance(arc.backend, RestBackend)
+        job_id = arc.submit_job("true", **NEEDS_CREDENTIALS)
+        (answer,) = arc.backend._api.ask("delegations", [arc.backend._api.job_name(job_id)]).values()
+        used.update(answer.delegations)
+    assert len(used) == 1
+
+
 def with_short_proxies(make_arc: MakeArc, folder: Path) -> ArcInterface:
     return make_arc(
         "rest", PROXY_FILE=str(folder / "short.pem"), PROXY_VALIDITY_PERIOD=7200, PROXY_RENEWAL_THRESHOLD=600
@@ -153,7 +180,7 @@ def with_short_proxies(make_arc: MakeArc, folder: Path) -> ArcInterface:
 
 def test_renewed_credentials_last_longer(make_arc: MakeArc, tmp_path: Path) -> None:
     short = with_short_proxies(make_arc, tmp_path)
-    job_id = short.submit_job("sleep", ["60"])
+    job_id = short.submit_job("sleep", ["60"], **NEEDS_CREDENTIALS)
     assert credentials_end(short, job_id) < datetime.now(timezone.utc) + timedelta(hours=3)
     long = make_arc("rest", PROXY_FILE=str(tmp_path / "long.pem"))
     assert long.backend.renew([job_id]) == {}
@@ -162,7 +189,7 @@ def test_renewed_credentials_last_longer(make_arc: MakeArc, tmp_path: Path) -> N
 
 def test_credentials_of_a_waiting_job_are_renewed_by_another_process(make_arc: MakeArc, tmp_path: Path) -> None:
     short = with_short_proxies(make_arc, tmp_path)
-    job_id = short.submit_job("sleep", ["60"])
+    job_id = short.submit_job("sleep", ["60"], **NEEDS_CREDENTIALS)
     eventually(lambda: short.get_job_info(job_id), lambda info: info.proxy_expires is not None)
     other = make_arc("rest", PROXY_FILE=str(tmp_path / "long.pem"), PROXY_RENEWAL_THRESHOLD=3 * 3600)
     assert other.get_job_status(job_id) != JobStatuses.COMPLETED
