@@ -7,7 +7,6 @@ import sqlite3
 import stat
 from collections.abc import Collection, Iterator
 from contextlib import closing, contextmanager
-from functools import partial
 from pathlib import Path
 
 from jasmin_arc.database import Database, empty_database, make_durable, make_file, open_database
@@ -100,7 +99,7 @@ class JobListFile:
     def _opened(self, patience: float | None, *, write: bool) -> Iterator[Database]:
         seconds = self._timeout if patience is None else patience
         with self._translated(seconds), closing(self._open(seconds, write=write)) as database:
-            database.text_factory = partial(str, encoding="utf-8", errors="replace")
+            database.text_factory = lambda text: text.decode("utf-8", "replace")
             yield database
 
     def _open(self, patience: float, *, write: bool) -> Database:
