@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 from measure import Row, at_most, seconds
 from peers import peer_memory
 
-from jasmin_arc import ArcInterface, JobDescription
-from jasmin_arc.job_list import JobList
+from jasmin_arc import ArcInterface, JobDescription, JobStatuses
+from jasmin_arc.job_list import JobList, JobRecord
 
 
 def importing() -> Iterator[Row]:
@@ -71,3 +74,46 @@ def job_list(folder: Path) -> Iterator[Row]:
         "JobList",
         f"{seconds(lambda: jobs.get([first]), times=50) * 1000:.2f} ms",
     )
+
+
+def long_list(folder: Path, count: int = 100_000) -> Iterator[Row]:
+    """A list of many jobs: some of them, and the newest at the shell."""
+    config = {"BACKEND": "local", "LOCAL_DIR": str(folder / "empty"), "JOBS_INFO_FILE": str(folder / "long.dat")}
+    with ArcInterface(log=None, config=config) as arc:
+        _fill(arc.job_list, arc.backend.endpoint, count)
+        arc.list_jobs(last=1)
+        calls: dict[str, Callable[[], list[str]]] = {
+            "by name": lambda: arc.list_jobs(name="model-7-*"),
+            "by time": lambda: arc.list_jobs(since=START + timedelta(seconds=count - 100)),
+            "by status": lambda: arc.list_jobs(status=JobStatuses.FAILED),
+        }
+        for what, call in calls.items():
+            taken = seconds(call, times=7)
+            found = f"ArcInterface.list_jobs: {len(call())} found"
+            yield Row(f"list of {count} jobs: {what}", found, f"{taken * 1000:.0f} ms", "", at_most(taken, 0.1))
+    file = folder / "long.json"
+    file.write_text(json.dumps(config), encoding="utf-8")
+    command = [str(Path(sys.executable).with_name("jasmin-arc")), "--config", str(file), "list", "--last", "50"]
+    taken = seconds(lambda: subprocess.run(command, check=True, capture_output=True), times=7)
+    work = f"list of {count} jobs: the newest 50"
+    yield Row(work, "jasmin-arc list --last 50", f"{taken * 1000:.0f} ms", "", at_most(taken, 0.3))
+
+
+START = datetime(2026, 1, 1, tzinfo=timezone.utc)
+
+
+def _fill(jobs: JobList, endpoint: str, count: int) -> None:
+    text = JobDescription(executable="/bin/true", arguments=["x" * 200]).to_json()
+    for start in range(0, count, 10_000):
+        jobs.add(
+            JobRecord(
+                token=f"token{number}",
+                endpoint=endpoint,
+                name=f"model-{number % 1000}-{number}",
+                description=text,
+                id=f"{endpoint}/{number * 7919 % 1_000_003:08d}",
+                submitted=START + timedelta(seconds=number),
+                final_state="Finished" if number % 500 else "Failed",
+            )
+            for number in range(start, start + 10_000)
+        )

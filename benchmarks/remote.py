@@ -29,6 +29,8 @@ THREE_FILES = JobDescription(
     arguments=["-c", "mkdir output; for i in 1 2 3; do echo $i > output/$i; done"],
     outputs=["output"],
 )
+PATTERN = JobDescription(executable="/bin/true", outputs=["*.nc"])
+"""A job that a compute element wants credentials for"""
 GIGABYTE = JobDescription(executable="truncate", arguments=["-s", "1G", "output"], outputs=["output"])
 
 
@@ -79,18 +81,23 @@ class Remote:
     def submitting(self) -> Iterator[Row]:
         """1000 jobs, submitted and committed."""
         say(f"submitting {self.many} jobs")
-        rates = {"bare protocol, one connection": self._rate(self._submit_bare), "ArcInterface, rest": 0.0}
-        rates["ArcInterface, rest"] = self._rate(lambda: self._submit_ours("rest"))
-        rates["ArcInterface, bindings"] = self._rate(lambda: self._submit_ours("bindings"), times=1)
+        floor = self._rate(self._submit_bare)
+        least = self._rate(lambda: self._submit_bare(delegate=False))
+        ours = self._rate(lambda: self._submit_ours("rest"))
+        bound = self._rate(lambda: self._submit_ours("bindings"), times=1)
         self.clear()
         arcsub = 5 / seconds(lambda: self.tools.submit(5))
-        floor, ours = rates["bare protocol, one connection"], rates["ArcInterface, rest"]
         work = f"submit {self.many} jobs"
         yield Row(work, "bare protocol, one connection", f"{floor:.0f} jobs/s")
+        yield Row(work, "bare protocol, one connection, no delegation", f"{least:.0f} jobs/s")
         yield Row(
-            work, "ArcInterface, rest", f"{ours:.0f} jobs/s", f"{ours / floor:.2f} x bare", at_least(ours / floor, 0.7)
+            work,
+            "ArcInterface, rest",
+            f"{ours:.0f} jobs/s",
+            f"{ours / floor:.2f} x bare, {ours / least:.2f} x without delegation",
+            at_least(ours / floor, 1.5),
         )
-        yield Row(work, "ArcInterface, bindings", f"{rates['ArcInterface, bindings']:.0f} jobs/s")
+        yield Row(work, "ArcInterface, bindings", f"{bound:.0f} jobs/s")
         yield Row(
             work, "arcsub (5 jobs)", f"{arcsub:.1f} jobs/s", f"ours {ours / arcsub:.0f} x", at_least(ours / arcsub, 50)
         )
@@ -104,9 +111,9 @@ class Remote:
             taken.append(seconds(submit))
         return self.many / statistics.median(taken)
 
-    def _submit_bare(self) -> None:
+    def _submit_bare(self, *, delegate: bool = True) -> None:
         with self.bare() as connection:
-            delegation = connection.delegate()
+            delegation = connection.delegate() if delegate else ""
             adl = submission_adl(TRUE, [(RUN_SCRIPT_NAME, None)], delegation_id=delegation)
             connection.submit([adl] * self.many, run_script(TRUE))
 
@@ -121,16 +128,43 @@ class Remote:
             return f"does not work: {type(error).__name__}: {str(error)[:80]}".replace("|", "/")
 
     def submitting_one(self) -> Iterator[Row]:
-        """One job at a time."""
+        """One job at a time, after the first."""
         say("submitting 1 job")
-        rest = seconds(lambda: self.arc.submit_job("/bin/true", outputs=[]), times=10)
+        adl, script = submission_adl(TRUE, [(RUN_SCRIPT_NAME, None)]), run_script(TRUE)
+        with self.bare() as connection:
+            connection.submit([adl], script)
+            bare = seconds(lambda: connection.submit([adl], script), times=15)
+        self.arc.submit_jobs([TRUE])
+        rest = seconds(lambda: self.arc.submit_jobs([TRUE]), times=15)
         with self.interface("bindings") as bindings:
-            bound = seconds(lambda: bindings.submit_job("/bin/true", outputs=[]), times=5)
+            bound = seconds(lambda: bindings.submit_jobs([TRUE]), times=5)
         arcsub = seconds(lambda: self.tools.submit(1), times=3)
-        yield Row("submit 1 job", "ArcInterface, rest", _ms(rest))
+        yield Row("submit 1 job", "bare requests: POST and PUT", _ms(bare))
+        yield Row("submit 1 job", "ArcInterface, rest", _ms(rest), f"{rest / bare:.2f} x bare", at_most(rest / bare, 3))
         yield Row("submit 1 job", "ArcInterface, bindings", _ms(bound), f"rest {bound / rest:.0f} x faster")
         yield Row("submit 1 job", "arcsub", _ms(arcsub), f"rest {arcsub / rest:.0f} x faster")
         self.clear()
+
+    def first_of_a_process(self) -> Iterator[Row]:
+        """The first job of a process, which needs credentials at the compute element."""
+        say("submitting the first job of a process")
+        shared = self.proxy.with_name(self.proxy.name + ".delegations")
+        anew = []
+        for _ in range(5):
+            shared.unlink(missing_ok=True)
+            anew.append(seconds(self._submit_first))
+        found = seconds(self._submit_first, times=5)
+        ratio = statistics.median(anew) / found
+        work = "submit the first job of a process, with credentials"
+        yield Row(work, "ArcInterface, rest: a new delegation", _ms(statistics.median(anew)))
+        yield Row(
+            work, "ArcInterface, rest: the last process's", _ms(found), f"{ratio:.1f} x faster", at_least(ratio, 1.2)
+        )
+        self.clear()
+
+    def _submit_first(self) -> None:
+        with self.interface("rest") as arc:
+            arc.submit_jobs([PATTERN])
 
     # --- Asking ---
 
@@ -152,7 +186,7 @@ class Remote:
             bare = seconds(lambda: connection.request("GET", fresh), times=times)
             rest = seconds(lambda: self.arc.get_job_statuses(ids), times=times)
             bound = seconds(lambda: bindings.get_job_statuses(ids), times=5)
-        most = {1: 5.0, self.many: 1.5}.get(len(ids))
+        most = {1: 2.0, self.many: 1.2}.get(len(ids))
         goal = at_most(rest / bare, most) if most else None
         yield Row(work, "bare request, fresh", _ms(bare))
         yield Row(work, "bare request, as written last", _ms(stale))
@@ -171,6 +205,40 @@ class Remote:
             yield Row(work, "pyarcrest (as written last)", _ms(taken), f"rest {taken / rest:.1f} x faster")
         except Exception as error:  # noqa: BLE001 - whatever it is, it is the result
             yield Row(work, "pyarcrest", f"does not work: {type(error).__name__}")
+
+    def failing(self) -> Iterator[Row]:
+        """The first look at jobs that have all just failed, by a process that has not seen them end."""
+        say(f"letting {self.many} jobs fail")
+        ids = self.arc.submit_jobs([SLEEP] * self.many)
+        self.interface("rest").backend.cancel(ids)
+        everything = f"/jobs?state={','.join(ARC_REST_STATES)}"
+        with self.bare() as connection:
+            while connection.request("GET", everything)[1].count(b"<state>FAILED") < len(ids):
+                time.sleep(1)
+            time.sleep(10)
+            bare, ours, infos = [], [], []
+            for number in range(9):
+                bare.append(seconds(lambda: connection.request("GET", everything)))
+                with self._newcomer(number) as arc:
+                    arc.backend.states(ids[:1])
+                    ours.append(seconds(lambda arc=arc: arc.get_job_statuses(ids)))
+                with self._newcomer(number) as arc:
+                    arc.backend.states(ids[:1])
+                    infos.append(seconds(lambda arc=arc: arc.get_job_infos(ids)))
+        ratio = statistics.median(ours) / statistics.median(bare)
+        work = f"status of {len(ids)} that have just failed"
+        yield Row(work, "bare request, fresh", _ms(statistics.median(bare)))
+        yield Row(
+            work, "ArcInterface, rest", _ms(statistics.median(ours)), f"{ratio:.2f} x bare, fresh", at_most(ratio, 1.2)
+        )
+        yield Row(work, "ArcInterface, rest: all that is known", _ms(statistics.median(infos)))
+        self.clear()
+
+    def _newcomer(self, number: int) -> ArcInterface:
+        """Make an interface with a job list in which no end has been written down."""
+        copy = self.folder / f"newcomer{number}.dat"
+        shutil.copy(self.config["JOBS_INFO_FILE"], copy)
+        return ArcInterface(log=None, config={**self.config, "BACKEND": "rest", "JOBS_INFO_FILE": str(copy)})
 
     # --- Ending ---
 

@@ -10,7 +10,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from local import importing, job_list, local
+from local import importing, job_list, local, long_list
 from measure import Row, machine, table
 from remote import Remote, say
 
@@ -26,8 +26,10 @@ def rows(arguments: argparse.Namespace, folder: Path) -> Iterator[Row]:
     remote.clear()
     for part in (
         remote.submitting_one,
+        remote.first_of_a_process,
         remote.submitting,
         remote.asking,
+        remote.failing,
         remote.cancelling,
         remote.outputs,
         remote.large,
@@ -36,6 +38,7 @@ def rows(arguments: argparse.Namespace, folder: Path) -> Iterator[Row]:
     say("local jobs")
     yield from local(folder)
     yield from job_list(folder)
+    yield from long_list(folder)
 
 
 def report(measured: list[Row]) -> str:

@@ -312,6 +312,19 @@ class JobList:
             found.update((record.id or "", _summary_of(record)) for record in _theirs_by_id(database, rest))
         return {job_id: found[job_id] for job_id in wanted if job_id in found}
 
+    def ends(self, job_ids: Iterable[str], *, patience: float | None = None) -> dict[str, str]:
+        """Return by id the final states of these jobs, which are empty where no end was seen; otherwise as :meth:`get`.
+
+        :param patience: the seconds to wait for other processes, instead of the list's timeout
+        """
+        wanted = list(dict.fromkeys(job_ids))
+        with self._file.reading(patience=patience) as database:
+            ours = _select_by_id(database, "SELECT id, final_state FROM jasmin_arc_jobs", wanted)
+            found = {_unescape(job_id): state for job_id, state in ours}
+            rest = [job_id for job_id in wanted if job_id not in found]
+            found.update((_unescape(job_id), "") for (job_id,) in _select_by_id(database, "SELECT id FROM jobs", rest))
+        return found
+
     def neighbours(self, job_ids: Iterable[str]) -> dict[str, tuple[str, ...]]:
         """Return by id the ids just before and just after it, when the ids of all submitted jobs are sorted.
 
@@ -327,8 +340,8 @@ class JobList:
         Only of a job that ended without success may it be learned later that it was killed. Jobs that are not in the
         list are left out.
         """
-        known = self.summaries(states, patience=patience)
-        new = {job_id: states[job_id] for job_id, job in known.items() if job.final_state in ("", "Failed")}
+        known = self.ends(states, patience=patience)
+        new = {job_id: states[job_id] for job_id, end in known.items() if end in ("", "Failed")}
         # Another process may have written an end meanwhile.
         first = "final_state = '' OR (final_state = 'Failed' AND ?1 = 'Killed')"
         self._update(new, "final_state = ?1", where=first, patience=patience)
@@ -422,7 +435,9 @@ def _escape(text: str) -> str:
 
 
 def _unescape(text: str | None) -> str:
-    return unquote(str(text or ""), errors="replace")
+    plain = str(text or "")
+    # unquote() is slow, and few texts need it.
+    return unquote(plain, errors="replace") if "%" in plain else plain
 
 
 def _seconds(value: object) -> float:

@@ -10,13 +10,19 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from jasmin_arc.constants import FINAL_STATES
-from jasmin_arc.exceptions import JobListError
+from jasmin_arc.exceptions import JasminArcError, JobListError
 from jasmin_arc.job_list import JobList
+from jasmin_arc.parallel import start_thread
 
 PATIENCE = 2.0
 """Seconds to wait for a job list that another process is writing"""
 RETRY_AFTER = 10.0
 """Seconds after a failure before anything is written again"""
+
+_AT_ONCE = 100
+"""How many ends are written before they are told"""
+_ANSWER_FIRST = 0.05
+"""Seconds that the thread which writes more of them leaves to the answer"""
 
 
 @dataclass(frozen=True)
@@ -45,6 +51,7 @@ class Ledger:
         self._retry_at = 0.0
         self._restarts = 0
         self._restarted: set[str] = set()
+        self._writer: threading.Thread | None = None
 
     @property
     def restarts(self) -> int:
@@ -70,21 +77,37 @@ class Ledger:
             found.update((job_id, end) for job_id, end in known.items() if end and not _refines(found, job_id, end))
             fresh = {job_id: found[job_id] for job_id, end in known.items() if found.get(job_id, end) != end}
             if fresh:
-                self._write(_Note(lambda: self._job_list.set_final(fresh, patience=PATIENCE), kept=False))
+                self._ended(fresh)
             return found
+
+    def _ended(self, ends: Mapping[str, str]) -> None:
+        note = _Note(lambda: self._job_list.set_final(ends, patience=PATIENCE), kept=False)
+        if len(ends) <= _AT_ONCE:
+            self._write(note)
+            return
+
+        def write() -> None:
+            time.sleep(_ANSWER_FIRST)
+            self._write(note)
+
+        try:
+            # Whoever asks for many jobs does not wait for the disk.
+            self._writer = start_thread(write, "jasmin_arc ledger")
+        except JasminArcError:
+            self._write(note)
 
     def _ends(self, job_ids: Sequence[str], states: Mapping[str, str]) -> dict[str, str]:
         """Return the ends of those jobs that are in the list, which are empty where none was seen."""
         if not job_ids:
             return {}
         try:
-            records = self._job_list.summaries(job_ids)
+            ends = self._job_list.ends(job_ids)
         except JobListError as error:
             if any(states.get(job_id, "Deleted") == "Deleted" for job_id in job_ids):
                 raise
             self._warn(error)
             return {}
-        return {job_id: "" if job_id in self._restarted else record.final_state for job_id, record in records.items()}
+        return {job_id: "" if job_id in self._restarted else end for job_id, end in ends.items()}
 
     def saved(self, job_ids: Sequence[str]) -> None:
         """Note that the outputs of the jobs have been saved."""
@@ -111,7 +134,9 @@ class Ledger:
             self._note(job_ids, write)
 
     def close(self) -> None:
-        """Try once more to write what could not be written."""
+        """Write all that is not written yet, as far as that can be done now."""
+        if self._writer is not None:
+            self._writer.join()
         with self._lock:
             self._retry_at = 0.0
             self._write(None)
