@@ -35,7 +35,7 @@ class Crew:
     Leaving the ``with`` block drops the tasks that have not begun and waits for none that has: a thread that is
     blocked in a read ends by itself later, and never keeps the interpreter from ending.
 
-    :param workers: the most tasks that are done at a time
+    :param workers: the most tasks that are done at a time; with 0, :meth:`add` does each at once
     """
 
     def __init__(self, workers: int) -> None:
@@ -54,6 +54,9 @@ class Crew:
 
         :param first: whether it goes before all that have not begun
         """
+        if not self._workers:
+            task()
+            return
         with self._lock:
             if first:
                 self._tasks.appendleft(task)

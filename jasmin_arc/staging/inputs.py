@@ -93,6 +93,9 @@ def upload_all(
     :returns: by job id the first failure; the last input of such a job was never sent, or failed itself
     """
     failures: dict[str, JasminArcError] = {}
+    if len(jobs) == 1 and all(len(inputs) == 1 for inputs in jobs.values()):
+        # A thread takes longer to start than such an upload.
+        workers = 0
     with Crew(workers) as crew:
         for job_id, inputs in jobs.items():
             _JobUpload(job_id, inputs, put, crew, failures, progress or _ignore).start()

@@ -26,6 +26,7 @@ _ID_VERSION = "1.0"
 _IDS_AT_ONCE = 1000
 """A server reads a list of ids up to 1 MiB and ignores the rest"""
 _LONGEST_LOG = 1 << 20
+_MOMENT = 10.0
 
 
 class Api:
@@ -87,12 +88,12 @@ class Api:
             return self._base
 
     def check_reachable(self) -> None:
-        """See that the server answers now.
+        """See that the server answers, if it has not done so a moment ago.
 
         :raises ServerUnavailableError: if it does not
         """
-        self.base()
-        self._client.read("GET", self._root)
+        if self._client.seconds_since_answer() > _MOMENT:
+            self._client.read("GET", self._root)
 
     def jobs(self, states: Collection[str] = ()) -> dict[str, str]:
         """List all own jobs; with ``states``, those that are in one of them right now, with their state."""

@@ -118,6 +118,7 @@ class Client:
         self._connected: _Pools | None = None
         self._seen: tuple[Any, ...] = ()
         self._checked = 0.0
+        self._answered = float("-inf")
         self._budget = RetryBudget()
 
     def read(
@@ -202,6 +203,10 @@ class Client:
 
         return self._patiently(begin)
 
+    def seconds_since_answer(self) -> float:
+        """Return how long ago the server last answered a request well."""
+        return time.monotonic() - self._answered
+
     def close(self) -> None:
         """Close all connections. A later request opens new ones."""
         with self._lock:
@@ -274,6 +279,7 @@ class Client:
             raise of_status(response.status, response.reason or "", later, what, self.endpoint)
         body = self._body(response, what, most)
         self._budget.earn()
+        self._answered = time.monotonic()
         return Reply(response.status, response.headers, body)
 
     def _body(self, response: BaseHTTPResponse, what: str, most: int) -> bytes:

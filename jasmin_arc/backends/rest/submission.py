@@ -90,6 +90,8 @@ class Submitter:
                 break
         if progress is not None:
             progress(sum(job.outcome is not None and not job.adl for job in jobs))
+        if jobs and all(isinstance(job.outcome, NoTargetsAvailableError) for job in jobs):
+            raise jobs[0].outcome  # type: ignore[misc]
         return [job.outcome if job.outcome is not None else _never_tried(job) for job in jobs]
 
     def _submit_wave(self, wave: Sequence[_Job], progress: Progress | None) -> None:
@@ -146,6 +148,8 @@ class Submitter:
             answers = create(document.encode())
         except SubmissionUnknownError:
             raise
+        except ServerUnavailableError as error:
+            raise NoTargetsAvailableError(f"the job was not submitted: {error}") from error
         except ServerError as error:
             raise JobSubmissionError(f"the job was not submitted: {error}") from error
         _check_answers(answers, jobs)
