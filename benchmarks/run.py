@@ -15,14 +15,18 @@ from measure import Row, machine, table
 from remote import Remote, say
 
 RESULTS = Path(__file__).parent / "results.md"
+MEMORY = "/dev/shm"
 MANY = 1000
 """How many jobs the goals, and so the results, are for"""
 
 
-def rows(arguments: argparse.Namespace, folder: Path) -> Iterator[Row]:
-    """Measure one thing after another."""
+def rows(arguments: argparse.Namespace, folder: Path, memory: Path) -> Iterator[Row]:
+    """Measure one thing after another.
+
+    :param memory: a folder that is no disk's
+    """
     yield from importing()
-    remote = Remote(json.loads(Path(arguments.config).read_text()), arguments.jobs, folder)
+    remote = Remote(json.loads(Path(arguments.config).read_text()), arguments.jobs, folder, memory)
     remote.clear()
     for part in (
         remote.submitting_one,
@@ -66,8 +70,8 @@ def main() -> int:
     )
     arguments = parser.parse_args()
     measured: list[Row] = []
-    with tempfile.TemporaryDirectory() as folder:
-        for row in rows(arguments, Path(folder)):
+    with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryDirectory(dir=MEMORY) as memory:
+        for row in rows(arguments, Path(folder), Path(memory)):
             measured.append(row)
             say(f"  {row.who}: {row.value} {row.ratio}")
     text = report(measured)

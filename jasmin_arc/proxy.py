@@ -24,6 +24,9 @@ from jasmin_arc.proxy_credentials import MOST_BYTES, Credentials, read_chain, re
 LEAST_TIME_LEFT = timedelta(seconds=60)
 """A proxy that cannot be renewed is used as long as it lasts this long."""
 
+DELEGATIONS_SUFFIX = ".delegations"
+"""How the name of the file ends that stands beside the proxy and tells which delegations were made with it."""
+
 _RETRY_SECONDS = 60.0
 _HAS_VOMS = (
     "it has VOMS attributes, which a proxy made here would lack; make a new one with the program that made it, such as "
@@ -126,12 +129,14 @@ class ProxyManager:
         return self._described(self._target())
 
     def destroy(self) -> bool:
-        """Remove the present proxy.
+        """Remove the present proxy, and the note of the delegations that were made with it.
 
         :returns: whether there was one
         :raises ProxyGenerationError: if it cannot be removed
         """
         target = self._target()
+        with contextlib.suppress(OSError):
+            target.with_name(target.name + DELEGATIONS_SUFFIX).unlink()
         try:
             target.unlink()
         except FileNotFoundError:

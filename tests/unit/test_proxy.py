@@ -284,8 +284,11 @@ def test_processes_that_renew_together_leave_a_whole_proxy(pki: Pki, make_manage
 def test_destroy_removes_the_file(make_manager: MakeManager) -> None:
     manager = make_manager()
     path = manager.path()
+    beside = path.with_name(path.name + ".delegations")
+    beside.write_text("{}")
     assert manager.destroy() is True
     assert not path.exists()
+    assert not beside.exists()
     assert manager.destroy() is False
     assert manager.path().exists()
 

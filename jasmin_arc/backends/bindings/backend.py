@@ -200,7 +200,10 @@ class BindingsBackend(base.Backend):
         if len(job_ids) != 1:
             return self.rest.cancel(job_ids)
         error = self._act(job_ids[0], "Cancel")
-        return {} if error is None else {job_ids[0]: error}
+        if error is not None:
+            return {job_ids[0]: error}
+        self.rest.note_cancelled(job_ids)
+        return {}
 
     def clean(self, job_ids: Sequence[str]) -> dict[str, JasminArcError]:
         """See the contract. The library would let a job that runs go on, and REST go on telling of it."""

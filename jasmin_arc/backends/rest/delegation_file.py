@@ -9,7 +9,8 @@ import stat
 import tempfile
 from pathlib import Path
 
-SUFFIX = ".delegations"
+from jasmin_arc.proxy import DELEGATIONS_SUFFIX
+
 _MOST_BYTES = 1 << 16
 
 
@@ -24,7 +25,7 @@ class DelegationFile:
     """
 
     def __init__(self, proxy: Path, version: str) -> None:
-        self._path = proxy.with_name(proxy.name + SUFFIX)
+        self._path = proxy.with_name(proxy.name + DELEGATIONS_SUFFIX)
         self._version = version
 
     def get(self, endpoint: str) -> str:
