@@ -480,6 +480,8 @@ class ArcInterface:
         :param check: raise an error if a job failed or was cancelled
         :raises WaitTimeoutError: if time is up; its ``unfinished`` names the jobs that have not ended
         :raises PartialFailureError: if some of the jobs could not be found
+        :raises ServerError: if the server refuses to answer for a minute, or five times in a row if it has never
+            answered before; with ``timeout=0``, if the question fails
         :raises JobFailedError: with ``check``, if jobs failed: its ``job_ids`` names them, its message says why the
             first of them did, as :meth:`explain` does
         """
@@ -517,6 +519,7 @@ class ArcInterface:
         :param timeout: the most seconds to wait for all, where 0 just looks; the jobs go on in any case
         :raises WaitTimeoutError: if time is up
         :raises JobNotFoundError: if a job could not be found
+        :raises ServerError: as :meth:`wait` does
         """
         ids = job_ids_of(job_ids)
         if ids:
@@ -689,7 +692,7 @@ class ArcInterface:
         raise_failures(ids, failures, "restarted")
 
     def renew(self, job_ids: Sequence[JobLike]) -> None:
-        """Give the delegated credentials of jobs a new lifetime, from a fresh proxy.
+        """Give the delegated credentials of jobs a new lifetime, from a fresh proxy. A job without them is no failure.
 
         :raises PartialFailureError: if some could not be renewed
         """

@@ -76,7 +76,7 @@ class ConnectionConfig:
     your own is used instead"""
 
     PROXY_RENEWAL_THRESHOLD: int = 3600
-    """A new proxy is made when the present one ends within this number of seconds"""
+    """A new proxy is made when the present one ends within this number of seconds, unless it has VOMS attributes"""
 
     PROXY_VALIDITY_PERIOD: int = 12 * 60 * 60
     """Number of seconds that a new proxy is valid (default: 12 hours)"""

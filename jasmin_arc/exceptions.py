@@ -43,11 +43,11 @@ class InvalidJobDescription(JasminArcError, ValueError):
 
 
 class InputFileError(JasminArcError):
-    """An input file does not exist, is not a file, cannot be read, or its name is taken."""
+    """An input file does not exist, is not a file, cannot be read, or its name is taken; or kept contents are gone."""
 
 
 class ProxyGenerationError(JasminArcError):
-    """A proxy certificate could not be created from the key and the certificate."""
+    """A proxy certificate could not be made from the key and the certificate, or one with VOMS attributes has ended."""
 
 
 class BindingsNotFoundError(JasminArcError):
@@ -82,7 +82,7 @@ class JobSubmissionError(JasminArcError):
 
 
 class SubmissionUnknownError(JobSubmissionError):
-    """The answer to a submission was lost, so the job may or may not exist.
+    """The answer to a submission was lost, or a job that may run cannot be written into the job list.
 
     Nothing is sent again. ``ArcInterface.recover()`` looks for the job and settles it.
     """

@@ -154,7 +154,7 @@ class Backend(ABC):
         return self._refuse(job_ids, "restart a job")
 
     def renew(self, job_ids: Sequence[str]) -> dict[str, JasminArcError]:
-        """Give the jobs' delegated credentials a new lifetime, and return the failures."""
+        """Give the jobs' delegated credentials a new lifetime, and return the failures; a job without them is none."""
         return self._refuse(job_ids, "renew a job's credentials")
 
     def recover(self) -> dict[str, JobInfo | None]:

@@ -91,6 +91,7 @@ def list_command(
     """List jobs.
 
     All that are in the job list or at the site, the oldest first.
+    With --name, --since or --last, only those in the job list.
     """
 
     def ask() -> list[dict[str, Any]]:
