@@ -435,13 +435,21 @@ class ArcInterface:
     def _filled_in(self, infos: dict[str, JobInfo]) -> dict[str, JobInfo]:
         """Add from the job list what a server tells of a job only after a while."""
         lacking = [job_id for job_id, info in infos.items() if not info.name or info.submitted is None]
-        records = self.job_list.get(lacking) if lacking else {}
+        records = self._listed(lacking)
         return {
             job_id: replace(info, name=info.name or record.name, submitted=info.submitted or record.submitted)
             if (record := records.get(job_id))
             else info
             for job_id, info in infos.items()
         }
+
+    def _listed(self, job_ids: Sequence[str]) -> dict[str, JobRecord]:
+        """Return what the job list knows, for what is only nice to have: nothing, if it cannot be read now."""
+        try:
+            return self.job_list.get(job_ids) if job_ids else {}
+        except JobListError as error:
+            self.logger.debug("%s", error)
+            return {}
 
     def _remembered(self, states: Mapping[str, str]) -> dict[str, JobInfo]:
         """What the job list knows of jobs that the server has forgotten."""
@@ -455,7 +463,7 @@ class ArcInterface:
         from jasmin_arc.foresight import of_sessions_ending
 
         warnings = of_sessions_ending(infos.values(), self._warned)
-        records = self.job_list.get(warnings) if warnings else {}
+        records = self._listed(list(warnings))
         for job_id, warning in warnings.items():
             self._warned.add(job_id)
             if job_id not in records or records[job_id].outputs_saved is None:

@@ -38,7 +38,7 @@ class Ledger:
     """Keeps the job list up to date with what has happened to jobs. Threads may share it.
 
     What has happened is never reported as failed because it cannot be written down: that is logged, and tried again
-    with the next note.
+    with the next note. An end that could not be written down is written when somebody asks for the job again.
 
     :param log: receives a warning when the job list cannot be written
     """
@@ -101,7 +101,7 @@ class Ledger:
         if not job_ids:
             return {}
         try:
-            ends = self._job_list.ends(job_ids)
+            ends = self._job_list.ends(job_ids, patience=PATIENCE)
         except JobListError as error:
             if any(states.get(job_id, "Deleted") == "Deleted" for job_id in job_ids):
                 raise
@@ -166,7 +166,9 @@ class Ledger:
         """Say once in a while what is wrong with the job list, and leave it alone until then."""
         if time.monotonic() >= self._retry_at:
             self._retry_at = time.monotonic() + RETRY_AFTER
-            self._log.warning("what has happened to jobs cannot be written down now, and is later: %s", error)
+            self._log.warning(
+                "what has happened to jobs cannot be written down now; this is tried again later: %s", error
+            )
 
 
 def _refines(states: Mapping[str, str], job_id: str, end: str) -> bool:

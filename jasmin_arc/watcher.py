@@ -142,10 +142,11 @@ class Watcher:
     def _rest(self, delay: float) -> None:
         """Sleep until the next question; a new job shortens the sleep, but not below the server's share of rest."""
         # Jobs that come one by one, each with a call of its own, still share the questions.
-        until = time.monotonic() + max(self._limits.fastest / 2, self._least_rest())
+        least = max(self._limits.fastest / 2, self._least_rest())
+        until = time.monotonic() + least
         while (left := until - time.monotonic()) > 0 and self._watched:
             time.sleep(min(left, _LOOK_UP))
-        if self._wake.wait(max(0.0, delay - self._limits.fastest / 2)):
+        if self._wake.wait(max(0.0, delay - least)):
             self._pace = self._limits.fastest
 
     def _least_rest(self) -> float:

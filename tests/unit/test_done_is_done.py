@@ -6,8 +6,10 @@ import io
 import logging
 import sqlite3
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
@@ -52,6 +54,17 @@ def nobody_can_write(arc: ArcInterface) -> Iterator[None]:
     """Hold the job list as a process does that hangs in the middle of writing: others may read."""
     with closing(sqlite3.connect(arc.config.JOBS_INFO_FILE, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+        finally:
+            other.execute("ROLLBACK")
+
+
+@contextmanager
+def nobody_gets_in(arc: ArcInterface) -> Iterator[None]:
+    """Hold the job list as a process does that hangs at the very end of writing."""
+    with closing(sqlite3.connect(arc.config.JOBS_INFO_FILE, isolation_level=None)) as other:
+        other.execute("BEGIN EXCLUSIVE")
         try:
             yield
         finally:
@@ -115,6 +128,25 @@ def test_the_end_of_a_job_is_told_though_it_cannot_be_written_down(
     setup.ce.jobs.clear()
     arc.close()
     assert arc.get_job_status(first) is JobStatuses.COMPLETED
+
+
+def test_the_end_of_a_job_is_told_soon_though_the_job_list_is_locked(setup: Setup, arc: ArcInterface) -> None:
+    job_id = arc.submit_job("/bin/true", outputs=[])
+    end(setup, job_id)
+    began = time.monotonic()
+    with nobody_gets_in(arc):
+        assert arc.wait([job_id], timeout=LIMIT) == [JobStatuses.COMPLETED]
+    assert time.monotonic() - began < 10
+
+
+def test_what_is_known_of_a_job_is_told_though_the_job_list_cannot_be_read(setup: Setup, arc: ArcInterface) -> None:
+    job_id = arc.submit_job("/bin/true", outputs=[], name="known")
+    end(setup, job_id)
+    erased_soon = f"{datetime.now(timezone.utc) + timedelta(hours=1):%Y-%m-%dT%H:%M:%SZ}"
+    setup.ce.jobs["job0"].info = f"<WorkingAreaEraseTime>{erased_soon}</WorkingAreaEraseTime>"
+    with nobody_can_read(arc):
+        info = arc.get_job_info(job_id)
+    assert (info.name, info.state) == ("known", "Finished")
 
 
 def test_the_end_of_a_job_is_told_though_the_job_list_cannot_be_read(setup: Setup, arc: ArcInterface) -> None:

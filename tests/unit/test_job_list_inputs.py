@@ -259,3 +259,11 @@ def test_processes_and_threads_share_contents(tmp_path: Path, spool: Path) -> No
         process.join()
     assert [process.exitcode for process in processes] == [0, 0]
     assert list(spool.iterdir()) == []
+
+
+def test_folders_that_are_made_for_contents_are_their_owners_alone(tmp_path: Path) -> None:
+    jobs = JobList(tmp_path / "home" / ".arc" / "jobs.dat")
+    description = JobDescription(executable="cat", stdin=b"secret")
+    jobs.intend([jobs.record(description, endpoint="local://here", token=new_token())])
+    for folder in (tmp_path / "home" / ".arc", tmp_path / "home" / ".arc" / "jobs.dat.inputs"):
+        assert folder.stat().st_mode & 0o777 == 0o700

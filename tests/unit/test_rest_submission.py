@@ -112,7 +112,7 @@ def test_nothing_is_left_where_the_server_is_away(setup: Setup, answered: str, m
         monkeypatch.setattr("jasmin_arc.backends.rest.api._MOMENT", 0.0)
     setup.backend.submit([job()])
     setup.server.close()
-    with pytest.raises(NoTargetsAvailableError, match="was not submitted|nothing was submitted"):
+    with pytest.raises(NoTargetsAvailableError, match=r"was not submitted|nothing was submitted"):
         setup.backend.submit([job(), job()])
     assert len(setup.job_list.records()) == 1
     assert unfinished(setup) == []

@@ -259,3 +259,20 @@ def test_questions_take_no_more_than_their_share_of_the_time(log: io.StringIO) -
     watching.close()
     # The first few find out how long one takes.
     assert busy[0] <= 0.1 * (time.monotonic() - began) + 3 * 0.02
+
+
+def test_the_rest_that_the_server_gets_counts_as_a_part_of_the_pause(log: io.StringIO) -> None:
+    asked: list[float] = []
+
+    def states(job_ids: Sequence[str]) -> dict[str, str]:
+        asked.append(time.monotonic())
+        time.sleep(0.03)
+        return dict.fromkeys(job_ids, "Running")
+
+    # A question takes 0.03 s, so the server rests for 0.27 s; the next question comes after 0.3 s in any case.
+    watching = Watcher(states, make_logger(log, LogLevels.INFO), pace=Pace(fastest=0.3, slowest=0.3, share=0.1))
+    watching.watch(["x://1"])
+    time.sleep(3.0)
+    watching.close()
+    # With one pause after the other, it would be five.
+    assert len(asked) >= 8
