@@ -9,10 +9,10 @@ import tempfile
 import threading
 import time
 import weakref
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, as_completed, wait
 from concurrent.futures import TimeoutError as FuturesTimeoutError
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
@@ -410,27 +410,31 @@ class ArcInterface:
         return [job_id for job_id in job_ids if job_id in states and status_of(states[job_id]) is status]
 
     def _states(self, job_ids: Sequence[str]) -> dict[str, str]:
+        _, states = self._reconciled(job_ids, self.backend.states, lambda states: states)
+        return states
+
+    def _reconciled(
+        self,
+        job_ids: Sequence[str],
+        ask: Callable[[Sequence[str]], dict[str, _Result]],
+        states_in: Callable[[dict[str, _Result]], dict[str, str]],
+    ) -> tuple[dict[str, _Result], dict[str, str]]:
+        """Ask the place, and return its answers and the states, with what is remembered of ends."""
         while True:
             restarts = self._ledger.restarts
-            states = self._ledger.reconcile(job_ids, self.backend.states(job_ids), restarts=restarts)
+            answers = ask(job_ids)
+            states = self._ledger.reconcile(job_ids, states_in(answers), restarts=restarts)
             if states is not None:
-                return states
+                return answers, states
 
     def _infos(self, job_ids: Sequence[str]) -> dict[str, JobInfo]:
-        infos, states = self._asked_infos(job_ids)
+        infos, states = self._reconciled(
+            job_ids, self.backend.query, lambda infos: {job_id: info.state for job_id, info in infos.items()}
+        )
         infos = self._filled_in(infos)
         self._warn_of_sessions_ending(infos)
         lost = [job_id for job_id, state in states.items() if job_id not in infos or infos[job_id].state != state]
         return {**infos, **self._remembered({job_id: states[job_id] for job_id in lost})}
-
-    def _asked_infos(self, job_ids: Sequence[str]) -> tuple[dict[str, JobInfo], dict[str, str]]:
-        while True:
-            restarts = self._ledger.restarts
-            infos = self.backend.query(job_ids)
-            told = {job_id: info.state for job_id, info in infos.items()}
-            states = self._ledger.reconcile(job_ids, told, restarts=restarts)
-            if states is not None:
-                return infos, states
 
     def _filled_in(self, infos: dict[str, JobInfo]) -> dict[str, JobInfo]:
         """Add from the job list what a server tells of a job only after a while."""
@@ -514,12 +518,19 @@ class ArcInterface:
                 # A Ctrl-C that comes just before the wait would not end it, so it is looked for from time to time.
                 done, unfinished = wait(unfinished, min(seconds, _LOOK_UP))
                 bar.update(len(done))
+            if unfinished and timeout:
+                self._look_once_more(futures)
         unfinished = {future for future in unfinished if not future.done()}
         if unfinished:
             left = [job_id for job_id, future in futures.items() if future in unfinished]
             raise WaitTimeoutError(
                 f"{len(left)} of {len(futures)} jobs have not ended after {timeout:g} s: {some(left)}", left
             )
+
+    def _look_once_more(self, futures: Mapping[str, Future[str]]) -> None:
+        """Ask before a wait is given up: after a question that took long, the next one may be far away."""
+        with suppress(JasminArcError):
+            self._watch.look([job_id for job_id, future in futures.items() if not future.done()])
 
     def as_completed(self, job_ids: Sequence[JobLike], *, timeout: float | None = None) -> Iterator[Job]:
         """Yield a handle on each job as it ends.
@@ -541,7 +552,14 @@ class ArcInterface:
                     future.result()
                     yield Job(self, names.pop(future))
             except FuturesTimeoutError as error:
+                if timeout:
+                    self._look_once_more(futures)
+                for future in [future for future in names if future.done()]:
+                    future.result()
+                    yield Job(self, names.pop(future))
                 left = list(names.values())
+                if not left:
+                    return
                 raise WaitTimeoutError(
                     f"{len(left)} of {len(futures)} jobs have not ended after {timeout:g} s: {some(left)}", left
                 ) from error
@@ -624,8 +642,8 @@ class ArcInterface:
 
     def _not_to_erase(self, job_ids: Sequence[str], *, force: bool) -> dict[str, JasminArcError]:
         # Jobs that only the list still knows have nothing left to be saved.
-        there = self.backend.states(job_ids)
-        states = self._ledger.reconcile(list(there), there) or {}
+        there, known = self._reconciled(job_ids, self.backend.states, lambda states: states)
+        states = {job_id: known[job_id] for job_id in there}
         records = self.job_list.get(job_ids)
         unsaved = {
             job_id
@@ -695,7 +713,12 @@ class ArcInterface:
         :raises PartialFailureError: for jobs whose description did not allow it (``rerun``), or that did not fail
         """
         ids = job_ids_of(job_ids)
-        failures = self.backend.restart(ids)
+        try:
+            failures = self.backend.restart(ids)
+        except BaseException:
+            # The server may have done it: what was seen of these jobs is not their end then.
+            self._ledger.restarted(ids)
+            raise
         self._ledger.restarted([job_id for job_id in ids if job_id not in failures])
         raise_failures(ids, failures, "restarted")
 

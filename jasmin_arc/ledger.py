@@ -10,9 +10,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from jasmin_arc.constants import FINAL_STATES
-from jasmin_arc.exceptions import JasminArcError, JobListError
+from jasmin_arc.exceptions import JobListError
 from jasmin_arc.job_list import JobList
-from jasmin_arc.parallel import start_thread
 
 PATIENCE = 2.0
 """Seconds to wait for a job list that another process is writing"""
@@ -21,8 +20,8 @@ RETRY_AFTER = 10.0
 
 _AT_ONCE = 100
 """How many ends are written before they are told"""
-_ANSWER_FIRST = 0.05
-"""Seconds that the thread which writes more of them leaves to the answer"""
+_DELAY = 0.05
+"""Seconds before the ends of more jobs are written, so that the answer is not slowed down"""
 
 
 @dataclass(frozen=True)
@@ -31,7 +30,7 @@ class _Note:
 
     write: Callable[[], None]
     kept: bool
-    """Whether it is written later if that fails now; an end is seen again by who asks again"""
+    """Whether it is written later if that fails now. An end need not be kept: the next question sees it again"""
 
 
 class Ledger:
@@ -51,50 +50,60 @@ class Ledger:
         self._retry_at = 0.0
         self._restarts = 0
         self._restarted: set[str] = set()
-        self._writer: threading.Thread | None = None
+        self._writers: list[threading.Thread] = []
 
     @property
     def restarts(self) -> int:
-        """How often jobs were restarted so far: what was asked before the last time may be an old end."""
+        """Number of restarts so far. An answer from before the latest one may be out of date."""
         return self._restarts
 
-    def reconcile(
-        self, job_ids: Sequence[str], states: Mapping[str, str], *, restarts: int | None = None
-    ) -> dict[str, str] | None:
+    def reconcile(self, job_ids: Sequence[str], states: Mapping[str, str], *, restarts: int) -> dict[str, str] | None:
         """Keep the ends that were seen once, also when the place has forgotten the job since, and note new ones.
 
         :param states: the general states, as the place tells them; a job that it does not know is absent
         :param restarts: :attr:`restarts` from before the place was asked
         :returns: the states; ``None`` where jobs were restarted meanwhile, so that the place must be asked again
-        :raises JobListError: if the list cannot be read, and a job may be known to nobody else
+        :raises JobListError: if the list cannot be read, and the place does not know one of the jobs
         """
-        with self._lock:
-            if restarts not in (None, self._restarts):
-                return None
-            found = dict(states)
-            doubtful = [job_id for job_id in job_ids if found.get(job_id, "Deleted") in FINAL_STATES]
-            known = self._ends(doubtful, found)
-            found.update((job_id, end) for job_id, end in known.items() if end and not _refines(found, job_id, end))
-            fresh = {job_id: found[job_id] for job_id, end in known.items() if found.get(job_id, end) != end}
-            if fresh:
-                self._ended(fresh)
+        if self._notes:
+            self._write(None)
+        found = dict(states)
+        doubtful = [job_id for job_id in job_ids if found.get(job_id, "Deleted") in FINAL_STATES]
+        if not doubtful:
             return found
+        with self._lock:
+            if restarts != self._restarts:
+                return None
+            known = self._ends(doubtful, found)
+        found.update((job_id, end) for job_id, end in known.items() if end and not _refines(found, job_id, end))
+        fresh = {job_id: found[job_id] for job_id, end in known.items() if found.get(job_id, end) != end}
+        if fresh:
+            self._ended(fresh, restarts)
+        return found
 
-    def _ended(self, ends: Mapping[str, str]) -> None:
-        note = _Note(lambda: self._job_list.set_final(ends, patience=PATIENCE), kept=False)
+    def _ended(self, ends: Mapping[str, str], restarts: int) -> None:
+        def write() -> None:
+            # The jobs may have been restarted since they were asked about.
+            if restarts == self._restarts:
+                self._job_list.set_final(ends, patience=PATIENCE)
+
+        note = _Note(write, kept=False)
         if len(ends) <= _AT_ONCE:
             self._write(note)
             return
 
-        def write() -> None:
-            time.sleep(_ANSWER_FIRST)
+        def write_later() -> None:
+            time.sleep(_DELAY)
             self._write(note)
 
+        # Whoever asks for many jobs does not wait for the disk. The interpreter does not end before this thread.
+        writer = threading.Thread(target=write_later, name="jasmin_arc ledger")
         try:
-            # Whoever asks for many jobs does not wait for the disk.
-            self._writer = start_thread(write, "jasmin_arc ledger")
-        except JasminArcError:
+            writer.start()
+        except RuntimeError:
             self._write(note)
+        else:
+            self._writers = [thread for thread in self._writers if thread.is_alive()] + [writer]
 
     def _ends(self, job_ids: Sequence[str], states: Mapping[str, str]) -> dict[str, str]:
         """Return the ends of those jobs that are in the list, which are empty where none was seen."""
@@ -103,6 +112,7 @@ class Ledger:
         try:
             ends = self._job_list.ends(job_ids, patience=PATIENCE)
         except JobListError as error:
+            # Nobody else may know of a job that the place does not know.
             if any(states.get(job_id, "Deleted") == "Deleted" for job_id in job_ids):
                 raise
             self._warn(error)
@@ -135,8 +145,8 @@ class Ledger:
 
     def close(self) -> None:
         """Write all that is not written yet, as far as that can be done now."""
-        if self._writer is not None:
-            self._writer.join()
+        for writer in self._writers:
+            writer.join()
         with self._lock:
             self._retry_at = 0.0
             self._write(None)

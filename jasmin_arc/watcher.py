@@ -60,6 +60,7 @@ class Watcher:
         self._thread: threading.Thread | None = None
         self._pace = pace.fastest
         self._took: deque[float] = deque(maxlen=_SAMPLES)
+        self._answered = False
         self._failures = 0
         self._refusals = 0
         self._refused_since = 0.0
@@ -131,20 +132,22 @@ class Watcher:
                 pending = {job_id: future for job_id, future in self._watched.items() if not future.done()}
                 if not pending:
                     self._thread = None
+                    # Later jobs may be fewer, and so their questions shorter.
+                    self._took.clear()
                     return
             try:
                 delay = self._ask(pending)
             except Exception as error:  # noqa: BLE001 - a waiting caller must learn of it, whatever it is
                 _fail(pending, error)
                 delay = 0.0
-            self._rest(delay)
+            self._rest(delay, pending.values())
 
-    def _rest(self, delay: float) -> None:
+    def _rest(self, delay: float, asked: Iterable[Future[str]]) -> None:
         """Sleep until the next question; a new job shortens the sleep, but not below the server's share of rest."""
         # Jobs that come one by one, each with a call of its own, still share the questions.
         least = max(self._limits.fastest / 2, self._least_rest())
         until = time.monotonic() + least
-        while (left := until - time.monotonic()) > 0 and self._watched:
+        while (left := until - time.monotonic()) > 0 and self._watched and not all(map(Future.done, asked)):
             time.sleep(min(left, _LOOK_UP))
         if self._wake.wait(max(0.0, delay - least)):
             self._pace = self._limits.fastest
@@ -162,6 +165,7 @@ class Watcher:
         except JasminArcError as error:
             return self._wait_out(futures, error)
         self._took.append(time.monotonic() - began)
+        self._answered = True
         if self._failures:
             self._log.warning("the jobs can be asked about again")
             self._failures = self._refusals = 0
@@ -190,7 +194,7 @@ class Watcher:
         if self._refusals < MOST_FAILURES:
             return False
         # A proxy in front of a server that is restarted refuses for a while, too.
-        return not self._took or time.monotonic() - self._refused_since >= self._patience
+        return not self._answered or time.monotonic() - self._refused_since >= self._patience
 
     def _settle(self, futures: Mapping[str, Future[str]], states: Mapping[str, str]) -> float:
         ended = 0

@@ -96,10 +96,13 @@ def erase_later() -> Iterator[Callable[[ArcInterface, Iterable[str]], None]]:
     left: dict[str, tuple[ArcInterface, list[str]]] = {}
 
     def later(arc: ArcInterface, job_ids: Iterable[str]) -> None:
-        if arc.config.BACKEND != "local":
+        if arc.config.BACKEND == "local":
+            return
+        if arc.config.endpoint not in left:
             # The proxy of a test may be gone with the test.
-            rest = ArcInterface(log=None, config={**arc.config.as_dict(), "BACKEND": "rest", "PROXY_FILE": proxy})
-            left.setdefault(arc.config.endpoint, (rest, []))[1].extend(job_ids)
+            config = {**arc.config.as_dict(), "BACKEND": "rest", "PROXY_FILE": proxy}
+            left[arc.config.endpoint] = (ArcInterface(log=None, config=config), [])
+        left[arc.config.endpoint][1].extend(job_ids)
 
     with tempfile.TemporaryDirectory() as folder:
         proxy = str(Path(folder) / "proxy")

@@ -46,7 +46,8 @@ def _evidence(facts: Facts) -> Iterator[str]:
     if info.state != "Finished":
         yield from (f"log: {line}" for line in _log_lines(facts, reported))
     yield from _used(facts)
-    if info.proxy_expires is not None and info.proxy_expires <= facts.now:
+    # A compute element tells an end also for jobs without credentials.
+    if facts.copies and info.proxy_expires is not None and info.proxy_expires <= facts.now:
         yield f"the job's credentials ended at {info.proxy_expires:%Y-%m-%d %H:%M} UTC"
     lines = [line for line in facts.stderr.splitlines() if line.strip()]
     yield from (f"{STDERR_NAME}: {plain(line)}" for line in lines[-_STDERR_LINES:])

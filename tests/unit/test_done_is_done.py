@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import io
+import json
 import logging
 import sqlite3
+import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -246,6 +248,84 @@ def test_a_restart_that_cannot_be_written_down_leaves_no_false_end(setup: Setup,
     arc.close()
     setup.ce.jobs.clear()
     assert arc.get_job_status(job_id) is JobStatuses.COMPLETED
+
+
+@pytest.mark.parametrize("interruption", [Reply(403, reason="Forbidden"), KeyboardInterrupt()], ids=["error", "Ctrl-C"])
+def test_a_restart_that_is_interrupted_after_it_was_done_leaves_no_false_end(
+    setup: Setup, arc: ArcInterface, interruption: Reply | KeyboardInterrupt, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    restartable(setup)
+    job_id = arc.submit_job("/bin/true", outputs=[], rerun=1)
+    end(setup, job_id, state="FAILED")
+    assert arc.wait([job_id]) == [JobStatuses.FAILED]
+    honest = setup.ce.before
+    if isinstance(interruption, Reply):
+        setup.ce.before = lambda request: interruption if "diagnose/status" in request.path else honest(request)
+        arc.restart_jobs([job_id])
+    else:
+        with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+            patch.setattr("jasmin_arc.backends.rest.states.pause", mock_interrupt)
+            arc.restart_jobs([job_id])
+    setup.ce.before = honest
+    end(setup, job_id)
+    assert arc.get_job_status(job_id) is JobStatuses.COMPLETED
+
+
+def mock_interrupt(_seconds: float) -> None:
+    raise KeyboardInterrupt
+
+
+def test_old_ends_of_many_jobs_are_not_written_after_a_restart(
+    setup: Setup, arc: ArcInterface, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ledger, "_DELAY", 0.5)
+    ids = arc.submit_jobs([JobDescription(executable="true", outputs=[], rerun=1)] * 120)
+    end(setup, *ids, state="FAILED")
+    assert set(arc.get_job_statuses(ids)) == {JobStatuses.FAILED}
+    arc._ledger.restarted(ids)
+    end(setup, *ids)
+    arc.close()
+    assert set(arc.job_list.ends(ids).values()) == {""}
+    assert set(arc.get_job_statuses(ids)) == {JobStatuses.COMPLETED}
+
+
+def test_ends_of_many_jobs_outlive_a_script_that_closes_nothing(setup: Setup, arc: ArcInterface) -> None:
+    ids = arc.submit_jobs([JobDescription(executable="true", outputs=[])] * 120)
+    end(setup, *ids)
+    script = (
+        "import json, sys; from jasmin_arc import ArcInterface\n"
+        "arc = ArcInterface(log=None, config=json.loads(sys.argv[1]))\n"
+        "print(len(arc.get_job_statuses(arc.list_jobs())))\n"
+    )
+    command = [sys.executable, "-c", script, json.dumps(arc.config.as_dict())]
+    assert subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout == "120\n"
+    assert set(arc.job_list.ends(ids).values()) == {"Finished"}
+
+
+def test_what_could_not_be_written_is_written_when_somebody_asks(
+    setup: Setup, arc: ArcInterface, tmp_path: Path
+) -> None:
+    job_id = arc.submit_job("/bin/true", outputs=[])
+    end(setup, job_id, files={"stdout": b"hello"})
+    arc.get_job_status(job_id)
+    with nobody_can_write(arc):
+        arc.save_job_outputs(job_id, directory=tmp_path / "saved")
+    assert arc.job_list.get([job_id])[job_id].outputs_saved is None
+    arc.get_job_status(job_id)
+    assert arc.job_list.get([job_id])[job_id].outputs_saved is not None
+
+
+def test_a_wait_looks_before_it_is_given_up(setup: Setup, arc: ArcInterface) -> None:
+    slow, quick = arc.submit_jobs([job(), job()])
+    watch = arc._watch
+    # As after questions about very many jobs.
+    watch._took.extend([1.0] * 3)
+    with pytest.raises(TimeoutError):
+        arc.wait([slow], timeout=0.2)
+    end(setup, quick)
+    assert arc.wait([quick], timeout=0.2) == [JobStatuses.COMPLETED]
+    end(setup, slow)
+    assert [done.id for done in arc.as_completed([slow], timeout=0.2)] == [slow]
 
 
 def test_an_answer_from_before_a_restart_is_not_taken_for_the_end_of_the_new_run(

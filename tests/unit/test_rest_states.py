@@ -189,7 +189,7 @@ def test_infos_of_many_jobs_take_two_requests(setup: Setup) -> None:
 def test_questions_stay_few_however_many_jobs_there_are_besides(setup: Setup) -> None:
     ids = put(setup, "PREPARING", count=500)
     setup.backend.query(ids)
-    for asked in (ids[:100], ids[:100], ids[:5]):
+    for asked in (ids[:100], ids[:100], ids[:60]):
         setup.ce.requests.clear()
         assert setup.backend.states(asked) == dict.fromkeys(asked, "Preparing")
         assert len(setup.ce.requests) == 1
@@ -199,13 +199,50 @@ def test_questions_stay_few_however_many_jobs_there_are_besides(setup: Setup) ->
     assert "diagnose/status" in request
 
 
-def test_ends_are_not_asked_for_again_at_once(setup: Setup, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("jasmin_arc.backends.rest.states._BATCH_SECONDS", 60.0)
-    running, ended = put(setup, "RUNNING"), put(setup, "FINISHED", count=MANY)
-    setup.backend.states([*running, *ended])
+def test_a_job_that_another_process_restarts_is_seen_to_run_again(setup: Setup) -> None:
+    for count in (1, MANY):
+        ids = put(setup, "FAILED", count=count)
+        assert set(setup.backend.states(ids).values()) == {"Failed"}
+        for job_id in ids:
+            setup.ce.jobs[job_id.rpartition("/")[2]].state = "SUBMITTING"
+        assert set(setup.backend.states(ids).values()) == {"Submitting"}
+
+
+def test_many_jobs_that_seem_to_be_gone_are_looked_at_several_at_a_time(setup: Setup) -> None:
+    ids = put(setup, "WIPED", count=MANY)
+    setup.backend.states(ids[:1])
+    assert set(setup.backend.states(ids).values()) == {"Deleted"}
+    asked = [request for request in setup.server.requests if request.path.endswith("/status")]
+    assert len({request.connection for request in asked}) > 1
+
+
+def test_few_of_very_many_jobs_are_asked_about_one_by_one(setup: Setup) -> None:
+    ids = put(setup, "PREPARING", count=500)
+    setup.backend.states(ids)
     setup.ce.requests.clear()
-    assert setup.backend.states([*running, *ended]) == {running[0]: "Running", **dict.fromkeys(ended, "Finished")}
+    setup.backend.states(ids[:40])
+    assert not any(request.startswith("GET /arex/rest/1.0/jobs?") for request in setup.ce.requests)
+    setup.ce.requests.clear()
+    setup.backend.states(ids[:60])
     assert len(setup.ce.requests) == 1
+
+
+def test_one_reason_that_cannot_be_read_does_not_spoil_the_states_of_the_others(setup: Setup) -> None:
+    ids = put(setup, "RUNNING", "RUNNING", count=MANY)
+    setup.backend.cancel(ids)
+    name = ids[0].rpartition("/")[2]
+    setup.ce.before = lambda request: Reply(403) if request.path.endswith(f"/{name}/diagnose/failed") else None
+    states = setup.backend.states(ids)
+    assert states.pop(ids[0]) == "Failed"
+    assert set(states.values()) == {"Killed"}
+
+
+@pytest.mark.parametrize("body", [PAGE, b"\x00\xff\xfe\x01"], ids=["page", "binary"])
+def test_what_tells_no_reason_is_not_taken_for_a_failure(setup: Setup, body: bytes) -> None:
+    ids = put(setup, "FINISHED")
+    setup.ce.before = lambda request: Reply(200, body) if request.path.endswith("/failed") else None
+    with pytest.raises(ServerError, match="something else than why"):
+        setup.backend.states(ids)
 
 
 def test_a_job_that_is_erased_is_asked_for_again(setup: Setup) -> None:

@@ -135,8 +135,13 @@ class RestBackend(Backend):
         failures = self._tell("restart", "restarted", job_ids)
         names, _ = self._api.names(job_id for job_id in job_ids if job_id not in failures)
         self._states.forget(names.values())
-        # Until it begins, the old end would be taken for that of the new run.
-        for name in self._states.wait_for_another_run(names.values()):
+        try:
+            # Until it begins, the old end would be taken for that of the new run.
+            late = self._states.wait_for_another_run(names.values())
+        except JasminArcError as error:
+            self._log.warning("whether jobs that were told to run again have begun to is not known: %s", error)
+            return failures
+        for name in late:
             self._log.warning("%s will run again, but has not begun to", self._api.job_url(name))
         return failures
 

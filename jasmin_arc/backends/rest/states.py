@@ -31,6 +31,9 @@ ENDS = frozenset({"FINISHED", "FAILED", "KILLED", "WIPED"})
 """The states in which nothing happens to a job any more"""
 _ONE_BY_ONE = 4
 """Up to so many jobs, a question each is mostly cheaper than the list of all that the user has"""
+_AS_COSTLY = 10
+"""So many jobs in the list of all cost the server about as much as a question about one"""
+_MOST_ONE_BY_ONE = 100
 _IN_BATCH_SYSTEM = "RUNNING"
 _SEEN_IN_BATCH_SYSTEM = frozenset({"QUEUING", "RUNNING", "HELD", "EXITINGLRMS", "OTHER"})
 _REST_STATES = {
@@ -52,6 +55,8 @@ _LISTED = tuple(state for state in ARC_REST_STATES if state != "WIPED")
 _ATTEMPTS = 5
 _MOMENT = 0.02
 _WORKERS = 8
+_NO_REASON = re.compile(r"\A\s*<|[\x00-\x08\x0e-\x1f]")
+"""What a text about a failure never has: a web page's beginning, or characters of binary data"""
 _STATE = re.compile(r"[A-Z][A-Z:_-]{1,40}")
 _SLOWEST_LOOK = 1.0
 """Seconds between two looks at jobs that are to run again"""
@@ -61,9 +66,6 @@ _CANCELLED = "canceled by external request"
 _MOST_KNOWN = 100_000
 _BATCH_SECONDS = 2.0
 """For how long what was written of a job in the batch system counts: the server writes it once a minute"""
-
-_END_SECONDS = 30.0
-"""For how long an end counts before it is asked for again: another process may erase the job, or run it again"""
 
 _NOTHING = JobInfo(id="", state="Undefined")
 
@@ -76,7 +78,7 @@ class States:
     def __init__(self, api: Api) -> None:
         self._api = api
         self._lock = threading.Lock()
-        self._ended: dict[str, tuple[str, float]] = {}
+        self._listed = 0
         self._changing: dict[str, bool] = {}
         self._told_to_end: dict[str, bool] = {}
         self._failures: dict[str, tuple[str, tuple[str, ...]]] = {}
@@ -89,22 +91,10 @@ class States:
         Of many jobs that have failed, those that this process has not told to end are ``FAILED``, though another
         process may have killed them: the server tells that only job by job.
         """
-        now = time.monotonic()
-        known = {name: state for name in names if (state := self._known_end(name, now))}
-        live = self._live([name for name in names if name not in known])
+        live = self._live(names)
         written = self._written([name for name, state in live.items() if state == _IN_BATCH_SYSTEM])
         self._read_failures(name for name, state in live.items() if state == "FAILED" and name in self._told_to_end)
-        found = {name: self._settled(name, state, written.get(name, "")) for name, state in live.items()}
-        for name, state in found.items():
-            if state in ENDS and name not in self._changing:
-                self._remember(self._ended, name, (state, now))
-        return {**known, **found}
-
-    def _known_end(self, name: str, now: float) -> str:
-        state, read = self._ended.get(name, ("", 0.0))
-        if now - read >= _END_SECONDS:
-            return ""
-        return self._failures[name][0] if state == "FAILED" and name in self._failures else state
+        return dict(self._settle(live, written))
 
     def infos(self, ids: Mapping[str, str]) -> dict[str, JobInfo]:
         """Return all that is known of the jobs, by job id.
@@ -136,14 +126,16 @@ class States:
         return results
 
     def _read_failures(self, names: Iterable[str]) -> None:
-        self._all(self._failure, [name for name in names if name not in self._failures])
+        # That they failed is known. Where the reason cannot be read, the next question tries again.
+        run_all(self._failure, [name for name in names if name not in self._failures], workers=_WORKERS)
 
     def _live(self, names: Sequence[str]) -> dict[str, str]:
         """Return live states, in which all in the batch system are RUNNING, and those killed are FAILED."""
-        if len(names) <= _ONE_BY_ONE:
-            found = {name: state for name in names if (state := self._own_state(name))}
+        if len(names) <= max(_ONE_BY_ONE, min(self._listed // _AS_COSTLY, _MOST_ONE_BY_ONE)):
+            found = {name: state for name, state in zip(names, self._all(self._own_state, names)) if state}
         else:
             listed = self._api.jobs(_LISTED)
+            self._listed = len(listed)
             found = {name: listed[name] for name in names if name in listed}
         return {**found, **self._overlooked([name for name in names if name not in found])}
 
@@ -156,7 +148,8 @@ class States:
         :raises ServerUnavailableError: if a job is there, and its state is not to be had
         """
         answers = self._api.ask("status", names) if names else {}
-        return {name: self._patiently(name, answers[name].state) for name in names if self._is_there(answers[name])}
+        there = [name for name in names if self._is_there(answers[name])]
+        return dict(zip(there, self._all(lambda name: self._patiently(name, answers[name].state), there)))
 
     def _is_there(self, answer: JobAnswer) -> bool:
         if not answer.done and answer.code != 404:
@@ -218,6 +211,8 @@ class States:
         written = self._api.diagnose(name, "failed", most=1 << 16)
         if written is None:
             return None
+        if _NO_REASON.search(written):
+            raise ServerError(f"the server sends something else than why {self._api.job_url(name)} failed")
         lines = tuple(printable(line) for line in written.splitlines() if line.strip())
         failure = ("KILLED" if _CANCELLED in written else "FAILED", lines)
         self._remember(self._failures, name, failure)
@@ -242,9 +237,9 @@ class States:
         if live == _IN_BATCH_SYSTEM:
             # Nothing written yet means that it has not been there for long.
             return written if written in _SEEN_IN_BATCH_SYSTEM else "QUEUING"
-        if live == "FAILED":
-            return self._failures[name][0] if name in self._failures else written if written == "KILLED" else "FAILED"
-        return live
+        if live == "FAILED" and name in self._failures:
+            return self._failures[name][0]
+        return "KILLED" if (live, written) == ("FAILED", "KILLED") else live
 
     def told_to_end(self, names: Iterable[str]) -> None:
         """Note jobs that this process has told to end: how they ended is worth a question each."""
@@ -256,7 +251,6 @@ class States:
         for name in names:
             self._remember(self._changing, name, True)
             with self._lock:
-                self._ended.pop(name, None)
                 self._failures.pop(name, None)
                 self._told_to_end.pop(name, None)
                 self._logged.pop(name, None)
