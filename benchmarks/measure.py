@@ -22,6 +22,21 @@ def seconds(action: Callable[[], object], *, times: int = 1) -> float:
     return statistics.median(taken)
 
 
+def in_turn(*actions: Callable[[], object], times: int, pause: float = 0.0) -> list[float]:
+    """Return the medians of the seconds that actions take, which are done in turn: what disturbs one disturbs all.
+
+    :param pause: the seconds before each
+    """
+    taken: list[list[float]] = [[] for _ in actions]
+    for number in range(times + 1):
+        for action, each in zip(actions, taken):
+            time.sleep(pause)
+            spent = seconds(action)
+            if number:  # The first one may have to connect.
+                each.append(spent)
+    return [statistics.median(each) for each in taken]
+
+
 @dataclass(frozen=True)
 class Goal:
     """What a ratio is to reach."""

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from bare import Bare
-from measure import Row, at_least, at_most, seconds
+from measure import Row, at_least, at_most, in_turn, seconds
 from peers import ArcTools, Pyarcrest, curl, peer_memory
 
 from jasmin_arc import ArcInterface, JobDescription
@@ -140,12 +140,14 @@ class Remote:
             log=None, config={**self.config, "BACKEND": "rest", "JOBS_INFO_FILE": str(self.folder / "disk.dat")}
         )
         with self.bare() as connection:
-            taken = self._in_turn(
+            # The server is given time to deal with each job.
+            bare, rest, disk = in_turn(
                 lambda: connection.submit([adl], script),
                 lambda: self.arc.submit_jobs([TRUE]),
                 lambda: on_disk.submit_jobs([TRUE]),
+                times=15,
+                pause=0.7,
             )
-        bare, rest, disk = taken
         with self.interface("bindings") as bindings:
             bound = seconds(lambda: bindings.submit_jobs([TRUE]), times=5)
         arcsub = seconds(lambda: self.tools.submit(1), times=3)
@@ -155,17 +157,6 @@ class Remote:
         yield Row("submit 1 job", "ArcInterface, bindings", _ms(bound), f"rest {bound / rest:.0f} x faster")
         yield Row("submit 1 job", "arcsub", _ms(arcsub), f"rest {arcsub / rest:.0f} x faster")
         self.clear()
-
-    def _in_turn(self, *actions: Callable[[], object], times: int = 15) -> list[float]:
-        """Return the medians of the seconds that actions take; the server is given time to deal with each job."""
-        taken: list[list[float]] = [[] for _ in actions]
-        for number in range(times + 1):
-            for action, each in zip(actions, taken):
-                time.sleep(0.7)
-                spent = seconds(action)
-                if number:  # The first one connects.
-                    each.append(spent)
-        return [statistics.median(each) for each in taken]
 
     def first_of_a_process(self) -> Iterator[Row]:
         """The first job of a process, which needs credentials at the compute element."""
@@ -193,7 +184,8 @@ class Remote:
     def asking(self) -> Iterator[Row]:
         """Fresh states of 1, 100 and 1000 jobs."""
         say(f"asking for the states of {self.many} jobs")
-        ids = self.arc.submit_jobs([TRUE] * self.many)
+        # They must not end meanwhile, as a bare request does not tell how a job ended.
+        ids = self.arc.submit_jobs([SLEEP] * self.many)
         for count in (1, 100, self.many):
             yield from self._asking(ids[:count])
         self.clear()
@@ -205,8 +197,9 @@ class Remote:
         fresh = f"/jobs/{names[0]}/diagnose/status" if len(ids) == 1 else f"/jobs?state={','.join(ARC_REST_STATES)}"
         with self.bare() as connection, self.interface("bindings") as bindings:
             stale = seconds(lambda: connection.ask("status", names), times=times)
-            bare = seconds(lambda: connection.request("GET", fresh), times=times)
-            rest = seconds(lambda: self.arc.get_job_statuses(ids), times=times)
+            bare, rest = in_turn(
+                lambda: connection.request("GET", fresh), lambda: self.arc.get_job_statuses(ids), times=times
+            )
             bound = seconds(lambda: bindings.get_job_statuses(ids), times=5)
         most = {1: 2.0, self.many: 1.2}.get(len(ids))
         goal = at_most(rest / bare, most) if most else None
@@ -235,7 +228,10 @@ class Remote:
         self.interface("rest").backend.cancel(ids)
         everything = f"/jobs?state={','.join(ARC_REST_STATES)}"
         with self.bare() as connection:
+            deadline = time.monotonic() + 600
             while connection.request("GET", everything)[1].count(b"<state>FAILED") < len(ids):
+                if time.monotonic() > deadline:
+                    raise RuntimeError("the jobs do not end")
                 time.sleep(1)
             time.sleep(10)
             bare, ours, infos = [], [], []
