@@ -147,8 +147,8 @@ class JobDescription:
     def needs_credentials(self) -> bool:
         """Whether a compute element must be able to act in the user's name for this job.
 
-        It does so to transfer files from and to URLs. A-REX wants credentials for patterns of outputs too. Whether a
-        runtime environment uses them is not known, save for ENV/PROXY.
+        It does so to transfer files from and to URLs. A-REX wants credentials for patterns of outputs too. A runtime
+        environment may use them, as ENV/PROXY does.
         """
         outputs = self.outputs or {}
         urls = any(map(is_url, [*self.inputs.values(), *outputs.values()]))

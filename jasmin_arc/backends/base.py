@@ -30,7 +30,7 @@ class Pace:
     slowest: float = 1.5
     """The seconds between two questions while nothing happens; an end must be seen within 2 s"""
     share: float = 0.05
-    """How much of the time may go into questions: where one takes long, the next one comes later than ``slowest``"""
+    """The largest part of the time that questions may take: after a long one, the next comes later than ``slowest``"""
 
 
 class Backend(ABC):

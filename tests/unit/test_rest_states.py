@@ -61,7 +61,7 @@ def test_phase_and_end_are_live_and_the_rest_as_written(
 ) -> None:
     logs = {"failed": CANCELLED} if written == "KILLED" else {}
     ids = put(setup, live, written, count=count, logs=logs)
-    # That others killed one of many jobs takes a question for each job, which only those pay who ask for all of it.
+    # Whether another process killed one of many jobs takes a question for each job. Only query() asks it.
     quick = "Failed" if state == "Killed" and count == MANY else state
     assert setup.backend.states(ids) == dict.fromkeys(ids, quick)
     assert {job_id: info.state for job_id, info in setup.backend.query(ids).items()} == dict.fromkeys(ids, state)
