@@ -13,10 +13,10 @@ from typing import Any
 class ArcTools:
     """arcsub, arcstat and arcget, with a home of their own."""
 
-    def __init__(self, endpoint: str, certs_dir: str, proxy: Path, home: Path) -> None:
+    def __init__(self, endpoint: str, certs_dir: str, proxy: Path, home: Path, jobs: Path) -> None:
         self.endpoint = endpoint
         self.home = home
-        self.list = home / "jobs.dat"
+        self.list = jobs
         self.proxy = proxy
         self.environment = {**os.environ, "HOME": str(home), "X509_USER_PROXY": str(proxy), "X509_CERT_DIR": certs_dir}
 

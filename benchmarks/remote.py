@@ -55,7 +55,7 @@ class Remote:
         self.api: Api = self.arc.backend._api  # type: ignore[attr-defined]
         self.certs = self.arc.config.CERTS_DIR
         self.proxy = self.arc.proxy.path()
-        self.tools = ArcTools(self.endpoint, self.certs, self.proxy, folder)
+        self.tools = ArcTools(self.endpoint, self.certs, self.proxy, folder, memory / "jobs.dat")
 
     def interface(self, backend: str) -> ArcInterface:
         """Make an interface with a job list that it shares with the others."""

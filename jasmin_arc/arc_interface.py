@@ -372,7 +372,7 @@ class ArcInterface:
         if last is not None and last < 1:
             raise ValueError(f"last must be at least 1, not {last}")
         ids = self._select(status, name, since, last)
-        return ids if last is None else ids[max(len(ids) - last, 0) :]
+        return ids if last is None else ids[-last:]
 
     def _select(
         self,
@@ -439,7 +439,7 @@ class ArcInterface:
     def _filled_in(self, infos: dict[str, JobInfo]) -> dict[str, JobInfo]:
         """Add from the job list what a server tells of a job only after a while."""
         lacking = [job_id for job_id, info in infos.items() if not info.name or info.submitted is None]
-        records = self._listed(lacking)
+        records = self._ledger.summaries(lacking)
         return {
             job_id: replace(info, name=info.name or record.name, submitted=info.submitted or record.submitted)
             if (record := records.get(job_id))
@@ -447,27 +447,19 @@ class ArcInterface:
             for job_id, info in infos.items()
         }
 
-    def _listed(self, job_ids: Sequence[str]) -> dict[str, JobRecord]:
-        """Return what the job list knows, for what is only nice to have: nothing, if it cannot be read now."""
-        try:
-            return self.job_list.get(job_ids) if job_ids else {}
-        except JobListError as error:
-            self.logger.debug("%s", error)
-            return {}
-
     def _remembered(self, states: Mapping[str, str]) -> dict[str, JobInfo]:
         """What the job list knows of jobs that the server has forgotten."""
-        records = self.job_list.get(states) if states else {}
-        return {
-            job_id: JobInfo(id=job_id, state=states[job_id], name=record.name, submitted=record.submitted)
-            for job_id, record in records.items()
-        }
+        return self._filled_in({job_id: JobInfo(id=job_id, state=state) for job_id, state in states.items()})
 
     def _warn_of_sessions_ending(self, infos: Mapping[str, JobInfo]) -> None:
         from jasmin_arc.foresight import of_sessions_ending
 
         warnings = of_sessions_ending(infos.values(), self._warned)
-        records = self._listed(list(warnings))
+        try:
+            records = self.job_list.get(warnings) if warnings else {}
+        except JobListError as error:
+            self.logger.debug("whether outputs were saved is not known: %s", error)
+            return
         for job_id, warning in warnings.items():
             self._warned.add(job_id)
             if job_id not in records or records[job_id].outputs_saved is None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from jasmin_arc.constants import FINAL_STATES
 from jasmin_arc.exceptions import JobListError
-from jasmin_arc.job_list import JobList
+from jasmin_arc.job_list import JobList, JobSummary
 
 PATIENCE = 2.0
 """Seconds to wait for a job list that another process is writing"""
@@ -118,6 +118,14 @@ class Ledger:
             self._warn(error)
             return {}
         return {job_id: "" if job_id in self._restarted else end for job_id, end in ends.items()}
+
+    def summaries(self, job_ids: Sequence[str]) -> dict[str, JobSummary]:
+        """Return the little that the job list knows of these jobs: nothing, if it cannot be read now."""
+        try:
+            return self._job_list.summaries(job_ids, patience=PATIENCE) if job_ids else {}
+        except JobListError as error:
+            self._log.debug("%s", error)
+            return {}
 
     def saved(self, job_ids: Sequence[str]) -> None:
         """Note that the outputs of the jobs have been saved."""

@@ -11,10 +11,11 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from urllib3 import BaseHTTPResponse, HTTPSConnectionPool, Timeout
 from urllib3.exceptions import HTTPError
+from urllib3.util import SKIP_HEADER
 
 from jasmin_arc.backends.rest.connection import CreatingConnection, make_context, make_pool
 from jasmin_arc.backends.rest.deadline import begin_request, limited, pause, remaining, request_was_sent
@@ -32,6 +33,8 @@ MOST_BYTES = 16 << 20
 A job takes 120 bytes in a list of states, and 2 kB where all is told of it, which is asked for 1000 jobs at a time.
 Parsed, XML that is made to do harm takes 40 times its length.
 """
+_HEADERS = {"Accept": "text/xml", "User-Agent": SKIP_HEADER, "Accept-Encoding": SKIP_HEADER}
+"""What A-REX does not look at is left out."""
 _CONNECT_SECONDS = 10.0
 _CHECK_PROXY_SECONDS = 30.0
 _ATTEMPTS = 4
@@ -45,8 +48,7 @@ _SLOWEST = 20_000
 _Result = TypeVar("_Result")
 
 
-@dataclass(frozen=True)
-class Reply:
+class Reply(NamedTuple):
     """A whole reply."""
 
     status: int
@@ -262,7 +264,7 @@ class Client:
                 method,
                 path,
                 body=body,
-                headers={"Accept": "text/xml", **headers},
+                headers={**_HEADERS, **headers},
                 retries=False,
                 redirect=False,
                 timeout=Timeout(connect=min(_CONNECT_SECONDS, left), read=left),
@@ -289,8 +291,10 @@ class Client:
                 # As when the connection broke in the middle of the headers.
                 raise ServerUnavailableError(f"the server {self.endpoint} sends a reply without its length ({what})")
             body = bytearray()
+            length = response.length_remaining
             try:
-                while piece := response.read(min(_PIECE, most + 1 - len(body))):
+                # Where the length is known, there is no need to look for more.
+                while len(body) != length and (piece := response.read(min(_PIECE, most + 1 - len(body)))):
                     body += piece
                     if len(body) > most:
                         raise ServerError(f"the server {self.endpoint} sends more than {most} bytes ({what})")
