@@ -44,7 +44,7 @@ class ProgressBar:
     def _show(self, action: Callable[[], object]) -> None:
         try:
             action()
-        except Exception:  # noqa: BLE001 - as when nobody reads any more; what the bar is about must go on
+        except Exception:  # noqa: BLE001 - as when nobody reads any more; the work that it shows must go on
             self._bar.disable = True
 
     def __enter__(self) -> ProgressBar:

@@ -29,8 +29,8 @@ DELEGATIONS_SUFFIX = ".delegations"
 
 _RETRY_SECONDS = 60.0
 _HAS_VOMS = (
-    "it has VOMS attributes, which a proxy made here would lack; make a new one with the program that made it, such as "
-    "'arcproxy -S' or 'voms-proxy-init', or run 'jasmin-arc proxy destroy' to go on with a plain proxy"
+    "it has VOMS attributes, which a proxy that this library makes would not have; make a new one with the program "
+    "that made it, such as 'arcproxy -S' or 'voms-proxy-init', or run 'jasmin-arc proxy destroy' to use a plain proxy"
 )
 
 
@@ -114,8 +114,8 @@ class ProxyManager:
     def create(self) -> Path:
         """Make a new proxy in place of the present one.
 
-        :raises ProxyGenerationError: if it cannot be made, or the present one has VOMS attributes and has not ended;
-            the message says what to do
+        :raises ProxyGenerationError: if it cannot be made, or the present one has VOMS attributes, and has not ended or
+            cannot be used; the message says what to do
         """
         with self._lock:
             self._refuse_to_replace_voms()
@@ -201,10 +201,13 @@ class ProxyManager:
         return present.path
 
     def _refuse_to_replace_voms(self) -> None:
+        target = self._target()
         try:
-            present = self._described(self._target())
+            present = self._described(target)
         except ProxyGenerationError:
-            return  # what cannot be used may be replaced
+            if _carries_voms(target):
+                raise
+            return  # Any other file that cannot be used may be replaced.
         if present is not None and present.voms and present.time_left > timedelta(0):
             raise ProxyGenerationError(
                 f"the proxy {present.path} is valid until {present.expires}, and is not replaced: {_HAS_VOMS}"
@@ -294,14 +297,16 @@ def _version(path: Path, state: os.stat_result) -> object:
 def _proxy_info(path: Path, pem: bytes) -> ProxyInfo:
     from jasmin_arc.proxy_certificate import has_voms, holder, load_proxy, name_text
 
-    chain = holder(load_proxy(pem)[0])
+    certificates = load_proxy(pem)[0]
+    chain = holder(certificates)
     return ProxyInfo(
         path=path,
         subject=name_text(chain[0].subject),
         identity=name_text(chain[-1].subject),
         not_before=chain[0].not_valid_before_utc,
         expires=min(cert.not_valid_after_utc for cert in chain),
-        voms=has_voms(chain),
+        # All certificates count: the chain of the holder ends at the first proxy of the older kind.
+        voms=has_voms(certificates),
     )
 
 

@@ -65,7 +65,7 @@ def follow(backend: Backend, job_id: str, name: str, *, log: logging.Logger) -> 
                 pace, outage = _FASTEST, False
         except ServerUnavailableError as error:
             if not outage:
-                log.warning("following goes on, though %s of %s cannot be read now: %s", name, job_id, error)
+                log.warning("%s of %s cannot be read now, and is tried again: %s", name, job_id, error)
             final, outage = False, True
         if final:
             return

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, TypeVar, Union
 
 from jasmin_arc.exceptions import JasminArcError, JobNotFoundError, PartialFailureError
@@ -39,9 +39,10 @@ def job_ids_of(jobs: Sequence[JobLike]) -> list[str]:
     """Return the ids of jobs, which may be given as ids or as handles.
 
     :raises JobNotFoundError: for a text that is no job id
+    :raises TypeError: for a single job
     """
     # A single text is a sequence too, of its letters: never what was meant.
-    if isinstance(jobs, (str, bytes)):
+    if isinstance(jobs, (str, bytes)) or not isinstance(jobs, Iterable):
         raise TypeError(f"a list of jobs is needed, not {jobs!r}")
     return [job_id_of(job) for job in jobs]
 

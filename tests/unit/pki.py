@@ -12,7 +12,7 @@ from typing import Any
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
-from cryptography.x509.oid import NameOID
+from cryptography.x509.oid import ExtensionOID, NameOID
 
 HOUR = timedelta(hours=1)
 DAY = 24 * HOUR
@@ -72,11 +72,14 @@ def pem(*certs: x509.Certificate) -> bytes:
     return b"".join(cert.public_bytes(serialization.Encoding.PEM) for cert in certs)
 
 
-def voms_proxy(user: x509.Certificate, user_key: Any, *, lifetime: timedelta) -> bytes:
-    """A proxy file with VOMS attributes, which say nothing. The proxy began in time to last 12 hours."""
+def voms_proxy(user: x509.Certificate, user_key: Any, *, lifetime: timedelta, broken: bool = False) -> bytes:
+    """A proxy file with VOMS attributes, which say nothing. The proxy began in time to last 12 hours.
+
+    :param broken: add an extension that ``cryptography`` cannot read
+    """
     key, end = rsa_key("proxy"), datetime.now(timezone.utc) + lifetime
     number = x509.RelativeDistinguishedName([x509.NameAttribute(NameOID.COMMON_NAME, "1")])
-    proxy = (
+    builder = (
         x509.CertificateBuilder()
         .subject_name(x509.Name([*user.subject.rdns, number]))
         .issuer_name(user.subject)
@@ -86,8 +89,11 @@ def voms_proxy(user: x509.Certificate, user_key: Any, *, lifetime: timedelta) ->
         .not_valid_after(end)
         .add_extension(x509.UnrecognizedExtension(PROXY_CERT_INFO, INHERIT_ALL), critical=True)
         .add_extension(x509.UnrecognizedExtension(VOMS_ATTRIBUTES, b"\x30\x00"), critical=False)
-        .sign(user_key, hashes.SHA256())
     )
+    if broken:
+        unreadable = x509.UnrecognizedExtension(ExtensionOID.KEY_USAGE, b"\x05\x00")
+        builder = builder.add_extension(unreadable, critical=False)
+    proxy = builder.sign(user_key, hashes.SHA256())
     return pem(proxy) + key_pem(key) + pem(user)
 
 

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import errno
+import io
+import os
+import sys
 import time
+from pathlib import Path
 
 import pytest
 
-from jasmin_arc import progress
+from jasmin_arc import ArcInterface, JobDescription, JobStatuses, progress
 from jasmin_arc.progress import ProgressBar
 
 
@@ -27,3 +32,21 @@ def test_nothing_is_shown_unasked(capsys: pytest.CaptureFixture[str]) -> None:
         bar.expect(6)
         bar.update(6)
     assert capsys.readouterr() == ("", "")
+
+
+class _Full(io.StringIO):
+    """A standard error on a disk that is full."""
+
+    def write(self, text: str) -> int:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def test_a_bar_that_cannot_be_written_keeps_no_job_from_its_caller(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(progress, "_PATIENCE", 1e-9)
+    monkeypatch.setattr(sys, "stderr", _Full())
+    config = {"BACKEND": "local", "LOCAL_DIR": str(tmp_path / "d"), "JOBS_INFO_FILE": str(tmp_path / "jobs.dat")}
+    with ArcInterface(config=config, log=None) as arc:
+        ids = arc.submit_jobs([JobDescription(executable="/bin/true")] * 2, progress=True)
+        assert arc.wait(ids, progress=True) == [JobStatuses.COMPLETED] * 2

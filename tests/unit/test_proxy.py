@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
-from pki import DAY, Pki, key_pem, pem, rsa_key, voms_proxy
+from pki import DAY, Pki, certificate, key_pem, pem, rsa_key, voms_proxy
 
 from jasmin_arc import arcproxy, proxy, proxy_certificate
 from jasmin_arc.config import ConnectionConfig
@@ -66,6 +66,17 @@ def a_voms_proxy(pki: Pki, *, lifetime: timedelta = 2 * HOUR, name: str = "Jane 
 def a_proxy_of_a_voms_proxy(pki: Pki, *, lifetime: timedelta = 2 * HOUR) -> bytes:
     chain, key = proxy_certificate.load_proxy(a_voms_proxy(pki))
     return proxy_certificate.make_proxy(chain, key, lifetime=lifetime)
+
+
+def a_legacy_proxy_of_a_voms_proxy(pki: Pki) -> bytes:
+    # A proxy of the kind before RFC 3820 is an ordinary certificate, but for its name.
+    chain, key = proxy_certificate.load_proxy(a_voms_proxy(pki))
+    legacy = certificate("proxy", rsa_key("legacy"), "Jane Doe", key)
+    return pem(legacy) + key_pem(rsa_key("legacy")) + pem(*chain)
+
+
+def a_voms_proxy_with_a_broken_extension(pki: Pki, *, lifetime: timedelta = 2 * HOUR) -> bytes:
+    return voms_proxy(pki.user(), rsa_key(), lifetime=lifetime, broken=True)
 
 
 def mode(path: Path) -> int:
@@ -311,7 +322,7 @@ def test_a_proxy_is_read_again_only_when_its_file_has_changed(pki: Pki, make_man
 # With VOMS attributes
 
 
-@pytest.mark.parametrize("make_proxy", [a_voms_proxy, a_proxy_of_a_voms_proxy])
+@pytest.mark.parametrize("make_proxy", [a_voms_proxy, a_proxy_of_a_voms_proxy, a_voms_proxy_with_a_broken_extension])
 def test_a_voms_proxy_is_used_while_it_lasts_with_one_warning_near_its_end(
     pki: Pki, make_manager: MakeManager, caplog: pytest.LogCaptureFixture, make_proxy: Callable[..., bytes]
 ) -> None:
@@ -376,6 +387,46 @@ def test_a_voms_proxy_that_cannot_be_used_is_not_replaced_either(pki: Pki, make_
         with pytest.raises(ProxyGenerationError, match=message):
             manager.path()
         assert path.read_bytes() == text
+
+
+@pytest.mark.parametrize("cannot_be_used", ["others read it", "no key"])
+def test_creating_a_proxy_replaces_no_voms_proxy_that_cannot_be_used(
+    pki: Pki, make_manager: MakeManager, cannot_be_used: str
+) -> None:
+    text = a_voms_proxy(pki)
+    if cannot_be_used == "no key":
+        text = pem(*x509.load_pem_x509_certificates(text))
+    path = pki.write("proxy", text, 0o600 if cannot_be_used == "no key" else 0o640)
+    with pytest.raises(ProxyGenerationError, match=r"is open to other users|holds no PEM private key"):
+        make_manager().create()
+    assert path.read_bytes() == text
+
+
+@pytest.mark.parametrize("make_proxy", [a_legacy_proxy_of_a_voms_proxy, a_voms_proxy_with_a_broken_extension])
+def test_voms_attributes_are_found_anywhere_in_the_file(
+    pki: Pki, make_manager: MakeManager, make_proxy: Callable[..., bytes]
+) -> None:
+    text = make_proxy(pki)
+    path = pki.write("proxy", text)
+    assert read_proxy(path).voms
+    with pytest.raises(ProxyGenerationError, match="is not replaced: it has VOMS"):
+        make_manager().create()
+    assert path.read_bytes() == text
+
+
+def test_a_voms_proxy_that_others_can_read_and_that_is_made_meanwhile_stays(
+    pki: Pki, make_manager: MakeManager
+) -> None:
+    text = a_voms_proxy(pki)
+    voms, plain = pki.write("voms", text, 0o640), pki.write("plain", a_proxy(pki))
+    script = program(
+        pki,
+        f"cp -p {voms} {pki.folder}/proxy\n"
+        f'for a; do case "$a" in --proxy=*) cat {plain} >"${{a#--proxy=}}";; esac; done',
+    )
+    with pytest.raises(ProxyGenerationError, match="is open to other users"):
+        make_manager(ARCPROXY_PATH=script).path()
+    assert (pki.folder / "proxy").read_bytes() == text
 
 
 def test_a_voms_proxy_that_is_made_while_we_make_a_plain_one_stays(pki: Pki, make_manager: MakeManager) -> None:

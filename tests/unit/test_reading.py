@@ -61,7 +61,7 @@ def test_an_outage_is_told_once_and_so_is_its_end(caplog: pytest.LogCaptureFixtu
     place = Place(*[ServerUnavailableError("down")] * 3, io.BytesIO, io.BytesIO)
     assert b"".join(follow(place, "x://1", "stdout", log=LOG)) == CONTENT
     assert caplog.messages == [
-        "following goes on, though stdout of x://1 cannot be read now: down",
+        "stdout of x://1 cannot be read now, and is tried again: down",
         "stdout of x://1 can be read again",
     ]
 

@@ -41,6 +41,12 @@ def test_one_id_is_no_list_of_ids(wrong: Any) -> None:
         job_ids_of(wrong)
 
 
+def test_one_job_is_no_list_of_jobs(arc: ArcInterface) -> None:
+    one: Any = arc.job(ID)
+    with pytest.raises(TypeError, match="a list of jobs is needed, not <Job "):
+        arc.wait(one)
+
+
 def test_a_text_that_is_no_id_is_not_found() -> None:
     with pytest.raises(JobNotFoundError, match="'7'"):
         job_ids_of([ID, "7"])

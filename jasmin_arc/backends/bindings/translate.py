@@ -14,7 +14,7 @@ from jasmin_arc.site_info import QueueInfo, SiteInfo
 REST_INTERFACE = "org.nordugrid.arcrest"
 _MIB = 2**20
 _UNLIMITED = 2**31 - 1
-# No more than a name and a port before the first slash, so that the library cannot read another host in it than we do.
+# Only a name and a port may stand before the first slash. Otherwise the library could read another host than we do.
 _SERVER = r"https://(?:[\w.-]+|\[[\da-fA-F:.]+\])(?::(?P<port>\d{1,5}))?"
 _JOB_ID = re.compile(rf"(?P<endpoint>{_SERVER}(?:/[^/?#;\s]+)*?)/rest/1\.\d+/jobs/(?P<name>[\w.-]+)/?")
 _LARGEST_PORT = 65535
