@@ -63,17 +63,17 @@ class Spool:
 
     def is_empty(self) -> bool:
         """Say whether there is nothing to erase."""
-        return not self._paths()
+        return not self._names()
 
     def erase_all_but(self, needed: Collection[str]) -> None:
         """Erase the contents with other names than these, and what killed processes left. Other files stay.
 
         A file that cannot be erased stays, too.
         """
-        for path in self._paths():
+        for name in self._names().difference(needed):
             with suppress(OSError):
-                if (_NAME.match(path.name) and path.name not in needed) or _is_left_over(path):
-                    path.unlink()
+                if _NAME.match(name) or _is_left_over(self.folder / name):
+                    (self.folder / name).unlink()
 
     def verify(self, source: object) -> None:
         """Check that the source of an input, if it is a file of this folder, has the content that was kept in it.
@@ -100,11 +100,11 @@ class Spool:
     def _is_here(self, source: object) -> TypeGuard[Path]:
         return isinstance(source, Path) and source.parent == self.folder
 
-    def _paths(self) -> list[Path]:
+    def _names(self) -> set[str]:
         with suppress(OSError):
             _check_private(self.folder)
-            return list(self.folder.iterdir())
-        return []
+            return set(os.listdir(self.folder))  # noqa: PTH208 - much faster for many files
+        return set()
 
     def _kept(self, path: Path, content: bytes) -> bool:
         try:
