@@ -1,4 +1,4 @@
-"""SQLite files: private, durable on network file systems too, and never in the way of Ctrl-C."""
+"""SQLite files: private, durable on network file systems too, and Ctrl-C works while they wait."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _JOURNAL_BYTES = 1 << 20
 class Database(sqlite3.Connection):
     """A connection whose :meth:`execute` waits while another process has locked the file.
 
-    ``executemany`` belongs into a transaction: there the lock is held already.
+    Use ``executemany`` only inside a transaction: there the lock is held already.
     """
 
     patience: float

@@ -13,7 +13,7 @@ import re
 import secrets
 import sqlite3
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, field, fields
 from datetime import datetime, timezone
 from fnmatch import fnmatchcase
@@ -98,6 +98,13 @@ _FOREIGN_RECENT = (
     "SELECT id FROM jobs WHERE localsubmissiontime >= :start "
     "AND NOT EXISTS (SELECT 1 FROM jasmin_arc_jobs WHERE jasmin_arc_jobs.id = jobs.id)"
 )
+# Of an intention, and of a job that is listed, the contents are needed.
+_DROP_INPUTS_OF_NO_JOB = (
+    "DELETE FROM jasmin_arc_inputs WHERE NOT EXISTS ("
+    "SELECT 1 FROM jasmin_arc_jobs WHERE jasmin_arc_jobs.token = jasmin_arc_inputs.token "
+    "AND (phase != 'submitted' OR id NOT LIKE 'https:%' "
+    "OR EXISTS (SELECT 1 FROM jobs WHERE jobs.id = jasmin_arc_jobs.id)))"
+)
 _FEW = 1000
 """Up to how many rows of ARC's table are looked up one by one"""
 # A set in a pattern, by the rules of fnmatch: a "]" that comes first is one of its characters.
@@ -116,7 +123,7 @@ class JobList:
     :class:`~jasmin_arc.exceptions.JobListError`.
 
     Contents of inputs that were given as bytes are not in the file but in the folder ``PATH.inputs`` beside it. A
-    content is erased with the last job that has it.
+    content is erased with the last job that has it, or later, if that was not possible then.
 
     Methods that note what has happened already have a parameter ``patience``: the seconds to wait for other processes,
     instead of ``timeout``.
@@ -215,19 +222,17 @@ class JobList:
     def add(self, records: Iterable[JobRecord]) -> None:
         """Write down jobs that are submitted already: their ids are known."""
         done = list(records)
-        with self._writing(done) as database:
-            tokens = _delete_ours(database, [record.id or "" for record in done])
+        with self._erasing(done) as database:
+            _delete_ours(database, [record.id or "" for record in done])
             _insert_ours(database, [_row(record, phase=SUBMITTED, owner="") for record in done])
             _insert_arc(database, done)
             self._keep_inputs(database, done)
-            self._erase_inputs(database, tokens)
 
     def forget(self, tokens: Iterable[str]) -> None:
         """Erase intentions, for jobs that do not exist or will never run. A submitted job is never erased so."""
         rows = [(token,) for token in tokens]
-        with self._writing(rows) as database:
+        with self._erasing(rows) as database:
             database.executemany("DELETE FROM jasmin_arc_jobs WHERE token = ? AND phase != 'submitted'", rows)
-            self._erase_inputs(database, [token for (token,) in rows])
 
     def release(self, tokens: Iterable[str]) -> None:
         """Write down that this process no longer works on these intentions, so that any may settle them."""
@@ -292,7 +297,7 @@ class JobList:
         with self._file.reading() as database:
             ours = list(islice(_select_ours(database, endpoint, name, start, ends), last))[::-1]
             if ours and len(ours) == last:
-                # Those of ARC's tools that are older would not be among the newest.
+                # Older jobs of ARC's tools are not needed: the newest `last` are found.
                 start = ours[0].submitted.timestamp()
             # No end is known of jobs that are in ARC's table alone.
             theirs = _select_theirs(database, endpoint, name, start) if ends is None or "" in ends else []
@@ -364,10 +369,9 @@ class JobList:
     def remove(self, job_ids: Iterable[str], *, patience: float | None = None) -> None:
         """Erase the jobs from the list, from ARC's table as well."""
         known = self.summaries(job_ids, patience=patience)
-        with self._writing(known, patience) as database:
-            tokens = _delete_ours(database, list(known))
+        with self._erasing(known, patience) as database:
+            _delete_ours(database, known)
             database.executemany("DELETE FROM jobs WHERE id = ?", [(_escape(job_id),) for job_id in known])
-            self._erase_inputs(database, tokens)
 
     def close(self) -> None:
         """Do nothing: no call leaves anything open."""
@@ -377,6 +381,16 @@ class JobList:
     ) -> AbstractContextManager[sqlite3.Connection]:
         # Where there is nothing to write, no file is made and no one else is kept waiting.
         return self._file.writing(patience=patience) if what else self._file.reading(patience=patience)
+
+    @contextmanager
+    def _erasing(self, what: Collection[object], patience: float | None = None) -> Iterator[sqlite3.Connection]:
+        """A transaction that may erase jobs. The contents that only they had are erased after it."""
+        with self._writing(what, patience) as database:
+            yield database
+            if what:
+                database.execute(_DROP_INPUTS_OF_NO_JOB)
+        if what and not self._spool.is_empty():
+            self._erase_inputs(patience)
 
     def _update(
         self, values: Mapping[str, object], change: str, *, patience: float | None, where: str = "TRUE"
@@ -404,22 +418,16 @@ class JobList:
         contents = [entry for record in records for entry in record.contents.items()]
         self._spool.restore({name: content for name, content in contents if content is not None})
 
-    def _erase_inputs(self, database: sqlite3.Connection, tokens: Sequence[str]) -> None:
-        """Erase the contents that no job needs any more, now that the rows of these jobs are gone.
+    def _erase_inputs(self, patience: float | None) -> None:
+        """Erase the contents that no job needs, whatever left them.
 
-        It happens inside the transaction, so that no other process can begin to need one of them meanwhile.
+        The jobs are gone for certain now: their own transaction has not failed at its end. This is another one, so
+        that no other process can begin to need a content meanwhile: :meth:`intend` writes it again afterwards.
         """
-        names: set[str] = set()
-        # A row that is still there keeps its contents: forget() leaves jobs that are submitted by now.
-        of_no_job = (
-            "FROM jasmin_arc_inputs WHERE token = :token "
-            "AND NOT EXISTS (SELECT 1 FROM jasmin_arc_jobs WHERE token = :token)"
-        )
-        for token in tokens:
-            names.update(name for (name,) in database.execute(f"SELECT content {of_no_job}", {"token": token}))
-            database.execute(f"DELETE {of_no_job}", {"token": token})
-        needed = "SELECT EXISTS (SELECT 1 FROM jasmin_arc_inputs WHERE content = ?)"
-        self._spool.erase(name for name in names if not database.execute(needed, (name,)).fetchone()[0])
+        # The jobs are erased whether this succeeds or not. What stays now is erased next time.
+        with suppress(JobListError), self._file.writing(patience=patience) as database:
+            needed = {name for (name,) in database.execute("SELECT content FROM jasmin_arc_inputs")}
+            self._spool.erase_all_but(needed)
 
     def _check_all_there(self, found: int, wanted: int) -> None:
         if found != wanted:
@@ -507,9 +515,9 @@ def _arc_row(record: JobRecord) -> tuple[str, ...]:
     return tuple(map(_escape, values.values()))
 
 
-def _insert_ours(database: sqlite3.Connection, rows: Iterable[tuple[object, ...]], *, verb: str = "INSERT") -> None:
+def _insert_ours(database: sqlite3.Connection, rows: Iterable[tuple[object, ...]]) -> None:
     marks = ", ".join("?" * len(_FIELDS))
-    database.executemany(f"{verb} INTO jasmin_arc_jobs({_OURS}) VALUES ({marks})", rows)
+    database.executemany(f"INSERT INTO jasmin_arc_jobs({_OURS}) VALUES ({marks})", rows)  # noqa: S608
 
 
 def _insert_arc(database: sqlite3.Connection, records: Iterable[JobRecord]) -> None:
@@ -518,11 +526,8 @@ def _insert_arc(database: sqlite3.Connection, records: Iterable[JobRecord]) -> N
     database.executemany(f"INSERT OR REPLACE INTO jobs({columns}) VALUES ({marks})", rows)  # noqa: S608
 
 
-def _delete_ours(database: sqlite3.Connection, job_ids: Sequence[str]) -> list[str]:
-    """Delete the rows of jobs from our table, and return their tokens."""
-    tokens = [token for (token,) in _select_by_id(database, "SELECT token FROM jasmin_arc_jobs", job_ids)]
-    database.executemany("DELETE FROM jasmin_arc_jobs WHERE token = ?", [(token,) for token in tokens])
-    return tokens
+def _delete_ours(database: sqlite3.Connection, job_ids: Iterable[str]) -> None:
+    database.executemany("DELETE FROM jasmin_arc_jobs WHERE id = ?", [(_escape(job_id),) for job_id in job_ids])
 
 
 def _select_by_id(database: sqlite3.Connection, start: str, job_ids: Sequence[str]) -> Iterator[tuple[str, ...]]:

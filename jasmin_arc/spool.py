@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import logging
 import os
 import re
 import tempfile
-from collections.abc import Iterable, Mapping
+import time
+from collections.abc import Collection, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,6 +21,9 @@ if TYPE_CHECKING:
 
 _NAME = re.compile(r"[0-9a-f]{64}\Z")
 _NOT_KEPT = ".not-kept"
+_NEW = ".new-"
+_NEW_SECONDS = 3600
+"""After how long without a change a file that is being written counts as left by a process that was killed"""
 _PIECE = 1 << 20
 
 
@@ -28,7 +33,8 @@ class Spool:
     The job list says which job needs which content. Threads and processes may share the folder: a file is complete, or
     it does not exist.
 
-    :param folder: an absolute path; it is created when it is needed, and only its owner may enter it
+    :param folder: an absolute path; it is created when it is needed, and only its owner may enter it. A folder that
+        others may enter, or that is somebody else's, is not used: no file is kept there and none is erased
     :param log: told if contents cannot be kept
     """
 
@@ -55,11 +61,19 @@ class Spool:
         for name, content in contents.items():
             self._kept(self.folder / name, content)
 
-    def erase(self, names: Iterable[str]) -> None:
-        """Erase the files with these names. One that cannot be erased stays."""
-        for name in names:
+    def is_empty(self) -> bool:
+        """Say whether there is nothing to erase."""
+        return not self._names()
+
+    def erase_all_but(self, needed: Collection[str]) -> None:
+        """Erase the contents with other names than these, and what killed processes left. Other files stay.
+
+        A file that cannot be erased stays, too.
+        """
+        for name in self._names().difference(needed):
             with suppress(OSError):
-                (self.folder / name).unlink()
+                if _NAME.match(name) or _is_left_over(self.folder / name):
+                    (self.folder / name).unlink()
 
     def verify(self, source: object) -> None:
         """Check that the source of an input, if it is a file of this folder, has the content that was kept in it.
@@ -86,9 +100,16 @@ class Spool:
     def _is_here(self, source: object) -> TypeGuard[Path]:
         return isinstance(source, Path) and source.parent == self.folder
 
+    def _names(self) -> set[str]:
+        with suppress(OSError):
+            _check_private(self.folder)
+            return set(os.listdir(self.folder))  # noqa: PTH208 - much faster for many files
+        return set()
+
     def _kept(self, path: Path, content: bytes) -> bool:
         try:
-            if not _has_size(path, len(content)):
+            _make_private(self.folder)
+            if not self._is_kept(path):
                 _write(path, content)
         except OSError as error:
             if not self._warned:
@@ -103,6 +124,13 @@ class Spool:
         self._warned = False
         return True
 
+    def _is_kept(self, path: Path) -> bool:
+        try:
+            return self._is_sound(path)
+        except OSError:
+            # A file that cannot be read is replaced, as one that is not there.
+            return False
+
     def _is_sound(self, path: Path) -> bool:
         found = path.stat()
         # Many jobs may share a content; it is read once, unless it changes.
@@ -114,24 +142,38 @@ class Spool:
         return True
 
 
-def _has_size(path: Path, size: int) -> bool:
-    try:
-        return path.stat().st_size == size
-    except FileNotFoundError:
-        return False
+def _make_private(folder: Path) -> None:
+    # The mode counts for the last folder alone.
+    folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    folder.mkdir(mode=0o700, exist_ok=True)
+    _check_private(folder)
+
+
+def _check_private(folder: Path) -> None:
+    """Check that a folder, and a symbolic link that leads to it, are ours alone.
+
+    :raises OSError: if they are not, or are not there
+    """
+    found = folder.stat()
+    if {folder.lstat().st_uid, found.st_uid} != {os.geteuid()}:
+        raise PermissionError(errno.EACCES, "it belongs to another user")
+    if found.st_mode & 0o077:
+        raise PermissionError(errno.EACCES, "other users may enter it; chmod 700 makes it yours alone")
+
+
+def _is_left_over(path: Path) -> bool:
+    return path.name.startswith(_NEW) and time.time() - path.stat().st_mtime > _NEW_SECONDS
 
 
 def _write(path: Path, content: bytes) -> None:
-    # The mode counts for the last folder alone.
-    path.parent.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    path.parent.mkdir(mode=0o700, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".new-")
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=_NEW)
     try:
         with os.fdopen(handle, "wb") as stream:
             stream.write(content)
         Path(temporary).replace(path)
     except BaseException:
-        Path(temporary).unlink()
+        # Ctrl-C may come when the file has its name already.
+        Path(temporary).unlink(missing_ok=True)
         raise
 
 

@@ -1,4 +1,4 @@
-"""Waits for the locks of other processes: as long as was asked for, and never in the way of Ctrl-C."""
+"""Waits for the locks of other processes: as long as was asked for, and Ctrl-C works while they wait."""
 
 from __future__ import annotations
 
@@ -14,8 +14,10 @@ from pathlib import Path
 import pytest
 
 from jasmin_arc.backends.local.store import Store
+from jasmin_arc.database import Database, make_durable, open_database
 from jasmin_arc.exceptions import JobListError
 from jasmin_arc.job_list import JobList, JobRecord, new_token
+from jasmin_arc.job_list_file import JobListFile
 
 ENDPOINT = "https://ce.example.org:443/arex"
 JOB = f"{ENDPOINT}/rest/1.0/jobs/a"
@@ -97,6 +99,36 @@ def test_what_has_happened_is_noted_without_a_long_wait(
         with pytest.raises(JobListError, match="locked by another process"):
             call(job_list)
         assert time.monotonic() - start < 2
+
+
+def pragmas(database: sqlite3.Connection) -> dict[str, object]:
+    names = ("synchronous", "journal_mode", "journal_size_limit")
+    return {name: database.execute(f"PRAGMA {name}").fetchone()[0] for name in names}
+
+
+DURABLE = {"synchronous": 2, "journal_mode": "persist", "journal_size_limit": 1 << 20}
+
+
+def test_transactions_are_on_the_disk_once_they_are_committed(job_list: JobList) -> None:
+    with JobListFile(job_list.path, timeout=1).writing() as database:
+        assert pragmas(database) == DURABLE
+
+
+def test_transactions_are_durable_whatever_sqlite_was_built_for(job_list: JobList) -> None:
+    with closing(open_database(str(job_list.path), patience=1)) as database:
+        database.execute("PRAGMA synchronous = OFF")
+        make_durable(database)
+        assert pragmas(database) == DURABLE
+
+
+def test_the_record_of_local_jobs_is_durable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened: list[Database] = []
+    monkeypatch.setattr(
+        "jasmin_arc.backends.local.store.make_durable",
+        lambda database: (make_durable(database), opened.append(database)),
+    )
+    with Store(str(tmp_path / "jobs.sqlite")):
+        assert [pragmas(database) for database in opened] == [DURABLE]
 
 
 @pytest.mark.parametrize("name", ["50% #1?.dat", "\udcff.dat"])

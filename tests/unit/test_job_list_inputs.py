@@ -3,20 +3,29 @@
 from __future__ import annotations
 
 import io
+import logging
 import multiprocessing
+import os
+import resource
+import sqlite3
 import stat
 import threading
+import time
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from jasmin_arc import ArcInterface
+from jasmin_arc.database import Database
 from jasmin_arc.description import JobDescription
-from jasmin_arc.exceptions import InputFileError, PartialFailureError
+from jasmin_arc.exceptions import InputFileError, JobListError, PartialFailureError
 from jasmin_arc.job_list import JobList, JobRecord, new_token
+from jasmin_arc.spool import Spool
 
 MakeArc = Callable[..., ArcInterface]
 ENDPOINT = "https://ce.example.org:443/arex"
@@ -167,6 +176,180 @@ def test_a_content_that_was_erased_before_it_was_written_down_is_written_again(j
     assert list(spool.iterdir()) == []
     job_list.intend([second])
     assert [path.read_bytes() for path in spool.iterdir()] == [b"same"]
+
+
+def test_a_content_of_a_submission_that_was_never_written_down_goes_with_the_next_one(
+    job_list: JobList, spool: Path
+) -> None:
+    done, other = submit(job_list, b"done", "a"), submit(job_list, b"other", "b")
+    record(job_list, b"killed")
+    with closing(sqlite3.connect(job_list.path, isolation_level=None)) as database:
+        database.execute("BEGIN EXCLUSIVE")
+        impatient = JobList(job_list.path, timeout=0.1)
+        with pytest.raises(JobListError, match="locked"):
+            impatient.intend([record(impatient, b"locked")])
+    assert len(list(spool.iterdir())) == 4
+    job_list.remove([done])
+    assert [path.read_bytes() for path in spool.iterdir()] == [b"other"]
+    job_list.verify_inputs(recorded(job_list, other))
+
+
+@pytest.mark.parametrize(
+    "tables",
+    [["jobs"], ["jobs", "jasmin_arc_jobs"]],
+    ids=["arcclean", "a former version"],
+)
+def test_a_content_of_a_job_that_another_program_removed_goes_with_the_next_one(
+    job_list: JobList, spool: Path, tables: list[str]
+) -> None:
+    gone, done, kept = submit(job_list, b"gone", "a"), submit(job_list, b"done", "b"), submit(job_list, b"kept", "c")
+    job_list.intend([record(job_list, b"intended")])
+    job_list.add([JobRecord(**{**vars(record(job_list, b"local")), "id": "local://host/1"})])
+    with closing(sqlite3.connect(job_list.path)) as database, database:
+        for table in tables:
+            database.execute(f"DELETE FROM {table} WHERE id = ?", [gone])
+    job_list.remove([done])
+    assert {path.read_bytes() for path in spool.iterdir()} == {b"kept", b"intended", b"local"}
+    job_list.verify_inputs(recorded(job_list, kept))
+    with closing(sqlite3.connect(job_list.path)) as database:
+        assert database.execute("SELECT count(*) FROM jasmin_arc_inputs").fetchone() == (3,)
+
+
+def test_what_killed_processes_left_is_erased_and_other_files_stay(job_list: JobList, spool: Path) -> None:
+    done = submit(job_list, b"done", "a")
+    for name in (".new-old", ".new-now", "notes.txt"):
+        (spool / name).touch()
+    long_ago = time.time() - 3700
+    for name in (".new-old", "notes.txt"):
+        os.utime(spool / name, (long_ago, long_ago))
+    job_list.remove([done])
+    assert {path.name for path in spool.iterdir()} == {".new-now", "notes.txt"}
+
+
+def test_a_content_stays_if_its_job_cannot_be_removed(job_list: JobList, monkeypatch: pytest.MonkeyPatch) -> None:
+    job_id = submit(job_list, b"same", "a")
+    execute = Database.execute
+
+    def without_space(database: Database, statement: str, values: Any = ()) -> sqlite3.Cursor:
+        if statement == "COMMIT":
+            raise sqlite3.OperationalError("database or disk is full")
+        return execute(database, statement, values)
+
+    with monkeypatch.context() as patch, pytest.raises(JobListError, match="disk is full"):
+        patch.setattr(Database, "execute", without_space)
+        job_list.remove([job_id])
+    assert job_list.ids() == [job_id]
+    job_list.verify_inputs(recorded(job_list, job_id))
+
+
+def test_no_other_process_begins_to_need_a_content_while_it_is_erased(
+    job_list: JobList, spool: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job_id = submit(job_list, b"same", "a")
+    other = JobList(job_list.path, timeout=0.1)
+    late = record(other, b"same")
+    erase = Spool.erase_all_but
+    refused = []
+
+    def interfere(its_spool: Spool, needed: set[str]) -> None:
+        with pytest.raises(JobListError, match="locked") as caught:
+            other.intend([late])
+        refused.append(caught.value)
+        erase(its_spool, needed)
+
+    monkeypatch.setattr(Spool, "erase_all_but", interfere)
+    job_list.remove([job_id])
+    assert (len(refused), list(spool.iterdir())) == (1, [])
+    other.intend([late])
+    assert [path.read_bytes() for path in spool.iterdir()] == [b"same"]
+
+
+def test_a_job_is_removed_though_its_content_cannot_be_erased_yet(
+    tmp_path: Path, spool: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job_list = JobList(tmp_path / "jobs.dat", timeout=0.1)
+    first, second = submit(job_list, b"first", "a"), submit(job_list, b"second", "b")
+    with closing(sqlite3.connect(job_list.path, isolation_level=None)) as database, monkeypatch.context() as patch:
+        patch.setattr(Spool, "is_empty", lambda _: database.execute("BEGIN IMMEDIATE") is None)
+        job_list.remove([first])
+    assert job_list.ids() == [second]
+    assert len(list(spool.iterdir())) == 2
+    job_list.remove([second])
+    assert list(spool.iterdir()) == []
+
+
+def test_a_damaged_content_is_mended_by_the_next_job_that_has_it(job_list: JobList, spool: Path) -> None:
+    first = submit(job_list, b"same", "a")
+    (content,) = spool.iterdir()
+    content.write_bytes(b"sane")
+    os.utime(content, (1, 1))
+    second = submit(job_list, b"same", "b")
+    for job_id in (first, second):
+        job_list.verify_inputs(recorded(job_list, job_id))
+
+
+def test_ctrl_c_is_heard_while_a_content_is_kept(
+    job_list: JobList, spool: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    replace = Path.replace
+
+    def interrupted(path: Path, target: Path) -> Path:
+        replace(path, target)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Path, "replace", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        record(job_list, b"same")
+    assert [path.read_bytes() for path in spool.iterdir()] == [b"same"]
+
+
+def test_a_content_that_is_half_written_leaves_no_file(
+    job_list: JobList, spool: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))
+    try:
+        one = record(job_list, b"x" * 100_000)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert list(spool.iterdir()) == []
+    assert "cannot be kept" in caplog.text
+    with pytest.raises(InputFileError, match="could not be kept"):
+        job_list.verify_inputs(JobDescription.from_json(one.description))
+
+
+@pytest.mark.parametrize("mode", [0o777, 0o750, 0o701])
+def test_a_folder_that_others_may_enter_is_not_used(tmp_path: Path, spool: Path, mode: int) -> None:
+    spool.mkdir()
+    spool.chmod(mode)
+    text = io.StringIO()
+    (log := logging.Logger("test")).addHandler(logging.StreamHandler(text))
+    job_list = JobList(tmp_path / "jobs.dat", log=log)
+    job_id = submit(job_list, b"secret", "a")
+    assert list(spool.iterdir()) == []
+    assert f"cannot be kept in {spool} (other users may enter it" in text.getvalue()
+    with pytest.raises(InputFileError, match="could not be kept"):
+        job_list.verify_inputs(recorded(job_list, job_id))
+
+
+def test_a_folder_of_another_user_is_not_used(
+    job_list: JobList, spool: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    spool.mkdir(mode=0o700)
+    (spool / ("0" * 64)).write_text("theirs")
+    monkeypatch.setattr(os, "geteuid", lambda: os.getuid() + 1)
+    job_list.remove([submit(job_list, b"secret", "a")])
+    assert [path.read_text() for path in spool.iterdir()] == ["theirs"]
+    assert f"cannot be kept in {spool} (it belongs to another user)" in caplog.text
+
+
+def test_the_folder_may_be_on_another_disk(job_list: JobList, spool: Path, tmp_path: Path) -> None:
+    (tmp_path / "disk").mkdir(mode=0o700)
+    spool.symlink_to(tmp_path / "disk")
+    job_id = submit(job_list, b"same", "a")
+    job_list.verify_inputs(recorded(job_list, job_id))
+    job_list.remove([job_id])
+    assert list((tmp_path / "disk").iterdir()) == []
 
 
 def test_a_list_behind_a_symbolic_link_has_its_contents_beside_it(tmp_path: Path) -> None:
