@@ -57,16 +57,14 @@ class JobName(click.ParamType):  # type: ignore[type-arg]
         try:
             from jasmin_arc.job_list import JobList
 
-            jobs = JobList(session.config().JOBS_INFO_FILE, timeout=1.0)
-            ids = jobs.ids()[::-1]
-            found = jobs.summaries(ids)
+            job_list = JobList(session.config().JOBS_INFO_FILE, timeout=1.0)
+            jobs = job_list.select(session.arc.backend.endpoint)[::-1]
         except JasminArcError:
             return []
-        names = {job_id: found[job_id].name for job_id in ids if job_id in found}
-        parts = [(last_part(job_id), name) for job_id, name in names.items()]
+        parts = [(last_part(job.id), job.name) for job in jobs]
         items = [CompletionItem(part, help=name) for part, name in parts if part.startswith(incomplete)]
-        called = dict.fromkeys(name for name in names.values() if name and name.startswith(incomplete))
-        return items + [CompletionItem(name) for name in called]
+        names = dict.fromkeys(job.name for job in jobs if job.name and job.name.startswith(incomplete))
+        return items + [CompletionItem(name) for name in names]
 
 
 class Since(click.ParamType):  # type: ignore[type-arg]
