@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from cryptography import x509
 
     from jasmin_arc.backends.rest.client import Client
-    from jasmin_arc.proxy import ProxyManager
+    from jasmin_arc.proxy import ProxyInfo, ProxyManager
 
 OK, WARNING, FAILED, SKIPPED = "ok", "warning", "failed", "skipped"
 _SOON = timedelta(days=14)
@@ -51,6 +51,7 @@ class Check:
 
 
 _ASK = "Send this report to the people who run the site."
+_NEW_VOMS = "Make a new one with the program that made it, such as 'arcproxy -S' or 'voms-proxy-init'."
 _REMEDIES = {
     "certificate": "Set CLIENT_CERT to your certificate.",
     "private key": "Set CLIENT_KEY to the private key of your certificate.",
@@ -152,7 +153,7 @@ class _Examination:
 
         path = Path(self.config.JOBS_INFO_FILE)
         _try_to_write(path.parent, "JOBS_INFO_FILE")
-        count = len(JobList(path, timeout=5.0).records())
+        count = len(JobList(path, timeout=5.0).ids())
         return f"{_short(str(path))} has {count} jobs, and its disk has {_free(path.parent)} free"
 
 
@@ -283,11 +284,26 @@ class _Site(_Examination):
             self._proxy = manager.path()
         except ProxyGenerationError as error:
             if FAILED in (self.outcomes["certificate"], self.outcomes["private key"]):
-                raise Problem("it takes a valid certificate and its key (above) to make one", "", SKIPPED) from error
+                self._explain_without_certificate(manager, error)
             raise
         info = manager.info()
         assert info is not None
-        return f"{_short(str(info.path))} of {info.identity}, valid until {info.expires:%Y-%m-%d %H:%M} UTC"
+        found = _description(info)
+        if info.voms and info.time_left < timedelta(seconds=self.config.PROXY_RENEWAL_THRESHOLD):
+            raise Problem(f"{found}: it has VOMS attributes, so it is not renewed, and ends soon", _NEW_VOMS, WARNING)
+        return found
+
+    def _explain_without_certificate(self, manager: ProxyManager, error: ProxyGenerationError) -> None:
+        """Tell what is wrong where no proxy can be made: a user may have nothing but a proxy."""
+        info = manager.info()
+        if info is None:
+            raise Problem("it takes a valid certificate and its key (above) to make one", "", SKIPPED) from error
+        if not info.voms:
+            raise Problem(
+                f"{_description(info)}: it is not used, and it takes a valid certificate and its key (above) to make "
+                "another",
+                "Correct what is wrong with the certificate and its key, or bring a new proxy.",
+            ) from error
 
     def name(self) -> str:
         remedy = "Check ARC_SERVER for typing mistakes, and this machine's network."
@@ -399,6 +415,10 @@ def _try_to_write(folder: Path, option: str) -> None:
         raise Problem(f"cannot write to {_short(str(folder))} ({option}): {error.strerror}", remedy) from error
     if shutil.disk_usage(folder).free < _LEAST_SPACE:
         raise Problem(f"the disk of {_short(str(folder))} ({option}) is nearly full", remedy, WARNING)
+
+
+def _description(info: ProxyInfo) -> str:
+    return f"{_short(str(info.path))} of {info.identity}, valid until {info.expires:%Y-%m-%d %H:%M} UTC"
 
 
 def _free(folder: Path) -> str:

@@ -14,9 +14,9 @@ def main(args: Sequence[str] | None = None) -> None:
     """
     _end_as_by_ctrl_c()
     try:
-        from jasmin_arc.cli.process import outlive_standard_error, run
+        from jasmin_arc.cli.process import ignore_errors_of_standard_error, run
 
-        outlive_standard_error()
+        ignore_errors_of_standard_error()
         code = run(sys.argv[1:] if args is None else args)
     except KeyboardInterrupt:
         code = 130

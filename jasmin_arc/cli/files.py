@@ -43,13 +43,12 @@ def output_command(
                 ids, directory, files=list(patterns) or None, overwrite=overwrite, progress=many
             ),
         )
-    for job_id, folder in saved.items():
-        if folder is None:
-            short = session.brief(job_id)
-            text = f"there is nothing to save of {short}; 'jasmin-arc show {short}' tells its state"
-            session.fail(text, kind="OutputError", code=FAILED, job=job_id)
     rows = [{"id": job_id, "directory": folder} for job_id, folder in saved.items() if folder is not None]
     session.output.lines(rows, "directory")
+    missing = [job_id for job_id, folder in saved.items() if folder is None]
+    for job_id, short in session.short_ids(missing).items():
+        text = f"there is nothing to save of {short}; 'jasmin-arc show {short}' tells its state"
+        session.fail(text, kind="OutputError", code=FAILED, job=job_id)
 
 
 @click.command("files", cls=ArcCommand)

@@ -32,14 +32,23 @@ def run(args: Sequence[str]) -> int:
     # A mistake may stand before the option, and has to be told in JSON all the same.
     session = Session(json="--json" in list(args)[: _length_without_command(args)])
     try:
-        code = _attempt(session, list(args) or ["--help"])
+        code = _tell(session, list(args) or ["--help"])
+    finally:
+        interrupted = not _close(session)
+    return INTERRUPTED if interrupted else code
+
+
+def _tell(session: Session, args: list[str]) -> int:
+    """Carry out the command, and see to it that all it says is written."""
+    try:
+        code = _attempt(session, args)
         session.output.finish(code)
         sys.stdout.flush()
-        session.close()
     except BrokenPipeError:
         code = READER_GONE
     except OSError as error:
         session.say(f"cannot write to standard output: {error.strerror or error}; check where it leads")
+        session.tell_what_was_done()
         code = FAILED
     except KeyboardInterrupt:
         code = INTERRUPTED
@@ -47,6 +56,17 @@ def run(args: Sequence[str]) -> int:
         return code
     _discard_the_rest()
     return code
+
+
+def _close(session: Session) -> bool:
+    """Let the job list be brought up to date, whatever became of the output; say whether nobody interrupted that."""
+    try:
+        session.close()
+    except OSError as error:
+        session.say(f"warning: the connections cannot be closed: {error.strerror or error}")
+    except KeyboardInterrupt:
+        return False
+    return True
 
 
 def _attempt(session: Session, args: list[str]) -> int:
@@ -69,6 +89,7 @@ def _attempt(session: Session, args: list[str]) -> int:
     except OSError as error:
         what = error.filename or "reading or writing"
         session.fail(f"{what}: {error.strerror or error}", kind="OSError", code=FAILED)
+        session.tell_what_was_done()
     except RecursionError:
         session.fail("what was given is nested too deeply; nothing was done", kind="UsageError", code=USAGE)
     except Exception as error:  # noqa: BLE001 - a user is never shown a traceback
@@ -103,7 +124,7 @@ def _complete(instruction: str) -> int:
         return FAILED
 
 
-class _Lasting(io.FileIO):
+class _NeverFails(io.FileIO):
     """Drops what cannot be written."""
 
     def write(self, block: Any, /) -> int:
@@ -113,10 +134,10 @@ class _Lasting(io.FileIO):
             return len(block)
 
 
-def outlive_standard_error() -> None:
+def ignore_errors_of_standard_error() -> None:
     """Let nothing fail because a message or a progress bar cannot be shown: what a command has done is done."""
     with contextlib.suppress(AttributeError, OSError, ValueError):
-        file = io.BufferedWriter(_Lasting(sys.stderr.fileno(), "w", closefd=False))
+        file = io.BufferedWriter(_NeverFails(sys.stderr.fileno(), "w", closefd=False))
         sys.stderr = io.TextIOWrapper(file, sys.stderr.encoding, line_buffering=True)
 
 

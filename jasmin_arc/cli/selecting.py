@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import functools
 import inspect
+import re
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from fnmatch import fnmatchcase
+from fnmatch import translate
 from typing import Any
 
 import click
@@ -56,12 +57,14 @@ class JobName(click.ParamType):  # type: ignore[type-arg]
         try:
             from jasmin_arc.job_list import JobList
 
-            records = JobList(session.config().JOBS_INFO_FILE, timeout=1.0).records()[::-1]
+            job_list = JobList(session.config().JOBS_INFO_FILE, timeout=1.0)
+            jobs = job_list.select(session.arc.backend.endpoint)[::-1]
         except JasminArcError:
             return []
-        items = [CompletionItem(last_part(record.id or ""), help=record.name) for record in records]
-        names = [CompletionItem(name) for name in dict.fromkeys(record.name for record in records if record.name)]
-        return [item for item in items + names if str(item.value).startswith(incomplete)]
+        parts = [(last_part(job.id), job.name) for job in jobs]
+        items = [CompletionItem(part, help=name) for part, name in parts if part.startswith(incomplete)]
+        names = dict.fromkeys(job.name for job in jobs if job.name and job.name.startswith(incomplete))
+        return items + [CompletionItem(name) for name in names]
 
 
 class Since(click.ParamType):  # type: ignore[type-arg]
@@ -195,8 +198,8 @@ class Finder:
 
     def __init__(self, session: Session) -> None:
         self._session = session
-        self._listed: dict[str, str] | None = None
-        self._served: dict[str, str] | None = None
+        self._listed: _Jobs | None = None
+        self._served: _Jobs | None = None
 
     def find(self, word: str) -> list[str]:
         """Return the ids of the jobs that are meant: one, or all that have this name.
@@ -205,40 +208,61 @@ class Finder:
         """
         if "://" in word:
             return [word]
-        found = self._match(word, self._names()) or self._match(word, self._names_there())
+        found = self._match(word, self._here()) or self._match(word, self._there())
         if not found:
             raise JobNotFoundError(f"no job matches {word!r}; 'jasmin-arc list' shows the jobs that there are")
         return found
 
-    def _match(self, word: str, names: dict[str, str]) -> list[str]:
-        exact = [job_id for job_id in names if last_part(job_id) == word]
+    def _match(self, word: str, jobs: _Jobs) -> list[str]:
+        exact = jobs.by_part.get(word) or jobs.called(word)
         if exact:
             return exact
-        called = [job_id for job_id, name in names.items() if name and (name == word or fnmatchcase(name, word))]
-        if called:
-            return called
-        begins = [job_id for job_id in names if last_part(job_id).startswith(word)]
-        parts = begins or [job_id for job_id in names if word in last_part(job_id)]
+        parts = jobs.with_part(word)
         if len(parts) > 1:
             shown = _shown(self._session, parts)
             raise click.UsageError(f"{len(parts)} jobs match {word!r}: {shown}; type more of the id")
         return parts
 
-    def _names(self) -> dict[str, str]:
+    def _here(self) -> _Jobs:
         if self._listed is None:
-            self._listed = self._session.names()
+            self._listed = _Jobs(self._session.names())
         return self._listed
 
-    def _names_there(self) -> dict[str, str]:
+    def _there(self) -> _Jobs:
         # Jobs from another machine, or of a job list that was lost.
         if self._served is None:
             with self._session.busy("asking for the jobs"):
-                self._served = dict.fromkeys(self._session.arc.list_jobs(), "")
+                self._served = _Jobs(dict.fromkeys(self._session.arc.list_jobs(), ""))
         return self._served
 
 
+class _Jobs:
+    """Jobs by the texts that a word is compared with. The last parts of ids are made once, for all words.
+
+    :param names: the jobs' names by their ids
+    """
+
+    def __init__(self, names: Mapping[str, str]) -> None:
+        self._names = names
+        self.by_part: dict[str, list[str]] = {}
+        for job_id in names:
+            self.by_part.setdefault(last_part(job_id), []).append(job_id)
+
+    def called(self, word: str) -> list[str]:
+        """Return the ids of the jobs with this name, or with a name that matches this pattern."""
+        matches = re.compile(translate(word)).match
+        return [job_id for job_id, name in self._names.items() if name and (name == word or matches(name))]
+
+    def with_part(self, text: str) -> list[str]:
+        """Return the ids that begin with a text; if there are none, those that have it anywhere."""
+        parts = [part for part in self.by_part if part.startswith(text)]
+        parts = parts or [part for part in self.by_part if text in part]
+        return [job_id for part in parts for job_id in self.by_part[part]]
+
+
 def _shown(session: Session, job_ids: Sequence[str]) -> str:
-    short, names = session.short_ids(job_ids), session.names_of(job_ids[:_MOST_SHOWN])
-    texts = [short[job_id] + (f" ({names[job_id]})" if names.get(job_id) else "") for job_id in job_ids[:_MOST_SHOWN]]
+    shown = job_ids[:_MOST_SHOWN]
+    short, names = session.short_ids(shown), session.names_of(shown)
+    texts = [short[job_id] + (f" ({names[job_id]})" if names.get(job_id) else "") for job_id in shown]
     more = f" and {len(job_ids) - _MOST_SHOWN} more" if len(job_ids) > _MOST_SHOWN else ""
     return ", ".join(texts) + more

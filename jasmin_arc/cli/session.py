@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import sys
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import chain
@@ -21,6 +22,7 @@ from jasmin_arc.exceptions import (
     PartialFailureError,
     ServerUnavailableError,
 )
+from jasmin_arc.results import some
 
 if TYPE_CHECKING:
     from jasmin_arc.arc_interface import ArcInterface
@@ -33,6 +35,10 @@ _MOST_TYPED = 5
 _MOST_NAMED = 3
 _LOOK_UP = 1.0
 """Seconds to wait for a job list that another process is writing, where only names and short ids are wanted"""
+_LIST_RESTS = 60.0
+"""Seconds before a job list that could not be read is tried again: a command must not wait for it again and again"""
+_CHANGING = ("run", "submit", "resubmit", "restart", "output", "cancel", "clean", "renew", "recover")
+"""The commands that do something with jobs, which must be told"""
 
 
 class Session:
@@ -40,7 +46,7 @@ class Session:
 
     def __init__(self, *, json: bool = False) -> None:
         self.output = Output(json=json)
-        self.output.short_ids = self.short_ids
+        self.output.shorten = self.short_ids
         self.config_path: str | None = None
         self.options: dict[str, str] = {}
         """Options of the configuration that were given on the command line"""
@@ -52,7 +58,8 @@ class Session:
         self._advice = ""
         self._busy: Busy | None = None
         self._arc: ArcInterface | None = None
-        self._told_of_the_list = False
+        self._list_rests_until = 0.0
+        self._told_what_was_done = False
 
     # --- The library ---
 
@@ -107,14 +114,15 @@ class Session:
         """Ask the job list for what only makes the output nicer: what has been done is told with or without it."""
         if not job_ids:
             return {}
+        if time.monotonic() < self._list_rests_until:
+            return None
         from jasmin_arc.job_list import JobList
 
         try:
             return question(JobList(self.arc.config.JOBS_INFO_FILE, timeout=_LOOK_UP))
         except JobListError as error:
-            if not self._told_of_the_list:
-                self._told_of_the_list = True
-                self.say(f"warning: jobs are shown without names and with complete ids: {error}")
+            self._list_rests_until = time.monotonic() + _LIST_RESTS
+            self.say(f"warning: jobs are shown without names and with complete ids: {error}")
             return None
 
     def close(self) -> None:
@@ -159,6 +167,17 @@ class Session:
             text = f"{text.rstrip('.')}; 'jasmin-arc doctor' looks for the reason"
         self.fail(text, kind=type(error).__name__, code=code_of(error), job=job)
         self.details(error)
+
+    def tell_what_was_done(self) -> None:
+        """Tell on standard error, once, what standard output could not tell: which jobs something was done with."""
+        job_ids = [row["id"] for row in self.output.results if "id" in row and self.output.command in _CHANGING]
+        told = self.how_to_get_back()
+        if job_ids and not told:
+            text = f"what was done: {self.output.command} {some(job_ids)}; 'jasmin-arc list' shows the jobs"
+            told = self.repeatable(text)
+        if told and not self._told_what_was_done:
+            self._told_what_was_done = True
+            self.say(told)
 
     def details(self, error: BaseException) -> None:
         """With ``--verbose``, print what led to the error."""

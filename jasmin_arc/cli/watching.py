@@ -69,7 +69,8 @@ def _rows(session: Session, ids: Sequence[str]) -> list[dict[str, Any]]:
 
 _INTERVAL = "The least seconds between updates (default: 2); more if the site answers slowly."
 _REST = 19
-"""The view rests for so many times as long as an update took: it uses at most a twentieth of the site's time"""
+"""The pause after an update, in multiples of the time that the update took: the view uses at most a twentieth of the
+site's time"""
 
 
 @click.command("list", cls=ArcCommand)

@@ -45,6 +45,14 @@ main()
 """,
 ]
 """The program, with a job list that cannot be read any more once a bulk call has done its work"""
+NEVER_CLOSES = [
+    sys.executable,
+    "-c",
+    "import time; from jasmin_arc import ArcInterface; from jasmin_arc.cli import main\n"
+    "ArcInterface.close = lambda _: time.sleep(60)\n"
+    "main()",
+]
+"""The program, with an end that hangs"""
 _ESCAPE = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 _LONGEST = 120
 

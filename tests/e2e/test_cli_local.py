@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from cli_kit import LOSES_ITS_JOB_LIST, PROGRAM, Answer, Shell
+from cli_kit import LOSES_ITS_JOB_LIST, NEVER_CLOSES, PROGRAM, Answer, Shell
 
 
 @pytest.fixture
@@ -663,13 +663,40 @@ def test_a_reader_that_goes_away_is_no_drama(shell: Shell) -> None:
 
 
 def test_a_full_disk_is_told(shell: Shell) -> None:
-    with open("/dev/full", "wb") as full:
-        done = subprocess.run(
-            [*PROGRAM, "config", "show"], cwd=shell.home, env=shell.environment, stdout=full, stderr=subprocess.PIPE
-        )
+    done = _in_shell(shell, "config show >/dev/full")
     assert done.returncode == 1
-    assert b"No space left" in done.stderr
-    assert b"Traceback" not in done.stderr
+    assert "No space left" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_what_was_done_is_told_though_standard_output_is_lost(shell: Shell, unbuffered: str) -> None:
+    shell.options = {**shell.options, "PYTHONUNBUFFERED": unbuffered}
+    for command in ("submit -- true", "--json submit -- true"):
+        before = shell.ids("list")
+        submitted = _in_shell(shell, f"{command} >/dev/full")
+        (job_id,) = (new for new in shell.ids("list") if new not in before)
+        assert submitted.returncode == 1
+        assert "No space left" in submitted.stderr
+        assert submitted.stderr.count(f"what was done: submit {job_id}; 'jasmin-arc list' shows the jobs\n") == 1
+    assert "what was done" not in _in_shell(shell, "list >/dev/full").stderr
+    started = _in_shell(shell, "run -- sh -c 'echo text; sleep 60' >/dev/full")
+    assert started.returncode == 1
+    assert started.stderr.count("the job goes on: 'jasmin-arc follow ") == 1
+
+
+def test_ids_are_told_before_the_job_list_is_brought_up_to_date(shell: Shell) -> None:
+    process = subprocess.Popen(
+        [*NEVER_CLOSES, "submit", "--", "true"],
+        cwd=shell.home,
+        env=shell.environment,
+        stdout=subprocess.PIPE,
+    )
+    with process:
+        assert process.stdout is not None
+        assert process.stdout.readline().startswith(b"local://")
+        process.send_signal(signal.SIGINT)
+    assert process.returncode == 130
 
 
 @pytest.mark.parametrize("closed", ["list", "--json list", "list --help"])

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import ast
+import errno
 import io
 import json
+import os
 import re
 import sqlite3
 import subprocess
@@ -21,7 +23,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jasmin_arc import ArcInterface
-from jasmin_arc.cli import configuration
+from jasmin_arc.cli import configuration, selecting
 from jasmin_arc.cli.commands import COMMANDS, ELSEWHERE, root
 from jasmin_arc.cli.common import ArcGroup
 from jasmin_arc.cli.describing import descriptions
@@ -40,6 +42,7 @@ from jasmin_arc.cli.output import (
     size,
 )
 from jasmin_arc.cli.process import run
+from jasmin_arc.cli.selecting import Finder, JobName
 from jasmin_arc.cli.session import Session
 from jasmin_arc.cli.setting_up import QUEUES
 from jasmin_arc.cli.table import check_placeholders, fill, read_table
@@ -374,6 +377,108 @@ def test_ids_are_complete_while_the_job_list_cannot_be_read(
     session.close()
 
 
+def test_a_job_list_that_cannot_be_read_is_asked_once(own_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    def locked(*_: Any, **__: Any) -> Any:
+        asked.append(1)
+        raise JobListError("the job list is locked")
+
+    for question in ("neighbours", "summaries", "get"):
+        monkeypatch.setattr(JobList, question, locked)
+    session = Session()
+    session.going_on(["local://h/a"])
+    for _ in range(3):
+        assert session.brief("local://h/a") == "local://h/a"
+        assert session.names_of(["local://h/a"]) == {}
+        assert "the job goes on" in session.how_to_get_back()
+    assert len(asked) == 1
+    monkeypatch.setattr("jasmin_arc.cli.session.time.monotonic", lambda begin=time.monotonic: begin() + 100)
+    session.brief("local://h/a")
+    assert len(asked) == 2
+
+
+def test_folders_are_told_before_the_job_list_is_asked_once(own_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[str] = []
+    monkeypatch.setattr("sys.stdout", output := io.StringIO())
+
+    def neighbours(*_: Any, **__: Any) -> Any:
+        told.append(output.getvalue())
+        raise JobListError("the job list is locked")
+
+    monkeypatch.setattr(ArcInterface, "save_outputs", lambda *_, **__: [None, "folder", None])
+    monkeypatch.setattr(JobList, "neighbours", neighbours)
+    assert run(["output", "local://h/a", "local://h/b", "local://h/c"]) == 1
+    assert told == ["folder\n"]
+
+
+# --- Finding jobs ---
+
+LISTED = {
+    "https://ce/jobs/aaa1": "model-1961",
+    "https://ce/jobs/aaa2": "model-1962",
+    "https://ce/jobs/baaa": "aaa",
+    "https://ce/jobs/cccc": "",
+}
+
+
+@pytest.fixture
+def finder(own_home: Path) -> Finder:
+    """A finder of the jobs in a list."""
+    session = Session()
+    endpoint = session.arc.backend.endpoint
+    records = [JobRecord(token=job_id, endpoint=endpoint, name=name, id=job_id) for job_id, name in LISTED.items()]
+    JobList(own_home / ".arc" / "jobs.dat").add(records)
+    return Finder(session)
+
+
+def test_jobs_are_found_by_part_name_and_pattern(finder: Finder) -> None:
+    one, two, named, nameless = LISTED
+    words = {"aaa1": [one], "aaa": [named], "model-*": [one, two], "model-1962": [two], "c": [nameless], "b": [named]}
+    assert {word: finder.find(word) for word in words} == words
+    with pytest.raises(
+        click.UsageError, match=r"2 jobs match 'aa': aaa1 \(model-1961\), aaa2 \(model-1962\); type more"
+    ):
+        finder.find("aa")
+
+
+def test_the_jobs_of_a_long_list_are_looked_at_once_for_all_words(
+    finder: Finder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked_at = []
+    monkeypatch.setattr(selecting, "last_part", lambda job_id: looked_at.append(job_id) or last_part(job_id))
+    for word in ("aaa1", "model-*", "ccc"):
+        finder.find(word)
+    assert looked_at == list(LISTED)
+
+
+def test_only_the_ids_that_are_shown_are_shortened(finder: Finder, monkeypatch: pytest.MonkeyPatch) -> None:
+    shortened: list[int] = []
+    shorten = Session.short_ids
+    monkeypatch.setattr(Session, "short_ids", lambda self, ids: shortened.append(len(ids)) or shorten(self, ids))
+    monkeypatch.setattr(selecting, "_MOST_SHOWN", 1)
+    with pytest.raises(click.UsageError, match=r"aaa1 \(model-1961\) and 1 more; type more"):
+        finder.find("aa")
+    assert shortened == [1]
+
+
+def test_completion_reads_no_descriptions(finder: Finder, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(JobList, "records")
+    context = click.Context(root, obj=Session())
+    items = JobName().shell_complete(context, click.Argument(["job"]), "")
+    assert [(item.value, item.help) for item in items] == [
+        ("cccc", ""),
+        ("baaa", "aaa"),
+        ("aaa2", "model-1962"),
+        ("aaa1", "model-1961"),
+        ("aaa", None),
+        ("model-1962", None),
+        ("model-1961", None),
+    ]
+    begin_so = JobName().shell_complete(context, click.Argument(["job"]), "aaa")
+    assert [item.value for item in begin_so] == ["aaa2", "aaa1", "aaa"]
+
+
 def test_wide_letters_take_two_places_of_a_table(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "60")
     rows = [{"id": "x", "status": status, "name": "n"} for status in ("海洋", "ocean", "ö")]
@@ -542,6 +647,48 @@ def test_run_goes_on_if_standard_error_cannot_be_read(
     kinds = [error.__name__, *(["JobFailedError"] if job_ends_with else [])]
     assert [(told["kind"], told["job"]) for told in document["errors"]] == [(kind, job["id"]) for kind in kinds]
     assert re.search(r"the job has ended; 'jasmin-arc --backend local cat \w+ stderr' prints", streams.err)
+
+
+class Broken(io.StringIO):
+    """A standard output that cannot be written."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__()
+        self._error = OSError(number, os.strerror(number))
+
+    def flush(self) -> None:
+        raise self._error
+
+
+@pytest.mark.parametrize(("number", "code"), [(errno.ENOSPC, 1), (errno.EPIPE, 141)])
+def test_the_job_list_is_brought_up_to_date_though_the_output_fails(
+    own_home: Path, monkeypatch: pytest.MonkeyPatch, number: int, code: int
+) -> None:
+    closed = []
+    monkeypatch.setattr(ArcInterface, "close", lambda _: closed.append(1))
+    monkeypatch.setattr("sys.stdout", Broken(number))
+    assert run(["list"]) == code
+    assert closed == [1]
+
+
+@pytest.mark.parametrize(("error", "code"), [(OSError(5, "broken"), 0), (KeyboardInterrupt(), 130)])
+def test_a_failure_at_the_very_end_is_not_one_of_the_output(
+    own_home: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    error: BaseException,
+    code: int,
+) -> None:
+    told = []
+
+    def close(_: ArcInterface) -> None:
+        told.append(capsys.readouterr().out)
+        raise error
+
+    monkeypatch.setattr(ArcInterface, "close", close)
+    assert run(["submit", "--", "true"]) == code
+    assert re.fullmatch(r"local://\S+\n", told[0])
+    assert "standard output" not in capsys.readouterr().err
 
 
 def test_every_option_has_a_text_from_the_library() -> None:

@@ -9,10 +9,12 @@ from typing import Any
 
 import pytest
 from faults.https_server import Certificates, HttpsServer, Reply
-from pki import Pki, key_pem, pem, rsa_key
+from pki import Pki, key_pem, pem, rsa_key, voms_proxy
 
 from jasmin_arc import doctor
 from jasmin_arc.doctor import Check, examine
+from jasmin_arc.job_list import JobList, JobRecord
+from jasmin_arc.proxy_certificate import make_proxy
 
 
 def by_name(**options: Any) -> dict[str, Check]:
@@ -83,6 +85,16 @@ def test_a_broken_job_list(tmp_path: Path) -> None:
     assert by_name(BACKEND="local", JOBS_INFO_FILE=str(tmp_path / "jobs.dat"))["job list"].outcome == doctor.FAILED
 
 
+def test_jobs_are_counted_without_their_descriptions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "jobs.dat"
+    ids = [f"https://ce.example.org/arex/{number}" for number in range(3)]
+    JobList(path).add(
+        JobRecord(token=job_id, endpoint="https://ce.example.org/arex", name="", id=job_id) for job_id in ids
+    )
+    monkeypatch.delattr(JobList, "records")
+    assert "has 3 jobs" in by_name(BACKEND="local", JOBS_INFO_FILE=str(path))["job list"].found
+
+
 def test_nothing_there(tmp_path: Path) -> None:
     checks = by_name(
         BACKEND="rest",
@@ -146,6 +158,35 @@ def test_the_credentials_one_by_one(tmp_path: Path) -> None:
     check = look(far, key)[1]
     assert check.outcome == "failed"
     assert "chmod 600" in check.remedy
+
+
+def look_at_proxy(tmp_path: Path, content: bytes, *, mode: int = 0o600) -> Check:
+    """What is said of a proxy of a user who has neither a certificate nor a key."""
+    path = tmp_path / "proxy"
+    path.write_bytes(content)
+    path.chmod(mode)
+    return by_name(BACKEND="rest", ARC_SERVER="ce.invalid", PROXY_FILE=str(path))["proxy"]
+
+
+def test_a_user_with_nothing_but_a_proxy_is_told_what_is_wrong_with_it(tmp_path: Path) -> None:
+    user = Pki(tmp_path).user()
+    ended = look_at_proxy(tmp_path, voms_proxy(user, rsa_key(), lifetime=-timedelta(hours=1)))
+    assert (ended.outcome, "VOMS attributes" in ended.found, "ended at" in ended.found) == (doctor.FAILED, True, True)
+    assert "voms-proxy-init" in ended.remedy
+    usable = voms_proxy(user, rsa_key(), lifetime=timedelta(hours=2))
+    assert look_at_proxy(tmp_path, usable).outcome == doctor.OK
+    assert "open to other users" in look_at_proxy(tmp_path, usable, mode=0o640).found
+    plain = look_at_proxy(tmp_path, make_proxy([user], rsa_key(), lifetime=timedelta(seconds=30)))
+    assert (plain.outcome, "valid until" in plain.found) == (doctor.FAILED, True)
+    assert "certificate and its key" in plain.found
+    assert "bring a new proxy" in plain.remedy
+
+
+def test_a_voms_proxy_that_ends_soon_is_a_warning(tmp_path: Path) -> None:
+    soon = voms_proxy(Pki(tmp_path).user(), rsa_key(), lifetime=timedelta(minutes=30))
+    check = look_at_proxy(tmp_path, soon)
+    assert (check.outcome, "ends soon" in check.found) == (doctor.WARNING, True)
+    assert "arcproxy -S" in check.remedy
 
 
 def test_a_report_holds_no_secrets(tmp_path: Path) -> None:
