@@ -109,7 +109,7 @@ class Remote:
         yield Row(work, "pyarcrest (5 jobs)", self._pyarcrest_submits())
         self.clear()
 
-    def _rate(self, submit: Callable[[], object], *, times: int = 3) -> float:
+    def _rate(self, submit: Callable[[], object], *, times: int = 2) -> float:
         taken = []
         for _ in range(times):
             self.clear()
