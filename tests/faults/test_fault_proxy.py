@@ -38,7 +38,8 @@ def proxy(grid_config: dict[str, Any]) -> Iterator[FaultProxy]:
 def arc(
     grid_config: dict[str, Any], proxy: FaultProxy, make_arc: MakeArc, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[ArcInterface]:
-    monkeypatch.setattr("jasmin_arc.backends.rest.recovery._STILL_ON_ITS_WAY", timedelta(0))
+    # Long enough that a job is not missed which A-REX moves from folder to folder, and so leaves out of its list.
+    monkeypatch.setattr("jasmin_arc.backends.rest.recovery._STILL_ON_ITS_WAY", timedelta(seconds=5))
     parts = urlsplit(ConnectionConfig(grid_config).endpoint)
     made = make_arc("rest", ARC_SERVER=f"{parts.hostname}:{proxy.port}{parts.path}", TIMEOUT=3)
     yield made
@@ -53,6 +54,14 @@ def rest(arc: ArcInterface) -> RestBackend:
 
 def description(name: str) -> JobDescription:
     return JobDescription(executable="true", name=name, outputs=[], inputs={"in": b"x" * 1000})
+
+
+def recover_all(arc: ArcInterface) -> None:
+    deadline = time.monotonic() + 60
+    while arc.job_list.unfinished(arc.backend.endpoint):
+        assert time.monotonic() < deadline
+        arc.recover()
+        time.sleep(0.5)
 
 
 def test_a_server_that_refuses_connections(arc: ArcInterface, proxy: FaultProxy) -> None:
@@ -89,16 +98,18 @@ def test_a_request_that_breaks_off_is_settled(arc: ArcInterface, proxy: FaultPro
     backend, run = rest(arc), f"cut{uuid.uuid4().hex[:8]}"
     before = arc.list_jobs()
     backend._delegations.current()
-    # The creating request is the first on a connection of its own; the handshake comes before it on the same one.
+    # A connection breaks off in the handshake, in the creating request, or in a later one of its own.
     unknown = 0
     for size in range(500, 8000, 500):
         fault = Fault(**{cut: size})
         proxy.script = lambda number, fault=fault: fault  # type: ignore[misc]
-        (result,) = backend.submit([description(f"{run}-{size}")])
+        try:
+            (result,) = backend.submit([description(f"{run}-{size}")])
+        except NoTargetsAvailableError:
+            continue
         unknown += isinstance(result, SubmissionUnknownError)
     proxy.script = lambda number: Fault()
-    arc.recover()
-    assert arc.job_list.unfinished(backend.endpoint) == []
+    recover_all(arc)
     assert unknown
     assert_settled(backend, arc.job_list, run, before)
 
@@ -121,8 +132,7 @@ def test_whatever_the_network_does_every_job_is_accounted_for(arc: ArcInterface,
             continue
     proxy.script = lambda number: Fault()
     proxy.break_all()
-    arc.recover()
-    assert arc.job_list.unfinished(backend.endpoint) == []
+    recover_all(arc)
     jobs = assert_settled(backend, arc.job_list, run, before)
     assert set(promised) <= set(jobs)
     assert set(arc.wait(jobs, timeout=200)) <= {JobStatuses.COMPLETED}

@@ -52,21 +52,13 @@ def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @contextmanager
-def nobody_can_write(arc: ArcInterface) -> Iterator[None]:
-    """Hold the job list as a process does that hangs in the middle of writing: others may read."""
-    with closing(sqlite3.connect(arc.config.JOBS_INFO_FILE, isolation_level=None)) as other:
-        other.execute("BEGIN IMMEDIATE")
-        try:
-            yield
-        finally:
-            other.execute("ROLLBACK")
+def nobody_can_write(arc: ArcInterface, lock: str = "IMMEDIATE") -> Iterator[None]:
+    """Hold the job list as a process does that hangs in the middle of writing: others may read.
 
-
-@contextmanager
-def nobody_gets_in(arc: ArcInterface) -> Iterator[None]:
-    """Hold the job list as a process does that hangs at the very end of writing."""
+    :param lock: with ``EXCLUSIVE``, as at the very end of writing: nobody may read either
+    """
     with closing(sqlite3.connect(arc.config.JOBS_INFO_FILE, isolation_level=None)) as other:
-        other.execute("BEGIN EXCLUSIVE")
+        other.execute(f"BEGIN {lock}")
         try:
             yield
         finally:
@@ -136,7 +128,7 @@ def test_the_end_of_a_job_is_told_soon_though_the_job_list_is_locked(setup: Setu
     job_id = arc.submit_job("/bin/true", outputs=[])
     end(setup, job_id)
     began = time.monotonic()
-    with nobody_gets_in(arc):
+    with nobody_can_write(arc, "EXCLUSIVE"):
         assert arc.wait([job_id], timeout=LIMIT) == [JobStatuses.COMPLETED]
     assert time.monotonic() - began < 10
 
