@@ -414,7 +414,9 @@ def test_an_answer_that_is_lost_is_unknown(make_backend: MakeBackend, backend: B
         if intention.token in backend.evidence(job_id).get("description", "")
     ]
     assert len(created) == 1
-    assert backend.cancel(created) == backend.clean(created) == {}
+    assert backend.cancel(created) == {}
+    ended(backend, created[0])
+    assert backend.clean(created) == {}
 
 
 def test_the_users_log_has_what_the_library_says(make_backend: MakeBackend) -> None:
@@ -522,5 +524,6 @@ def test_jobs_are_listed_for_arcs_own_tools(
         check=False,
     )
     assert job_id in shown.stdout, shown.stderr
+    ended(own, job_id)
     failures: dict[str, JasminArcError] = own.clean([job_id])
     assert failures == {}
