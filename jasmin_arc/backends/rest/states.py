@@ -127,7 +127,9 @@ class States:
 
     def _read_failures(self, names: Iterable[str]) -> None:
         # That they failed is known. Where the reason cannot be read, the next question tries again.
-        run_all(self._failure, [name for name in names if name not in self._failures], workers=_WORKERS)
+        unread = [name for name in names if name not in self._failures]
+        if unread:
+            run_all(self._failure, unread, workers=_WORKERS)
 
     def _live(self, names: Sequence[str]) -> dict[str, str]:
         """Return live states, in which all in the batch system are RUNNING, and those killed are FAILED."""
@@ -137,6 +139,8 @@ class States:
             listed = self._api.jobs(_LISTED)
             self._listed = len(listed)
             found = {name: listed[name] for name in names if name in listed}
+        if len(found) == len(names):
+            return found
         return {**found, **self._overlooked([name for name in names if name not in found])}
 
     def _overlooked(self, names: Sequence[str]) -> dict[str, str]:
@@ -147,7 +151,9 @@ class States:
 
         :raises ServerUnavailableError: if a job is there, and its state is not to be had
         """
-        answers = self._api.ask("status", names) if names else {}
+        if not names:
+            return {}
+        answers = self._api.ask("status", names)
         there = [name for name in names if self._is_there(answers[name])]
         return dict(zip(there, self._all(lambda name: self._patiently(name, answers[name].state), there)))
 
@@ -220,6 +226,8 @@ class States:
 
     def _written(self, names: Sequence[str]) -> dict[str, str]:
         """Return what the information provider has written of the jobs' states."""
+        if not names:
+            return {}
         now = time.monotonic()
         known = {name: state for name in names if (state := self._known(name, now))}
         missing = [name for name in names if name not in known]
