@@ -233,8 +233,7 @@ class States:
         missing = [name for name in names if name not in known]
         for name, answer in (self._api.ask("status", missing) if missing else {}).items():
             known[name] = answer.state
-            if answer.state in _SEEN_IN_BATCH_SYSTEM:
-                self._remember(self._batch, name, (answer.state, now))
+            self._remember(self._batch, name, (answer.state, now))
         return known
 
     def _known(self, name: str, now: float) -> str:
@@ -260,6 +259,7 @@ class States:
             self._remember(self._changing, name, True)
             with self._lock:
                 self._failures.pop(name, None)
+                self._batch.pop(name, None)
                 self._told_to_end.pop(name, None)
                 self._logged.pop(name, None)
 
