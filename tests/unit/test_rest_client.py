@@ -6,6 +6,7 @@ import os
 import select
 import signal
 import socket
+import ssl
 import struct
 import subprocess
 import sys
@@ -18,6 +19,7 @@ from faults.https_server import RESET, Certificates, Handler, HttpsServer, Reply
 
 from jasmin_arc.backends.rest.client import Client, RetryBudget
 from jasmin_arc.backends.rest.connection import CreatingConnection, make_context
+from jasmin_arc.backends.rest.errors import of_transport
 from jasmin_arc.exceptions import (
     InvalidConfigError,
     ProxyGenerationError,
@@ -458,3 +460,20 @@ def test_ctrl_c_does_not_wait_for_the_server(certificates: Certificates, request
         process.send_signal(signal.SIGINT)
         _, errors = process.communicate(timeout=2)
         assert b"KeyboardInterrupt" in errors
+
+
+@pytest.mark.parametrize(
+    ("reason", "kind", "told"),
+    [
+        ("TLSV1_ALERT_DECODE_ERROR", ServerUnavailableError, "broke"),
+        ("TLSV1_ALERT_INTERNAL_ERROR", ServerUnavailableError, "broke"),
+        ("TLSV1_ALERT_UNKNOWN_CA", ServerError, "refuses the proxy certificate"),
+        ("SSLV3_ALERT_BAD_CERTIFICATE", ServerError, "refuses the proxy certificate"),
+    ],
+)
+def test_only_alerts_about_certificates_blame_the_proxy(reason: str, kind: type[ServerError], told: str) -> None:
+    alert = ssl.SSLError(1, f"[SSL: {reason}]")
+    alert.reason = reason
+    error = of_transport(alert, "PUT /arex", "https://ce.example.org:443/arex")
+    assert type(error) is kind
+    assert told in str(error)

@@ -27,6 +27,7 @@ _IDS_AT_ONCE = 1000
 """A server reads a list of ids up to 1 MiB and ignores the rest"""
 _LONGEST_LOG = 1 << 20
 _MOMENT = 10.0
+"""Seconds after an answer in which nobody needs to ask whether the server is there"""
 
 
 class Api:

@@ -42,7 +42,8 @@ class DelegationFile:
                     file.write(text)
                 os.replace(temporary, self._path)  # noqa: PTH105
             except BaseException:
-                os.unlink(temporary)  # noqa: PTH108
+                # Ctrl-C may come just after the file got its name.
+                Path(temporary).unlink(missing_ok=True)
                 raise
 
     def _read(self) -> dict[str, str]:

@@ -19,6 +19,8 @@ _PERMANENT_500 = re.compile(
     re.IGNORECASE,
 )
 _REFUSED = frozenset({401, 403})
+# A busy A-REX sends the first one to a client with which nothing is wrong.
+_PASSING_ALERTS = ("DECODE_ERROR", "INTERNAL_ERROR")
 # X509_V_ERR_HOSTNAME_MISMATCH and X509_V_ERR_IP_ADDRESS_MISMATCH of OpenSSL
 _WRONG_NAME = frozenset({62, 64})
 
@@ -40,13 +42,18 @@ def of_transport(error: Exception, what: str, endpoint: str) -> ServerError:
     verification = next((cause for cause in causes if isinstance(cause, ssl.SSLCertVerificationError)), None)
     if verification is not None:
         return _not_trusted(verification, endpoint)
-    if any("ALERT" in str(getattr(cause, "reason", "")) for cause in causes if isinstance(cause, ssl.SSLError)):
+    if any(map(_is_refusal, causes)):
         return ServerError(f"the server {endpoint} refuses the proxy certificate: {_plain(error)}")
     if isinstance(error, (foreign.NewConnectionError, foreign.ConnectTimeoutError)):
         return ServerUnavailableError(f"cannot connect to {endpoint}: {_plain(error)}")
     if any(isinstance(cause, (foreign.TimeoutError, TimeoutError, socket.timeout)) for cause in causes):
         return ServerUnavailableError(f"the server {endpoint} does not answer in time ({what})")
     return ServerUnavailableError(f"the connection to {endpoint} broke ({what}): {_plain(error)}")
+
+
+def _is_refusal(cause: BaseException) -> bool:
+    reason = str(getattr(cause, "reason", "")) if isinstance(cause, ssl.SSLError) else ""
+    return "ALERT" in reason and not reason.endswith(_PASSING_ALERTS)
 
 
 def _not_trusted(error: ssl.SSLCertVerificationError, endpoint: str) -> ServerError:
