@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from jasmin_arc.backends.rest.delegation import sign_request
+from jasmin_arc.credentials.delegation import sign_request
 
 
 class Bare:

@@ -19,8 +19,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, BinaryIO, TextIO, TypeVar, overload
 
+from jasmin_arc._support.bulk import JobLike, all_or_partial, job_id_of, job_ids_of, not_found, raise_failures, some
+from jasmin_arc._support.logs import make_logger
+from jasmin_arc._support.progress import ProgressBar
 from jasmin_arc.config import ConnectionConfig
-from jasmin_arc.constants import FINAL_STATES, STDOUT_NAME, JobStatuses, LogLevels
+from jasmin_arc.constants import STDOUT_NAME, JobState, JobStatuses, LogLevels
 from jasmin_arc.description import Duration, InputSource, JobDescription
 from jasmin_arc.exceptions import (
     InvalidConfigError,
@@ -32,16 +35,13 @@ from jasmin_arc.exceptions import (
 )
 from jasmin_arc.explain import Explanation, job_failed
 from jasmin_arc.job import Job
-from jasmin_arc.job_info import JobInfo, RemoteFile, status_of
-from jasmin_arc.logs import make_logger
-from jasmin_arc.progress import ProgressBar
-from jasmin_arc.results import JobLike, all_or_partial, job_id_of, job_ids_of, not_found, raise_failures, some
+from jasmin_arc.job_info import JobInfo, RemoteFile
 
 if TYPE_CHECKING:
     from jasmin_arc.backends.base import Backend
+    from jasmin_arc.credentials.proxy import ProxyManager
     from jasmin_arc.job_list import JobList, JobRecord
-    from jasmin_arc.ledger import Ledger
-    from jasmin_arc.proxy import ProxyManager
+    from jasmin_arc.job_list.ledger import Ledger
     from jasmin_arc.site_info import SiteInfo
     from jasmin_arc.watcher import Watcher
 
@@ -144,7 +144,7 @@ class ArcInterface:
     def _ledger(self) -> Ledger:
         with self._lock:
             if self._ledger_ is None:
-                from jasmin_arc.ledger import Ledger
+                from jasmin_arc.job_list.ledger import Ledger
 
                 self._ledger_ = Ledger(self.job_list, self.logger)
             return self._ledger_
@@ -154,7 +154,7 @@ class ArcInterface:
         """The proxy certificate."""
         with self._lock:
             if self._proxy is None:
-                from jasmin_arc.proxy import ProxyManager
+                from jasmin_arc.credentials.proxy import ProxyManager
 
                 self._proxy = ProxyManager(self.config, self.logger)
             return self._proxy
@@ -169,9 +169,10 @@ class ArcInterface:
             return self._watcher
 
     def _make_backend(self) -> Backend:
-        from jasmin_arc.backends import make_backend
+        from jasmin_arc.backends.base import Services
+        from jasmin_arc.backends.table import make_backend
 
-        return make_backend(self.config, self.job_list, self.logger, lambda: self.proxy)
+        return make_backend(self.config, Services(self.job_list, lambda: self.proxy, self.logger))
 
     def close(self) -> None:
         """Let go of connections, files and threads. Jobs go on; a later call opens what it needs again."""
@@ -286,7 +287,7 @@ class ArcInterface:
     def _warn_of_short_proxy(self, descriptions: Sequence[JobDescription]) -> None:
         """Warn of a proxy that may end before the jobs. They are submitted, so nothing that goes wrong here counts."""
         from jasmin_arc.backends.base import RENEW
-        from jasmin_arc.foresight import of_short_proxy
+        from jasmin_arc.explain.warnings import of_short_proxy
 
         limited = [job for job in descriptions if job.wall_time is not None and job.needs_credentials]
         if RENEW not in self.backend.capabilities or not limited:
@@ -315,7 +316,7 @@ class ArcInterface:
         :raises ServerError: if the server does not answer; no status is ever guessed
         """
         checked = job_id_of(job_id)
-        return status_of(self._one(checked, self._states([checked])))
+        return _state(checked, self._answers([checked])).status
 
     def get_job_statuses(self, job_ids: Sequence[JobLike]) -> list[JobStatuses]:
         """Return the statuses of many jobs, in order, with few requests however many they are.
@@ -323,10 +324,9 @@ class ArcInterface:
         :raises PartialFailureError: if some of the jobs could not be found
         """
         ids = job_ids_of(job_ids)
-        states = self._states(ids)
-        return all_or_partial(
-            [status_of(states[job_id]) if job_id in states else not_found(job_id) for job_id in ids], "found"
-        )
+        answers = self._answers(ids)
+        found = [answers.get(job_id) or not_found(job_id) for job_id in ids]
+        return all_or_partial([answer.status if isinstance(answer, JobState) else answer for answer in found], "found")
 
     def get_job_info(self, job_id: JobLike) -> JobInfo:
         """Return what is known of the given job.
@@ -385,7 +385,7 @@ class ArcInterface:
             self.backend.endpoint,
             name=name,
             since=_start(since),
-            ends=None if status is None else ["", *(end for end in FINAL_STATES if status_of(end) is status)],
+            ends=None if status is None else [None, *(end for end in JobState if end.final and end.status is status)],
             last=last if status is None else None,
         )
         ids = [job.id for job in listed]
@@ -402,23 +402,33 @@ class ArcInterface:
         ended = {job_id for job_id, job in self.job_list.summaries(there).items() if job.final_state}
         return [job_id for job_id in there if job_id not in ended]
 
-    def _with_status(self, job_ids: Sequence[str], ends: Mapping[str, str], status: JobStatuses) -> list[str]:
+    def _with_status(
+        self, job_ids: Sequence[str], ends: Mapping[str, JobState | None], status: JobStatuses
+    ) -> list[str]:
         """Return the jobs with this status; only of those whose end was not seen, the server is asked."""
         states = {job_id: end for job_id, end in ends.items() if end}
         open_ids = [job_id for job_id in job_ids if job_id not in states]
         states.update(self._states(open_ids) if open_ids else {})
-        return [job_id for job_id in job_ids if job_id in states and status_of(states[job_id]) is status]
+        return [job_id for job_id in job_ids if job_id in states and states[job_id].status is status]
 
-    def _states(self, job_ids: Sequence[str]) -> dict[str, str]:
-        _, states = self._reconciled(job_ids, self.backend.states, lambda states: states)
-        return states
+    def _answers(self, job_ids: Sequence[str]) -> dict[str, JobState | JasminArcError]:
+        """Return for each known job its state, or why it cannot be told now."""
+        _, answers = self._reconciled(job_ids, self.backend.states, lambda answers: answers)
+        return answers
+
+    def _states(self, job_ids: Sequence[str]) -> dict[str, JobState]:
+        """Return the states of the known jobs.
+
+        :raises JasminArcError: if one of them cannot be told now
+        """
+        return {job_id: _state(job_id, {job_id: answer}) for job_id, answer in self._answers(job_ids).items()}
 
     def _reconciled(
         self,
         job_ids: Sequence[str],
         ask: Callable[[Sequence[str]], dict[str, _Result]],
-        states_in: Callable[[dict[str, _Result]], dict[str, str]],
-    ) -> tuple[dict[str, _Result], dict[str, str]]:
+        states_in: Callable[[dict[str, _Result]], Mapping[str, JobState | JasminArcError]],
+    ) -> tuple[dict[str, _Result], dict[str, JobState | JasminArcError]]:
         """Ask the place, and return its answers and the states, with what is remembered of ends."""
         while True:
             restarts = self._ledger.restarts
@@ -428,13 +438,17 @@ class ArcInterface:
                 return answers, states
 
     def _infos(self, job_ids: Sequence[str]) -> dict[str, JobInfo]:
-        infos, states = self._reconciled(
+        infos, answers = self._reconciled(
             job_ids, self.backend.query, lambda infos: {job_id: info.state for job_id, info in infos.items()}
         )
         infos = self._filled_in(infos)
         self._warn_of_sessions_ending(infos)
-        lost = [job_id for job_id, state in states.items() if job_id not in infos or infos[job_id].state != state]
-        return {**infos, **self._remembered({job_id: states[job_id] for job_id in lost})}
+        lost = {
+            job_id: state
+            for job_id, state in answers.items()
+            if isinstance(state, JobState) and (job_id not in infos or infos[job_id].state != state)
+        }
+        return {**infos, **self._remembered(lost)}
 
     def _filled_in(self, infos: dict[str, JobInfo]) -> dict[str, JobInfo]:
         """Add from the job list what a server tells of a job only after a while."""
@@ -447,12 +461,12 @@ class ArcInterface:
             for job_id, info in infos.items()
         }
 
-    def _remembered(self, states: Mapping[str, str]) -> dict[str, JobInfo]:
+    def _remembered(self, states: Mapping[str, JobState]) -> dict[str, JobInfo]:
         """What the job list knows of jobs that the server has forgotten."""
         return self._filled_in({job_id: JobInfo(id=job_id, state=state) for job_id, state in states.items()})
 
     def _warn_of_sessions_ending(self, infos: Mapping[str, JobInfo]) -> None:
-        from jasmin_arc.foresight import of_sessions_ending
+        from jasmin_arc.explain.warnings import of_sessions_ending
 
         warnings = of_sessions_ending(infos.values(), self._warned)
         try:
@@ -502,7 +516,7 @@ class ArcInterface:
             raise job_failed(self.explain(failed[0]), failed)
         return statuses
 
-    def _wait_for(self, futures: Mapping[str, Future[str]], timeout: float | None, *, progress: bool) -> None:
+    def _wait_for(self, futures: Mapping[str, Future[JobState]], timeout: float | None, *, progress: bool) -> None:
         until = time.monotonic() + (float("inf") if timeout is None else timeout)
         unfinished = set(futures.values())
         with ProgressBar(len(futures), "job", show=progress) as bar:
@@ -519,7 +533,7 @@ class ArcInterface:
                 f"{len(left)} of {len(futures)} jobs have not ended after {timeout:g} s: {some(left)}", left
             )
 
-    def _look_once_more(self, futures: Mapping[str, Future[str]]) -> None:
+    def _look_once_more(self, futures: Mapping[str, Future[JobState]]) -> None:
         """Ask before a wait is given up: after a question that took long, the next one may be far away."""
         with suppress(JasminArcError):
             self._watch.look([job_id for job_id, future in futures.items() if not future.done()])
@@ -573,10 +587,10 @@ class ArcInterface:
             # An error that comes after the caller gave up is nobody's, and asyncio would complain of it.
             future.add_done_callback(lambda done: done.cancelled() or done.exception())
             # Shielded, as a caller that gives up must not end the wait of others.
-            return status_of(await asyncio.shield(future))
+            return (await asyncio.shield(future)).status
 
     @contextmanager
-    def _watching(self, job_ids: Sequence[str]) -> Iterator[dict[str, Future[str]]]:
+    def _watching(self, job_ids: Sequence[str]) -> Iterator[dict[str, Future[JobState]]]:
         watcher = self._watch
         futures = watcher.watch(job_ids)
         try:
@@ -635,25 +649,25 @@ class ArcInterface:
     def _not_to_erase(self, job_ids: Sequence[str], *, force: bool) -> dict[str, JasminArcError]:
         # Jobs that only the list still knows have nothing left to be saved.
         there, known = self._reconciled(job_ids, self.backend.states, lambda states: states)
-        states = {job_id: known[job_id] for job_id in there}
+        states = {job_id: _state(job_id, known) for job_id in there}
         records = self.job_list.get(job_ids)
         unsaved = {
             job_id
             for job_id, state in states.items()
-            if state in ("Finished", "Failed")
-            and there[job_id] != "Deleted"
+            if state in (JobState.FINISHED, JobState.FAILED)
+            and there[job_id] is not JobState.DELETED
             and not (job_id in records and records[job_id].outputs_saved)
         }
         # Of many jobs, it takes a closer look to see which were killed: nobody wants the outputs of those.
-        failed = [job_id for job_id in unsaved if states[job_id] == "Failed"]
+        failed = [job_id for job_id in unsaved if states[job_id] is JobState.FAILED]
         unsaved.difference_update(
             job_id
             for job_id, info in (self._infos(failed) if failed and not force else {}).items()
-            if info.state == "Killed"
+            if info.state is JobState.KILLED
         )
         refused: dict[str, JasminArcError] = {}
         for job_id, state in states.items():
-            if state not in FINAL_STATES:
+            if not state.final:
                 refused[job_id] = OperationNotPossibleError(f"{job_id} has not ended; cancel it first, and wait")
             elif job_id in unsaved and not force:
                 refused[job_id] = OperationNotPossibleError(
@@ -816,7 +830,7 @@ class ArcInterface:
         """Return those jobs of which nothing is missing once their outputs, as they are now, were downloaded."""
         if files is not None:
             return []
-        return [job_id for job_id, state in self._states(job_ids).items() if state in FINAL_STATES]
+        return [job_id for job_id, state in self._states(job_ids).items() if state.final]
 
     def _announce(self, bar: ProgressBar, files: int, size: int) -> None:
         bar.expect(size)
@@ -857,7 +871,7 @@ class ArcInterface:
         :param encoding: how to read it as text, where what cannot be read is replaced; ``None`` returns bytes
         :raises JobNotFoundError: if there is no such job or file
         """
-        from jasmin_arc.reading import read_all
+        from jasmin_arc.staging.reading import read_all
 
         content = read_all(self.backend, job_id_of(job_id), name, limit=limit)
         return content if encoding is None else content.decode(encoding, "replace")
@@ -884,7 +898,7 @@ class ArcInterface:
         :param encoding: how to read it as text, where what cannot be read is replaced; ``None`` yields bytes
         :raises JobNotFoundError: if there is no such job
         """
-        from jasmin_arc.reading import decoded, follow
+        from jasmin_arc.staging.reading import decoded, follow
 
         blocks = follow(self.backend, job_id_of(job_id), name, log=self.logger)
         return blocks if encoding is None else decoded(blocks, encoding)
@@ -912,7 +926,7 @@ class ArcInterface:
 
         :returns: one sentence for each problem, with the nearest name for a typo; empty where there is none
         """
-        from jasmin_arc.check import check
+        from jasmin_arc.explain.limits import check
 
         return check(description, self.backend.site())
 
@@ -926,9 +940,8 @@ class ArcInterface:
 
         :returns: by job id: its state, or ``"removed"``
         """
-        return {
-            job_id: info.state if info is not None else "removed" for job_id, info in self.backend.recover().items()
-        }
+        settled = self.backend.recover()
+        return {job_id: info.state.value if info is not None else "removed" for job_id, info in settled.items()}
 
     # --- What the 2017 interface offered besides ---
 
@@ -985,11 +998,18 @@ def _absolute(source: _Result) -> _Result | Path:
     return source.absolute() if isinstance(source, Path) else source
 
 
-def _outcome(future: Future[str]) -> JobStatuses | JasminArcError:
+def _outcome(future: Future[JobState]) -> JobStatuses | JasminArcError:
     try:
-        return status_of(future.result())
+        return future.result().status
     except JobNotFoundError as error:
         return error
+
+
+def _state(job_id: str, answers: Mapping[str, JobState | JasminArcError]) -> JobState:
+    answer = answers.get(job_id) or not_found(job_id)
+    if isinstance(answer, JasminArcError):
+        raise answer
+    return answer
 
 
 def _folder(result: Any, folder: Path) -> str | JasminArcError | None:

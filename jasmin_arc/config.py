@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
+from jasmin_arc.backends.table import NAMES
 from jasmin_arc.exceptions import InvalidConfigError
 
 ENVIRONMENT_PREFIX = "JASMIN_ARC_"
@@ -197,7 +198,6 @@ PATH_OPTIONS = (
     "LOCAL_DIR",
     "PROXY_FILE",
 )
-BACKENDS = ("auto", "bindings", "rest", "local")
 
 
 def default_path(environ: Mapping[str, str] | None = None) -> Path:
@@ -312,7 +312,7 @@ def _check_server(value: str) -> str | None:
 
 
 def _check_backend(value: str) -> str | None:
-    return None if value in BACKENDS else f"must be one of {', '.join(BACKENDS)}"
+    return None if value in NAMES else f"must be one of {', '.join(NAMES)}"
 
 
 def _check_output(value: str) -> str | None:

@@ -43,27 +43,63 @@ ARC_STATUS_MAPPING = {
 }
 """Maps ARC's general job states to the statuses of our simplified model."""
 
-FINAL_STATES = frozenset({"Finished", "Failed", "Killed", "Deleted"})
-"""The general states that a job never leaves."""
+
+class JobState(str, Enum):
+    """ARC's general job states, which all backends use. Each is also a text: ``JobState.RUNNING == "Running"``."""
+
+    ACCEPTED = "Accepted"
+    PREPARING = "Preparing"
+    SUBMITTING = "Submitting"
+    QUEUING = "Queuing"
+    RUNNING = "Running"
+    HOLD = "Hold"
+    FINISHING = "Finishing"
+    FINISHED = "Finished"
+    FAILED = "Failed"
+    KILLED = "Killed"
+    DELETED = "Deleted"
+    OTHER = "Other"
+    UNDEFINED = "Undefined"
+
+    @property
+    def final(self) -> bool:
+        """Whether a job never leaves this state."""
+        return self in (JobState.FINISHED, JobState.FAILED, JobState.KILLED, JobState.DELETED)
+
+    @property
+    def status(self) -> JobStatuses:
+        """The status, by ``ARC_STATUS_MAPPING``.
+
+        A state that ARC itself cannot name (``Other``, ``Undefined``) is no end, so it is never taken for a failure.
+        """
+        status = ARC_STATUS_MAPPING[self.value]
+        return JobStatuses.IN_PROGRESS if status is JobStatuses.FAILED and not self.final else status
+
+    def __str__(self) -> str:
+        return self.value
+
+    def __format__(self, spec: str) -> str:
+        return self.value.__format__(spec)
+
 
 ARC_REST_STATES = {
-    "ACCEPTING": "Accepted",
-    "ACCEPTED": "Accepted",
-    "PREPARING": "Preparing",
-    "PREPARED": "Preparing",
-    "SUBMITTING": "Submitting",
-    "QUEUING": "Queuing",
-    "HELD": "Hold",
-    "RUNNING": "Running",
-    "EXITINGLRMS": "Running",
-    "OTHER": "Running",
-    "EXECUTED": "Running",
-    "KILLING": "Running",
-    "FINISHING": "Finishing",
-    "FINISHED": "Finished",
-    "FAILED": "Failed",
-    "KILLED": "Killed",
-    "WIPED": "Deleted",
+    "ACCEPTING": JobState.ACCEPTED,
+    "ACCEPTED": JobState.ACCEPTED,
+    "PREPARING": JobState.PREPARING,
+    "PREPARED": JobState.PREPARING,
+    "SUBMITTING": JobState.SUBMITTING,
+    "QUEUING": JobState.QUEUING,
+    "HELD": JobState.HOLD,
+    "RUNNING": JobState.RUNNING,
+    "EXITINGLRMS": JobState.RUNNING,
+    "OTHER": JobState.RUNNING,
+    "EXECUTED": JobState.RUNNING,
+    "KILLING": JobState.RUNNING,
+    "FINISHING": JobState.FINISHING,
+    "FINISHED": JobState.FINISHED,
+    "FAILED": JobState.FAILED,
+    "KILLED": JobState.KILLED,
+    "WIPED": JobState.DELETED,
 }
 """Maps the native states of ARC's REST interface to ARC's general states, as ARC's own client does."""
 

@@ -5,16 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from jasmin_arc.constants import ARC_STATUS_MAPPING, FINAL_STATES, JobStatuses
-
-
-def status_of(state: str) -> JobStatuses:
-    """Return the status for one of ARC's general states, by ``ARC_STATUS_MAPPING``.
-
-    A state that ARC itself cannot name (``Other``, ``Undefined``) is no end, so it is never taken for a failure.
-    """
-    status = ARC_STATUS_MAPPING.get(state, JobStatuses.IN_PROGRESS)
-    return JobStatuses.IN_PROGRESS if status is JobStatuses.FAILED and state not in FINAL_STATES else status
+from jasmin_arc.constants import JobState, JobStatuses
 
 
 @dataclass(frozen=True)
@@ -26,8 +17,10 @@ class JobInfo:
 
     id: str
     """The job id, as ``submit_job`` returned it"""
-    state: str
-    """ARC's general state, such as ``Queuing`` (see ``ARC_STATUS_MAPPING``)"""
+    state: JobState
+    """ARC's general state, such as ``JobState.QUEUING``, which is also the text ``"Queuing"``"""
+    native_id: str = ""
+    """What the place itself calls the job, such as the last part of the id, or a number of the batch system"""
     native_state: str = ""
     """The state in the words of the place where the job runs, such as ``EXITINGLRMS``"""
     name: str = ""
@@ -64,12 +57,12 @@ class JobInfo:
     @property
     def status(self) -> JobStatuses:
         """The state in our simplified model."""
-        return status_of(self.state)
+        return self.state.status
 
     @property
     def final(self) -> bool:
         """Say whether the job has ended, whichever way."""
-        return self.state in FINAL_STATES
+        return self.state.final
 
 
 @dataclass(frozen=True)

@@ -10,10 +10,10 @@ from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future, InvalidStateError
 
+from jasmin_arc._support.parallel import start_thread
 from jasmin_arc.backends.base import Pace
-from jasmin_arc.constants import FINAL_STATES
+from jasmin_arc.constants import JobState
 from jasmin_arc.exceptions import JasminArcError, JobNotFoundError, ServerUnavailableError
-from jasmin_arc.parallel import start_thread
 
 OUTAGE = (0.6, 10.0)
 """The least and the most seconds between two questions that fail"""
@@ -22,7 +22,6 @@ MOST_FAILURES = 5
 """Refusals in a row before waiting is given up, where the jobs could never be asked about"""
 PATIENCE = 60.0
 """Seconds of refusals before waiting is given up, where the jobs could be asked about before"""
-_ENDING = frozenset({"Finishing"})
 _SAMPLES = 3
 """A single question may take longer for reasons of its own, such as a new connection, so the quickest of some counts"""
 _LOOK_UP = 0.5
@@ -31,7 +30,7 @@ _LOOK_UP = 0.5
 class Watcher:
     """Watches jobs in one thread, which lives as long as there are jobs to watch.
 
-    :param states: asks for the general states of many jobs in one go; an id that is not known is absent
+    :param states: asks for the states of many jobs in one go, as :meth:`~jasmin_arc.backends.base.Backend.states` does
     :param log: receives a warning when the server is out of reach
     :param pace: how often the place may be asked
     :param outage: the least and the most seconds between two questions that fail
@@ -40,7 +39,7 @@ class Watcher:
 
     def __init__(
         self,
-        states: Callable[[Sequence[str]], Mapping[str, str]],
+        states: Callable[[Sequence[str]], Mapping[str, JobState | JasminArcError]],
         log: logging.Logger,
         *,
         pace: Pace = Pace(),  # noqa: B008 - it cannot be changed
@@ -54,7 +53,7 @@ class Watcher:
         self._patience = patience
         self._lock = threading.Lock()
         self._wake = threading.Event()
-        self._watched: dict[str, Future[str]] = {}
+        self._watched: dict[str, Future[JobState]] = {}
         self._readers: dict[str, int] = {}
         self._forgotten: deque[list[str]] = deque()
         self._thread: threading.Thread | None = None
@@ -66,7 +65,7 @@ class Watcher:
         self._refused_since = 0.0
         self._ending: set[str] = set()
 
-    def watch(self, job_ids: Iterable[str]) -> dict[str, Future[str]]:
+    def watch(self, job_ids: Iterable[str]) -> dict[str, Future[JobState]]:
         """Return for each job a future of its final general state. Pair each call with :meth:`forget`.
 
         A future fails only where the job is not known, or where asking can never succeed.
@@ -142,7 +141,7 @@ class Watcher:
                 delay = 0.0
             self._rest(delay, pending.values())
 
-    def _rest(self, delay: float, asked: Iterable[Future[str]]) -> None:
+    def _rest(self, delay: float, asked: Iterable[Future[JobState]]) -> None:
         """Sleep until the next question; a new job shortens the sleep, but not below the server's share of rest."""
         # Jobs that come one by one, each with a call of its own, still share the questions.
         least = max(self._limits.fastest / 2, self._least_rest())
@@ -157,7 +156,7 @@ class Watcher:
             return 0.0
         return min(self._took) * (1 / self._limits.share - 1)
 
-    def _ask(self, futures: Mapping[str, Future[str]]) -> float:
+    def _ask(self, futures: Mapping[str, Future[JobState]]) -> float:
         """Ask once, settle what has ended, and return the seconds until the next question."""
         began = time.monotonic()
         try:
@@ -165,13 +164,18 @@ class Watcher:
         except JasminArcError as error:
             return self._wait_out(futures, error)
         self._took.append(time.monotonic() - began)
+        delay = self._settle(futures, states)
+        unanswered = {job_id: answer for job_id, answer in states.items() if isinstance(answer, JasminArcError)}
+        if unanswered:
+            self._wait_out({job_id: futures[job_id] for job_id in unanswered}, next(iter(unanswered.values())))
+            return delay
         self._answered = True
         if self._failures:
             self._log.warning("the jobs can be asked about again")
             self._failures = self._refusals = 0
-        return self._settle(futures, states)
+        return delay
 
-    def _wait_out(self, futures: Mapping[str, Future[str]], error: JasminArcError) -> float:
+    def _wait_out(self, futures: Mapping[str, Future[JobState]], error: JasminArcError) -> float:
         self._failures += 1
         if self._is_hopeless(error):
             _fail(futures, error)
@@ -196,30 +200,32 @@ class Watcher:
         # A proxy in front of a server that is restarted refuses for a while, too.
         return not self._answered or time.monotonic() - self._refused_since >= self._patience
 
-    def _settle(self, futures: Mapping[str, Future[str]], states: Mapping[str, str]) -> float:
+    def _settle(
+        self, futures: Mapping[str, Future[JobState]], states: Mapping[str, JobState | JasminArcError]
+    ) -> float:
         ended = 0
         for job_id, future in futures.items():
             state = states.get(job_id)
             if state is None:
                 _settle_future(future, JobNotFoundError(f"the job is not known there: {job_id}"))
-            elif state in FINAL_STATES:
+            elif isinstance(state, JobState) and state.final:
                 ended += 1
                 _settle_future(future, state)
         # Where one job ends others are likely to follow, such as the rest of an array. One that stays just before its
         # end, as it sends an output to a slow server, is no reason to hurry for long.
-        ending = {job_id for job_id, state in states.items() if state in _ENDING}
+        ending = {job_id for job_id, state in states.items() if state == JobState.FINISHING}
         hurry = ended or not ending <= self._ending
         self._ending = ending
         self._pace = self._limits.fastest if hurry else min(self._pace * GROWTH, self._limits.slowest)
         return self._pace
 
 
-def _fail(futures: Mapping[str, Future[str]], error: Exception) -> None:
+def _fail(futures: Mapping[str, Future[JobState]], error: Exception) -> None:
     for future in futures.values():
         _settle_future(future, error)
 
 
-def _settle_future(future: Future[str], outcome: str | Exception) -> None:
+def _settle_future(future: Future[JobState], outcome: JobState | Exception) -> None:
     # Whoever settles it first wins: an end seen, or the interface closed.
     with contextlib.suppress(InvalidStateError):
         if isinstance(outcome, Exception):

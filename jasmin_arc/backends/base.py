@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import logging
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import BinaryIO, ClassVar
+from typing import TYPE_CHECKING, BinaryIO, ClassVar
 
-from jasmin_arc.constants import STDERR_NAME, STDOUT_NAME
+from jasmin_arc.constants import STDERR_NAME, STDOUT_NAME, JobState
 from jasmin_arc.description import JobDescription
 from jasmin_arc.exceptions import JasminArcError, OperationNotPossibleError
 from jasmin_arc.job_info import JobInfo, RemoteFile
 from jasmin_arc.site_info import SiteInfo
+
+if TYPE_CHECKING:
+    from jasmin_arc.credentials import Credentials
+    from jasmin_arc.job_list import JobList
 
 INPUT_URLS = "input-urls"
 OUTPUT_URLS = "output-urls"
@@ -19,6 +24,17 @@ QUEUES = "queues"
 RUNTIME_ENVIRONMENTS = "runtime-environments"
 RENEW = "renew"
 RESTART = "restart"
+
+
+@dataclass(frozen=True)
+class Services:
+    """What every backend is given."""
+
+    job_list: JobList
+    """Where submissions are written down"""
+    credentials: Callable[[], Credentials]
+    """Makes the credentials when they are first needed"""
+    log: logging.Logger
 
 
 @dataclass(frozen=True)
@@ -56,10 +72,14 @@ class Backend(ABC):
     def endpoint(self) -> str:
         """The URL of the place; the job list keeps it with each job."""
 
+    def owns(self, job_id: str) -> bool:
+        """Say whether a job lives at this place, by its id alone; whether there is such a job is not asked."""
+        return job_id.startswith(self.endpoint + "/")
+
     def authenticate(self) -> None:  # noqa: B027 - a place may need no credentials
         """Make sure of the credentials that requests need, while there is a user who can be asked for a passphrase.
 
-        Threads in the background cannot ask: see :class:`~jasmin_arc.proxy.ProxyManager`.
+        Threads in the background cannot ask: see :class:`~jasmin_arc.credentials.proxy.ProxyManager`.
 
         :raises ProxyGenerationError: if there are none
         """
@@ -84,11 +104,14 @@ class Backend(ABC):
         :raises ServerError: if the question failed; no job's state is ever guessed
         """
 
-    def states(self, job_ids: Sequence[str]) -> dict[str, str]:
-        """Ask for the present general states alone, as cheaply as the place allows; otherwise like :meth:`query`.
+    def states(self, job_ids: Sequence[str]) -> dict[str, JobState | JasminArcError]:
+        """Ask for the present states alone, as cheaply as the place allows.
 
-        Of many jobs that have just ended without success, ``Failed`` may stand for ``Killed`` as well, which
-        :meth:`query` tells apart.
+        Each job has an answer of its own: its state, or why it cannot be told now. An id that is not known there is
+        absent from the answer. Of many jobs that have just ended without success, ``FAILED`` may stand for ``KILLED``
+        as well, which :meth:`query` tells apart.
+
+        :raises ServerError: if no job could be answered for
         """
         return {job_id: info.state for job_id, info in self.query(job_ids).items()}
 
@@ -109,9 +132,10 @@ class Backend(ABC):
         """
 
     @abstractmethod
-    def list_files(self, job_id: str, path: str = "") -> list[RemoteFile]:
-        """List one directory of the job's session directory, not its subdirectories' contents.
+    def list_files(self, job_id: str, path: str = "", *, recursive: bool = False) -> list[RemoteFile]:
+        """List one directory of the job's session directory.
 
+        :param recursive: whether the contents of its subdirectories are listed as well
         :raises JobNotFoundError: if there is no such job or directory
         """
 
@@ -125,6 +149,16 @@ class Backend(ABC):
             and :meth:`streams` tells the files that they are in
         :raises JobNotFoundError: if there is no such job or file
         """
+
+    def fetch(self, job_id: str, names: Sequence[str]) -> Iterator[tuple[str, BinaryIO]]:
+        """Open several files of the session directory, in as few round trips as the place allows.
+
+        Each stream is read to its end, or closed, before the next one is taken.
+
+        :raises JobNotFoundError: if there is no such job or file
+        """
+        for name in names:
+            yield name, self.open(job_id, name)
 
     def streams(self, job_id: str) -> dict[str, str]:  # noqa: ARG002 - most places call them so for every job
         """Return the names, in the session directory, of the files that standard output and error are in.

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from jasmin_arc.cli.session import Session
+from jasmin_arc.cli.context import Session
 
 _COMMON = ("config_path", "backend", "server", "as_json", "verbose")
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import click
 
 from jasmin_arc.cli.common import ArcCommand
+from jasmin_arc.cli.context import Session
 from jasmin_arc.cli.output import Column
-from jasmin_arc.cli.selecting import selects_jobs
-from jasmin_arc.cli.session import Session
+from jasmin_arc.cli.selection import selects_jobs
 from jasmin_arc.constants import JobStatuses
 
 _ENDED = (JobStatuses.COMPLETED, JobStatuses.FAILED)

@@ -10,10 +10,10 @@ from typing import Any
 import click
 
 from jasmin_arc.cli.common import ArcCommand
-from jasmin_arc.cli.exits import FAILED
+from jasmin_arc.cli.context import Session
+from jasmin_arc.cli.exit_codes import FAILED
 from jasmin_arc.cli.output import Column, size
-from jasmin_arc.cli.selecting import selects_jobs, selects_one_job
-from jasmin_arc.cli.session import Session
+from jasmin_arc.cli.selection import selects_jobs, selects_one_job
 from jasmin_arc.constants import STDOUT_NAME
 from jasmin_arc.exceptions import JobNotFoundError
 

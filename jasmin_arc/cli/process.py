@@ -13,8 +13,8 @@ from typing import Any
 import click
 
 from jasmin_arc.cli.commands import root
-from jasmin_arc.cli.exits import FAILED, INTERRUPTED, READER_GONE, USAGE, exit_code
-from jasmin_arc.cli.session import Session
+from jasmin_arc.cli.context import Session
+from jasmin_arc.cli.exit_codes import FAILED, INTERRUPTED, READER_GONE, USAGE, exit_code
 from jasmin_arc.exceptions import JasminArcError, JobListError, ServerError
 
 PROGRAM = "jasmin-arc"

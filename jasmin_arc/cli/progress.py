@@ -7,7 +7,7 @@ import threading
 import time
 from types import TracebackType
 
-from jasmin_arc.parallel import start_thread
+from jasmin_arc._support.parallel import start_thread
 
 _PATIENCE = 1.0
 _PACE = 0.5

@@ -7,8 +7,8 @@ from typing import Any
 import click
 
 from jasmin_arc.cli.common import ArcCommand, SubGroup
-from jasmin_arc.cli.exits import FAILED
-from jasmin_arc.cli.session import Session
+from jasmin_arc.cli.context import Session
+from jasmin_arc.cli.exit_codes import FAILED
 
 
 @click.group("proxy", cls=SubGroup, no_args_is_help=False)

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 import click
 
 from jasmin_arc.cli.common import ArcCommand
-from jasmin_arc.cli.exits import FAILED
+from jasmin_arc.cli.context import Session
+from jasmin_arc.cli.exit_codes import FAILED
 from jasmin_arc.cli.output import Column, Row, duration, make_table, one_line, size
-from jasmin_arc.cli.session import Session
 from jasmin_arc.cli.wording import calls
 
 if TYPE_CHECKING:

@@ -10,11 +10,11 @@ from typing import Any
 import click
 
 from jasmin_arc.cli.common import ArcCommand, TakesCommand
+from jasmin_arc.cli.context import Session
 from jasmin_arc.cli.describing import describes_jobs, descriptions, take_fields
-from jasmin_arc.cli.exits import FAILED, JOB_FAILED
+from jasmin_arc.cli.exit_codes import FAILED, JOB_FAILED
 from jasmin_arc.cli.files import print_as_it_comes
-from jasmin_arc.cli.selecting import selects_jobs
-from jasmin_arc.cli.session import Session
+from jasmin_arc.cli.selection import selects_jobs
 from jasmin_arc.cli.watching import job_row, unknown_row
 from jasmin_arc.constants import STDERR_NAME, JobStatuses
 from jasmin_arc.description import JobDescription

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from jasmin_arc.cli.common import ArcCommand
-from jasmin_arc.cli.exits import JOB_FAILED
+from jasmin_arc.cli.context import Session
+from jasmin_arc.cli.exit_codes import JOB_FAILED
 from jasmin_arc.cli.output import Column, Row, console, make_table, one_line
-from jasmin_arc.cli.selecting import STATUSES, filters, selects_jobs
-from jasmin_arc.cli.session import Session
+from jasmin_arc.cli.selection import STATUSES, filters, selects_jobs
 from jasmin_arc.cli.wording import about_job, calls, options
-from jasmin_arc.constants import JobStatuses
+from jasmin_arc.constants import JobState, JobStatuses
 from jasmin_arc.exceptions import JasminArcError, JobNotFoundError, PartialFailureError, WaitTimeoutError
 from jasmin_arc.job_info import JobInfo
 
@@ -49,7 +49,7 @@ def job_row(info: JobInfo, name: str = "") -> dict[str, Any]:
 
 def unknown_row(job_id: str, name: str) -> dict[str, Any]:
     """Return a row like that of :func:`job_row` for a job of which nothing is known."""
-    return {**job_row(JobInfo(job_id, "", name=name)), "status": "unknown"}
+    return {**job_row(JobInfo(job_id, JobState.UNDEFINED, name=name)), "status": "unknown", "state": ""}
 
 
 def _rows(session: Session, ids: Sequence[str]) -> list[dict[str, Any]]:

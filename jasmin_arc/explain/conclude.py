@@ -9,9 +9,9 @@ from datetime import timedelta
 from jasmin_arc.constants import STDERR_NAME
 from jasmin_arc.explain.explanation import Explanation
 from jasmin_arc.explain.facts import Facts
-from jasmin_arc.explain.failures import FAILED
 from jasmin_arc.explain.finding import plain
-from jasmin_arc.explain.others import OTHERS
+from jasmin_arc.explain.rules_failed import FAILED
+from jasmin_arc.explain.rules_other import OTHERS
 
 _LOG_LINES = 3
 _STDERR_LINES = 5

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from functools import cached_property
 
+from jasmin_arc.constants import JobState
 from jasmin_arc.description import JobDescription, is_url
 from jasmin_arc.job_info import JobInfo
 from jasmin_arc.site_info import QueueInfo, SiteInfo
@@ -35,7 +36,7 @@ class Facts:
     """Inputs that the submitting machine was to upload and that are not there"""
     missing_outputs: tuple[str, ...] = ()
     """Outputs that the job was to make and that are not there"""
-    known_end: str = ""
+    known_end: JobState | None = None
     """The state in which the job was once seen to have ended"""
     now: datetime = field(default_factory=lambda: datetime.now(timezone.utc))
 

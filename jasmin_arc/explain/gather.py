@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import TypeVar
 
+from jasmin_arc._support.bulk import not_found
 from jasmin_arc.backends.base import Backend
-from jasmin_arc.constants import RUN_SCRIPT_NAME, STDERR_NAME
+from jasmin_arc.constants import RUN_SCRIPT_NAME, STDERR_NAME, JobState
 from jasmin_arc.description import JobDescription, is_pattern
 from jasmin_arc.exceptions import JasminArcError, JobNotFoundError
 from jasmin_arc.explain.facts import Facts, uploads
 from jasmin_arc.job_info import JobInfo
 from jasmin_arc.job_list import JobList, JobRecord
-from jasmin_arc.reading import read_tail
-from jasmin_arc.results import not_found
+from jasmin_arc.staging.reading import read_tail
 
 _TAIL_BYTES = 4096
 _Answer = TypeVar("_Answer")
@@ -31,9 +31,9 @@ def gather(backend: Backend, job_list: JobList, job_id: str, *, optional: Iterab
     if info is None and record is None:
         raise not_found(job_id)
     description = _description(backend, job_id, record, there=info is not None)
-    known_end = record.final_state if record is not None else ""
-    if info is None or info.state == "Deleted":
-        gone = info or JobInfo(id=job_id, state="Deleted", name=record.name if record is not None else "")
+    known_end = record.final_state if record is not None else None
+    if info is None or info.state is JobState.DELETED:
+        gone = info or JobInfo(id=job_id, state=JobState.DELETED, name=record.name if record is not None else "")
         return Facts(gone, description=description, known_end=known_end)
     logs = _tried(lambda: backend.evidence(job_id)) or {}
     return Facts(

@@ -6,9 +6,9 @@ import re
 import signal
 
 from jasmin_arc.constants import RUN_SCRIPT_NAME
+from jasmin_arc.description.run_script import input_of
 from jasmin_arc.explain.facts import Facts
 from jasmin_arc.explain.finding import Finding, plain
-from jasmin_arc.run_script import input_of
 
 # dash says "SCRIPT: 3: exec: NAME: REASON", bash "SCRIPT: line 3: NAME: REASON", with "exec: " or without it.
 _RUN_SCRIPT_SAYS = re.compile(

@@ -11,11 +11,11 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
+from jasmin_arc._support.parallel import WorkerPool
 from jasmin_arc.constants import RUN_SCRIPT_NAME
 from jasmin_arc.description import JobDescription, is_url, session_name
+from jasmin_arc.description.run_script import STDIN_NAME, run_script
 from jasmin_arc.exceptions import InputFileError, InvalidJobDescription, JasminArcError
-from jasmin_arc.parallel import Crew
-from jasmin_arc.run_script import STDIN_NAME, run_script
 
 DEEPEST_FOLDER = 100
 """The most folders that a file of an input folder may be below it"""
@@ -96,10 +96,10 @@ def upload_all(
     if len(jobs) == 1 and all(len(inputs) == 1 for inputs in jobs.values()):
         # A thread takes longer to start than such an upload.
         workers = 0
-    with Crew(workers) as crew:
+    with WorkerPool(workers) as pool:
         for job_id, inputs in jobs.items():
-            _JobUpload(job_id, inputs, put, crew, failures, progress or _ignore).start()
-        crew.wait()
+            _JobUpload(job_id, inputs, put, pool, failures, progress or _ignore).start()
+        pool.wait()
     return failures
 
 
@@ -113,12 +113,12 @@ class _JobUpload:
         job_id: str,
         inputs: Sequence[StagedInput],
         put: Callable[[str, StagedInput], None],
-        crew: Crew,
+        pool: WorkerPool,
         failures: dict[str, JasminArcError],
         progress: Callable[[int], None],
     ) -> None:
         self._job_id, self._inputs, self._put = job_id, inputs, put
-        self._crew, self._failures, self._progress = crew, failures, progress
+        self._pool, self._failures, self._progress = pool, failures, progress
         self._left = len(inputs)
         self._lock = threading.Lock()
 
@@ -127,7 +127,7 @@ class _JobUpload:
             self._add(staged)
 
     def _add(self, staged: StagedInput, *, first: bool = False) -> None:
-        self._crew.add(lambda: self._upload(staged), first=first)
+        self._pool.add(lambda: self._upload(staged), first=first)
 
     def _upload(self, staged: StagedInput) -> None:
         if self._job_id in self._failures:

@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Union
 from urllib.parse import urlsplit
 
+from jasmin_arc._support.parallel import WorkerPool
 from jasmin_arc.backends.base import Backend
 from jasmin_arc.constants import STDERR_NAME, STDOUT_NAME
 from jasmin_arc.exceptions import JasminArcError, JobNotFoundError, OutputError, ServerError
 from jasmin_arc.job_info import RemoteFile
-from jasmin_arc.parallel import Crew
 from jasmin_arc.staging.session_tree import Parts, SessionTree
 from jasmin_arc.staging.target_folder import TargetFolder
 
@@ -89,12 +89,12 @@ def save_many(
     if directories:
         backend.authenticate()
     try:
-        with Crew(workers) as crew:
+        with WorkerPool(workers) as pool:
             for job_id, directory in directories.items():
                 folder = TargetFolder(Path(directory), overwrite=overwrite)
-                jobs[job_id] = _JobDownload(backend, job_id, folder, crew, notes)
-                crew.add(partial(jobs[job_id].start, outputs))
-            crew.wait()
+                jobs[job_id] = _JobDownload(backend, job_id, folder, pool, notes)
+                pool.add(partial(jobs[job_id].start, outputs))
+            pool.wait()
     finally:
         for job in jobs.values():
             job.folder.abandon()
@@ -143,9 +143,9 @@ class _Notes:
 
 
 class _JobDownload:
-    def __init__(self, backend: Backend, job_id: str, folder: TargetFolder, crew: Crew, notes: _Notes) -> None:
+    def __init__(self, backend: Backend, job_id: str, folder: TargetFolder, pool: WorkerPool, notes: _Notes) -> None:
         self.folder = folder
-        self._backend, self._job_id, self._crew, self._notes = backend, job_id, crew, notes
+        self._backend, self._job_id, self._pool, self._notes = backend, job_id, pool, notes
         self._lock = threading.Lock()
         self._left = 0
         self._saved: list[Path] = []
@@ -168,7 +168,7 @@ class _JobDownload:
         if not chosen:
             self._notes.job_done()
         for target, entry in chosen.items():
-            self._crew.add(partial(self._save, target, entry))
+            self._pool.add(partial(self._save, target, entry))
 
     def _choose(self, outputs: Sequence[str]) -> dict[Parts, RemoteFile]:
         tree = SessionTree(self._backend, self._job_id)

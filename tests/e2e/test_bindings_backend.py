@@ -19,9 +19,12 @@ from typing import Any
 
 import pytest
 
+from jasmin_arc._support.logs import make_logger
+from jasmin_arc.backends.base import Services
 from jasmin_arc.backends.bindings import BindingsBackend
 from jasmin_arc.config import ConnectionConfig
 from jasmin_arc.constants import LogLevels
+from jasmin_arc.credentials.proxy import ProxyManager
 from jasmin_arc.description import JobDescription
 from jasmin_arc.exceptions import (
     InputFileError,
@@ -37,8 +40,6 @@ from jasmin_arc.exceptions import (
 )
 from jasmin_arc.job_info import JobInfo
 from jasmin_arc.job_list import JobList
-from jasmin_arc.logs import make_logger
-from jasmin_arc.proxy import ProxyManager
 
 pytestmark = pytest.mark.grid
 
@@ -72,7 +73,7 @@ def make_backend(grid_config: dict[str, Any], tmp_path_factory: pytest.TempPathF
         own = {"PROXY_FILE": str(folder / "proxy.pem"), "JOBS_INFO_FILE": str(folder / "jobs.dat")}
         config = ConnectionConfig({**grid_config, **own, **options})
         log, job_list = make_logger(stream, level), JobList(config.JOBS_INFO_FILE)
-        backend = BindingsBackend(config, ProxyManager(config, log), job_list, log)
+        backend = BindingsBackend(config, Services(job_list, lambda: ProxyManager(config, log), log))
         made.append((backend, job_list))
         return backend
 
@@ -465,13 +466,15 @@ CHILD = """
     from jasmin_arc.backends.bindings import BindingsBackend
     from jasmin_arc.config import ConnectionConfig
     from jasmin_arc.job_list import JobList
-    from jasmin_arc.logs import make_logger
+    from jasmin_arc._support.logs import make_logger
     from jasmin_arc.constants import LogLevels
-    from jasmin_arc.proxy import ProxyManager
+    from jasmin_arc.credentials.proxy import ProxyManager
 
     config = ConnectionConfig(json.loads(sys.argv[1]))
     log = make_logger(None, LogLevels.INFO)
-    backend = BindingsBackend(config, ProxyManager(config, log), JobList(config.JOBS_INFO_FILE), log)
+    backend = BindingsBackend(
+        config, Services(JobList(config.JOBS_INFO_FILE), lambda: ProxyManager(config, log), log)
+    )
     atexit.register(lambda: print("atexit"))
     print(sorted(backend.query(sys.argv[2:]).values(), key=lambda info: info.id)[0].exit_code)
     ctypes.CDLL(None).printf(b"from C\\n")
@@ -506,7 +509,7 @@ def test_jobs_are_listed_for_arcs_own_tools(
         {**grid_config, "PROXY_FILE": str(backend.user_config().ProxyPath()), "JOBS_INFO_FILE": str(job_list.path)}
     )
     log = make_logger(None, LogLevels.INFO)
-    own = BindingsBackend(config, ProxyManager(config, log), job_list, log)
+    own = BindingsBackend(config, Services(job_list, lambda: ProxyManager(config, log), log))
     (job_id,) = submitted(own, shell("true", name="for arcstat"))
     assert job_list.ids(own.endpoint) == [job_id]
     environment = {

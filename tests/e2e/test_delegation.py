@@ -14,9 +14,9 @@ from conftest import MakeArc
 from pki import HOUR, voms_proxy
 
 from jasmin_arc import ConnectionConfig, JobStatuses
-from jasmin_arc.backends.rest.delegation import sign_request
-from jasmin_arc.proxy import ProxyManager
-from jasmin_arc.proxy_certificate import load_certificates, load_key
+from jasmin_arc.credentials.delegation import sign_request
+from jasmin_arc.credentials.proxy import ProxyManager
+from jasmin_arc.credentials.rfc3820 import load_certificates, load_key
 
 pytestmark = pytest.mark.grid
 

@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from portable_descriptions import CONTROL_TEXTS, XML_TEXTS, portable_descriptions
 
 from jasmin_arc import JobDescription
-from jasmin_arc.formats.adl import from_adl, submission_adl, to_adl
-from jasmin_arc.formats.xrsl import from_xrsl, to_xrsl
+from jasmin_arc.description.formats.adl import from_adl, submission_adl, to_adl
+from jasmin_arc.description.formats.xrsl import from_xrsl, to_xrsl
 
 READER = Path(__file__).with_name("read_with_arc.py")
 STDIN = ".jasmin_arc_stdin"

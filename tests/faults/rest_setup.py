@@ -15,10 +15,11 @@ from faults.fake_ce import FakeCe
 from faults.https_server import Certificates, HttpsServer
 
 from jasmin_arc import JobDescription
+from jasmin_arc.backends.base import Services
 from jasmin_arc.backends.rest.backend import RestBackend
 from jasmin_arc.config import ConnectionConfig
+from jasmin_arc.credentials.proxy import ProxyManager
 from jasmin_arc.job_list import JobList
-from jasmin_arc.proxy import ProxyManager
 
 _KEY = rsa.generate_private_key(public_exponent=65537, key_size=2048)
 CSR = (
@@ -55,7 +56,7 @@ class Setup:
 
     def another_backend(self) -> RestBackend:
         log = logging.getLogger("test")
-        return RestBackend(self.config, ProxyManager(self.config, log), self.job_list, log)
+        return RestBackend(self.config, Services(self.job_list, lambda: ProxyManager(self.config, log), log))
 
     def url(self, name: str) -> str:
         return f"{self.server.endpoint}/rest/1.0/jobs/{name}"

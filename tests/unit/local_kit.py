@@ -10,10 +10,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from jasmin_arc.backends.base import Services
 from jasmin_arc.backends.local import LocalBackend
 from jasmin_arc.backends.local.layout import Layout, is_locked, this_host
 from jasmin_arc.config import ConnectionConfig
-from jasmin_arc.constants import FINAL_STATES
+from jasmin_arc.constants import JobState
+from jasmin_arc.credentials import NoCredentials
 from jasmin_arc.description import JobDescription
 from jasmin_arc.job_info import JobInfo
 from jasmin_arc.job_list import JobList
@@ -51,7 +53,7 @@ class Kit:
         self.folder = folder
         self.config = ConnectionConfig({"LOCAL_DIR": str(folder / "state"), "LOCAL_SLOTS": slots})
         self.job_list = JobList(folder / "jobs.dat")
-        self.backend = LocalBackend(self.config, self.job_list, logging.getLogger("local_kit"))
+        self.backend = LocalBackend(self.config, Services(self.job_list, NoCredentials, logging.getLogger("local_kit")))
         self.layout = Layout(self.config.LOCAL_DIR, this_host())
 
     def submit(self, *jobs: JobDescription) -> list[str]:
@@ -71,7 +73,7 @@ class Kit:
         def states() -> bool:
             found = self.backend.states(job_ids)
             assert set(found) == set(job_ids)
-            return set(found.values()) <= FINAL_STATES
+            return all(isinstance(state, JobState) and state.final for state in found.values())
 
         until(states, f"for {job_ids} to end")
         infos = self.backend.query(job_ids)

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import BinaryIO, NoReturn
 
 from jasmin_arc.backends.base import Backend
+from jasmin_arc.constants import JobState
 from jasmin_arc.exceptions import JasminArcError, JobNotFoundError
 from jasmin_arc.job_info import JobInfo, RemoteFile
 from jasmin_arc.site_info import SiteInfo
@@ -30,7 +31,7 @@ class MemoryBackend(Backend):
         self.opened: list[str] = []
         self.listed: list[str] = []
 
-    def list_files(self, job_id: str, path: str = "") -> list[RemoteFile]:
+    def list_files(self, job_id: str, path: str = "", *, recursive: bool = False) -> list[RemoteFile]:
         if job_id.startswith("unknown"):
             raise JobNotFoundError(f"no such job: {job_id}")
         self.listed.append(path)
@@ -64,7 +65,7 @@ class MemoryBackend(Backend):
     def site(self) -> SiteInfo:
         return SiteInfo(self.endpoint)
 
-    def states(self, job_ids: Sequence[str]) -> dict[str, str]:
+    def states(self, job_ids: Sequence[str]) -> dict[str, JobState | JasminArcError]:
         return {}
 
     def recover(self) -> dict[str, JobInfo | None]:

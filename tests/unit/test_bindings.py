@@ -20,6 +20,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from pytest_mock import MockerFixture
 
+from jasmin_arc._support.logs import make_logger
+from jasmin_arc.backends.base import Services
 from jasmin_arc.backends.bindings import BindingsBackend
 from jasmin_arc.backends.bindings import runtime as runtime_module
 from jasmin_arc.backends.bindings.translate import JobAddress
@@ -42,7 +44,6 @@ from jasmin_arc.exceptions import (
 )
 from jasmin_arc.job_info import JobInfo
 from jasmin_arc.job_list import JobList
-from jasmin_arc.logs import make_logger
 
 LOG = logging.getLogger("test")
 ECHO = JobDescription(executable="echo", arguments=["<&>", "%n"], outputs=[])
@@ -104,7 +105,7 @@ def backend(
     arc: FakeArc, certificates: Certificates, job_list: JobList, proxy: Any, stream: io.StringIO, rest: Mock
 ) -> BindingsBackend:
     config = config_for(arc.endpoint, certificates)
-    return BindingsBackend(config, proxy, job_list, make_logger(stream, LogLevels.INFO))
+    return BindingsBackend(config, Services(job_list, lambda: proxy, make_logger(stream, LogLevels.INFO)))
 
 
 def unknown(arc: FakeArc) -> str:
@@ -427,7 +428,7 @@ def test_a_server_with_a_certificate_for_another_name_gets_nothing(
 ) -> None:
     with HttpsServer(elsewhere, lambda request: Reply(500)) as impostor:
         proxy.path = lambda: elsewhere.user_both
-        backend = BindingsBackend(config_for(impostor.endpoint, elsewhere), proxy, job_list, LOG)
+        backend = BindingsBackend(config_for(impostor.endpoint, elsewhere), Services(job_list, lambda: proxy, LOG))
         with pytest.raises(ServerError, match=r"ARC_SERVER must name the host as its certificate does$") as caught:
             ask(backend, f"{impostor.endpoint}/rest/1.0/jobs/a")
     assert impostor.endpoint in str(caught.value) and not isinstance(caught.value, ServerUnavailableError)
@@ -438,7 +439,7 @@ def test_a_server_that_changes_its_certificate_after_the_discovery_gets_no_job(
     arc: FakeArc, certificates: Certificates, job_list: JobList, proxy: Any
 ) -> None:
     with HttpsServer(certificates, lambda request: Reply(500)) as server:
-        backend = BindingsBackend(config_for(server.endpoint, certificates), proxy, job_list, LOG)
+        backend = BindingsBackend(config_for(server.endpoint, certificates), Services(job_list, lambda: proxy, LOG))
         backend.site()
         server.present(certificates.ca.issue_cert("elsewhere.example"))
         (error,) = backend.submit([ECHO])
@@ -450,7 +451,7 @@ def test_a_server_that_goes_down_after_the_discovery_gets_no_job(
     arc: FakeArc, certificates: Certificates, job_list: JobList, proxy: Any
 ) -> None:
     with HttpsServer(certificates, lambda request: Reply(500)) as server:
-        backend = BindingsBackend(config_for(server.endpoint, certificates), proxy, job_list, LOG)
+        backend = BindingsBackend(config_for(server.endpoint, certificates), Services(job_list, lambda: proxy, LOG))
         backend.site()
     (error,) = backend.submit([ECHO])
     assert isinstance(error, NoTargetsAvailableError) and "cannot connect" in str(error)
@@ -472,7 +473,7 @@ def test_a_server_that_is_down_or_says_nothing_gets_no_job(
 ) -> None:
     with HttpsServer(certificates, lambda request: Reply(), handshake=False) as silent:
         config = ConnectionConfig({**config_for(silent.endpoint, certificates).as_dict(), "TIMEOUT": 1})
-        backend = BindingsBackend(config, proxy, job_list, LOG)
+        backend = BindingsBackend(config, Services(job_list, lambda: proxy, LOG))
         started = time.monotonic()
         with pytest.raises(NoTargetsAvailableError, match="does not answer in time"):
             backend.submit([ECHO])
@@ -566,7 +567,7 @@ def test_at_debug_level_the_library_tells_all(
     arc: FakeArc, certificates: Certificates, job_list: JobList, proxy: Any
 ) -> None:
     config = config_for(arc.endpoint, certificates)
-    BindingsBackend(config, proxy, job_list, make_logger(io.StringIO(), LogLevels.DEBUG)).list_jobs()
+    BindingsBackend(config, Services(job_list, lambda: proxy, make_logger(io.StringIO(), LogLevels.DEBUG))).list_jobs()
     assert arc.threshold == arc.DEBUG
 
 

@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 
 from jasmin_arc import JobDescription
-from jasmin_arc.check import check
+from jasmin_arc.explain.limits import check
 from jasmin_arc.site_info import QueueInfo, SiteInfo
 
 SITE = SiteInfo(

@@ -23,11 +23,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jasmin_arc import ArcInterface
-from jasmin_arc.cli import configuration, selecting
+from jasmin_arc.cli import configuration
+from jasmin_arc.cli import selection as selecting
 from jasmin_arc.cli.commands import COMMANDS, ELSEWHERE, root
 from jasmin_arc.cli.common import ArcGroup
+from jasmin_arc.cli.context import Session
 from jasmin_arc.cli.describing import descriptions
-from jasmin_arc.cli.exits import exit_code
+from jasmin_arc.cli.exit_codes import exit_code
 from jasmin_arc.cli.files import FILES
 from jasmin_arc.cli.output import (
     Column,
@@ -42,8 +44,7 @@ from jasmin_arc.cli.output import (
     size,
 )
 from jasmin_arc.cli.process import run
-from jasmin_arc.cli.selecting import Finder, JobName
-from jasmin_arc.cli.session import Session
+from jasmin_arc.cli.selection import Finder, JobName
 from jasmin_arc.cli.setting_up import QUEUES
 from jasmin_arc.cli.table import check_placeholders, fill, read_table
 from jasmin_arc.cli.wording import about_job, calls, options, repeat_options
@@ -393,7 +394,7 @@ def test_a_job_list_that_cannot_be_read_is_asked_once(own_home: Path, monkeypatc
         assert session.names_of(["local://h/a"]) == {}
         assert "the job goes on" in session.how_to_get_back()
     assert len(asked) == 1
-    monkeypatch.setattr("jasmin_arc.cli.session.time.monotonic", lambda begin=time.monotonic: begin() + 100)
+    monkeypatch.setattr("jasmin_arc.cli.context.time.monotonic", lambda begin=time.monotonic: begin() + 100)
     session.brief("local://h/a")
     assert len(asked) == 2
 

@@ -15,8 +15,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pki import Pki, key_pem, pem, rsa_key
 
-from jasmin_arc import proxy_certificate
-from jasmin_arc.backends.rest.delegation import sign_request
+from jasmin_arc.credentials import rfc3820 as proxy_certificate
+from jasmin_arc.credentials.delegation import sign_request
 from jasmin_arc.exceptions import ProxyGenerationError, ServerError
 
 HOUR = timedelta(hours=1)

@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jasmin_arc import InputFileError, InvalidJobDescription, JobDescription
-from jasmin_arc.quantities import parse_duration, parse_size
+from jasmin_arc.description.quantities import parse_duration, parse_size
 
 texts = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=20)
 

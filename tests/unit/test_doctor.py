@@ -12,9 +12,9 @@ from faults.https_server import Certificates, HttpsServer, Reply
 from pki import Pki, key_pem, pem, rsa_key, voms_proxy
 
 from jasmin_arc import doctor
+from jasmin_arc.credentials.rfc3820 import make_proxy
 from jasmin_arc.doctor import Check, examine
 from jasmin_arc.job_list import JobList, JobRecord
-from jasmin_arc.proxy_certificate import make_proxy
 
 
 def by_name(**options: Any) -> dict[str, Check]:

@@ -14,7 +14,7 @@ import pytest
 import jasmin_arc
 from jasmin_arc import ArcInterface, ConnectionConfig
 from jasmin_arc.config import OPTIONS
-from jasmin_arc.formats import xrsl
+from jasmin_arc.description.formats import xrsl
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = [*ROOT.glob("*.md"), *sorted(ROOT.glob("docs/**/*.md"))]

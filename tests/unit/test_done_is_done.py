@@ -18,7 +18,8 @@ import pytest
 from faults.https_server import Certificates, Reply, Request
 from faults.rest_setup import Setup, job, rest_setup
 
-from jasmin_arc import ArcInterface, JobDescription, JobListError, JobNotFoundError, JobStatuses, ledger
+from jasmin_arc import ArcInterface, JobDescription, JobListError, JobNotFoundError, JobStatuses
+from jasmin_arc.job_list import ledger
 
 LIMIT = 20
 

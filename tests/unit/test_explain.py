@@ -507,7 +507,7 @@ class Place(Backend):
         self._fail()
         return SITE
 
-    def list_files(self, job_id: str, path: str = "") -> list[RemoteFile]:
+    def list_files(self, job_id: str, path: str = "", *, recursive: bool = False) -> list[RemoteFile]:
         self._fail()
         if isinstance(self.files, JasminArcError):
             raise self.files

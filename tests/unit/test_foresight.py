@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta, timezone
 
 from jasmin_arc import JobDescription, JobInfo
-from jasmin_arc.foresight import of_sessions_ending, of_short_proxy
+from jasmin_arc.explain.warnings import of_sessions_ending, of_short_proxy
 
 NOW = datetime(2026, 1, 1, tzinfo=timezone.utc)
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from portable_descriptions import portable_descriptions
 
 from jasmin_arc import InvalidJobDescription, JobDescription
-from jasmin_arc.formats.adl import ADL, NORDUGRID, from_adl, submission_adl, submitted_description, to_adl
+from jasmin_arc.description.formats.adl import ADL, NORDUGRID, from_adl, submission_adl, submitted_description, to_adl
 
 HEAD = (
     '<ActivityDescription xmlns="http://www.eu-emi.eu/es/2010/12/adl"'

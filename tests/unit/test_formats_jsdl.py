@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 
 from jasmin_arc import InvalidJobDescription, JobDescription
-from jasmin_arc.formats.jsdl import from_jsdl
+from jasmin_arc.description.formats.jsdl import from_jsdl
 
 HEAD = (
     '<jsdl:JobDefinition xmlns:jsdl="http://schemas.ggf.org/jsdl/2005/11/jsdl"'

@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from portable_descriptions import CONTROL_TEXTS, MEGABYTE, portable_descriptions
 
 from jasmin_arc import InvalidJobDescription, JobDescription
-from jasmin_arc.formats.adl import from_adl, to_adl
-from jasmin_arc.formats.jsdl import from_jsdl
-from jasmin_arc.formats.rsl import parse, quote
-from jasmin_arc.formats.xrsl import from_xrsl, to_xrsl
+from jasmin_arc.description.formats.adl import from_adl, to_adl
+from jasmin_arc.description.formats.jsdl import from_jsdl
+from jasmin_arc.description.formats.rsl import parse, quote
+from jasmin_arc.description.formats.xrsl import from_xrsl, to_xrsl
 
 relaxed = settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from jasmin_arc import InvalidJobDescription, JobDescription
-from jasmin_arc.formats.xrsl import from_xrsl, to_xrsl
+from jasmin_arc.description.formats.xrsl import from_xrsl, to_xrsl
 
 TYPICAL = '''
 (* the monthly mean *)

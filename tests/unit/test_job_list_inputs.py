@@ -21,11 +21,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from jasmin_arc import ArcInterface
-from jasmin_arc.database import Database
 from jasmin_arc.description import JobDescription
 from jasmin_arc.exceptions import InputFileError, JobListError, PartialFailureError
 from jasmin_arc.job_list import JobList, JobRecord, new_token
-from jasmin_arc.spool import Spool
+from jasmin_arc.job_list.spool import Spool
+from jasmin_arc.job_list.sqlite import Database
 
 MakeArc = Callable[..., ArcInterface]
 ENDPOINT = "https://ce.example.org:443/arex"

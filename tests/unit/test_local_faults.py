@@ -20,10 +20,11 @@ from local_kit import Kit, alive, shell, until
 
 from jasmin_arc.backends.local import backend as local_backend
 from jasmin_arc.backends.local import supervisor
-from jasmin_arc.backends.local import tidy as tidy_module
 from jasmin_arc.backends.local.layout import Layout, write_json
 from jasmin_arc.backends.local.store import Store
+from jasmin_arc.backends.posix import tidy as tidy_module
 from jasmin_arc.constants import RUN_SCRIPT_NAME
+from jasmin_arc.description.run_script import OUTPUT_LIST_NAME
 from jasmin_arc.exceptions import (
     InputFileError,
     JobListError,
@@ -32,7 +33,6 @@ from jasmin_arc.exceptions import (
     SubmissionUnknownError,
 )
 from jasmin_arc.job_list import JobList, JobRecord
-from jasmin_arc.run_script import OUTPUT_LIST_NAME
 
 SUBMIT_MANY = """
 import sys; from pathlib import Path; sys.path.insert(0, sys.argv[2])

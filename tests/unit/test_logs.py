@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from jasmin_arc import ArcInterface, LogLevels
-from jasmin_arc.logs import VERBOSE, make_logger
+from jasmin_arc._support.logs import VERBOSE, make_logger
 
 SHARED = logging.getLogger("jasmin_arc")
 

@@ -6,13 +6,13 @@ import threading
 
 import pytest
 
+from jasmin_arc._support.parallel import WorkerPool
 from jasmin_arc.exceptions import JasminArcError
-from jasmin_arc.parallel import Crew
 
 
 def test_all_tasks_are_done_and_those_that_they_add() -> None:
     done: list[int] = []
-    with Crew(3) as crew:
+    with WorkerPool(3) as crew:
 
         def task(number: int) -> None:
             done.append(number)
@@ -26,13 +26,13 @@ def test_all_tasks_are_done_and_those_that_they_add() -> None:
 
 
 def test_no_tasks_take_no_time() -> None:
-    with Crew(3) as crew:
+    with WorkerPool(3) as crew:
         crew.wait()
 
 
 def test_an_error_ends_the_wait_and_drops_the_rest() -> None:
     done: list[int] = []
-    with pytest.raises(ZeroDivisionError), Crew(1) as crew:
+    with pytest.raises(ZeroDivisionError), WorkerPool(1) as crew:
         crew.add(lambda: done.append(1))
         crew.add(lambda: done.append(1 // 0))
         crew.add(threading.Event().wait)  # type: ignore[arg-type]
@@ -42,7 +42,7 @@ def test_an_error_ends_the_wait_and_drops_the_rest() -> None:
 
 def test_the_threads_end_with_the_block() -> None:
     before = threading.enumerate()
-    with Crew(4) as crew:
+    with WorkerPool(4) as crew:
         for _ in range(8):
             crew.add(lambda: None)
         crew.wait()
@@ -64,10 +64,10 @@ def test_fewer_threads_than_wanted_do_all_tasks(monkeypatch: pytest.MonkeyPatch)
 
     monkeypatch.setattr(threading.Thread, "start", start_one)
     done: list[int] = []
-    with Crew(4) as crew:
+    with WorkerPool(4) as crew:
         for number in range(8):
             crew.add(lambda number=number: done.append(number))  # type: ignore[misc]
         crew.wait()
     assert done == [*range(8)]
-    with pytest.raises(JasminArcError, match="ulimit -u"), Crew(4) as crew:
+    with pytest.raises(JasminArcError, match="ulimit -u"), WorkerPool(4) as crew:
         crew.add(lambda: None)

@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from jasmin_arc import ArcInterface, JobDescription, JobStatuses, progress
-from jasmin_arc.progress import ProgressBar
+from jasmin_arc import ArcInterface, JobDescription, JobStatuses
+from jasmin_arc._support import progress
+from jasmin_arc._support.progress import ProgressBar
 
 
 @pytest.fixture(autouse=True)

@@ -21,10 +21,11 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 from pki import DAY, Pki, certificate, key_pem, pem, rsa_key, voms_proxy
 
-from jasmin_arc import arcproxy, proxy, proxy_certificate
 from jasmin_arc.config import ConnectionConfig
+from jasmin_arc.credentials import arcproxy, proxy
+from jasmin_arc.credentials import rfc3820 as proxy_certificate
+from jasmin_arc.credentials.proxy import ProxyManager, read_proxy
 from jasmin_arc.exceptions import ProxyGenerationError
-from jasmin_arc.proxy import ProxyManager, read_proxy
 
 HOUR = timedelta(hours=1)
 LOG = logging.getLogger("test")
@@ -276,7 +277,8 @@ def test_threads_make_one_proxy(pki: Pki, make_manager: MakeManager) -> None:
 
 def test_processes_that_renew_together_leave_a_whole_proxy(pki: Pki, make_manager: MakeManager) -> None:
     code = (
-        "import logging, sys; from jasmin_arc.config import ConnectionConfig; from jasmin_arc.proxy import *\n"
+        "import logging, sys; from jasmin_arc.config import ConnectionConfig\n"
+        "from jasmin_arc.credentials.proxy import *\n"
         "names = 'CLIENT_CERT', 'CLIENT_KEY', 'PROXY_FILE', 'ARCPROXY_PATH'\n"
         "manager = ProxyManager(ConnectionConfig(dict(zip(names, sys.argv[1:]))), logging.getLogger())\n"
         "for _ in range(5): read_proxy(manager.create())"

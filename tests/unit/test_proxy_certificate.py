@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pki import DAY, Pki, certificate, key_pem, pem, rsa_key
 
-from jasmin_arc import proxy_certificate as pc
+from jasmin_arc.credentials import rfc3820 as pc
 
 HOUR = timedelta(hours=1)
 EC_KEY = ec.generate_private_key(ec.SECP256R1())

@@ -11,8 +11,9 @@ from typing import BinaryIO
 import pytest
 from memory_backend import MemoryBackend
 
-from jasmin_arc import JobNotFoundError, OutputError, ServerUnavailableError, reading
-from jasmin_arc.reading import decoded, follow
+from jasmin_arc import JobNotFoundError, OutputError, ServerUnavailableError
+from jasmin_arc.staging import reading
+from jasmin_arc.staging.reading import decoded, follow
 
 LOG = logging.getLogger("test")
 CONTENT = "line é\n".encode() * 3

@@ -17,9 +17,9 @@ from pathlib import Path
 import pytest
 from faults.https_server import RESET, Certificates, Handler, HttpsServer, Reply, Request
 
-from jasmin_arc.backends.rest.client import Client, RetryBudget
-from jasmin_arc.backends.rest.connection import CreatingConnection, make_context
-from jasmin_arc.backends.rest.errors import of_transport
+from jasmin_arc.backends.http.client import Client, RetryBudget
+from jasmin_arc.backends.http.connection import CreatingConnection, make_context
+from jasmin_arc.backends.http.errors import error_for_transport
 from jasmin_arc.exceptions import (
     InvalidConfigError,
     ProxyGenerationError,
@@ -135,7 +135,7 @@ def test_missing_ca_certificates_are_a_matter_of_configuration(certificates: Cer
 
 
 def test_a_renewed_proxy_is_used(certificates: Certificates, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("jasmin_arc.backends.rest.client._CHECK_PROXY_SECONDS", 0)
+    monkeypatch.setattr("jasmin_arc.backends.http.client._CHECK_PROXY_SECONDS", 0)
     proxy = tmp_path / "proxy"
     proxy.write_bytes(certificates.user_both.read_bytes())
     with HttpsServer(certificates, answers(Reply())) as server:
@@ -433,8 +433,8 @@ def test_an_upload_arrives_whole(serve: Serve) -> None:
 CTRL_C = """
 import logging, sys, threading, time
 from pathlib import Path
-from jasmin_arc.backends.rest.client import Client
-from jasmin_arc.backends.rest.parallel import run_all
+from jasmin_arc.backends.http.client import Client
+from jasmin_arc._support.parallel import run_all
 endpoint, certs_dir, proxy, requests = sys.argv[1:]
 client = Client(endpoint, certs_dir=certs_dir, timeout=60, credentials=lambda: Path(proxy), log=logging.getLogger())
 print("ready", flush=True)
@@ -474,6 +474,6 @@ def test_ctrl_c_does_not_wait_for_the_server(certificates: Certificates, request
 def test_only_alerts_about_certificates_blame_the_proxy(reason: str, kind: type[ServerError], told: str) -> None:
     alert = ssl.SSLError(1, f"[SSL: {reason}]")
     alert.reason = reason
-    error = of_transport(alert, "PUT /arex", "https://ce.example.org:443/arex")
+    error = error_for_transport(alert, "PUT /arex", "https://ce.example.org:443/arex")
     assert type(error) is kind
     assert told in str(error)

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from jasmin_arc import ArcInterface, JobNotFoundError, JobStatuses
+from jasmin_arc._support.bulk import job_id_of, job_ids_of
 from jasmin_arc.job import Job
-from jasmin_arc.results import job_id_of, job_ids_of
 
 ID = "https://ce.example/arex/rest/1.0/jobs/abc"
 

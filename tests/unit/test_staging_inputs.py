@@ -15,8 +15,8 @@ import pytest
 
 from jasmin_arc.constants import RUN_SCRIPT_NAME
 from jasmin_arc.description import JobDescription
+from jasmin_arc.description.run_script import STDIN_NAME, run_script
 from jasmin_arc.exceptions import InputFileError, JasminArcError, ServerError
-from jasmin_arc.run_script import STDIN_NAME, run_script
 from jasmin_arc.staging import StagedInput, plan_inputs, upload_all
 
 

@@ -13,8 +13,8 @@ import pytest
 
 import jasmin_arc
 from jasmin_arc import arc_interface, config, constants, exceptions
+from jasmin_arc._support.logs import make_logger
 from jasmin_arc.job_info import JobInfo
-from jasmin_arc.logs import make_logger
 
 DOCUMENTED_2017 = {
     arc_interface.ArcInterface: [
@@ -69,7 +69,7 @@ def test_every_general_state_has_a_status() -> None:
     mapping = constants.ARC_STATUS_MAPPING
     assert mapping["Finished"] is constants.JobStatuses.COMPLETED
     assert mapping["Queuing"] is constants.JobStatuses.NOT_STARTED
-    assert set(constants.ARC_REST_STATES.values()) | constants.FINAL_STATES <= set(mapping)
+    assert set(constants.ARC_REST_STATES.values()) <= set(mapping) == {state.value for state in constants.JobState}
     assert [status.value for status in constants.JobStatuses] == [
         "completed",
         "failed",

@@ -19,8 +19,8 @@ from jasmin_arc import (
     ServerError,
     ServerUnavailableError,
 )
+from jasmin_arc._support.logs import make_logger
 from jasmin_arc.backends.base import Pace
-from jasmin_arc.logs import make_logger
 from jasmin_arc.watcher import MOST_FAILURES, Watcher
 
 LIMIT = 20

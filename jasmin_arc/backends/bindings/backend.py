@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar
+from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar, cast
 
 from jasmin_arc.backends import base
 from jasmin_arc.backends.bindings import control, descriptions, submission
@@ -15,6 +14,7 @@ from jasmin_arc.backends.bindings.log_capture import LogLine, reasons
 from jasmin_arc.backends.bindings.runtime import get_runtime
 from jasmin_arc.backends.bindings.submitter import Submitter
 from jasmin_arc.backends.bindings.translate import REST_INTERFACE, JobAddress, site_info
+from jasmin_arc.constants import JobState
 from jasmin_arc.exceptions import (
     JasminArcError,
     JobNotFoundError,
@@ -27,9 +27,8 @@ from jasmin_arc.site_info import SiteInfo
 if TYPE_CHECKING:
     from jasmin_arc.backends.rest.backend import RestBackend
     from jasmin_arc.config import ConnectionConfig
+    from jasmin_arc.credentials.proxy import ProxyManager
     from jasmin_arc.description import JobDescription
-    from jasmin_arc.job_list import JobList
-    from jasmin_arc.proxy import ProxyManager
 
 SITE_LIFETIME = 600.0
 """For how many seconds the answer of a discovery is used again"""
@@ -59,12 +58,13 @@ class BindingsBackend(base.Backend):
         {base.INPUT_URLS, base.OUTPUT_URLS, base.QUEUES, base.RUNTIME_ENVIRONMENTS, base.RENEW, base.RESTART}
     )
 
-    def __init__(self, config: ConnectionConfig, proxy: ProxyManager, job_list: JobList, log: logging.Logger) -> None:
+    def __init__(self, config: ConnectionConfig, services: base.Services) -> None:
+        log, job_list = services.log, services.job_list
+        self._services, proxy = services, cast("ProxyManager", services.credentials())
         self._runtime = get_runtime()
         self._arc = self._runtime.arc
         self._config = config
         self._proxy = proxy
-        self._job_list = job_list
         self._log = log
         self._lock = threading.Lock()
         self._user_config: tuple[str, Any] | None = None
@@ -88,7 +88,7 @@ class BindingsBackend(base.Backend):
             if self._rest is None:
                 from jasmin_arc.backends.rest.backend import RestBackend
 
-                self._rest = RestBackend(self._config, self._proxy, self._job_list, self._log)
+                self._rest = RestBackend(self._config, self._services)
             return self._rest
 
     # --- The library's own objects, for users who want them ---
@@ -166,7 +166,9 @@ class BindingsBackend(base.Backend):
         found: dict[str, JobInfo] = {}
         for start in range(0, len(addresses), _QUERY_AT_ONCE):
             found.update(control.infos(self._updated(addresses[start : start + _QUERY_AT_ONCE])))
-        ended = {job_id: info.state for job_id, info in found.items() if _is_end(info)}
+        ended: dict[str, JobState | JasminArcError] = {
+            job_id: info.state for job_id, info in found.items() if _is_end(info)
+        }
         # Those that REST does not know have gone since.
         live = {**ended, **self.states(list(ended))} if ended else {}
         doubtful = [
@@ -174,7 +176,7 @@ class BindingsBackend(base.Backend):
         ]
         return {**found, **self.rest.query(doubtful)} if doubtful else found
 
-    def states(self, job_ids: Sequence[str]) -> dict[str, str]:
+    def states(self, job_ids: Sequence[str]) -> dict[str, JobState | JasminArcError]:
         """See the contract. The library's states may be a minute old, so they come from the REST interface."""
         return self.rest.states(job_ids)
 
@@ -244,8 +246,7 @@ class BindingsBackend(base.Backend):
 
     # --- What the job left ---
 
-    def list_files(self, job_id: str, path: str = "") -> list[RemoteFile]:
-        """See the contract."""
+    def list_files(self, job_id: str, path: str = "", *, recursive: bool = False) -> list[RemoteFile]:  # noqa: ARG002
         return self.rest.list_files(job_id, path)
 
     def open(self, job_id: str, path: str, offset: int = 0) -> BinaryIO:

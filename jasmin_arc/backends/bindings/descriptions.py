@@ -20,8 +20,8 @@ def without_jsdl(text: str) -> str:
         raise InvalidJobDescription(f"a job description must be a text in xRSL, ADL or JSDL, not {text!r:.80}")
     if not _JSDL.search(text):
         return text
-    from jasmin_arc.formats.adl import to_adl
-    from jasmin_arc.formats.jsdl import from_jsdl
+    from jasmin_arc.description.formats.adl import to_adl
+    from jasmin_arc.description.formats.jsdl import from_jsdl
 
     return to_adl(from_jsdl(text))
 

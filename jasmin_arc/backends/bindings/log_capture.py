@@ -13,7 +13,7 @@ import tempfile
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
-from jasmin_arc.logs import VERBOSE
+from jasmin_arc._support.logs import VERBOSE
 
 _LEVELS = {
     "DEBUG": logging.DEBUG,

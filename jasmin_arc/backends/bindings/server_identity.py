@@ -12,9 +12,9 @@ from urllib.parse import urlsplit
 from urllib3.connection import HTTPSConnection
 from urllib3.exceptions import HTTPError
 
-from jasmin_arc.backends.rest.connection import make_context
-from jasmin_arc.backends.rest.deadline import limited
-from jasmin_arc.backends.rest.errors import of_transport
+from jasmin_arc.backends.http.connection import make_context
+from jasmin_arc.backends.http.deadline import limited
+from jasmin_arc.backends.http.errors import error_for_transport
 
 _CONNECT_SECONDS = 10.0
 
@@ -44,6 +44,6 @@ def check_server(endpoint: str, *, certs_dir: str, proxy: Path, timeout: float) 
         with limited(timeout):
             connection.connect()
     except (HTTPError, OSError) as error:
-        raise of_transport(error, "TLS handshake", endpoint) from error
+        raise error_for_transport(error, "TLS handshake", endpoint) from error
     finally:
         connection.close()

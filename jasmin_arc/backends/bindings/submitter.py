@@ -71,7 +71,7 @@ class Submitter:
     def _send(
         self, description: JobDescription, inputs: Sequence[StagedInput], token: str, queues: Sequence[str]
     ) -> str:
-        from jasmin_arc.formats.adl import submission_adl
+        from jasmin_arc.description.formats.adl import submission_adl
 
         with submission.staged(inputs) as placed:
             text = submission_adl(description, placed, token=token)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
+from jasmin_arc.constants import JobState
 from jasmin_arc.job_info import JobInfo
 from jasmin_arc.site_info import QueueInfo, SiteInfo
 
@@ -51,7 +52,7 @@ def make_arc_job(arc: Any, address: JobAddress) -> Any:
 
 def job_info(job: Any, job_id: str) -> JobInfo:
     """Translate an ``arc.Job`` that the compute element has told about."""
-    state = str(job.State.GetGeneralState())
+    state = _state(str(job.State.GetGeneralState()))
     slots = _known(job.RequestedSlots)
     return JobInfo(
         id=job_id,
@@ -93,6 +94,13 @@ def site_info(targets: Sequence[Any], endpoint: str) -> SiteInfo:
         interfaces=_distinct(str(target.ComputingEndpoint.InterfaceName) for target in targets),
         healthy=bool(targets) and all(str(target.ComputingEndpoint.HealthState) == "ok" for target in targets),
     )
+
+
+def _state(word: str) -> JobState:
+    try:
+        return JobState(word)
+    except ValueError:
+        return JobState.OTHER
 
 
 def _queue(target: Any) -> QueueInfo:

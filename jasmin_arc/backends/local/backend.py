@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 import os
 import sqlite3
 import threading
@@ -13,17 +12,17 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
-from jasmin_arc.backends.base import INPUT_URLS, QUEUES, Backend
+from jasmin_arc.backends.base import INPUT_URLS, QUEUES, Backend, Services
 from jasmin_arc.backends.local import launch
 from jasmin_arc.backends.local.ends import end_former
 from jasmin_arc.backends.local.layout import Layout, boot_id, job_id, split_job_id, this_host
 from jasmin_arc.backends.local.plan import QUEUE
 from jasmin_arc.backends.local.report import evidence_of, job_info, native_state
-from jasmin_arc.backends.local.session import list_folder, open_file
 from jasmin_arc.backends.local.store import Store
 from jasmin_arc.backends.local.submission import Submission, not_submitted
-from jasmin_arc.backends.local.tidy import remove_tree
-from jasmin_arc.constants import ARC_REST_STATES
+from jasmin_arc.backends.posix.session import list_folder, open_file
+from jasmin_arc.backends.posix.tidy import remove_tree
+from jasmin_arc.constants import ARC_REST_STATES, JobState
 from jasmin_arc.description import JobDescription
 from jasmin_arc.exceptions import (
     JasminArcError,
@@ -36,7 +35,6 @@ from jasmin_arc.site_info import QueueInfo, SiteInfo
 
 if TYPE_CHECKING:
     from jasmin_arc.config import ConnectionConfig
-    from jasmin_arc.job_list import JobList
 
 _BATCH = 200
 """How many jobs one transaction submits"""
@@ -54,9 +52,9 @@ class LocalBackend(Backend):
     name = "local"
     capabilities = frozenset({INPUT_URLS, QUEUES})
 
-    def __init__(self, config: ConnectionConfig, job_list: JobList, log: logging.Logger) -> None:
-        self._job_list = job_list
-        self._log = log
+    def __init__(self, config: ConnectionConfig, services: Services) -> None:
+        self._job_list = services.job_list
+        self._log = services.log
         self._host = this_host()
         self._layout = Layout(os.path.abspath(config.LOCAL_DIR), self._host)
         self._slots = config.LOCAL_SLOTS or _cores()
@@ -117,7 +115,7 @@ class LocalBackend(Backend):
             places = {key: place for host in waiting for key, place in store.positions(host).items()}
         return {wanted: job_info(self._layout, row, places.get(row["key"])) for wanted, row in rows.items()}
 
-    def states(self, job_ids: Sequence[str]) -> dict[str, str]:
+    def states(self, job_ids: Sequence[str]) -> dict[str, JobState | JasminArcError]:
         """See :meth:`Backend.states`."""
         with self._store() as store:
             rows = self._rows(store, job_ids)
@@ -201,7 +199,7 @@ class LocalBackend(Backend):
 
     # ---- looking inside
 
-    def list_files(self, job_id: str, path: str = "") -> list[RemoteFile]:
+    def list_files(self, job_id: str, path: str = "", *, recursive: bool = False) -> list[RemoteFile]:  # noqa: ARG002
         """See :meth:`Backend.list_files`. Symbolic links that lead out of the session folder are left out."""
         return list_folder(self._session(job_id), path, job_id)
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from jasmin_arc.backends.local.layout import Layout, boot_id, read_json
 from jasmin_arc.backends.local.store import Store
-from jasmin_arc.backends.local.tidy import drop_output_list, tidy
+from jasmin_arc.backends.posix.tidy import drop_output_list, tidy
 
 CANCELLED = "User requested to cancel the job"
 """In A-REX's words"""

@@ -10,8 +10,8 @@ from typing import Any
 
 from jasmin_arc.backends.local.fetch import SCHEMES, is_valid, shown
 from jasmin_arc.description import JobDescription, is_pattern, is_url
+from jasmin_arc.description.run_script import OUTPUT_LIST_NAME, output_list_needed
 from jasmin_arc.exceptions import JobSubmissionError
-from jasmin_arc.run_script import OUTPUT_LIST_NAME, output_list_needed
 
 QUEUE = "local"
 """The one queue that there is"""

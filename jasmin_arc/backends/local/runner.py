@@ -23,7 +23,7 @@ from jasmin_arc.backends.local.ends import end_former, failed, killed, left_behi
 from jasmin_arc.backends.local.layout import Layout, is_locked, lock, read_json, remove
 from jasmin_arc.backends.local.store import Store
 from jasmin_arc.backends.local.supervisor import supervise
-from jasmin_arc.backends.local.tidy import tidy
+from jasmin_arc.backends.posix.tidy import tidy
 
 IDLE_SECONDS = 3.0
 """How long to stay when there is nothing left to do"""

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from jasmin_arc.database import make_durable, make_file, open_database
+from jasmin_arc.job_list.sqlite import make_durable, make_file, open_database
 
 _VERSION = 1
 _BUSY_SECONDS = 30.0

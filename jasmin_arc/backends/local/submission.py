@@ -14,9 +14,9 @@ from typing import Any
 
 from jasmin_arc.backends.local.layout import Layout, boot_id
 from jasmin_arc.backends.local.plan import make_plan, refuse_impossible
-from jasmin_arc.backends.local.session import write_inputs
 from jasmin_arc.backends.local.store import Store
-from jasmin_arc.backends.local.tidy import remove_tree
+from jasmin_arc.backends.posix.session import write_inputs
+from jasmin_arc.backends.posix.tidy import remove_tree
 from jasmin_arc.description import JobDescription
 from jasmin_arc.exceptions import JasminArcError, JobListError, JobSubmissionError, SubmissionUnknownError
 from jasmin_arc.job_list import JobList, JobRecord, new_token

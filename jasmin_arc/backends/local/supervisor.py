@@ -20,7 +20,7 @@ from typing import Any
 
 from jasmin_arc.backends.local.ends import CANCELLED, failed
 from jasmin_arc.backends.local.layout import Layout, lock, remove, write_json
-from jasmin_arc.backends.local.tidy import drop_output_list, tidy
+from jasmin_arc.backends.posix.tidy import drop_output_list, tidy
 from jasmin_arc.constants import RUN_SCRIPT_NAME, STDERR_NAME, STDOUT_NAME
 
 GRACE_SECONDS = 5.0

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
-from typing import BinaryIO, ClassVar
+from typing import TYPE_CHECKING, BinaryIO, ClassVar, cast
 
 from jasmin_arc.backends.base import (
     INPUT_URLS,
@@ -17,9 +16,10 @@ from jasmin_arc.backends.base import (
     RESTART,
     RUNTIME_ENVIRONMENTS,
     Backend,
+    Services,
 )
+from jasmin_arc.backends.http.client import Client
 from jasmin_arc.backends.rest.api import Api
-from jasmin_arc.backends.rest.client import Client
 from jasmin_arc.backends.rest.delegations import Delegations
 from jasmin_arc.backends.rest.documents import JobAnswer
 from jasmin_arc.backends.rest.files import list_files, open_file
@@ -29,8 +29,9 @@ from jasmin_arc.backends.rest.states import ENDS, States
 from jasmin_arc.backends.rest.submission import Submitter
 from jasmin_arc.backends.rest.upkeep import Upkeep
 from jasmin_arc.config import ConnectionConfig
-from jasmin_arc.constants import STDERR_NAME, STDOUT_NAME
+from jasmin_arc.constants import STDERR_NAME, STDOUT_NAME, JobState
 from jasmin_arc.description import JobDescription
+from jasmin_arc.description.formats.adl import submitted_description
 from jasmin_arc.exceptions import (
     JasminArcError,
     JobNotFoundError,
@@ -38,11 +39,11 @@ from jasmin_arc.exceptions import (
     ServerError,
     ServerUnavailableError,
 )
-from jasmin_arc.formats.adl import submitted_description
 from jasmin_arc.job_info import JobInfo, RemoteFile
-from jasmin_arc.job_list import JobList
-from jasmin_arc.proxy import ProxyManager
 from jasmin_arc.site_info import SiteInfo
+
+if TYPE_CHECKING:
+    from jasmin_arc.credentials.proxy import ProxyManager
 
 _LOGS = ("failed", "errors", "diag", "comment", "status", "description", "local", "input_status", "output_status")
 
@@ -58,7 +59,8 @@ class RestBackend(Backend):
         {INPUT_URLS, OUTPUT_URLS, QUEUES, RUNTIME_ENVIRONMENTS, RENEW, RESTART}
     )
 
-    def __init__(self, config: ConnectionConfig, proxy: ProxyManager, job_list: JobList, log: logging.Logger) -> None:
+    def __init__(self, config: ConnectionConfig, services: Services) -> None:
+        log, job_list, proxy = services.log, services.job_list, cast("ProxyManager", services.credentials())
         self._log = log
         self._client = Client(
             config.endpoint, certs_dir=config.CERTS_DIR, timeout=config.TIMEOUT, credentials=proxy.path, log=log
@@ -94,7 +96,7 @@ class RestBackend(Backend):
         self._upkeep.of_infos({names[job_id]: info for job_id, info in infos.items()})
         return infos
 
-    def states(self, job_ids: Sequence[str]) -> dict[str, str]:
+    def states(self, job_ids: Sequence[str]) -> dict[str, JobState | JasminArcError]:
         """See the contract."""
         names = self._own(job_ids)
         native = self._states.native(list(dict.fromkeys(names.values())))
@@ -128,7 +130,7 @@ class RestBackend(Backend):
         ended = {job_id: name for job_id, name in names.items() if job_id not in live}
         answers = self._api.tell("clean", list(ended.values())) if ended else {}
         self._states.forget(ended.values())
-        return {**failures, **_failures(ended, answers, "erased", gone_is_fine=True)}
+        return {**failures, **_failures(ended, answers, "erased", missing_ok=True)}
 
     def restart(self, job_ids: Sequence[str]) -> dict[str, JasminArcError]:
         """See the contract. The server allows it only for failed jobs whose descriptions allow reruns."""
@@ -170,8 +172,7 @@ class RestBackend(Backend):
                 outcomes[delegation_id] = error
         return outcomes[delegation_id]
 
-    def list_files(self, job_id: str, path: str = "") -> list[RemoteFile]:
-        """See the contract."""
+    def list_files(self, job_id: str, path: str = "", *, recursive: bool = False) -> list[RemoteFile]:  # noqa: ARG002
         return list_files(self._api, job_id, path)
 
     def open(self, job_id: str, path: str, offset: int = 0) -> BinaryIO:
@@ -224,7 +225,7 @@ class RestBackend(Backend):
         with contextlib.suppress(ServerError):  # What was settled must be told in any case.
             infos = self.query([job_id for job_id, kept in settled.items() if kept])
         return {
-            job_id: infos.get(job_id, JobInfo(id=job_id, state="Undefined")) if kept else None
+            job_id: infos.get(job_id, JobInfo(id=job_id, state=JobState.UNDEFINED)) if kept else None
             for job_id, kept in settled.items()
         }
 
@@ -245,12 +246,12 @@ class RestBackend(Backend):
 
 
 def _failures(
-    names: Mapping[str, str], answers: Mapping[str, JobAnswer], done: str, *, gone_is_fine: bool = False
+    names: Mapping[str, str], answers: Mapping[str, JobAnswer], done: str, *, missing_ok: bool = False
 ) -> dict[str, JasminArcError]:
     failures = {}
     for job_id, name in names.items():
         answer = answers.get(name)
-        if answer is None or not (answer.done or (gone_is_fine and answer.code == 404)):
+        if answer is None or not (answer.done or (missing_ok and answer.code == 404)):
             failures[job_id] = _failure(job_id, answer, done)
     return failures
 

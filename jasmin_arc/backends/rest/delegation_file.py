@@ -9,7 +9,7 @@ import stat
 import tempfile
 from pathlib import Path
 
-from jasmin_arc.proxy import DELEGATIONS_SUFFIX
+from jasmin_arc.credentials.proxy import DELEGATIONS_SUFFIX
 
 _MOST_BYTES = 1 << 16
 

@@ -10,15 +10,15 @@ from collections.abc import Iterable
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING
 
-from jasmin_arc.backends.rest.delegation import sign_request
 from jasmin_arc.backends.rest.delegation_file import DelegationFile
 from jasmin_arc.backends.rest.documents import is_job_id
+from jasmin_arc.credentials.delegation import sign_request
+from jasmin_arc.credentials.rfc3820 import holder, load_certificates
 from jasmin_arc.exceptions import JasminArcError, ServerError
-from jasmin_arc.proxy_certificate import holder, load_certificates
 
 if TYPE_CHECKING:
     from jasmin_arc.backends.rest.api import Api
-    from jasmin_arc.proxy import ProxyManager
+    from jasmin_arc.credentials.proxy import ProxyManager
 
 _PAUSE = timedelta(minutes=5)
 """How long to wait before a delegation that could not be made to last longer is renewed again"""

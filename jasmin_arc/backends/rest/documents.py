@@ -11,7 +11,7 @@ from xml.etree.ElementTree import ParseError
 from defusedxml import DefusedXmlException
 from defusedxml.ElementTree import fromstring
 
-from jasmin_arc.backends.rest.errors import printable
+from jasmin_arc.backends.http.errors import printable
 from jasmin_arc.exceptions import JasminArcError, OutputError, ServerError
 from jasmin_arc.job_info import RemoteFile
 

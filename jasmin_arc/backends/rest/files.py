@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, BinaryIO, cast
 
 from urllib3.exceptions import HTTPError
 
-from jasmin_arc.backends.rest.client import MOST_BYTES, has_length
-from jasmin_arc.backends.rest.deadline import limited
+from jasmin_arc.backends.http.client import MOST_BYTES, has_length
+from jasmin_arc.backends.http.deadline import limited
+from jasmin_arc.backends.http.errors import error_for_transport
 from jasmin_arc.backends.rest.documents import listing
-from jasmin_arc.backends.rest.errors import of_transport
 from jasmin_arc.exceptions import JobNotFoundError, OutputError, ServerError
 from jasmin_arc.job_info import RemoteFile
 
@@ -118,7 +118,7 @@ class _Download(io.RawIOBase):
         except (HTTPError, OSError) as error:
             self._response.close()
             raise OutputError(
-                f"the download of {self._what} broke off: {of_transport(error, 'GET', self._endpoint)}"
+                f"the download of {self._what} broke off: {error_for_transport(error, 'GET', self._endpoint)}"
             ) from error
         finally:
             self._left -= time.monotonic() - began

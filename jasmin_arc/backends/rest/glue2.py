@@ -5,9 +5,9 @@ from __future__ import annotations
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING
 
+from jasmin_arc.backends.http.errors import printable
 from jasmin_arc.backends.rest.documents import children, local, parse, text, texts
-from jasmin_arc.backends.rest.errors import printable
-from jasmin_arc.constants import ARC_REST_STATES, STDERR_NAME, STDOUT_NAME
+from jasmin_arc.constants import ARC_REST_STATES, STDERR_NAME, STDOUT_NAME, JobState
 from jasmin_arc.exceptions import ServerError
 from jasmin_arc.job_info import JobInfo
 from jasmin_arc.site_info import QueueInfo, SiteInfo
@@ -20,9 +20,9 @@ _UNLIMITED = 2**31 - 1
 """What Slurm's back end of ARC publishes where there is no limit"""
 
 
-def general_state(native: str) -> str:
+def general_state(native: str) -> JobState:
     """Return ARC's general state for a state of the REST interface."""
-    return ARC_REST_STATES.get(native, "Other" if native else "Undefined")
+    return ARC_REST_STATES.get(native, JobState.OTHER if native else JobState.UNDEFINED)
 
 
 def job_info(job_id: str, activity: Element) -> JobInfo:

@@ -13,11 +13,11 @@ from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING
 
+from jasmin_arc._support.parallel import run_all
 from jasmin_arc.backends.rest.glue2 import job_info
-from jasmin_arc.backends.rest.parallel import run_all
 from jasmin_arc.backends.rest.submission import erase, is_complete
+from jasmin_arc.description.formats.adl import ANNOTATION_PREFIX
 from jasmin_arc.exceptions import JasminArcError, ServerError
-from jasmin_arc.formats.adl import ANNOTATION_PREFIX
 
 if TYPE_CHECKING:
     from jasmin_arc.backends.rest.api import Api
@@ -94,7 +94,7 @@ class Recovery:
             failures.append(error)
             return {}
         ids = {token: self._api.job_url(name) for name, token in found.items()}
-        self._job_list.created(ids, gone_is_fine=True)
+        self._job_list.created(ids, missing_ok=True)
         settled = self._settle_created(
             [replace(record, id=ids[record.token]) for record in records if record.token in ids], failures
         )

@@ -15,12 +15,12 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, TypeVar
 
-from jasmin_arc.backends.rest.deadline import pause
+from jasmin_arc._support.parallel import run_all
+from jasmin_arc.backends.http.deadline import pause
+from jasmin_arc.backends.http.errors import printable
 from jasmin_arc.backends.rest.documents import JobAnswer
-from jasmin_arc.backends.rest.errors import printable
 from jasmin_arc.backends.rest.glue2 import general_state, job_info, number, parse_time
-from jasmin_arc.backends.rest.parallel import run_all
-from jasmin_arc.constants import ARC_REST_STATES
+from jasmin_arc.constants import ARC_REST_STATES, JobState
 from jasmin_arc.exceptions import JasminArcError, ServerError, ServerUnavailableError
 from jasmin_arc.job_info import JobInfo
 
@@ -67,7 +67,7 @@ _MOST_KNOWN = 100_000
 _BATCH_SECONDS = 2.0
 """For how long what was written of a job in the batch system counts: the server writes it once a minute"""
 
-_NOTHING = JobInfo(id="", state="Undefined")
+_NOTHING = JobInfo(id="", state=JobState.UNDEFINED)
 
 _Known = TypeVar("_Known")
 

@@ -13,9 +13,10 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, BinaryIO
 
-from jasmin_arc.backends.rest.parallel import run_all
+from jasmin_arc._support.parallel import run_all
 from jasmin_arc.constants import RUN_SCRIPT_NAME
 from jasmin_arc.description import JobDescription
+from jasmin_arc.description.formats.adl import submission_adl
 from jasmin_arc.exceptions import (
     InputFileError,
     JasminArcError,
@@ -26,7 +27,6 @@ from jasmin_arc.exceptions import (
     ServerUnavailableError,
     SubmissionUnknownError,
 )
-from jasmin_arc.formats.adl import submission_adl
 from jasmin_arc.job_list import JobList, new_token
 from jasmin_arc.staging import StagedInput, plan_inputs, upload_all
 

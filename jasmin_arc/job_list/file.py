@@ -9,8 +9,8 @@ from collections.abc import Collection, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
-from jasmin_arc.database import Database, empty_database, make_durable, make_file, open_database
 from jasmin_arc.exceptions import JobListError
+from jasmin_arc.job_list.sqlite import Database, empty_database, make_durable, make_file, open_database
 
 _VERSION = 1
 ARC_COLUMNS = (

@@ -14,9 +14,9 @@ from typing import Any, Union
 from urllib.parse import unquote, urlsplit
 
 from jasmin_arc.constants import RUN_SCRIPT_NAME, STDERR_NAME, STDOUT_NAME
+from jasmin_arc.description.frozen_dict import FrozenDict
+from jasmin_arc.description.quantities import parse_duration, parse_size
 from jasmin_arc.exceptions import InputFileError, InvalidJobDescription
-from jasmin_arc.frozen_dict import FrozenDict
-from jasmin_arc.quantities import parse_duration, parse_size
 
 InputSource = Union[str, "os.PathLike[str]", bytes]
 """Where an input comes from: a local path, a URL that the compute element fetches, or the content itself"""
@@ -190,21 +190,21 @@ class JobDescription:
         :raises InvalidJobDescription: if it is not xRSL, or asks for something that is not supported here
         :raises InputFileError: if an input has a name that is taken
         """
-        from jasmin_arc.formats.xrsl import from_xrsl
+        from jasmin_arc.description.formats.xrsl import from_xrsl
 
         return from_xrsl(text)
 
     @classmethod
     def from_adl(cls, text: str) -> JobDescription:
         """Read a description in ADL; otherwise as :meth:`from_xrsl`."""
-        from jasmin_arc.formats.adl import from_adl
+        from jasmin_arc.description.formats.adl import from_adl
 
         return from_adl(text)
 
     @classmethod
     def from_jsdl(cls, text: str) -> JobDescription:
         """Read a description in JSDL's POSIX subset; otherwise as :meth:`from_xrsl`."""
-        from jasmin_arc.formats.jsdl import from_jsdl
+        from jasmin_arc.description.formats.jsdl import from_jsdl
 
         return from_jsdl(text)
 
@@ -213,7 +213,7 @@ class JobDescription:
 
         :raises InvalidJobDescription: if ADL cannot express something; the message names the field
         """
-        from jasmin_arc.formats.adl import to_adl
+        from jasmin_arc.description.formats.adl import to_adl
 
         return to_adl(self)
 
@@ -222,7 +222,7 @@ class JobDescription:
 
         :raises InvalidJobDescription: if xRSL cannot express something; the message names the field
         """
-        from jasmin_arc.formats.xrsl import to_xrsl
+        from jasmin_arc.description.formats.xrsl import to_xrsl
 
         return to_xrsl(self)
 

@@ -17,15 +17,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from jasmin_arc.backends.rest.deadline import DeadlineSocket, limited
+from jasmin_arc.backends.http.deadline import DeadlineSocket, limited
 from jasmin_arc.config import ConnectionConfig, UnknownOption
 from jasmin_arc.exceptions import BindingsNotFoundError, JasminArcError, ProxyGenerationError
 
 if TYPE_CHECKING:
     from cryptography import x509
 
-    from jasmin_arc.backends.rest.client import Client
-    from jasmin_arc.proxy import ProxyInfo, ProxyManager
+    from jasmin_arc.backends.http.client import Client
+    from jasmin_arc.credentials.proxy import ProxyInfo, ProxyManager
 
 OK, WARNING, FAILED, SKIPPED = "ok", "warning", "failed", "skipped"
 _SOON = timedelta(days=14)
@@ -224,8 +224,8 @@ class _Site(_Examination):
             raise Problem("not found, so REST is used instead", "", SKIPPED) from error
 
     def certificate(self) -> str:
-        from jasmin_arc.proxy_certificate import name_text
-        from jasmin_arc.proxy_credentials import read_chain
+        from jasmin_arc.credentials.rfc3820 import name_text
+        from jasmin_arc.credentials.user_certificate import read_chain
 
         cert = self._certificate = read_chain(self.config)[0]
         now, end = datetime.now(timezone.utc), cert.not_valid_after_utc
@@ -239,8 +239,8 @@ class _Site(_Examination):
         return found
 
     def private_key(self) -> str:
-        from jasmin_arc.proxy_certificate import belongs
-        from jasmin_arc.proxy_credentials import read_key
+        from jasmin_arc.credentials.rfc3820 import belongs
+        from jasmin_arc.credentials.user_certificate import read_key
 
         path = _short(self.config.CLIENT_KEY)
         key, _ = read_key(self.config, lambda: self._encrypted(path))
@@ -382,7 +382,7 @@ class _Site(_Examination):
         return f"{len(site.queues)}: {', '.join(queue.name for queue in site.queues)}"
 
     def _rest_client(self) -> Client:
-        from jasmin_arc.backends.rest.client import Client
+        from jasmin_arc.backends.http.client import Client
 
         if self.outcomes["TLS"] != OK:
             raise Problem("the server is not reached, or not trusted (above)", "", SKIPPED)
@@ -398,7 +398,7 @@ class _Site(_Examination):
         )
 
     def _manager(self) -> ProxyManager:
-        from jasmin_arc.proxy import ProxyManager
+        from jasmin_arc.credentials.proxy import ProxyManager
 
         return ProxyManager(self.config, self.log)
 

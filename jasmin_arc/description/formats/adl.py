@@ -13,13 +13,13 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 from xml.etree import ElementTree
 
+from jasmin_arc._support.xml import add, all_of, check, is_true, number_of, only, parse, text_of, to_text
 from jasmin_arc.constants import RUN_SCRIPT_NAME, STDERR_NAME, STDOUT_NAME
 from jasmin_arc.description import JobDescription, is_url
+from jasmin_arc.description.formats import portable
+from jasmin_arc.description.formats.draft import Draft, optional_duration
+from jasmin_arc.description.run_script import OUTPUT_LIST_NAME, STDIN_NAME, output_list_needed
 from jasmin_arc.exceptions import InvalidJobDescription
-from jasmin_arc.formats import portable
-from jasmin_arc.formats.draft import Draft, optional_duration
-from jasmin_arc.formats.xml_text import add, all_of, check, is_true, number_of, only, parse, text_of, to_text
-from jasmin_arc.run_script import OUTPUT_LIST_NAME, STDIN_NAME, output_list_needed
 
 ADL = "{http://www.eu-emi.eu/es/2010/12/adl}"
 NORDUGRID = "{http://www.nordugrid.org/es/2011/12/nordugrid-adl}"

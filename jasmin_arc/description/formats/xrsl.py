@@ -15,10 +15,10 @@ from collections.abc import Callable, Iterable
 from datetime import timedelta
 
 from jasmin_arc.description import JobDescription
+from jasmin_arc.description.formats import portable, rsl
+from jasmin_arc.description.formats.draft import Draft, duration
+from jasmin_arc.description.run_script import STDIN_NAME
 from jasmin_arc.exceptions import InvalidJobDescription
-from jasmin_arc.formats import portable, rsl
-from jasmin_arc.formats.draft import Draft, duration
-from jasmin_arc.run_script import STDIN_NAME
 
 _MEGABYTE = 1024 * 1024
 _TEXTS = {

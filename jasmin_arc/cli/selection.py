@@ -15,8 +15,8 @@ from typing import Any
 import click
 from click.shell_completion import CompletionItem
 
+from jasmin_arc.cli.context import Session
 from jasmin_arc.cli.output import last_part
-from jasmin_arc.cli.session import Session
 from jasmin_arc.constants import JobStatuses
 from jasmin_arc.exceptions import JasminArcError, JobNotFoundError
 
@@ -79,7 +79,7 @@ class Since(click.ParamType):  # type: ignore[type-arg]
         ctx: click.Context | None,
     ) -> timedelta:
         """Read it as the library does."""
-        from jasmin_arc.quantities import parse_duration
+        from jasmin_arc.description.quantities import parse_duration
 
         try:
             return parse_duration(value, "--since")

@@ -11,7 +11,8 @@ from contextlib import contextmanager
 from itertools import chain
 from typing import TYPE_CHECKING, TypeVar
 
-from jasmin_arc.cli.exits import code_of
+from jasmin_arc._support.bulk import some
+from jasmin_arc.cli.exit_codes import code_of
 from jasmin_arc.cli.output import Output, one_line, short_ids
 from jasmin_arc.cli.progress import Busy
 from jasmin_arc.cli.wording import calls, repeat_options
@@ -22,7 +23,6 @@ from jasmin_arc.exceptions import (
     PartialFailureError,
     ServerUnavailableError,
 )
-from jasmin_arc.results import some
 
 if TYPE_CHECKING:
     from jasmin_arc.arc_interface import ArcInterface

@@ -15,8 +15,8 @@ from pathlib import Path, PurePosixPath
 
 from jasmin_arc.constants import STDERR_NAME, STDOUT_NAME
 from jasmin_arc.description import JobDescription, is_url
+from jasmin_arc.description.run_script import STDIN_NAME, input_of
 from jasmin_arc.exceptions import InvalidJobDescription
-from jasmin_arc.run_script import STDIN_NAME, input_of
 
 ENV_PROGRAM = "/usr/bin/env"
 """What finds a program on the node's PATH: to ARC's clients, a bare name is a local file"""

@@ -10,8 +10,8 @@ import re
 from dataclasses import dataclass
 from typing import Union
 
+from jasmin_arc._support.xml import LONGEST_TEXT
 from jasmin_arc.exceptions import InvalidJobDescription
-from jasmin_arc.formats.xml_text import LONGEST_TEXT
 
 Value = Union[str, "list[Value]"]
 """A text, or a sequence in parentheses"""

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 from urllib3 import HTTPSConnectionPool
 from urllib3.connection import HTTPSConnection
 
-from jasmin_arc.backends.rest.deadline import DeadlineSocket, note_sent
+from jasmin_arc.backends.http.deadline import DeadlineSocket, note_sent
 from jasmin_arc.exceptions import InvalidConfigError, ServerError
 
 _QUICKACK = getattr(socket, "TCP_QUICKACK", None)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from jasmin_arc.check import over_limits
 from jasmin_arc.explain.facts import Facts
-from jasmin_arc.explain.failures import CANCELLED, input_url, output_not_sent
 from jasmin_arc.explain.finding import Finding, plain
+from jasmin_arc.explain.limits import over_limits
+from jasmin_arc.explain.rules_failed import CANCELLED, input_url, output_not_sent
 
 _WAIT = "Wait; cancel the job if that cannot help, and correct it."
 _ENDS = {"Finished": "finished well", "Failed": "failed", "Killed": "been cancelled"}

@@ -6,9 +6,9 @@ from pathlib import Path
 
 from jasmin_arc.constants import STDERR_NAME, STDOUT_NAME
 from jasmin_arc.description import JobDescription, is_pattern
+from jasmin_arc.description.formats.draft import ENV_PROGRAM, is_bare_name, is_executable, is_input
+from jasmin_arc.description.run_script import STDIN_NAME
 from jasmin_arc.exceptions import InvalidJobDescription
-from jasmin_arc.formats.draft import ENV_PROGRAM, is_bare_name, is_executable, is_input
-from jasmin_arc.run_script import STDIN_NAME
 
 
 def command(description: JobDescription, language: str) -> tuple[str, ...]:

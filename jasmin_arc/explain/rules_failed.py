@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
-from jasmin_arc.check import over_limits
 from jasmin_arc.explain import program
 from jasmin_arc.explain.facts import Facts
 from jasmin_arc.explain.finding import Finding, plain
+from jasmin_arc.explain.limits import over_limits
 
 _AGAIN = "Resubmit the job; if it happens again, show this to the site's support."
 

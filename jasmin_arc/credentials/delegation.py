@@ -10,8 +10,8 @@ from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 
+from jasmin_arc.credentials.rfc3820 import PublicKey, chain_pem, load_proxy, sign_proxy
 from jasmin_arc.exceptions import ProxyGenerationError, ServerError
-from jasmin_arc.proxy_certificate import PublicKey, chain_pem, load_proxy, sign_proxy
 
 _MOST_BYTES = 1 << 16
 _RSA_BITS = range(2048, 8193)

@@ -7,9 +7,9 @@ import logging
 import time
 from collections.abc import Iterable, Iterator
 
+from jasmin_arc._support.bulk import not_found
 from jasmin_arc.backends.base import Backend
-from jasmin_arc.constants import FINAL_STATES
-from jasmin_arc.exceptions import JobNotFoundError, OutputError, ServerUnavailableError
+from jasmin_arc.exceptions import JasminArcError, JobNotFoundError, OutputError, ServerUnavailableError
 from jasmin_arc.job_info import RemoteFile
 
 _BLOCK = 64 * 1024
@@ -85,10 +85,10 @@ def decoded(blocks: Iterable[bytes], encoding: str) -> Iterator[str]:
 
 
 def _is_final(backend: Backend, job_id: str) -> bool:
-    states = backend.states([job_id])
-    if job_id not in states:
-        raise JobNotFoundError(f"no job with this id could be found: {job_id}")
-    return states[job_id] in FINAL_STATES
+    answer = backend.states([job_id]).get(job_id) or not_found(job_id)
+    if isinstance(answer, JasminArcError):
+        raise answer
+    return answer.final
 
 
 def _new_blocks(backend: Backend, job_id: str, name: str, offset: int) -> Iterator[bytes]:

@@ -17,9 +17,9 @@ from urllib3 import BaseHTTPResponse, HTTPSConnectionPool, Timeout
 from urllib3.exceptions import HTTPError
 from urllib3.util import SKIP_HEADER
 
-from jasmin_arc.backends.rest.connection import CreatingConnection, make_context, make_pool
-from jasmin_arc.backends.rest.deadline import begin_request, limited, pause, remaining, request_was_sent
-from jasmin_arc.backends.rest.errors import RetryLaterError, of_status, of_transport
+from jasmin_arc.backends.http.connection import CreatingConnection, make_context, make_pool
+from jasmin_arc.backends.http.deadline import begin_request, limited, pause, remaining, request_was_sent
+from jasmin_arc.backends.http.errors import RetryLaterError, error_for_status, error_for_transport
 from jasmin_arc.exceptions import (
     ProxyGenerationError,
     ServerError,
@@ -272,13 +272,13 @@ class Client:
                 decode_content=False,
             )
         except (HTTPError, OSError) as error:
-            raise of_transport(error, f"{method} {path}", self.endpoint) from error
+            raise error_for_transport(error, f"{method} {path}", self.endpoint) from error
 
     def _whole(self, response: BaseHTTPResponse, what: str, most: int, allow: Collection[int]) -> Reply:
         if not 200 <= response.status < 300 and response.status not in allow:
             _drop(response)
             later = response.headers.get("Retry-After")
-            raise of_status(response.status, response.reason or "", later, what, self.endpoint)
+            raise error_for_status(response.status, response.reason or "", later, what, self.endpoint)
         body = self._body(response, what, most)
         self._budget.earn()
         self._answered = time.monotonic()
@@ -299,7 +299,7 @@ class Client:
                     if len(body) > most:
                         raise ServerError(f"the server {self.endpoint} sends more than {most} bytes ({what})")
             except (HTTPError, OSError) as error:
-                raise of_transport(error, what, self.endpoint) from error
+                raise error_for_transport(error, what, self.endpoint) from error
             response.release_conn()
             return bytes(body)
 

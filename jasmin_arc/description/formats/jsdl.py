@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from xml.etree import ElementTree
 
+from jasmin_arc._support.xml import all_of, check, is_true, number_of, only, parse, text_of
 from jasmin_arc.description import JobDescription
+from jasmin_arc.description.formats.draft import Draft, optional_duration
 from jasmin_arc.exceptions import InvalidJobDescription
-from jasmin_arc.formats.draft import Draft, optional_duration
-from jasmin_arc.formats.xml_text import all_of, check, is_true, number_of, only, parse, text_of
 
 JSDL = "{http://schemas.ggf.org/jsdl/2005/11/jsdl}"
 _EXACT = ("Exact", "UpperBoundedRange", "LowerBoundedRange")

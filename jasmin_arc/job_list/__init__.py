@@ -22,10 +22,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 from urllib.parse import unquote, urlsplit
 
+from jasmin_arc.constants import JobState
 from jasmin_arc.exceptions import JobListError
-from jasmin_arc.job_list_file import ARC_COLUMNS, JobListFile
-from jasmin_arc.owner import owner_lives, owner_mark
-from jasmin_arc.spool import Spool
+from jasmin_arc.job_list.file import ARC_COLUMNS, JobListFile
+from jasmin_arc.job_list.process_mark import owner_lives, owner_mark
+from jasmin_arc.job_list.spool import Spool
 
 if TYPE_CHECKING:
     from jasmin_arc.description import JobDescription
@@ -58,8 +59,8 @@ class JobRecord:
     """``intended`` (may or may not exist there), ``created`` (does not run yet) or ``submitted``"""
     submitted: datetime = field(default_factory=_now)
     delegation_id: str = ""
-    final_state: str = ""
-    """The general state that the job ended in, once it was seen"""
+    final_state: JobState | None = None
+    """The state that the job ended in, once it was seen"""
     outputs_saved: datetime | None = None
     resubmission_of: str = ""
     """The id of the job that this one repeats"""
@@ -81,8 +82,8 @@ class JobSummary(NamedTuple):
     id: str
     name: str
     submitted: datetime
-    final_state: str
-    """The general state that the job ended in, once it was seen"""
+    final_state: JobState | None
+    """The state that the job ended in, once it was seen"""
 
 
 _FIELDS = tuple(entry.name for entry in fields(JobRecord) if entry.name != "contents")
@@ -192,10 +193,10 @@ class JobList:
             _insert_ours(database, [_row(record, phase=INTENDED, owner=mark) for record in new])
             self._keep_inputs(database, new)
 
-    def created(self, ids: Mapping[str, str], *, delegation_id: str = "", gone_is_fine: bool = False) -> None:
+    def created(self, ids: Mapping[str, str], *, delegation_id: str = "", missing_ok: bool = False) -> None:
         """Write down the ids of jobs that now exist, by the tokens of their intentions.
 
-        :param gone_is_fine: whether another process may have settled some of the intentions meanwhile
+        :param missing_ok: whether another process may have settled some of the intentions meanwhile
         """
         rows = [(_escape(job_id), delegation_id, delegation_id, token) for token, job_id in ids.items()]
         with self._writing(rows) as database:
@@ -204,7 +205,7 @@ class JobList:
                 "delegation_id = CASE ? WHEN '' THEN delegation_id ELSE ? END WHERE token = ? AND phase != 'submitted'",
                 rows,
             ).rowcount
-            if not gone_is_fine:
+            if not missing_ok:
                 self._check_all_there(changed, len(rows))
 
     def commit(self, job_ids: Iterable[str]) -> None:
@@ -281,7 +282,7 @@ class JobList:
         *,
         name: str | None = None,
         since: datetime | None = None,
-        ends: Collection[str] | None = None,
+        ends: Collection[JobState | None] | None = None,
         last: int | None = None,
     ) -> list[JobSummary]:
         """Return the submitted jobs of one endpoint, or some of them, oldest first.
@@ -290,7 +291,7 @@ class JobList:
 
         :param name: only jobs whose name matches this pattern, as :func:`fnmatch.fnmatchcase` does it
         :param since: only jobs that were submitted at this time or later
-        :param ends: only jobs whose final state is one of these; it is empty where no end was seen
+        :param ends: only jobs whose final state is one of these; it is ``None`` where no end was seen
         :param last: at most so many, the newest
         """
         start = since.timestamp() if since is not None else float("-inf")
@@ -300,7 +301,7 @@ class JobList:
                 # Older jobs of ARC's tools are not needed: the newest `last` are found.
                 start = ours[0].submitted.timestamp()
             # No end is known of jobs that are in ARC's table alone.
-            theirs = _select_theirs(database, endpoint, name, start) if ends is None or "" in ends else []
+            theirs = _select_theirs(database, endpoint, name, start) if ends is None or None in ends else []
         found = sorted([*ours, *theirs], key=lambda job: job.submitted)
         return found if last is None else found[max(len(found) - last, 0) :]
 
@@ -317,17 +318,18 @@ class JobList:
             found.update((record.id or "", _summary_of(record)) for record in _theirs_by_id(database, rest))
         return {job_id: found[job_id] for job_id in wanted if job_id in found}
 
-    def ends(self, job_ids: Iterable[str], *, patience: float | None = None) -> dict[str, str]:
-        """Return by id the final states of these jobs, which are empty where no end was seen; otherwise as :meth:`get`.
+    def ends(self, job_ids: Iterable[str], *, patience: float | None = None) -> dict[str, JobState | None]:
+        """Return by id the final states of these jobs, ``None`` where no end was seen; otherwise as :meth:`get`.
 
         :param patience: the seconds to wait for other processes, instead of the list's timeout
         """
         wanted = list(dict.fromkeys(job_ids))
         with self._file.reading(patience=patience) as database:
             ours = _select_by_id(database, "SELECT id, final_state FROM jasmin_arc_jobs", wanted)
-            found = {_unescape(job_id): state for job_id, state in ours}
+            found = {_unescape(job_id): _end(state) for job_id, state in ours}
             rest = [job_id for job_id in wanted if job_id not in found]
-            found.update((_unescape(job_id), "") for (job_id,) in _select_by_id(database, "SELECT id FROM jobs", rest))
+            theirs = _select_by_id(database, "SELECT id FROM jobs", rest)
+            found.update((_unescape(job_id), None) for (job_id,) in theirs)
         return found
 
     def neighbours(self, job_ids: Iterable[str]) -> dict[str, tuple[str, ...]]:
@@ -339,14 +341,14 @@ class JobList:
             found = {job_id: (_next(database, job_id, "<"), _next(database, job_id, ">")) for job_id in job_ids}
         return {job_id: tuple(filter(None, beside)) for job_id, beside in found.items()}
 
-    def set_final(self, states: Mapping[str, str], *, patience: float | None = None) -> None:
+    def set_final(self, states: Mapping[str, JobState], *, patience: float | None = None) -> None:
         """Write down the states in which jobs ended. The first one stays, whatever comes later.
 
         Only of a job that ended without success may it be learned later that it was killed. Jobs that are not in the
         list are left out.
         """
         known = self.ends(states, patience=patience)
-        new = {job_id: states[job_id] for job_id, end in known.items() if end in ("", "Failed")}
+        new = {job_id: states[job_id] for job_id, end in known.items() if end in (None, JobState.FAILED)}
         # Another process may have written an end meanwhile.
         first = "final_state = '' OR (final_state = 'Failed' AND ?1 = 'Killed')"
         self._update(new, "final_state = ?1", where=first, patience=patience)
@@ -464,10 +466,15 @@ def _time(value: object) -> datetime:
         return datetime.fromtimestamp(0, timezone.utc)
 
 
+def _end(word: object) -> JobState | None:
+    return JobState(str(word)) if word else None
+
+
 def _row(record: JobRecord, **changes: object) -> tuple[object, ...]:
     values = {**{name: getattr(record, name) for name in _FIELDS}, **changes}
     values["id"] = None if record.id is None else _escape(record.id)
     values["submitted"] = record.submitted.timestamp()
+    values["final_state"] = record.final_state or ""
     values["outputs_saved"] = None if record.outputs_saved is None else record.outputs_saved.timestamp()
     return tuple(values.values())
 
@@ -476,6 +483,7 @@ def _record(row: Sequence[object]) -> JobRecord:
     values = dict(zip(_FIELDS, row))
     values["id"] = None if values["id"] is None else _unescape(str(values["id"]))
     values["submitted"] = _time(values["submitted"])
+    values["final_state"] = _end(values["final_state"])
     values["outputs_saved"] = None if values["outputs_saved"] is None else _time(values["outputs_saved"])
     return JobRecord(**values)  # type: ignore[arg-type]
 
@@ -496,7 +504,7 @@ def _foreign_record(row: Sequence[str]) -> JobRecord:
 
 def _summary(row: Sequence[object]) -> JobSummary:
     job_id, name, submitted, final_state = row
-    return JobSummary(_unescape(str(job_id)), str(name), _time(submitted), str(final_state))
+    return JobSummary(_unescape(str(job_id)), str(name), _time(submitted), _end(final_state))
 
 
 def _summary_of(record: JobRecord) -> JobSummary:
@@ -558,7 +566,11 @@ def _select_listed(
 
 
 def _select_ours(
-    database: sqlite3.Connection, endpoint: str, name: str | None, start: float, ends: Collection[str] | None
+    database: sqlite3.Connection,
+    endpoint: str,
+    name: str | None,
+    start: float,
+    ends: Collection[JobState | None] | None,
 ) -> Iterator[JobSummary]:
     """The jobs of our table, the newest first; the caller reads only as many as it needs.
 
@@ -570,7 +582,7 @@ def _select_ours(
         f"AND name GLOB ? AND {ended} "
         "AND (id NOT LIKE 'https:%' OR EXISTS (SELECT 1 FROM jobs WHERE jobs.id = jasmin_arc_jobs.id)) "
         "ORDER BY submitted DESC, rowid DESC",
-        (endpoint, start, "*" if name is None else _glob(name), *(ends or ())),
+        (endpoint, start, "*" if name is None else _glob(name), *(end or "" for end in ends or ())),
     )
     return (job for job in map(_summary, rows) if name is None or fnmatchcase(job.name, name))
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from types import TracebackType
+from typing import TypeVar
 
 from jasmin_arc.exceptions import JasminArcError
 
 Task = Callable[[], None]
+_Item = TypeVar("_Item")
+_Result = TypeVar("_Result")
 _LOOK_UP = 0.5
 
 
@@ -29,7 +32,7 @@ def start_thread(target: Callable[[], None], name: str) -> threading.Thread:
     return thread
 
 
-class Crew:
+class WorkerPool:
     """Threads that do tasks; a task may add further ones.
 
     Leaving the ``with`` block drops the tasks that have not begun and waits for none that has: a thread that is
@@ -64,12 +67,12 @@ class Crew:
                 self._tasks.append(task)
             self._unfinished += 1
             if self._threads < min(self._workers, self._unfinished) and not self._stopped:
-                self._hire()
+                self._start_worker()
             self._task_there.notify()
 
-    def _hire(self) -> None:
+    def _start_worker(self) -> None:
         try:
-            start_thread(self._work, "jasmin_arc-crew")
+            start_thread(self._work, "jasmin_arc worker")
         except JasminArcError:
             # Fewer threads do as well, only more slowly.
             if not self._threads:
@@ -86,7 +89,7 @@ class Crew:
         if self._error is not None:
             raise self._error
 
-    def __enter__(self) -> Crew:
+    def __enter__(self) -> WorkerPool:
         return self
 
     def __exit__(
@@ -122,3 +125,32 @@ class Crew:
                 self._stop()
             if not self._unfinished or self._error:
                 self._finished.notify_all()
+
+
+def run_all(
+    action: Callable[[_Item], _Result], items: Iterable[_Item], *, workers: int
+) -> list[_Result | JasminArcError]:
+    """Do something with each item and return the results in order, or this library's errors.
+
+    Any other error ends all of it and is raised, and so does Ctrl-C.
+    """
+    tasks = list(items)
+    if len(tasks) <= 1:
+        return [_caught(action, item) for item in tasks]
+    results: dict[int, _Result | JasminArcError] = {}
+
+    def task(index: int, item: _Item) -> None:
+        results[index] = _caught(action, item)
+
+    with WorkerPool(workers) as pool:
+        for index, item in enumerate(tasks):
+            pool.add(lambda index=index, item=item: task(index, item))  # type: ignore[misc]
+        pool.wait()
+    return [results[index] for index in range(len(tasks))]
+
+
+def _caught(action: Callable[[_Item], _Result], item: _Item) -> _Result | JasminArcError:
+    try:
+        return action(item)
+    except JasminArcError as error:
+        return error

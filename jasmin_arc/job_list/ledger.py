@@ -9,8 +9,8 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from jasmin_arc.constants import FINAL_STATES
-from jasmin_arc.exceptions import JobListError
+from jasmin_arc.constants import JobState
+from jasmin_arc.exceptions import JasminArcError, JobListError
 from jasmin_arc.job_list import JobList, JobSummary
 
 PATIENCE = 2.0
@@ -57,7 +57,9 @@ class Ledger:
         """Number of restarts so far. An answer from before the latest one may be out of date."""
         return self._restarts
 
-    def reconcile(self, job_ids: Sequence[str], states: Mapping[str, str], *, restarts: int) -> dict[str, str] | None:
+    def reconcile(
+        self, job_ids: Sequence[str], states: Mapping[str, JobState | JasminArcError], *, restarts: int
+    ) -> dict[str, JobState | JasminArcError] | None:
         """Keep the ends that were seen once, also when the place has forgotten the job since, and note new ones.
 
         :param states: the general states, as the place tells them; a job that it does not know is absent
@@ -68,7 +70,7 @@ class Ledger:
         if self._notes:
             self._write(None)
         found = dict(states)
-        doubtful = [job_id for job_id in job_ids if found.get(job_id, "Deleted") in FINAL_STATES]
+        doubtful = [job_id for job_id in job_ids if _may_have_ended(found.get(job_id))]
         if not doubtful:
             return found
         with self._lock:
@@ -76,12 +78,16 @@ class Ledger:
                 return None
             known = self._ends(doubtful, found)
         found.update((job_id, end) for job_id, end in known.items() if end and not _refines(found, job_id, end))
-        fresh = {job_id: found[job_id] for job_id, end in known.items() if found.get(job_id, end) != end}
+        fresh = {
+            job_id: state
+            for job_id, end in known.items()
+            if isinstance(state := found.get(job_id), JobState) and state.final and state != end
+        }
         if fresh:
             self._ended(fresh, restarts)
         return found
 
-    def _ended(self, ends: Mapping[str, str], restarts: int) -> None:
+    def _ended(self, ends: Mapping[str, JobState], restarts: int) -> None:
         def write() -> None:
             # The jobs may have been restarted since they were asked about.
             if restarts == self._restarts:
@@ -105,19 +111,21 @@ class Ledger:
         else:
             self._writers = [thread for thread in self._writers if thread.is_alive()] + [writer]
 
-    def _ends(self, job_ids: Sequence[str], states: Mapping[str, str]) -> dict[str, str]:
-        """Return the ends of those jobs that are in the list, which are empty where none was seen."""
+    def _ends(
+        self, job_ids: Sequence[str], states: Mapping[str, JobState | JasminArcError]
+    ) -> dict[str, JobState | None]:
+        """Return the ends of those jobs that are in the list, ``None`` where none was seen."""
         if not job_ids:
             return {}
         try:
             ends = self._job_list.ends(job_ids, patience=PATIENCE)
         except JobListError as error:
             # Nobody else may know of a job that the place does not know.
-            if any(states.get(job_id, "Deleted") == "Deleted" for job_id in job_ids):
+            if any(states.get(job_id, JobState.DELETED) is JobState.DELETED for job_id in job_ids):
                 raise
             self._warn(error)
             return {}
-        return {job_id: "" if job_id in self._restarted else end for job_id, end in ends.items()}
+        return {job_id: None if job_id in self._restarted else end for job_id, end in ends.items()}
 
     def summaries(self, job_ids: Sequence[str]) -> dict[str, JobSummary]:
         """Return the little that the job list knows of these jobs: nothing, if it cannot be read now."""
@@ -189,6 +197,11 @@ class Ledger:
             )
 
 
-def _refines(states: Mapping[str, str], job_id: str, end: str) -> bool:
+def _may_have_ended(answer: JobState | JasminArcError | None) -> bool:
+    """Say whether an answer is an end, or none at all: of a job whose state cannot be told now, an end may be known."""
+    return not isinstance(answer, JobState) or answer.final
+
+
+def _refines(states: Mapping[str, JobState | JasminArcError], job_id: str, end: JobState) -> bool:
     """Say whether the place now tells that a job that ended without success was killed."""
-    return (end, states.get(job_id)) == ("Failed", "Killed")
+    return (end, states.get(job_id)) == (JobState.FAILED, JobState.KILLED)

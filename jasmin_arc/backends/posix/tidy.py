@@ -36,7 +36,7 @@ def drop_output_list(session: str, plan: dict[str, Any]) -> None:
 
 def _listed(path: str) -> list[str]:
     """The outputs that the job's run script listed, those inside the session folder."""
-    from jasmin_arc.run_script import listed_outputs
+    from jasmin_arc.description.run_script import listed_outputs
 
     try:
         with open(path, encoding="utf-8", errors="surrogateescape", newline="\n") as file:

@@ -33,7 +33,7 @@ class RetryLaterError(ServerUnavailableError):
         self.seconds = seconds
 
 
-def of_transport(error: Exception, what: str, endpoint: str) -> ServerError:
+def error_for_transport(error: Exception, what: str, endpoint: str) -> ServerError:
     """Translate an error of urllib3, or of the layers below it.
 
     :param what: what was asked, such as ``GET /arex/rest``
@@ -65,7 +65,7 @@ def _not_trusted(error: ssl.SSLCertVerificationError, endpoint: str) -> ServerEr
     return ServerError(f"the server {endpoint} is not trusted: {why}; {remedy}")
 
 
-def of_status(status: int, reason: str, retry_after: str | None, what: str, endpoint: str) -> ServerError:
+def error_for_status(status: int, reason: str, retry_after: str | None, what: str, endpoint: str) -> ServerError:
     """Translate a reply that is an error."""
     told = f"{status} {printable(reason)}".strip()
     message = f"the server {endpoint} answers {told} ({what})"

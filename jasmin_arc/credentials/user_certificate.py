@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from cryptography import x509
 
     from jasmin_arc.config import ConnectionConfig
-    from jasmin_arc.proxy_certificate import PrivateKey
+    from jasmin_arc.credentials.rfc3820 import PrivateKey
 
 MOST_BYTES = 1 << 20
 """No certificate, key or proxy is longer; more is not read."""
@@ -53,7 +53,7 @@ def read_credentials(
     chain = read_chain(config)
     _check_dates(chain[0], _cert_name(config), longer_than)
     key, secret = read_key(config, passphrase)
-    from jasmin_arc.proxy_certificate import belongs
+    from jasmin_arc.credentials.rfc3820 import belongs
 
     if not belongs(key, chain[0]):
         raise ProxyGenerationError(
@@ -68,7 +68,7 @@ def read_chain(config: ConnectionConfig) -> list[x509.Certificate]:
 
     :raises ProxyGenerationError: if it does not
     """
-    from jasmin_arc.proxy_certificate import load_certificates
+    from jasmin_arc.credentials.rfc3820 import load_certificates
 
     name = _cert_name(config)
     try:
@@ -97,7 +97,7 @@ def _check_dates(cert: x509.Certificate, name: str, longer_than: datetime | None
 
 
 def read_key(config: ConnectionConfig, passphrase: Callable[[], str] | None) -> tuple[PrivateKey, bytes | None]:
-    from jasmin_arc.proxy_certificate import is_encrypted, load_key
+    from jasmin_arc.credentials.rfc3820 import is_encrypted, load_key
 
     name = _key_name(config)
     pem = _read(config.CLIENT_KEY, name, private=True)

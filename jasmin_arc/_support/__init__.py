@@ -1,0 +1,1 @@
+"""Tools that know nothing of jobs: threads, progress bars, logs, foreign text, XML."""

@@ -1,0 +1,1 @@
+"""HTTPS with deadlines and plain errors. Nothing here knows ARC."""

@@ -1,0 +1,1 @@
+"""A session directory on a POSIX host: its layout, inputs, listing and end."""

@@ -1,0 +1,61 @@
+"""The table of backends: the one place that names them. It is data; a backend is loaded when it is used."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from jasmin_arc.exceptions import BindingsNotFoundError
+
+if TYPE_CHECKING:
+    from jasmin_arc.backends.base import Backend, Services
+    from jasmin_arc.config import ConnectionConfig
+
+
+class Entry(NamedTuple):
+    """One backend. Classes and lists are named as ``module:object``, below ``jasmin_arc.backends``."""
+
+    backend: str
+    checks: str
+    """What the doctor checks of it"""
+    schemes: tuple[str, ...]
+    """How the ids of its jobs begin"""
+    options: tuple[str, ...]
+    """The options of the configuration that it alone reads"""
+
+
+_ARC_OPTIONS = (
+    *("ARC_SERVER", "CERTS_DIR", "CLIENT_CERT", "CLIENT_KEY", "ARCPROXY_PATH"),
+    *("PROXY_FILE", "PROXY_RENEWAL_THRESHOLD", "PROXY_VALIDITY_PERIOD", "TIMEOUT"),
+)
+BACKENDS = {
+    "bindings": Entry("bindings:BindingsBackend", "bindings.checks:CHECKS", ("https",), _ARC_OPTIONS),
+    "rest": Entry("rest.backend:RestBackend", "rest.checks:CHECKS", ("https",), _ARC_OPTIONS),
+    "local": Entry("local:LocalBackend", "local.checks:CHECKS", ("local",), ("LOCAL_DIR", "LOCAL_SLOTS")),
+}
+AUTO = ("bindings", "rest")
+"""What ``auto`` means: the first of these that can be loaded"""
+NAMES = ("auto", *BACKENDS)
+"""The values of the option BACKEND"""
+
+
+def load(reference: str) -> Any:
+    """Import what an entry refers to."""
+    module, _, name = reference.partition(":")
+    return getattr(import_module(f"jasmin_arc.backends.{module}"), name)
+
+
+def make_backend(config: ConnectionConfig, services: Services) -> Backend:
+    """Make the backend that the configuration asks for. What the others need is not loaded.
+
+    :raises BindingsNotFoundError: if BACKEND is ``bindings`` and they cannot be loaded
+    """
+    for name in AUTO if config.BACKEND == "auto" else (config.BACKEND,):
+        try:
+            made: Backend = load(BACKENDS[name].backend)(config, services)
+            return made
+        except BindingsNotFoundError as error:
+            if config.BACKEND != "auto":
+                raise
+            services.log.debug("the next backend is tried: %s", error)
+    raise AssertionError("the last backend of AUTO needs no bindings")

@@ -1,0 +1,418 @@
+"""Make, read and renew the proxy certificate: by ARC's ``arcproxy``, or natively where it is missing."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import logging
+import os
+import shutil
+import stat
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+
+from jasmin_arc.config import ConnectionConfig
+from jasmin_arc.credentials.arcproxy import is_available, run_arcproxy
+from jasmin_arc.credentials.user_certificate import MOST_BYTES, Credentials, read_chain, read_credentials
+from jasmin_arc.exceptions import ProxyGenerationError
+
+LEAST_TIME_LEFT = timedelta(seconds=60)
+"""A proxy that cannot be renewed is used as long as it lasts this long."""
+
+DELEGATIONS_SUFFIX = ".delegations"
+"""How the name of the file ends that stands beside the proxy and tells which delegations were made with it."""
+
+_RETRY_SECONDS = 60.0
+_HAS_VOMS = (
+    "it has VOMS attributes, which a proxy that this library makes would not have; make a new one with the program "
+    "that made it, such as 'arcproxy -S' or 'voms-proxy-init', or run 'jasmin-arc proxy destroy' to use a plain proxy"
+)
+
+
+@dataclass(frozen=True)
+class ProxyInfo:
+    """What is known of a proxy file; no key material."""
+
+    path: Path
+    subject: str
+    """The proxy's own name, such as ``/DC=org/CN=Jane Doe/CN=1234``."""
+    identity: str
+    """The name of the person's certificate that it was made from."""
+    not_before: datetime
+    expires: datetime
+    """When the first certificate of its chain ends (UTC)."""
+    voms: bool = False
+    """Whether it carries VOMS attributes, which only the program that made it can renew."""
+
+    @property
+    def time_left(self) -> timedelta:
+        """How long it still lasts; negative when it has expired."""
+        return self.expires - datetime.now(timezone.utc)
+
+
+class ProxyManager:
+    """Keeps a proxy certificate that lasts long enough. Threads and processes may share its file.
+
+    The file is always replaced as a whole, so that several processes that renew it at the same time do no harm:
+    each reads a complete proxy, and the last one stays.
+
+    A proxy with VOMS attributes is used while it lasts, and never replaced before its end: a proxy that is made here
+    has no such attributes, and a site that asks for them would turn it away.
+
+    :param passphrase: returns the passphrase of an encrypted private key; without it a terminal is asked, though not
+        by a daemon thread, which nobody could interrupt. It is used once and not kept
+    """
+
+    def __init__(
+        self, config: ConnectionConfig, log: logging.Logger, *, passphrase: Callable[[], str] | None = None
+    ) -> None:
+        self._config = config
+        self._log = log
+        self._passphrase = passphrase
+        self._lock = threading.Lock()
+        self._cached: tuple[object, ProxyInfo] | None = None
+        self._accepted: ProxyInfo | None = None
+        self._warned_of: ProxyInfo | None = None
+        self._retry_at = 0.0
+
+    def path(self) -> Path:
+        """Return the path of a proxy that lasts at least ``PROXY_RENEWAL_THRESHOLD`` seconds.
+
+        It is made or renewed when needed. One that cannot be renewed, or that has VOMS attributes, is returned, with a
+        warning, while it still lasts a minute.
+
+        :raises ProxyGenerationError: if there is none and none can be made, or if one with VOMS attributes has ended;
+            the message says what to do
+        """
+        with self._lock:
+            present = self._present()
+            if present is None:
+                return self._make(self._credentials())
+            if present.time_left >= timedelta(seconds=self._config.PROXY_RENEWAL_THRESHOLD):
+                return present.path
+            return self._used_voms(present) if present.voms else self._renewed(present)
+
+    def read(self) -> bytes:
+        """Return the content of a proxy file that lasts as long as :meth:`path` says. It holds the private key.
+
+        :raises ProxyGenerationError: as :meth:`path` does, and if the file cannot be read or used any more
+        """
+        path = self.path()
+        with _proxy_errors(path):
+            state, pem = _read_private(path)
+            cached = self._cached
+            if cached is None or cached[0] != _version(path, state):
+                # It was made just now, or another process has replaced it.
+                _proxy_info(path, pem)
+        return pem
+
+    # --- What a server is shown: jasmin_arc.credentials.Credentials ---
+
+    def ensure(self) -> None:
+        """Make sure that there is a proxy, as :meth:`path` does."""
+        self.path()
+
+    def expires(self) -> datetime | None:
+        """Return when the present proxy ends; ``None`` where there is none.
+
+        :raises ProxyGenerationError: if a file is there and is no proxy that may be used
+        """
+        info = self.info()
+        return info.expires if info is not None else None
+
+    def client_certificate(self) -> Path:
+        """Return the file with the proxy and its key, as :meth:`path` does."""
+        return self.path()
+
+    def headers(self) -> dict[str, str]:
+        """Return nothing: a proxy is shown when the connection is made."""
+        return {}
+
+    def sign(self, request: bytes) -> bytes:
+        """Sign a certificate request with the proxy; see :func:`~jasmin_arc.credentials.delegation.sign_request`."""
+        from jasmin_arc.credentials.delegation import sign_request
+
+        return sign_request(request, self.read())
+
+    def create(self) -> Path:
+        """Make a new proxy in place of the present one.
+
+        :raises ProxyGenerationError: if it cannot be made, or the present one has VOMS attributes, and has not ended or
+            cannot be used; the message says what to do
+        """
+        with self._lock:
+            self._refuse_to_replace_voms()
+            return self._make(self._credentials())
+
+    def info(self) -> ProxyInfo | None:
+        """Describe the present proxy, expired or not; ``None`` where there is none.
+
+        :raises ProxyGenerationError: if a file is there and is no proxy that may be used
+        """
+        return self._described(self._target())
+
+    def destroy(self) -> bool:
+        """Remove the present proxy, and the note of the delegations that were made with it.
+
+        :returns: whether there was one
+        :raises ProxyGenerationError: if it cannot be removed
+        """
+        target = self._target()
+        with contextlib.suppress(OSError):
+            target.with_name(target.name + DELEGATIONS_SUFFIX).unlink()
+        try:
+            target.unlink()
+        except FileNotFoundError:
+            return False
+        except OSError as error:
+            raise ProxyGenerationError(f"cannot remove the proxy {target}: {error.strerror}") from error
+        return True
+
+    def _described(self, target: Path) -> ProxyInfo | None:
+        """Describe the proxy at the path, if there is one. It is read again only when the file has changed."""
+        with _proxy_errors(target):
+            try:
+                version = _version(target, target.lstat())
+            except FileNotFoundError:
+                return None
+        cached = self._cached
+        if cached is None or cached[0] != version:
+            self._cached = cached = (version, read_proxy(target))
+        return cached[1]
+
+    def _present(self) -> ProxyInfo | None:
+        """The present proxy, if it may be used for the configured certificate."""
+        target = self._target()
+        try:
+            info = self._described(target)
+        except ProxyGenerationError as error:
+            if _carries_voms(target):
+                raise
+            self._log.warning("the present proxy is not used: %s", error)
+            return None
+        if info is None or info is self._accepted:
+            return info
+        self._accepted = info if self._is_mine(info) else None
+        return self._accepted
+
+    def _is_mine(self, info: ProxyInfo) -> bool:
+        from jasmin_arc.credentials.rfc3820 import holder, name_text
+
+        try:
+            identity = name_text(holder(read_chain(self._config))[-1].subject)
+        except ProxyGenerationError:
+            return True  # a user may have nothing but a proxy
+        if info.identity == identity:
+            return True
+        if info.voms:
+            raise ProxyGenerationError(
+                f"the proxy {info.path} has VOMS attributes, but was made for {info.identity}, not for CLIENT_CERT's "
+                f"{identity}; set CLIENT_CERT to its certificate, or run 'jasmin-arc proxy destroy'"
+            )
+        self._log.warning("the present proxy %s is not used: it was made for %s", info.path, info.identity)
+        return False
+
+    def _used_voms(self, present: ProxyInfo) -> Path:
+        """Use a proxy with VOMS attributes while it lasts: one that is made here would not have them."""
+        ends = "ends" if present.time_left > timedelta(0) else "ended"
+        problem = f"the proxy {present.path} {ends} at {present.expires}, and is not renewed: {_HAS_VOMS}"
+        if present.time_left <= LEAST_TIME_LEFT:
+            raise ProxyGenerationError(problem)
+        if self._warned_of is not present:
+            self._warned_of = present
+            self._log.warning("%s", problem)
+        return present.path
+
+    def _refuse_to_replace_voms(self) -> None:
+        target = self._target()
+        try:
+            present = self._described(target)
+        except ProxyGenerationError:
+            if _carries_voms(target):
+                raise
+            return  # Any other file that cannot be used may be replaced.
+        if present is not None and present.voms and present.time_left > timedelta(0):
+            raise ProxyGenerationError(
+                f"the proxy {present.path} is valid until {present.expires}, and is not replaced: {_HAS_VOMS}"
+            )
+
+    def _renewed(self, present: ProxyInfo) -> Path:
+        usable = present.time_left > LEAST_TIME_LEFT
+        if usable and time.monotonic() < self._retry_at:
+            return present.path
+        try:
+            return self._make(self._credentials(longer_than=present.expires))
+        except ProxyGenerationError as error:
+            if not usable:
+                raise
+            # Neither the attempt nor the warning is worth repeating for every request.
+            self._retry_at = time.monotonic() + _RETRY_SECONDS
+            self._log.warning("the proxy %s ends at %s and is not renewed: %s", present.path, present.expires, error)
+            return present.path
+
+    def _credentials(self, *, longer_than: datetime | None = None) -> Credentials:
+        return read_credentials(self._config, passphrase=self._passphrase, longer_than=longer_than)
+
+    def _make(self, credentials: Credentials) -> Path:
+        target = self._target()
+        with _translated(target), _private_folder(target) as folder:
+            made = folder / "proxy"
+            if is_available(self._config):
+                _check_space(folder)
+                run_arcproxy(self._config, made, passphrase=credentials.passphrase)
+            else:
+                _write(made, self._native(credentials))
+            info = read_proxy(made)
+            # Meanwhile the user may have made one with VOMS attributes.
+            self._refuse_to_replace_voms()
+            made.replace(target)
+        self._retry_at = 0.0
+        self._log.info("made the proxy %s for %s, valid until %s", target, info.identity, info.expires)
+        return target
+
+    def _native(self, credentials: Credentials) -> bytes:
+        from jasmin_arc.credentials.rfc3820 import make_proxy
+
+        self._log.info("there is no %s: the proxy is made without it", self._config.ARCPROXY_PATH)
+        lifetime = timedelta(seconds=self._config.PROXY_VALIDITY_PERIOD)
+        return make_proxy(credentials.chain, credentials.key, lifetime=lifetime)
+
+    def _target(self) -> Path:
+        configured = Path(self._config.PROXY_FILE).absolute()
+        candidates = [configured]
+        if self._config.is_default("PROXY_FILE"):
+            candidates += _own_places()
+        for candidate in candidates:
+            if _is_free_or_mine(candidate):
+                return candidate
+        raise ProxyGenerationError(
+            f"the proxy file {configured} (PROXY_FILE) is a link, not a file, or belongs to somebody else; "
+            "set PROXY_FILE to a path of your own"
+        )
+
+
+def read_proxy(path: str | os.PathLike[str]) -> ProxyInfo:
+    """Read a proxy file that belongs to this user and that nobody else can read.
+
+    :raises ProxyGenerationError: if it cannot be read, is not private, or is no proxy
+    """
+    path = Path(path)
+    with _proxy_errors(path):
+        return _proxy_info(path, _read_private(path)[1])
+
+
+@contextlib.contextmanager
+def _proxy_errors(path: Path) -> Iterator[None]:
+    """Raise ProxyGenerationError, which names the proxy file, for whatever is wrong with it."""
+    try:
+        yield
+    except OSError as error:
+        raise ProxyGenerationError(f"cannot read the proxy {path}: {error.strerror}") from error
+    except ValueError as error:
+        raise ProxyGenerationError(f"the proxy {path} cannot be used: it {error}") from error
+
+
+def _version(path: Path, state: os.stat_result) -> object:
+    """What changes whenever the file does; a clock that ticks slowly must not hide a new mode or owner."""
+    return (path, state.st_ino, state.st_ctime_ns, state.st_size, state.st_mode, state.st_uid)
+
+
+def _proxy_info(path: Path, pem: bytes) -> ProxyInfo:
+    from jasmin_arc.credentials.rfc3820 import has_voms, holder, load_proxy, name_text
+
+    certificates = load_proxy(pem)[0]
+    chain = holder(certificates)
+    return ProxyInfo(
+        path=path,
+        subject=name_text(chain[0].subject),
+        identity=name_text(chain[-1].subject),
+        not_before=chain[0].not_valid_before_utc,
+        expires=min(cert.not_valid_after_utc for cert in chain),
+        # All certificates count: the chain of the holder ends at the first proxy of the older kind.
+        voms=has_voms(certificates),
+    )
+
+
+def _carries_voms(path: Path) -> bool:
+    """Say whether the certificates of a proxy file that cannot be used as it is have VOMS attributes."""
+    from jasmin_arc.credentials.rfc3820 import has_voms, load_certificates
+
+    try:
+        return has_voms(load_certificates(_read_own(path)[1]))
+    except (OSError, ValueError):
+        return False
+
+
+def _read_private(path: Path) -> tuple[os.stat_result, bytes]:
+    state, content = _read_own(path)
+    if state.st_mode & (stat.S_IRWXG | stat.S_IRWXO):
+        raise ValueError("is open to other users, who may know its key; remove it and make a new one")
+    return state, content
+
+
+def _read_own(path: Path) -> tuple[os.stat_result, bytes]:
+    with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW), "rb") as file:
+        state = os.fstat(file.fileno())
+        if not stat.S_ISREG(state.st_mode) or state.st_uid != os.geteuid():
+            raise ValueError("is not a file of this user")
+        return state, file.read(MOST_BYTES)
+
+
+def _write(path: Path, content: bytes) -> None:
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+        file.write(content)
+
+
+def _is_free_or_mine(path: Path) -> bool:
+    try:
+        state = path.lstat()
+    except FileNotFoundError:
+        return True
+    except OSError:
+        return False
+    return stat.S_ISREG(state.st_mode) and state.st_uid == os.geteuid()
+
+
+def _own_places() -> list[Path]:
+    """Where a proxy stands when another user has taken the default path."""
+    places = [Path("~/.arc").expanduser()] if os.path.expanduser("~") != "~" else []  # noqa: PTH111 - may not be known
+    runtime = Path(os.environ.get("XDG_RUNTIME_DIR") or "-")
+    with contextlib.suppress(OSError):
+        state = runtime.lstat()
+        private = stat.S_ISDIR(state.st_mode) and stat.S_IMODE(state.st_mode) == stat.S_IRWXU
+        if runtime.is_absolute() and private and state.st_uid == os.geteuid():
+            places.insert(0, runtime)
+    return [place / "arcproxy_file" for place in places]
+
+
+@contextlib.contextmanager
+def _private_folder(beside: Path) -> Iterator[Path]:
+    beside.parent.mkdir(mode=0o700, exist_ok=True)
+    folder = Path(tempfile.mkdtemp(prefix=".arcproxy-", dir=beside.parent))
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _translated(target: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            what = f"there is no space, or no quota, left in {target.parent}; free some"
+        else:
+            what = f"{target} (PROXY_FILE) cannot be written: {error.strerror}; check its folder"
+        raise ProxyGenerationError(f"cannot create a proxy: {what}, or set PROXY_FILE to another path") from error
+
+
+def _check_space(folder: Path) -> None:
+    # arcproxy does not say why it could not write.
+    _write(folder / "space", bytes(1 << 14))
+    (folder / "space").unlink()
