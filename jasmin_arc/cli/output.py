@@ -12,6 +12,8 @@ from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from jasmin_arc._support.text import one_line
+
 if TYPE_CHECKING:
     from rich.table import Table
 
@@ -152,13 +154,6 @@ def _in_common(one: str, other: str) -> int:
     """Return the length of the longest beginning that both texts have."""
     pairs = enumerate(zip(one, other))
     return next((place for place, (a, b) in pairs if a != b), min(len(one), len(other)))
-
-
-def one_line(text: str) -> str:
-    """Make a text of whatever origin safe for one line of a terminal."""
-    if not text.isprintable():
-        text = "".join(char if char.isprintable() else " " for char in text)
-    return " ".join(text.split())
 
 
 def plain(value: Any) -> str:

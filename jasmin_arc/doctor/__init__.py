@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from jasmin_arc._support.text import one_line
 from jasmin_arc.backends.http.deadline import DeadlineSocket, limited
 from jasmin_arc.config import ConnectionConfig, UnknownOption
 from jasmin_arc.exceptions import BindingsNotFoundError, JasminArcError, ProxyGenerationError
@@ -73,18 +74,22 @@ class Problem(Exception):
 
 
 def examine(
-    config_path: str | os.PathLike[str] | None = None, *, config: Mapping[str, Any] | None = None
+    config_path: str | os.PathLike[str] | None = None,
+    *,
+    config: Mapping[str, Any] | None = None,
+    origin: str = "the config argument",
 ) -> Iterator[Check]:
     """Yield one check after the other. Jobs are neither submitted nor changed; a proxy is made if there is none.
 
     :param config_path: the configuration, as for ``ArcInterface``
     :param config: options that override all others
+    :param origin: where ``config`` comes from
     """
     try:
-        loaded = ConnectionConfig.load(config_path, config=config, logger=_silent())
+        loaded = ConnectionConfig.load(config_path, config=config, logger=_silent(), origin=origin)
     except JasminArcError as error:
         yield Check(
-            "configuration", FAILED, _line(str(error)), "Correct it; 'jasmin-arc config init' writes a new one."
+            "configuration", FAILED, one_line(str(error)), "Correct it; 'jasmin-arc config init' writes a new one."
         )
         return
     examination = _Local(loaded) if loaded.BACKEND == "local" else _Site(loaded)
@@ -102,7 +107,7 @@ def _silent() -> logging.Logger:
 
 
 def _correction(option: UnknownOption) -> str:
-    name = _line(option.name)
+    name = one_line(option.name)
     if option.nearest:
         return f"Rename {name} to {option.nearest}."
     return f"Remove {name}: 'jasmin-arc config show' lists the options."
@@ -110,14 +115,14 @@ def _correction(option: UnknownOption) -> str:
 
 def _run(name: str, look: Callable[[], str]) -> Check:
     try:
-        return Check(name, OK, _line(look()))
+        return Check(name, OK, one_line(look()))
     except Problem as problem:
-        return Check(name, problem.outcome, _line(problem.found), problem.remedy)
+        return Check(name, problem.outcome, one_line(problem.found), problem.remedy)
     except JasminArcError as error:
         found, _, remedy = str(error).replace("cannot create a proxy: ", "").partition("; ")
-        return Check(name, FAILED, _line(found), _line(remedy) or _REMEDIES.get(name, _ASK))
+        return Check(name, FAILED, one_line(found), one_line(remedy) or _REMEDIES.get(name, _ASK))
     except OSError as error:
-        return Check(name, FAILED, _line(str(error)), _REMEDIES.get(name, _ASK))
+        return Check(name, FAILED, one_line(str(error)), _REMEDIES.get(name, _ASK))
 
 
 class _Examination:
@@ -428,7 +433,3 @@ def _free(folder: Path) -> str:
 def _short(path: str) -> str:
     home = os.path.expanduser("~")  # noqa: PTH111
     return "~" + path[len(home) :] if home != "/" and path.startswith(home + "/") else path
-
-
-def _line(text: str) -> str:
-    return " ".join("".join(char if char.isprintable() else " " for char in text).split())
