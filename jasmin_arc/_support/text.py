@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 
 _PASSWORD = re.compile(r"(?<=://)[^/@\s]*@")
@@ -30,6 +31,12 @@ def excerpt(text: str, *, max_length: int = 240) -> str:
     """Return what is worth quoting of a log: one short line without the passwords and signatures of URLs."""
     line = _QUERY.sub(r"\1...", _PASSWORD.sub("...", " ".join(text.split())))
     return printable(line, max_length=max_length)
+
+
+def home_short(path: str) -> str:
+    """Write a path below the home directory with ``~``, which is shorter and says less about its owner."""
+    home = os.path.expanduser("~")  # noqa: PTH111
+    return "~" + path[len(home) :] if home != "/" and (path == home or path.startswith(home + "/")) else path
 
 
 def _without_controls(text: str) -> str:

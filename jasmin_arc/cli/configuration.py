@@ -12,10 +12,11 @@ from typing import Any
 
 import click
 
+from jasmin_arc._support.text import home_short
 from jasmin_arc.cli.common import ArcCommand, SubGroup
 from jasmin_arc.cli.context import Session
 from jasmin_arc.cli.exit_codes import FAILED
-from jasmin_arc.cli.output import Column, home_short
+from jasmin_arc.cli.output import Column
 from jasmin_arc.config import ConnectionConfig, usual_path
 from jasmin_arc.exceptions import InvalidConfigError
 

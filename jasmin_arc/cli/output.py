@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -370,9 +369,3 @@ def make_record(row: Row) -> Table:
         if text:
             table.add_row(key.replace("_", " "), _text(text))
     return table
-
-
-def home_short(path: str) -> str:
-    """Write a path below the home directory with ``~``, which is shorter and says less about its owner."""
-    home = os.path.expanduser("~")  # noqa: PTH111
-    return "~" + path[len(home) :] if home != "/" and (path == home or path.startswith(home + "/")) else path

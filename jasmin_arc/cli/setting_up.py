@@ -28,14 +28,14 @@ def doctor_command(session: Session) -> None:
     The checks come in the order in which problems have to be solved. The report holds no secrets. The exit code is
     1 if a check failed.
     """
-    from jasmin_arc.doctor import examine
+    from jasmin_arc.doctor import Outcome, examine
 
     failed = []
     checks = examine(session.config_path, config=session.options, origin="the command line")
     while (check := _next(session, checks)) is not None:
-        row = {**asdict(check), "remedy": session.repeatable(check.remedy)}
+        row = {**asdict(check), "remedy": session.repeatable(session.advice(check.remedy))}
         _print_check(session, row)
-        if check.outcome == "failed":
+        if check.outcome is Outcome.FAILED:
             failed.append(check.name)
     if failed:
         session.fail(f"{len(failed)} checks failed; begin with the first: {failed[0]}", kind="CheckFailed", code=FAILED)
