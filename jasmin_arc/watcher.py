@@ -26,7 +26,7 @@ PATIENCE = 60.0
 """Seconds of refusals before waiting is given up, where the jobs could be asked about before"""
 _SAMPLES = 3
 """A single question may take longer for reasons of its own, such as a new connection, so the quickest of some counts"""
-_LOOK_UP = 0.5
+_POLL_INTERVAL = 0.5
 
 
 class Watcher:
@@ -106,7 +106,7 @@ class Watcher:
                     del self._readers[job_id]
                     self._watched.pop(job_id, None)
 
-    def look(self, job_ids: Sequence[str]) -> None:
+    def poll_now(self, job_ids: Sequence[str]) -> None:
         """Ask now, in the caller's own thread, and settle the futures of jobs that have ended.
 
         :raises JasminArcError: if that failed
@@ -127,22 +127,22 @@ class Watcher:
         until = time.monotonic() + (float("inf") if timeout is None else timeout)
         with self._watching(job_ids) as futures:
             if timeout == 0:
-                self.look(list(futures))
+                self.poll_now(list(futures))
             left = {future: job_id for job_id, future in futures.items()}
             done: SimpleQueue[Future[JobState]] = SimpleQueue()
             for future in left:
                 future.add_done_callback(done.put)
-            is_last_look_due = bool(timeout)
+            is_last_poll_due = bool(timeout)
             while left:
                 seconds = until - time.monotonic()
-                if seconds <= 0 and is_last_look_due:
+                if seconds <= 0 and is_last_poll_due:
                     # After a question that took long, the next one may be far away.
-                    is_last_look_due = False
+                    is_last_poll_due = False
                     with contextlib.suppress(JasminArcError):
-                        self.look([job_id for future, job_id in left.items() if not future.done()])
+                        self.poll_now([job_id for future, job_id in left.items() if not future.done()])
                 try:
                     # A Ctrl-C that comes just before the wait does not end it, so the wait is cut into pieces.
-                    future = done.get(timeout=max(0.0, min(seconds, _LOOK_UP)))
+                    future = done.get(timeout=max(0.0, min(seconds, _POLL_INTERVAL)))
                 except Empty:
                     if seconds <= 0:
                         raise _time_is_up(list(left.values()), len(futures), timeout) from None
@@ -202,7 +202,7 @@ class Watcher:
         least = max(self._limits.fastest / 2, self._least_rest())
         until = time.monotonic() + least
         while (left := until - time.monotonic()) > 0 and self._watched and not all(map(Future.done, asked)):
-            time.sleep(min(left, _LOOK_UP))
+            time.sleep(min(left, _POLL_INTERVAL))
         if self._wake.wait(max(0.0, delay - least)):
             self._pace = self._limits.fastest
 

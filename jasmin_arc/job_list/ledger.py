@@ -27,7 +27,7 @@ PATIENCE = 2.0
 RETRY_AFTER = 10.0
 """Seconds after a failure before anything is written again"""
 
-_AT_ONCE = 100
+_BATCH_SIZE = 100
 """How many ends are written before they are told"""
 _DELAY = 0.05
 """Seconds before the ends of more jobs are written, so that the answer is not slowed down"""
@@ -256,7 +256,7 @@ class Ledger:
                 self._job_list.set_final(ends, patience=PATIENCE)
 
         note = _Note(write, kept=False)
-        if len(ends) <= _AT_ONCE:
+        if len(ends) <= _BATCH_SIZE:
             self._write(note)
             return
 
