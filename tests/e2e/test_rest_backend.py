@@ -154,7 +154,7 @@ NEEDS_CREDENTIALS: dict[str, Any] = {"outputs": ["*.nc"]}
 def test_a_job_that_needs_no_credentials_runs_and_renewing_it_is_no_failure(arc: ArcInterface) -> None:
     job_id = arc.submit_job("/bin/sh", ["-c", "mkdir output; echo 42 > output/result"])
     assert isinstance(arc.backend, RestBackend)
-    (answer,) = arc.backend._api.ask("delegations", [arc.backend._api.job_name(job_id)]).values()
+    (answer,) = arc.backend._api.query_jobs("delegations", [arc.backend._api.native_id(job_id)]).values()
     assert answer.delegations == ()
     arc.renew([job_id])
     assert arc.wait([job_id], timeout=LIMIT) == [JobStatuses.COMPLETED]
@@ -167,7 +167,7 @@ def test_the_next_process_finds_the_delegation_again(make_arc: MakeArc, tmp_path
         arc = make_arc("rest", PROXY_FILE=str(tmp_path / "shared.pem"))
         assert isinstance(arc.backend, RestBackend)
         job_id = arc.submit_job("true", **NEEDS_CREDENTIALS)
-        (answer,) = arc.backend._api.ask("delegations", [arc.backend._api.job_name(job_id)]).values()
+        (answer,) = arc.backend._api.query_jobs("delegations", [arc.backend._api.native_id(job_id)]).values()
         used.update(answer.delegations)
     assert len(used) == 1
 
