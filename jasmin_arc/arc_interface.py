@@ -177,7 +177,7 @@ class ArcInterface:
     def close(self) -> None:
         """Let go of connections, files and threads. Jobs go on; a later call opens what it needs again."""
         with self._lock:
-            parts = (self._watcher, self._backend, self._ledger_, self._job_list)
+            parts = (self._watcher, self._backend, self._ledger_)
             self._watcher = self._backend = self._ledger_ = self._job_list = None
         for part in parts:
             if part is not None:

@@ -21,6 +21,7 @@ import click
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from job_list_kit import add
 
 from jasmin_arc import ArcInterface
 from jasmin_arc.cli import configuration
@@ -365,7 +366,7 @@ def test_ids_are_complete_while_the_job_list_cannot_be_read(
     if trouble == "a folder":
         path.mkdir(parents=True)
     else:
-        JobList(path).add([JobRecord(token="t", endpoint="https://ce", name="n", id=job_id)])
+        add(JobList(path), [JobRecord(token="t", endpoint="https://ce", name="n", id=job_id)])
     if trouble == "no database":
         path.write_text("this is no database" * 100)
     session, begin = Session(), time.monotonic()
