@@ -65,6 +65,6 @@ def not_found(job_id: str) -> JobNotFoundError:
     return JobNotFoundError(f"no job with this id could be found: {job_id}")
 
 
-def some(job_ids: Sequence[str]) -> str:
+def summarize_ids(job_ids: Sequence[str]) -> str:
     """Name the first few, for a message."""
     return ", ".join(job_ids[:3]) + (", ..." if len(job_ids) > 3 else "")

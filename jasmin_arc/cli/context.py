@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from itertools import chain
 from typing import TYPE_CHECKING, TypeVar
 
-from jasmin_arc._support.bulk import some
+from jasmin_arc._support.bulk import summarize_ids
 from jasmin_arc.cli.exit_codes import code_of
 from jasmin_arc.cli.output import Output, one_line, short_ids
 from jasmin_arc.cli.progress import Busy
@@ -173,7 +173,7 @@ class Session:
         job_ids = [row["id"] for row in self.output.results if "id" in row and self.output.command in _CHANGING]
         told = self.how_to_get_back()
         if job_ids and not told:
-            text = f"what was done: {self.output.command} {some(job_ids)}; 'jasmin-arc list' shows the jobs"
+            text = f"what was done: {self.output.command} {summarize_ids(job_ids)}; 'jasmin-arc list' shows the jobs"
             told = self.repeatable(text)
         if told and not self._told_what_was_done:
             self._told_what_was_done = True

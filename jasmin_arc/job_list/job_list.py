@@ -44,10 +44,11 @@ class JobList:
     def __init__(
         self, path: str | os.PathLike[str], *, timeout: float = 60.0, log: logging.Logger | None = None
     ) -> None:
+        log = log or logging.getLogger(__name__)
         self.path = Path(path)
+        self._log = log
         self._file = JobListFile(path, timeout=timeout)
-        self._log = log or logging.getLogger(__name__)
-        self._spool = Spool(Path(f"{os.path.realpath(path)}.inputs"), self._log)
+        self._spool = Spool(Path(f"{os.path.realpath(path)}.inputs"), log)
 
     def with_timeout(self, timeout: float) -> JobList:
         """Return the same list, for somebody who waits longer or less long for other processes."""
@@ -238,7 +239,7 @@ class JobList:
         known = [rows.escape(job_id) for job_id in self.summaries(job_ids)]
         with self._erasing(known) as database:
             for table in ("jasmin_arc_jobs", "jobs"):
-                _change(database, known, f"DELETE FROM {table} WHERE id = ?")  # noqa: S608
+                _change(database, known, f"DELETE FROM {table} WHERE id = ?")
 
     def _writing(self, what: Collection[object]) -> AbstractContextManager[sqlite3.Connection]:
         # Where there is nothing to write, no file is made and no one else is kept waiting.
@@ -263,7 +264,7 @@ class JobList:
             foreign = rows.arc_records_by_id(database, [job_id for job_id in known if job_id not in ours])
             rows.insert(database, [replace(record, token=new_token()) for record in foreign])
             database.executemany(
-                f"UPDATE jasmin_arc_jobs SET {change} WHERE id = ?2 AND ({where})",  # noqa: S608
+                f"UPDATE jasmin_arc_jobs SET {change} WHERE id = ?2 AND ({where})",
                 [(values[job_id], rows.escape(job_id)) for job_id in known],
             )
 

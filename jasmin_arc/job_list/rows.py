@@ -32,7 +32,7 @@ _SUMMARY = ", ".join(JobSummary._fields)
 # A job that ARC's tools have removed from their table is gone; other backends' jobs are in ours alone.
 _LISTED = (
     f"(phase = 'submitted' AND (id NOT LIKE '{_ARC_SCHEME}%' "
-    "OR EXISTS (SELECT 1 FROM jobs WHERE jobs.id = jasmin_arc_jobs.id)))"  # noqa: S608 - constants alone
+    "OR EXISTS (SELECT 1 FROM jobs WHERE jobs.id = jasmin_arc_jobs.id)))"
 )
 _OF_ENDPOINT = (
     "(:endpoint IS NULL OR managementurl = :endpoint OR substr(id, 1, length(:endpoint) + 1) = :endpoint || '/')"
@@ -77,7 +77,7 @@ def insert(database: sqlite3.Connection, records: Iterable[JobRecord], **changes
     """
     marks = ", ".join("?" * len(_FIELDS))
     rows = [_row(record, changes) for record in records]
-    database.executemany(f"INSERT INTO jasmin_arc_jobs({_OURS}) VALUES ({marks})", rows)  # noqa: S608
+    database.executemany(f"INSERT INTO jasmin_arc_jobs({_OURS}) VALUES ({marks})", rows)
 
 
 def _row(record: JobRecord, changes: dict[str, object]) -> tuple[object, ...]:
@@ -105,18 +105,18 @@ def _summary(row: Sequence[object]) -> JobSummary:
 
 def unfinished(database: sqlite3.Connection, endpoint: str) -> list[JobRecord]:
     """Return what was intended at an endpoint and is not submitted, oldest first."""
-    query = f"SELECT {_OURS} FROM jasmin_arc_jobs WHERE phase != 'submitted' AND endpoint = ? ORDER BY submitted, rowid"  # noqa: S608
+    query = f"SELECT {_OURS} FROM jasmin_arc_jobs WHERE phase != 'submitted' AND endpoint = ? ORDER BY submitted, rowid"
     return [_record(row) for row in database.execute(query, (endpoint,))]
 
 
 def records_by_id(database: sqlite3.Connection, job_ids: Sequence[str]) -> Iterator[JobRecord]:
     """The records of our table with these ids."""
-    return map(_record, _by_id(database, f"SELECT {_OURS} FROM jasmin_arc_jobs", job_ids))  # noqa: S608
+    return map(_record, _by_id(database, f"SELECT {_OURS} FROM jasmin_arc_jobs", job_ids))
 
 
 def summaries_by_id(database: sqlite3.Connection, job_ids: Sequence[str]) -> Iterator[JobSummary]:
     """The summaries of the rows of our table with these ids."""
-    return map(_summary, _by_id(database, f"SELECT {_SUMMARY} FROM jasmin_arc_jobs", job_ids))  # noqa: S608
+    return map(_summary, _by_id(database, f"SELECT {_SUMMARY} FROM jasmin_arc_jobs", job_ids))
 
 
 def _by_id(database: sqlite3.Connection, start: str, job_ids: Sequence[str]) -> Iterator[tuple[object, ...]]:
@@ -141,7 +141,7 @@ def select(
     there = "TRUE" if endpoint is None else "endpoint = :endpoint"
     ended = "TRUE" if ends is None else f"final_state IN ({', '.join(f':end{n}' for n in range(len(ends)))})"
     rows = database.execute(
-        f"SELECT {_SUMMARY} FROM jasmin_arc_jobs WHERE {there} AND submitted >= :start "  # noqa: S608
+        f"SELECT {_SUMMARY} FROM jasmin_arc_jobs WHERE {there} AND submitted >= :start "
         f"AND name GLOB :glob AND {ended} AND {_LISTED} ORDER BY submitted DESC, rowid DESC",
         values,
     )
@@ -160,7 +160,7 @@ def insert_arc(database: sqlite3.Connection, records: Iterable[JobRecord]) -> No
     """Insert those records into ARC's table that are of ARC's jobs."""
     rows = [_arc_row(record) for record in records if (record.id or "").startswith(_ARC_SCHEME)]
     columns, marks = ", ".join(ARC_COLUMNS), ", ".join("?" * len(ARC_COLUMNS))
-    database.executemany(f"INSERT OR REPLACE INTO jobs({columns}) VALUES ({marks})", rows)  # noqa: S608
+    database.executemany(f"INSERT OR REPLACE INTO jobs({columns}) VALUES ({marks})", rows)
 
 
 def _arc_row(record: JobRecord) -> tuple[str, ...]:
@@ -177,7 +177,7 @@ def _arc_row(record: JobRecord) -> tuple[str, ...]:
 
 def arc_records_by_id(database: sqlite3.Connection, job_ids: Sequence[str]) -> Iterator[JobRecord]:
     """The records of the rows of ARC's table with these ids."""
-    return map(_arc_record, _by_id(database, f"SELECT {_THEIRS} FROM jobs", job_ids))  # noqa: S608
+    return map(_arc_record, _by_id(database, f"SELECT {_THEIRS} FROM jobs", job_ids))
 
 
 def _arc_record(row: Sequence[object]) -> JobRecord:
@@ -208,7 +208,7 @@ def select_arc(database: sqlite3.Connection, endpoint: str | None, name: str | N
     # For many rows, one pass through the indexes of both tables is faster than a look-up of each id.
     foreign = _FOREIGN_RECENT if len(recent.fetchall()) <= _FEW else _FOREIGN
     rows = database.execute(
-        f"SELECT {_THEIRS} FROM jobs WHERE id IN ({foreign}) AND {_OF_ENDPOINT} ORDER BY rowid",  # noqa: S608
+        f"SELECT {_THEIRS} FROM jobs WHERE id IN ({foreign}) AND {_OF_ENDPOINT} ORDER BY rowid",
         values,
     )
     jobs = [summary_of(_arc_record(row)) for row in rows]
@@ -224,7 +224,7 @@ def next_id(database: sqlite3.Connection, job_id: str, side: str) -> str | None:
     found = []
     for table, listed in (("jasmin_arc_jobs", _LISTED), ("jobs", "id != ''")):
         found += database.execute(
-            f"SELECT id FROM {table} WHERE id {side} ? AND {listed} ORDER BY id {order} LIMIT 1",  # noqa: S608
+            f"SELECT id FROM {table} WHERE id {side} ? AND {listed} ORDER BY id {order} LIMIT 1",
             (escape(job_id),),
         ).fetchall()
     return _unescape(nearest(found)[0]) if found else None

@@ -6,10 +6,11 @@ import io
 import os
 import stat
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path, PurePosixPath
-from typing import BinaryIO
+from typing import BinaryIO, Generic, TypeVar
 
 from jasmin_arc._support.parallel import WorkerPool
 from jasmin_arc.constants import RUN_SCRIPT_NAME
@@ -17,10 +18,13 @@ from jasmin_arc.description import JobDescription, is_url, session_name
 from jasmin_arc.description.run_script import STDIN_NAME, run_script
 from jasmin_arc.exceptions import InputFileError, InvalidJobDescription, JasminArcError
 
-DEEPEST_FOLDER = 100
+MAX_DEPTH = 100
 """The most folders that a file of an input folder may be below it"""
-MOST_FILES = 100_000
+MAX_FILES = 100_000
 """The most files and folders in one input"""
+
+MakeScript = Callable[[JobDescription, Iterable[str]], bytes]
+_Job = TypeVar("_Job", bound=Hashable)
 
 
 @dataclass(frozen=True)
@@ -35,6 +39,8 @@ class StagedInput:
     """The size in bytes when the job was checked"""
     executable: bool = False
     """Whether its owner may execute it here"""
+    commits: bool = False
+    """Whether its upload lets the job run, so that it must come last; true of the run script alone"""
 
     def open(self) -> BinaryIO:
         """Open the content for reading.
@@ -53,12 +59,13 @@ class StagedInput:
         return stream
 
 
-def plan_inputs(description: JobDescription) -> tuple[StagedInput, ...]:
+def plan_inputs(description: JobDescription, *, script: MakeScript = run_script) -> tuple[StagedInput, ...]:
     """Find all files that a job needs, as they are now; folders become the files in them.
 
-    Symbolic links are followed, as with ``cp -L``. Empty folders and inputs that are URLs are left out. The last
-    one is always the run script.
+    Symbolic links are followed, as with ``cp -L``. Empty folders and inputs that are URLs are left out. The run
+    script is the last one, and the one that commits.
 
+    :param script: makes the run script of the place, from the description and the names of the executable inputs
     :raises InputFileError: if one does not exist, cannot be read, is not a file, or has the name of another
     """
     files: dict[str, StagedInput] = {}
@@ -74,76 +81,63 @@ def plan_inputs(description: JobDescription) -> tuple[StagedInput, ...]:
     _check_places(files, [name for name, source in description.inputs.items() if is_url(source)])
     if description.stdin is not None:
         files[STDIN_NAME] = _stage(STDIN_NAME, description.stdin, "stdin")
-    script = run_script(description, executables)
-    return (*files.values(), StagedInput(RUN_SCRIPT_NAME, script, len(script)))
+    content = script(description, executables)
+    return (*files.values(), StagedInput(RUN_SCRIPT_NAME, content, len(content), commits=True))
 
 
 def upload_all(
-    jobs: Mapping[str, Sequence[StagedInput]],
-    put: Callable[[str, StagedInput], None],
-    *,
-    workers: int = 8,
-    progress: Callable[[int], None] | None = None,
-) -> dict[str, JasminArcError]:
-    """Upload the inputs of jobs: of each all but the last in parallel, and the last as soon as the others are there.
+    jobs: Mapping[_Job, Sequence[StagedInput]], put: Callable[[_Job, StagedInput], None], *, workers: int = 8
+) -> dict[_Job, JasminArcError]:
+    """Upload the inputs of jobs in parallel; the input that commits a job follows as soon as its others are there.
 
-    :param jobs: by job id the inputs, as :func:`plan_inputs` returned them
+    :param jobs: the inputs of each job, by whatever the backend knows the job by
     :param put: uploads one input of one job, or raises; called from several threads
-    :param progress: called with the number of bytes of each input that was uploaded
-    :returns: by job id the first failure; the last input of such a job was never sent, or failed itself
+    :returns: by job the first failure; such a job is not committed, unless it was the commit that failed
     """
-    failures: dict[str, JasminArcError] = {}
+    failures: dict[_Job, JasminArcError] = {}
     if len(jobs) == 1 and all(len(inputs) == 1 for inputs in jobs.values()):
         # A thread takes longer to start than such an upload.
         workers = 0
     with WorkerPool(workers) as pool:
-        for job_id, inputs in jobs.items():
-            _JobUpload(job_id, inputs, put, pool, failures, progress or _ignore).start()
+        for job, inputs in jobs.items():
+            _JobUpload(job, inputs, put, pool, failures).start()
         pool.wait()
     return failures
 
 
-def _ignore(_size: int) -> None:
-    pass
-
-
-class _JobUpload:
+class _JobUpload(Generic[_Job]):
     def __init__(
         self,
-        job_id: str,
+        job: _Job,
         inputs: Sequence[StagedInput],
-        put: Callable[[str, StagedInput], None],
+        put: Callable[[_Job, StagedInput], None],
         pool: WorkerPool,
-        failures: dict[str, JasminArcError],
-        progress: Callable[[int], None],
+        failures: dict[_Job, JasminArcError],
     ) -> None:
-        self._job_id, self._inputs, self._put = job_id, inputs, put
-        self._pool, self._failures, self._progress = pool, failures, progress
-        self._left = len(inputs)
+        self._job, self._put, self._pool, self._failures = job, put, pool, failures
+        self._inputs = [staged for staged in inputs if not staged.commits]
+        self._commit = [staged for staged in inputs if staged.commits]
+        self._left = len(self._inputs)
         self._lock = threading.Lock()
 
     def start(self) -> None:
-        for staged in self._inputs[:-1] or self._inputs:
-            self._add(staged)
-
-    def _add(self, staged: StagedInput, *, first: bool = False) -> None:
-        self._pool.add(lambda: self._upload(staged), first=first)
+        for staged in self._inputs or self._commit:
+            self._pool.add(partial(self._upload, staged))
 
     def _upload(self, staged: StagedInput) -> None:
-        if self._job_id in self._failures:
+        if self._job in self._failures:
             return
         try:
-            self._put(self._job_id, staged)
+            self._put(self._job, staged)
         except JasminArcError as error:
-            self._failures.setdefault(self._job_id, error)
+            self._failures.setdefault(self._job, error)
             return
         with self._lock:
-            self._progress(staged.size)
             self._left -= 1
-            only_last_left = self._left == 1
-        if only_last_left:
-            # A server does not wait for it until the inputs of all other jobs are there.
-            self._add(self._inputs[-1], first=True)
+            commit = self._commit if self._left == 0 else []
+        for last in commit:
+            # It goes first, so that a complete job does not wait for the inputs of other jobs.
+            self._pool.add(partial(self._upload, last), first=True)
 
 
 def _expand(name: str, source: str | Path | bytes) -> Iterator[StagedInput]:
@@ -160,8 +154,8 @@ def _walk(top: str, start: Path) -> Iterator[StagedInput]:
     while waiting:
         name, path, above = waiting.pop()
         seen += 1
-        if seen > MOST_FILES:
-            raise InputFileError(f"input {top!r}: more than {MOST_FILES} files; send them as one archive")
+        if seen > MAX_FILES:
+            raise InputFileError(f"input {top!r}: more than {MAX_FILES} files; send them as one archive")
         found = _status(name, path)
         if not stat.S_ISDIR(found.st_mode):
             yield _stage(name, path, "input")
@@ -169,8 +163,8 @@ def _walk(top: str, start: Path) -> Iterator[StagedInput]:
         here = (found.st_dev, found.st_ino)
         if here in above:
             raise InputFileError(f"input {top!r}: the symbolic link {path} leads back to a folder that it is in")
-        if len(above) > DEEPEST_FOLDER:
-            raise InputFileError(f"input {top!r}: more than {DEEPEST_FOLDER} folders inside each other: {path}")
+        if len(above) > MAX_DEPTH:
+            raise InputFileError(f"input {top!r}: more than {MAX_DEPTH} folders inside each other: {path}")
         inside = sorted(_entries(top, path), reverse=True)
         waiting += [(_checked_name(f"{name}/{entry}", path / entry), path / entry, (*above, here)) for entry in inside]
 

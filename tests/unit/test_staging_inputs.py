@@ -8,7 +8,7 @@ import socket
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pytest
@@ -53,7 +53,19 @@ def test_the_run_script_is_always_the_last(tmp_path: Path) -> None:
     description = job(inputs={"x": tmp_path / "x", "y": b"45", "z": "https://example.org/z"}, stdin=b"in")
     planned = plan_inputs(description)
     assert [(staged.name, staged.size) for staged in planned[:-1]] == [("x", 3), ("y", 2), (STDIN_NAME, 2)]
-    assert planned[-1] == StagedInput(RUN_SCRIPT_NAME, run_script(description), len(run_script(description)))
+    script = run_script(description)
+    assert planned[-1] == StagedInput(RUN_SCRIPT_NAME, script, len(script), commits=True)
+    assert not any(staged.commits for staged in planned[:-1])
+
+
+def test_the_place_makes_the_run_script(tmp_path: Path) -> None:
+    (tmp_path / "tool").touch(0o755)
+
+    def script(description: JobDescription, executables: Iterable[str]) -> bytes:
+        return f"# {description.executable} {' '.join(executables)}".encode()
+
+    *_, last = plan_inputs(job(inputs=[tmp_path / "tool"]), script=script)
+    assert last == StagedInput(RUN_SCRIPT_NAME, b"# /bin/true tool", 16, commits=True)
 
 
 def test_folders_become_their_files_and_links_what_they_lead_to(folder: Path) -> None:
@@ -138,7 +150,7 @@ def test_folders_without_end_are_an_error(tmp_path: Path, monkeypatch: pytest.Mo
         for name in "ab":
             (tmp_path / str(number) / name).symlink_to(tmp_path / str(number + 1))
     (tmp_path / "10").mkdir()
-    monkeypatch.setattr("jasmin_arc.staging.inputs.MOST_FILES", 100)
+    monkeypatch.setattr("jasmin_arc.staging.inputs.MAX_FILES", 100)
     with pytest.raises(InputFileError, match="more than 100 files"):
         plan_inputs(job(inputs=[tmp_path / "0"]))
 
@@ -205,17 +217,15 @@ class Server:
 
 
 def inputs(*names: str) -> list[StagedInput]:
-    return [StagedInput(name, name.encode(), len(name)) for name in names]
+    return [StagedInput(name, name.encode(), len(name), commits=name == "last") for name in names]
 
 
-def test_the_last_input_of_each_job_waits_for_its_others() -> None:
+def test_the_input_that_commits_a_job_waits_for_its_others() -> None:
     server = Server()
-    jobs = {f"job{number}": inputs("a", "b", "c", "last") for number in range(20)}
+    jobs = {f"job{number}": inputs("a", "last", "b", "c") for number in range(20)}
     jobs["single"] = inputs("last")
     jobs["none"] = []
-    sizes: list[int] = []
-    assert upload_all(jobs, server.put, progress=sizes.append) == {}
-    assert sum(sizes) == sum(staged.size for planned in jobs.values() for staged in planned)
+    assert upload_all(jobs, server.put) == {}
     for job_id, planned in jobs.items():
         done = [name for job, name in server.ended if job == job_id]
         assert sorted(done) == sorted(staged.name for staged in planned)
@@ -226,7 +236,13 @@ def test_the_last_input_of_each_job_waits_for_its_others() -> None:
             )
 
 
-def test_the_last_input_does_not_wait_for_those_of_other_jobs() -> None:
+def test_inputs_without_one_that_commits_are_all_uploaded() -> None:
+    server = Server()
+    assert upload_all({1: inputs("a", "b"), 2: []}, lambda job, staged: server.put(str(job), staged)) == {}
+    assert sorted(server.ended) == [("1", "a"), ("1", "b")]
+
+
+def test_the_input_that_commits_does_not_wait_for_those_of_other_jobs() -> None:
     server = Server()
     jobs = {f"job{number}": inputs("a", "b", "last") for number in range(4)}
     upload_all(jobs, server.put, workers=1)
@@ -291,7 +307,7 @@ def test_ctrl_c_ends_the_uploads_at_once() -> None:
     assert time.monotonic() - start < 2
     released.set()
     for thread in threading.enumerate():
-        if thread.name == "jasmin_arc-crew":
+        if thread.name == "jasmin_arc worker":
             thread.join()
     # What had not begun was dropped.
     assert len(begun) <= 2

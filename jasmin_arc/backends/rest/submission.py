@@ -175,7 +175,7 @@ class Submitter:
 
         def put(job_id: str, staged: StagedInput) -> None:
             self._put(by_id[job_id].name, staged)
-            if staged.name == RUN_SCRIPT_NAME and progress is not None:
+            if staged.commits and progress is not None:
                 with lock:
                     progress(1)
 
