@@ -352,9 +352,11 @@ def _inputs(values: Any) -> FrozenDict[str, str | Path | bytes]:
     for given, source in pairs:
         name = session_name("inputs", given)
         if name in (STDOUT_NAME, STDERR_NAME):
-            raise InputFileError(f"inputs: the name {name!r} is the job's own; give the file another")
+            raise InputFileError(f"inputs: the name {name!r} is the job's own", advice="give the file another")
         if name in inputs:
-            raise InputFileError(f"inputs: two of them are called {name!r}; give a mapping of different names to them")
+            raise InputFileError(
+                f"inputs: two of them are called {name!r}", advice="give a mapping of different names to them"
+            )
         inputs[name] = _source("inputs", source)
     return FrozenDict(inputs)
 

@@ -13,7 +13,7 @@ from typing import Protocol, TypeVar, Union
 
 from jasmin_arc.constants import JobState, JobStatuses
 from jasmin_arc.description import JobDescription
-from jasmin_arc.exceptions import JasminArcError, JobListError, JobNotFoundError, OperationNotPossibleError
+from jasmin_arc.exceptions import Advice, JasminArcError, JobListError, JobNotFoundError, OperationNotPossibleError
 from jasmin_arc.job_info import JobInfo
 from jasmin_arc.job_list import JobList, JobSummary
 
@@ -174,12 +174,15 @@ class Ledger:
             if isinstance(state, JasminArcError):
                 refused[job_id] = state
             elif not state.final:
-                refused[job_id] = OperationNotPossibleError(f"{job_id} has not ended; cancel it first, and wait")
+                refused[job_id] = OperationNotPossibleError(
+                    f"{job_id} has not ended", advice="cancel it first, and wait"
+                )
         if not force:
             left = [job_id for job_id in there if job_id not in refused and there[job_id] is not JobState.DELETED]
             for job_id in self._unsaved({job_id: states[job_id] for job_id in left}):
                 refused[job_id] = OperationNotPossibleError(
-                    f"the outputs of {job_id} were never saved; save them first, or erase them with force=True"
+                    f"the outputs of {job_id} were never saved",
+                    advice=Advice("save them first, or erase them with {force}"),
                 )
         return refused
 
