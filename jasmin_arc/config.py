@@ -109,6 +109,7 @@ class ConnectionConfig:
         environ: Mapping[str, str] | None = None,
         logger: logging.Logger | None = None,
         read_file: bool = True,
+        origin: str = "the config argument",
     ) -> ConnectionConfig:
         """Read the configuration: defaults, then the JSON file, then the environment, then ``config``.
 
@@ -119,6 +120,7 @@ class ConnectionConfig:
         :param logger: receives a warning for each option that does not exist (default: the logger ``jasmin_arc`` of
             Python's :mod:`logging`)
         :param read_file: whether there is a file to read; without it the other sources are all
+        :param origin: where ``config`` comes from, for error messages
         :raises InvalidConfigError: if the file cannot be read or is not JSON, or a value is impossible
         """
         environ = os.environ if environ is None else environ
@@ -134,7 +136,7 @@ class ConnectionConfig:
         if config is not None:
             if not isinstance(config, Mapping):
                 raise InvalidConfigError(f"config must be a mapping, not {_kind(config)}")
-            loaded._override(config, "the config argument", logger)
+            loaded._override(config, origin, logger)
         loaded._check_together("the configuration")
         return loaded
 

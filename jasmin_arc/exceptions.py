@@ -26,12 +26,102 @@ Errors of other libraries never reach the caller: each is translated where it ar
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
+
+_ACTIONS = {
+    "check": "check()",
+    "explain": "explain()",
+    "follow": "follow(id)",
+    "list": "list_jobs()",
+    "read_stderr": "read(id, 'stderr')",
+    "recover": "recover()",
+    "renew": "renew()",
+    "resubmit": "resubmit_jobs()",
+    "save": "save_job_outputs()",
+    "site": "site()",
+}
+_AT_A_SHELL = {
+    "config_init": "'jasmin-arc config init'",
+    "config_show": "'jasmin-arc config show'",
+    "doctor": "'jasmin-arc doctor'",
+    "proxy_create": "'jasmin-arc proxy create'",
+    "proxy_destroy": "'jasmin-arc proxy destroy'",
+}
+_SWITCHES = {"force": "force=True", "overwrite": "overwrite=True"}
+_FIELDS = ("cpu_time", "inputs", "memory", "outputs", "queue", "rerun", "slots", "stdin", "wall_time")
+PYTHON_WORDS = {**_ACTIONS, **_AT_A_SHELL, **_SWITCHES, **{field: f"{field}=" for field in _FIELDS}}
+"""What an :class:`Advice` can name, in the words of Python. The command line has words of its own for the same."""
+
+
+class Advice(str):
+    """What the reader can do. As a text it speaks Python; :meth:`in_words` says the same at a shell.
+
+    :param template: names in braces stand for actions and options, as in ``"{recover} settles it"``; see
+        :data:`PYTHON_WORDS`. It must be a constant: what users or servers wrote belongs into ``values``
+    :param values: texts for further names in the template, which all readers see as they are
+    """
+
+    template: str
+    values: Mapping[str, str]
+
+    def __new__(cls, template: str, **values: str) -> Advice:
+        """Make the text for those who write Python."""
+        made = super().__new__(cls, template.format_map({**PYTHON_WORDS, **values}))
+        made.template, made.values = template, values
+        return made
+
+    @classmethod
+    def of(cls, text: str) -> Advice:
+        """Return an advice; a plain text says the same to all readers."""
+        return text if isinstance(text, Advice) else cls("{text}", text=text)
+
+    def in_words(self, words: Mapping[str, str]) -> str:
+        """Return the advice with other words for what it names.
+
+        :param words: for each name of :data:`PYTHON_WORDS`
+        """
+        return self.template.format_map({**words, **self.values})
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _advice_again, (self.template, self.values)
+
+
+def _advice_again(template: str, values: Mapping[str, str]) -> Advice:
+    return Advice(template, **values)
 
 
 class JasminArcError(Exception):
-    """The root of all errors of this library."""
+    """The root of all errors of this library.
+
+    :ivar message: what is wrong
+    :ivar advice: what can be done about it; an empty text where nothing is known
+    """
+
+    def __init__(self, message: str = "", *, advice: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.advice = Advice.of(advice)
+
+    def __str__(self) -> str:
+        return self.in_words(PYTHON_WORDS)
+
+    def in_words(self, words: Mapping[str, str]) -> str:
+        """Return message and advice, with other words for what the advice names.
+
+        :param words: for each name of :data:`PYTHON_WORDS`
+        """
+        return f"{self.message}; {self.advice.in_words(words)}" if self.advice else self.message
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _error_again, (type(self), self.args), self.__dict__
+
+
+def _error_again(kind: type[JasminArcError], args: tuple[Any, ...]) -> JasminArcError:
+    """Make an error that was pickled, whatever arguments its class takes."""
+    error = kind.__new__(kind)
+    error.args = args
+    return error
 
 
 class InvalidConfigError(JasminArcError, ValueError):
@@ -64,8 +154,8 @@ class ServerError(JasminArcError):
     :ivar status: the HTTP status of the answer, where there was one
     """
 
-    def __init__(self, message: str, *, status: int | None = None) -> None:
-        super().__init__(message)
+    def __init__(self, message: str, *, status: int | None = None, advice: str = "") -> None:
+        super().__init__(message, advice=advice)
         self.status = status
 
 
@@ -98,12 +188,9 @@ class JobFailedError(JasminArcError):
     :ivar job_ids: the ids of all jobs of the call that ended so
     """
 
-    def __init__(self, message: str, job_ids: Sequence[str] = ()) -> None:
-        super().__init__(message)
+    def __init__(self, message: str, job_ids: Sequence[str] = (), *, advice: str = "") -> None:
+        super().__init__(message, advice=advice)
         self.job_ids = list(job_ids)
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return (type(self), (str(self), self.job_ids))
 
 
 class WaitTimeoutError(JasminArcError, TimeoutError):
@@ -112,12 +199,9 @@ class WaitTimeoutError(JasminArcError, TimeoutError):
     :ivar unfinished: the ids of the jobs that had not ended
     """
 
-    def __init__(self, message: str, unfinished: Sequence[str]) -> None:
-        super().__init__(message)
+    def __init__(self, message: str, unfinished: Sequence[str], *, advice: str = "") -> None:
+        super().__init__(message, advice=advice)
         self.unfinished = list(unfinished)
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return (type(self), (str(self), self.unfinished))
 
 
 class OutputError(JasminArcError):
@@ -134,14 +218,11 @@ class PartialFailureError(JasminArcError):
     :ivar results: one entry for each job, in the order of the call: its result, or its error
     """
 
-    def __init__(self, message: str, results: Sequence[Any]) -> None:
-        super().__init__(message)
+    def __init__(self, message: str, results: Sequence[Any], *, advice: str = "") -> None:
+        super().__init__(message, advice=advice)
         self.results = list(results)
 
     @property
     def errors(self) -> list[JasminArcError]:
         """The errors alone."""
         return [entry for entry in self.results if isinstance(entry, JasminArcError)]
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return (type(self), (str(self), self.results))

@@ -1,4 +1,4 @@
-"""A handle on one job: its id and the interface that it was made by. It adds no logic of its own."""
+"""A handle on one job: an id and the interface that made it. Where there is nothing to read or save, it says why."""
 
 from __future__ import annotations
 

@@ -7,24 +7,26 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, InvalidStateError
+from queue import Empty, SimpleQueue
 
+from jasmin_arc._support.bulk import summarize_ids
 from jasmin_arc._support.parallel import start_thread
 from jasmin_arc.backends.base import Pace
 from jasmin_arc.constants import JobState
-from jasmin_arc.exceptions import JasminArcError, JobNotFoundError, ServerUnavailableError
+from jasmin_arc.exceptions import JasminArcError, JobNotFoundError, ServerUnavailableError, WaitTimeoutError
 
 OUTAGE = (0.6, 10.0)
 """The least and the most seconds between two questions that fail"""
 GROWTH = 1.25
-MOST_FAILURES = 5
+MAX_FAILURES = 5
 """Refusals in a row before waiting is given up, where the jobs could never be asked about"""
 PATIENCE = 60.0
 """Seconds of refusals before waiting is given up, where the jobs could be asked about before"""
 _SAMPLES = 3
 """A single question may take longer for reasons of its own, such as a new connection, so the quickest of some counts"""
-_LOOK_UP = 0.5
+_POLL_INTERVAL = 0.5
 
 
 class Watcher:
@@ -104,7 +106,7 @@ class Watcher:
                     del self._readers[job_id]
                     self._watched.pop(job_id, None)
 
-    def look(self, job_ids: Sequence[str]) -> None:
+    def poll_now(self, job_ids: Sequence[str]) -> None:
         """Ask now, in the caller's own thread, and settle the futures of jobs that have ended.
 
         :raises JasminArcError: if that failed
@@ -112,6 +114,59 @@ class Watcher:
         with self._lock:
             futures = {job_id: self._watched[job_id] for job_id in job_ids if job_id in self._watched}
         self._settle(futures, self._states(list(futures)))
+
+    def completed(
+        self, job_ids: Sequence[str], *, timeout: float | None = None
+    ) -> Iterator[tuple[str, Future[JobState]]]:
+        """Yield each job with its future as soon as that is done.
+
+        :param timeout: the most seconds to wait for all, where 0 just looks
+        :raises WaitTimeoutError: if time is up
+        :raises JasminArcError: with ``timeout=0``, if the question failed
+        """
+        until = time.monotonic() + (float("inf") if timeout is None else timeout)
+        with self._watching(job_ids) as futures:
+            if timeout == 0:
+                self.poll_now(list(futures))
+            left = {future: job_id for job_id, future in futures.items()}
+            done: SimpleQueue[Future[JobState]] = SimpleQueue()
+            for future in left:
+                future.add_done_callback(done.put)
+            is_last_poll_due = bool(timeout)
+            while left:
+                seconds = until - time.monotonic()
+                if seconds <= 0 and is_last_poll_due:
+                    # After a question that took long, the next one may be far away.
+                    is_last_poll_due = False
+                    with contextlib.suppress(JasminArcError):
+                        self.poll_now([job_id for future, job_id in left.items() if not future.done()])
+                try:
+                    # A Ctrl-C that comes just before the wait does not end it, so the wait is cut into pieces.
+                    future = done.get(timeout=max(0.0, min(seconds, _POLL_INTERVAL)))
+                except Empty:
+                    if seconds <= 0:
+                        raise _time_is_up(list(left.values()), len(futures), timeout) from None
+                else:
+                    yield left.pop(future), future
+
+    async def when_ended(self, job_id: str) -> JobState:
+        """Wait for one job without blocking the event loop, and return its final state."""
+        import asyncio
+
+        with self._watching([job_id]) as futures:
+            future = asyncio.wrap_future(futures[job_id])
+            # An error that comes after the caller gave up is nobody's, and asyncio would complain of it.
+            future.add_done_callback(lambda done: done.cancelled() or done.exception())
+            # Shielded, as a caller that gives up must not end the wait of others.
+            return await asyncio.shield(future)
+
+    @contextlib.contextmanager
+    def _watching(self, job_ids: Sequence[str]) -> Iterator[dict[str, Future[JobState]]]:
+        futures = self.watch(job_ids)
+        try:
+            yield futures
+        finally:
+            self.forget(futures)
 
     def close(self) -> None:
         """Stop watching all jobs; whoever still waits for one is told so."""
@@ -147,7 +202,7 @@ class Watcher:
         least = max(self._limits.fastest / 2, self._least_rest())
         until = time.monotonic() + least
         while (left := until - time.monotonic()) > 0 and self._watched and not all(map(Future.done, asked)):
-            time.sleep(min(left, _LOOK_UP))
+            time.sleep(min(left, _POLL_INTERVAL))
         if self._wake.wait(max(0.0, delay - least)):
             self._pace = self._limits.fastest
 
@@ -195,7 +250,7 @@ class Watcher:
         if not self._refusals:
             self._refused_since = time.monotonic()
         self._refusals += 1
-        if self._refusals < MOST_FAILURES:
+        if self._refusals < MAX_FAILURES:
             return False
         # A proxy in front of a server that is restarted refuses for a while, too.
         return not self._answered or time.monotonic() - self._refused_since >= self._patience
@@ -232,3 +287,10 @@ def _settle_future(future: Future[JobState], outcome: JobState | Exception) -> N
             future.set_exception(outcome)
         else:
             future.set_result(outcome)
+
+
+def _time_is_up(unfinished: Sequence[str], total: int, timeout: float | None) -> WaitTimeoutError:
+    named = summarize_ids(unfinished)
+    return WaitTimeoutError(
+        f"{len(unfinished)} of {total} jobs have not ended after {timeout:g} s: {named}", unfinished
+    )

@@ -25,7 +25,9 @@ def all_or_partial(results: Sequence[_Result | JasminArcError], done: str) -> li
     errors = [result for result in results if isinstance(result, JasminArcError)]
     if errors:
         raise PartialFailureError(
-            f"{len(errors)} of {len(results)} jobs could not be {done}; the first: {errors[0]}", results
+            f"{len(errors)} of {len(results)} jobs could not be {done}; the first: {errors[0].message}",
+            results,
+            advice=errors[0].advice,
         )
     return [result for result in results if not isinstance(result, JasminArcError)]
 
@@ -65,6 +67,6 @@ def not_found(job_id: str) -> JobNotFoundError:
     return JobNotFoundError(f"no job with this id could be found: {job_id}")
 
 
-def some(job_ids: Sequence[str]) -> str:
+def summarize_ids(job_ids: Sequence[str]) -> str:
     """Name the first few, for a message."""
     return ", ".join(job_ids[:3]) + (", ..." if len(job_ids) > 3 else "")

@@ -13,7 +13,7 @@ from jasmin_arc.exceptions import JasminArcError
 Task = Callable[[], None]
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
-_LOOK_UP = 0.5
+_POLL_INTERVAL = 0.5
 
 
 def start_thread(target: Callable[[], None], name: str) -> threading.Thread:
@@ -84,7 +84,7 @@ class WorkerPool:
         """Wait until all tasks are done. An exception of one of them ends the wait and is raised here."""
         with self._lock:
             # A Ctrl-C that comes just before the wait would not end it, so it is looked for from time to time.
-            while not self._finished.wait_for(lambda: not self._unfinished or self._error, timeout=_LOOK_UP):
+            while not self._finished.wait_for(lambda: not self._unfinished or self._error, timeout=_POLL_INTERVAL):
                 pass
         if self._error is not None:
             raise self._error

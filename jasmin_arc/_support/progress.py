@@ -7,7 +7,7 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Any
 
-_PATIENCE = 1.0
+_SHOW_AFTER = 1.0
 """Seconds before there is anything to see: what is done by then needs no bar"""
 
 
@@ -24,9 +24,9 @@ class ProgressBar:
         if show:
             from tqdm.auto import tqdm
 
-            self._bar = tqdm(total=total, unit=unit, unit_scale=unit == "B", dynamic_ncols=True, delay=_PATIENCE)
+            self._bar = tqdm(total=total, unit=unit, unit_scale=unit == "B", dynamic_ncols=True, delay=_SHOW_AFTER)
             # tqdm itself shows nothing before the first piece is done, which a slow server may keep back for long.
-            self._timer = threading.Timer(_PATIENCE, self._show, [lambda: self._bar.update(0)])
+            self._timer = threading.Timer(_SHOW_AFTER, self._show, [lambda: self._bar.update(0)])
             self._timer.daemon = True
             self._timer.start()
 

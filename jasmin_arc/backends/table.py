@@ -13,11 +13,11 @@ if TYPE_CHECKING:
 
 
 class Entry(NamedTuple):
-    """One backend. Classes and lists are named as ``module:object``, below ``jasmin_arc.backends``."""
+    """One backend. Classes and functions are named as ``module:object``, below ``jasmin_arc.backends``."""
 
     backend: str
     checks: str
-    """What the doctor checks of it"""
+    """Returns what the doctor checks of it"""
     schemes: tuple[str, ...]
     """How the ids of its jobs begin"""
     options: tuple[str, ...]
@@ -29,9 +29,9 @@ _ARC_OPTIONS = (
     *("PROXY_FILE", "PROXY_RENEWAL_THRESHOLD", "PROXY_VALIDITY_PERIOD", "TIMEOUT"),
 )
 BACKENDS = {
-    "bindings": Entry("bindings:BindingsBackend", "bindings.checks:CHECKS", ("https",), _ARC_OPTIONS),
-    "rest": Entry("rest.backend:RestBackend", "rest.checks:CHECKS", ("https",), _ARC_OPTIONS),
-    "local": Entry("local:LocalBackend", "local.checks:CHECKS", ("local",), ("LOCAL_DIR", "LOCAL_SLOTS")),
+    "bindings": Entry("bindings:BindingsBackend", "bindings.checks:checks", ("https",), _ARC_OPTIONS),
+    "rest": Entry("rest.backend:RestBackend", "rest.checks:checks", ("https",), _ARC_OPTIONS),
+    "local": Entry("local:LocalBackend", "local.checks:checks", ("local",), ("LOCAL_DIR", "LOCAL_SLOTS")),
 }
 AUTO = ("bindings", "rest")
 """What ``auto`` means: the first of these that can be loaded"""

@@ -12,11 +12,11 @@ from typing import Any
 
 import click
 
+from jasmin_arc._support.text import home_short
 from jasmin_arc.cli.common import ArcCommand, SubGroup
 from jasmin_arc.cli.context import Session
 from jasmin_arc.cli.exit_codes import FAILED
-from jasmin_arc.cli.output import Column, home_short
-from jasmin_arc.cli.wording import calls
+from jasmin_arc.cli.output import Column
 from jasmin_arc.config import ConnectionConfig, usual_path
 from jasmin_arc.exceptions import InvalidConfigError
 
@@ -36,7 +36,7 @@ def show_command(session: Session) -> None:
     """Show each option's value and where it comes from."""
     config = session.config()
     rows = [
-        {"option": option, "value": value, "source": calls(config.sources[option])}
+        {"option": option, "value": value, "source": config.sources[option]}
         for option, value in config.as_dict().items()
     ]
     columns = (

@@ -11,12 +11,15 @@ from contextlib import contextmanager
 from itertools import chain
 from typing import TYPE_CHECKING, TypeVar
 
-from jasmin_arc._support.bulk import some
+from jasmin_arc._support.bulk import summarize_ids
+from jasmin_arc._support.text import one_line
 from jasmin_arc.cli.exit_codes import code_of
-from jasmin_arc.cli.output import Output, one_line, short_ids
+from jasmin_arc.cli.output import Output, short_ids
 from jasmin_arc.cli.progress import Busy
 from jasmin_arc.cli.wording import calls, repeat_options
+from jasmin_arc.cli.words import shell_words
 from jasmin_arc.exceptions import (
+    Advice,
     JasminArcError,
     JobListError,
     NoTargetsAvailableError,
@@ -70,7 +73,9 @@ class Session:
         log = logging.Logger("jasmin_arc", logging.WARNING)
         log.addHandler(self._handler())
         options = self.options or None
-        return ConnectionConfig.load(self.config_path, config=options, logger=log, read_file=read_file)
+        return ConnectionConfig.load(
+            self.config_path, config=options, logger=log, read_file=read_file, origin="the command line"
+        )
 
     @property
     def arc(self) -> ArcInterface:
@@ -162,18 +167,27 @@ class Session:
 
     def fail_with(self, error: JasminArcError, *, job: str | None = None) -> None:
         """Report an error of the library."""
-        text = calls(str(error))
+        text = calls(error.message)
+        if error.advice:
+            text = f"{text}; {self.advice(error.advice, job=job)}"
         if isinstance(error, (ServerUnavailableError, NoTargetsAvailableError)) and "jasmin-arc " not in text:
             text = f"{text.rstrip('.')}; 'jasmin-arc doctor' looks for the reason"
         self.fail(text, kind=type(error).__name__, code=code_of(error), job=job)
         self.details(error)
+
+    def advice(self, advice: str, *, job: str | None = None) -> str:
+        """Return an advice in the words of the command line.
+
+        :param job: the id of the job that it is about
+        """
+        return Advice.of(advice).in_words(shell_words(self.brief(job) if job else "JOB"))
 
     def tell_what_was_done(self) -> None:
         """Tell on standard error, once, what standard output could not tell: which jobs something was done with."""
         job_ids = [row["id"] for row in self.output.results if "id" in row and self.output.command in _CHANGING]
         told = self.how_to_get_back()
         if job_ids and not told:
-            text = f"what was done: {self.output.command} {some(job_ids)}; 'jasmin-arc list' shows the jobs"
+            text = f"what was done: {self.output.command} {summarize_ids(job_ids)}; 'jasmin-arc list' shows the jobs"
             told = self.repeatable(text)
         if told and not self._told_what_was_done:
             self._told_what_was_done = True

@@ -160,7 +160,7 @@ def _of_table(path: str, command: Sequence[str], fields: Mapping[str, Any]) -> l
         try:
             found.append(_of_command(fill(command, row), fill(fields, row)))
         except (InvalidJobDescription, InputFileError) as error:
-            raise type(error)(f"{path}, job {number}: {error}") from error
+            raise type(error)(f"{path}, job {number}: {error.message}", advice=error.advice) from error
     return found
 
 
@@ -174,7 +174,7 @@ def _of_file(path: str, fields: Mapping[str, Any]) -> JobDescription:
         description = read(text)
         return description.replace(**values) if values else description
     except (InvalidJobDescription, InputFileError) as error:
-        raise type(error)(f"{path}: {error}") from error
+        raise type(error)(f"{path}: {error.message}", advice=error.advice) from error
 
 
 def _reader(path: str) -> Callable[[str], JobDescription]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,6 +10,8 @@ from datetime import datetime, timedelta
 from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from jasmin_arc._support.text import one_line
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -152,13 +153,6 @@ def _in_common(one: str, other: str) -> int:
     """Return the length of the longest beginning that both texts have."""
     pairs = enumerate(zip(one, other))
     return next((place for place, (a, b) in pairs if a != b), min(len(one), len(other)))
-
-
-def one_line(text: str) -> str:
-    """Make a text of whatever origin safe for one line of a terminal."""
-    if not text.isprintable():
-        text = "".join(char if char.isprintable() else " " for char in text)
-    return " ".join(text.split())
 
 
 def plain(value: Any) -> str:
@@ -375,9 +369,3 @@ def make_record(row: Row) -> Table:
         if text:
             table.add_row(key.replace("_", " "), _text(text))
     return table
-
-
-def home_short(path: str) -> str:
-    """Write a path below the home directory with ``~``, which is shorter and says less about its owner."""
-    home = os.path.expanduser("~")  # noqa: PTH111
-    return "~" + path[len(home) :] if home != "/" and (path == home or path.startswith(home + "/")) else path

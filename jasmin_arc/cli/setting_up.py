@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 import click
 
+from jasmin_arc._support.text import one_line
 from jasmin_arc.cli.common import ArcCommand
 from jasmin_arc.cli.context import Session
 from jasmin_arc.cli.exit_codes import FAILED
-from jasmin_arc.cli.output import Column, Row, duration, make_table, one_line, size
-from jasmin_arc.cli.wording import calls
+from jasmin_arc.cli.output import Column, Row, duration, make_table, size
 
 if TYPE_CHECKING:
     from jasmin_arc.doctor import Check
@@ -28,14 +28,14 @@ def doctor_command(session: Session) -> None:
     The checks come in the order in which problems have to be solved. The report holds no secrets. The exit code is
     1 if a check failed.
     """
-    from jasmin_arc.doctor import examine
+    from jasmin_arc.doctor import Outcome, examine
 
     failed = []
-    checks = examine(session.config_path, config=session.options)
+    checks = examine(session.config_path, config=session.options, origin="the command line")
     while (check := _next(session, checks)) is not None:
-        row = {**asdict(check), "found": calls(check.found), "remedy": session.repeatable(check.remedy)}
+        row = {**asdict(check), "remedy": session.repeatable(session.advice(check.remedy))}
         _print_check(session, row)
-        if check.outcome == "failed":
+        if check.outcome is Outcome.FAILED:
             failed.append(check.name)
     if failed:
         session.fail(f"{len(failed)} checks failed; begin with the first: {failed[0]}", kind="CheckFailed", code=FAILED)

@@ -6,22 +6,20 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
+from jasmin_arc._support.text import one_line, printable_lines
 from jasmin_arc.cli.common import ArcCommand
 from jasmin_arc.cli.context import Session
 from jasmin_arc.cli.exit_codes import JOB_FAILED
-from jasmin_arc.cli.output import Column, Row, console, make_table, one_line
+from jasmin_arc.cli.output import Column, Row, console, make_table
 from jasmin_arc.cli.selection import STATUSES, filters, selects_jobs
-from jasmin_arc.cli.wording import about_job, calls, options
+from jasmin_arc.cli.wording import calls
 from jasmin_arc.constants import JobState, JobStatuses
 from jasmin_arc.exceptions import JasminArcError, JobNotFoundError, PartialFailureError, WaitTimeoutError
 from jasmin_arc.job_info import JobInfo
-
-if TYPE_CHECKING:
-    from jasmin_arc.explain import Explanation
 
 _STYLES = {"completed": "green", "failed": "red", "in progress": "cyan", "unknown": "dim"}
 
@@ -234,15 +232,10 @@ def explain_command(session: Session, ids: list[str]) -> None:
         except JobNotFoundError as error:
             session.fail_with(error, job=job_id)
             continue
-        told = replace(explanation, summary=calls(explanation.summary), advice=_advice(session, explanation))
+        told = replace(
+            explanation,
+            summary=calls(explanation.summary),
+            advice=session.repeatable(session.advice(explanation.advice, job=job_id)),
+        )
         row = {"id": job_id, **{key: value for key, value in asdict(told).items() if key != "job_id"}}
-        session.output.text(("\n" if number else "") + _safe(str(told)), row)
-
-
-def _advice(session: Session, explanation: Explanation) -> str:
-    return session.repeatable(about_job(options(explanation.advice), session.brief(explanation.job_id)))
-
-
-def _safe(text: str) -> str:
-    """Logs of the place are printed as text, never as commands to the terminal."""
-    return "\n".join("".join(char if char.isprintable() else " " for char in line) for line in text.split("\n"))
+        session.output.text(("\n" if number else "") + printable_lines(str(told)), row)

@@ -9,7 +9,6 @@ from collections.abc import Mapping
 from jasmin_arc.config import without_secrets
 
 _CALLS = (
-    (re.compile(r"\bthe config argument\b"), "the command line"),
     (re.compile(r"\brecover\(\)"), "'jasmin-arc recover'"),
     (re.compile(r"\bsite\(\)"), "'jasmin-arc site'"),
     (re.compile(r"\blist_jobs\(\)"), "'jasmin-arc list'"),

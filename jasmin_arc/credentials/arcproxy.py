@@ -10,6 +10,7 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from jasmin_arc._support.text import printable
 from jasmin_arc.exceptions import ProxyGenerationError
 
 if TYPE_CHECKING:
@@ -102,5 +103,4 @@ def _reason(code: int, output: bytes) -> str:
         )
     lines = output.decode(errors="replace").splitlines()
     told = [line for line in lines if line.strip() and not line.startswith(("WARNING:", "Your identity:"))]
-    text = "".join(char if char.isprintable() else " " for char in "; ".join(told[-4:]))
-    return f"failed: {text[:500] or f'exit code {code}'}"
+    return f"failed: {printable('; '.join(told[-4:])) or f'exit code {code}'}"

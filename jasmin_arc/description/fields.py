@@ -65,7 +65,7 @@ def output_name(value: Any, field: str = "outputs") -> str:
     name = session_name(value, field)
     if name.startswith("@"):
         raise InvalidJobDescription(
-            f"{field}: a compute element takes {name!r} for a list of outputs; use a pattern such as '*.nc' for several"
+            f"{field}: a compute element takes {name!r} for a list of outputs", advice="use a pattern such as '*.nc'"
         )
     return name
 
@@ -194,16 +194,17 @@ def _inputs(values: Any, field: str) -> FrozenDict[str, str | Path | bytes]:
     for given, source in pairs:
         name = session_name(given, field)
         if name in (STDOUT_NAME, STDERR_NAME):
-            raise InputFileError(f"{field}: the name {name!r} is the job's own; give the file another")
+            raise InputFileError(f"{field}: the name {name!r} is the job's own", advice="give the file another")
         if name in inputs:
-            raise InputFileError(f"{field}: two of them are called {name!r}; give a mapping of different names to them")
+            advice = "give a mapping of different names to them"
+            raise InputFileError(f"{field}: two of them are called {name!r}", advice=advice)
         inputs[name] = _source(source, field)
     return FrozenDict(inputs)
 
 
 def _base_name(source: Any, field: str) -> str:
     if is_url(source):
-        return unquote(urlsplit(source).path.rpartition("/")[2])
+        return unquote(urlsplit(source).path.rstrip("/").rpartition("/")[2])
     if not isinstance(source, (str, os.PathLike)):
         raise InvalidJobDescription(f"{field}: must be paths, or a mapping of names to sources, not {source!r}")
     path = Path(os.fspath(source))

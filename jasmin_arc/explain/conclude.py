@@ -6,10 +6,10 @@ import re
 from collections.abc import Iterator
 from datetime import timedelta
 
+from jasmin_arc._support.text import excerpt
 from jasmin_arc.constants import STDERR_NAME
 from jasmin_arc.explain.explanation import Explanation
 from jasmin_arc.explain.facts import Facts
-from jasmin_arc.explain.finding import plain
 from jasmin_arc.explain.rules_failed import FAILED
 from jasmin_arc.explain.rules_other import OTHERS
 
@@ -37,11 +37,11 @@ def explain(facts: Facts) -> Explanation:
 
 def _evidence(facts: Facts) -> Iterator[str]:
     info = facts.info
-    native = f" ({plain(info.native_state)})" if info.native_state else ""
-    yield f"state: {plain(info.state)}{native}"
+    native = f" ({excerpt(info.native_state)})" if info.native_state else ""
+    yield f"state: {excerpt(info.state)}{native}"
     if info.exit_code is not None:
         yield f"exit code: {info.exit_code}"
-    reported = list(dict.fromkeys(plain(error) for error in info.errors if error.strip()))
+    reported = list(dict.fromkeys(excerpt(error) for error in info.errors if error.strip()))
     yield from (f"reported: {error}" for error in reported)
     if info.state != "Finished":
         yield from (f"log: {line}" for line in _log_lines(facts, reported))
@@ -50,11 +50,11 @@ def _evidence(facts: Facts) -> Iterator[str]:
     if facts.copies and info.proxy_expires is not None and info.proxy_expires <= facts.now:
         yield f"the job's credentials ended at {info.proxy_expires:%Y-%m-%d %H:%M} UTC"
     lines = [line for line in facts.stderr.splitlines() if line.strip()]
-    yield from (f"{STDERR_NAME}: {plain(line)}" for line in lines[-_STDERR_LINES:])
+    yield from (f"{STDERR_NAME}: {excerpt(line)}" for line in lines[-_STDERR_LINES:])
 
 
 def _log_lines(facts: Facts, reported: list[str]) -> list[str]:
-    lines = [plain(_PREFIX.sub("", line)) for line in facts.text.splitlines() if _TELLING.search(line)]
+    lines = [excerpt(_PREFIX.sub("", line)) for line in facts.text.splitlines() if _TELLING.search(line)]
     new = [
         line
         for line in lines

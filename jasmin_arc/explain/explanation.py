@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from jasmin_arc.exceptions import JobFailedError
+from jasmin_arc.exceptions import Advice, JobFailedError
 
 
 @dataclass(frozen=True)
@@ -18,7 +18,7 @@ class Explanation:
     summary: str
     """The cause in one sentence"""
     advice: str
-    """What to do"""
+    """What to do; an :class:`~jasmin_arc.exceptions.Advice` where it names actions"""
     evidence: tuple[str, ...] = ()
     """What the conclusion rests on, one line each"""
 
@@ -34,4 +34,5 @@ def job_failed(first: Explanation, job_ids: Sequence[str]) -> JobFailedError:
     """
     others = len(job_ids) - 1
     more = f"; {others} more job{'s' if others > 1 else ''} failed" if others > 0 else ""
-    return JobFailedError(f"{first.job_id}: {first.summary.rstrip('.')}{more}; explain() tells more", job_ids)
+    message = f"{first.job_id}: {first.summary.rstrip('.')}{more}"
+    return JobFailedError(message, job_ids, advice=Advice("{explain} tells more"))

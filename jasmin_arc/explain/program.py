@@ -5,10 +5,12 @@ from __future__ import annotations
 import re
 import signal
 
+from jasmin_arc._support.text import excerpt
 from jasmin_arc.constants import RUN_SCRIPT_NAME
 from jasmin_arc.description.run_script import input_of
+from jasmin_arc.exceptions import Advice
 from jasmin_arc.explain.facts import Facts
-from jasmin_arc.explain.finding import Finding, plain
+from jasmin_arc.explain.finding import Finding
 
 # dash says "SCRIPT: 3: exec: NAME: REASON", bash "SCRIPT: line 3: NAME: REASON", with "exec: " or without it.
 _RUN_SCRIPT_SAYS = re.compile(
@@ -24,7 +26,7 @@ _INTERPRETER_ADVICE = (
     "Correct the line that starts with #!, look for line ends of Windows in it, or name the interpreter as executable "
     "and the script as its argument."
 )
-_READ_STDERR = "See the end of stderr for the program's own reason; read(id, 'stderr') gives all of it."
+_READ_STDERR = Advice("See the end of stderr for the program's own reason; {read_stderr} gives all of it.")
 
 
 def not_runnable(facts: Facts) -> Finding | None:
@@ -44,8 +46,8 @@ def _no_interpreter(facts: Facts) -> Finding | None:
     name = found.groupdict().get("name") or "The program"
     return Finding(
         "missing-interpreter",
-        f"The interpreter that {plain(name)} names in its first line is not on the node: "
-        f"{plain(found['interpreter'])}.",
+        f"The interpreter that {excerpt(name)} names in its first line is not on the node: "
+        f"{excerpt(found['interpreter'])}.",
         _INTERPRETER_ADVICE,
     )
 
@@ -59,9 +61,9 @@ def _run_script_says(facts: Facts) -> Finding | None:
     found = _RUN_SCRIPT_SAYS.search(facts.stderr)
     if found is None:
         return None
-    name, reason = plain(found["name"]), found["reason"]
+    name, reason = excerpt(found["name"]), found["reason"]
     if facts.info.exit_code == 126:
-        return _not_executable(name, plain(reason))
+        return _not_executable(name, excerpt(reason))
     if _is_input(name, facts) or "required file not found" in reason:
         return Finding(
             "missing-interpreter",
@@ -92,7 +94,7 @@ def _not_executable(name: str, reason: str) -> Finding:
 
 def _not_found_inside(facts: Facts) -> Finding:
     found = _SOMEBODY_SAYS.findall(facts.stderr)
-    what = f": {plain(found[-1])}" if found else ", says its exit code, 127"
+    what = f": {excerpt(found[-1])}" if found else ", says its exit code, 127"
     return Finding(
         "missing-executable",
         f"The program, or a command that it calls, was not found on the node{what}.",
@@ -109,7 +111,7 @@ def ended_by_signal(facts: Facts) -> Finding | None:
         return Finding(
             "signal",
             "The program was killed (SIGKILL); mostly, this means that it used more memory than it had.",
-            "Ask for more with memory= (per slot), or let the program work on smaller pieces.",
+            Advice("Ask for more with {memory} (per slot), or let the program work on smaller pieces."),
         )
     what = "crashed" if name in _CRASHES else "was ended by a signal"
     return Finding("signal", f"The program {what} ({name}).", _READ_STDERR)
@@ -129,5 +131,5 @@ def exit_code(facts: Facts) -> Finding | None:
     if not facts.info.exit_code:
         return None
     lines = [line for line in facts.stderr.splitlines() if line.strip()]
-    last = f": {plain(lines[-1])}" if lines else ", which means failure."
+    last = f": {excerpt(lines[-1])}" if lines else ", which means failure."
     return Finding("exit-code", f"The program ended with exit code {facts.info.exit_code}{last}", _READ_STDERR)

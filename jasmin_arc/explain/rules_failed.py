@@ -5,9 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
+from jasmin_arc._support.text import excerpt
+from jasmin_arc.exceptions import Advice
 from jasmin_arc.explain import program
 from jasmin_arc.explain.facts import Facts
-from jasmin_arc.explain.finding import Finding, plain
+from jasmin_arc.explain.finding import Finding
 from jasmin_arc.explain.limits import over_limits
 
 _AGAIN = "Resubmit the job; if it happens again, show this to the site's support."
@@ -17,7 +19,7 @@ def _cancelled(facts: Facts) -> Finding | None:
     return CANCELLED if facts.says(r"cancell?ed by external request|user requested to cancel") else None
 
 
-CANCELLED = Finding("cancelled", "The job was cancelled at its user's request.", "To run it again: resubmit_jobs().")
+CANCELLED = Finding("cancelled", "The job was cancelled at its user's request.", Advice("To run it again: {resubmit}."))
 
 
 def _wall_time(facts: Facts) -> Finding | None:
@@ -28,7 +30,7 @@ def _wall_time(facts: Facts) -> Finding | None:
     return Finding(
         "wall-time",
         f"The job was killed because it ran longer than {_time_limit(facts)}.",
-        f"Ask for more with wall_time={most}, or give each job less to do.",
+        Advice("Ask for more with {wall_time}{most}, or give each job less to do.", most=most),
     )
 
 
@@ -52,7 +54,7 @@ def _memory(facts: Facts) -> Finding | None:
     return Finding(
         "memory",
         f"The job ran out of memory{limit}.",
-        "Ask for more with memory= (per slot), or let the program work on smaller pieces.",
+        Advice("Ask for more with {memory} (per slot), or let the program work on smaller pieces."),
     )
 
 
@@ -68,7 +70,7 @@ def _ended_there(facts: Facts) -> Finding | None:
         return None
     return Finding(
         "batch-system",
-        f"The batch system ended the job, or somebody did so there ({plain(found[0])}).",
+        f"The batch system ended the job, or somebody did so there ({excerpt(found[0])}).",
         _AGAIN,
     )
 
@@ -80,8 +82,8 @@ def _inputs_missing(facts: Facts) -> Finding | None:
     names = ", ".join(dict.fromkeys(name for name, _ in reasons))
     return Finding(
         "inputs-missing",
-        f"The upload of the job's input files never finished, so it did not start: {plain(names)}.",
-        "Submit the job again; recover() settles what an interrupted submission left.",
+        f"The upload of the job's input files never finished, so it did not start: {excerpt(names)}.",
+        Advice("Submit the job again; {recover} settles what an interrupted submission left."),
     )
 
 
@@ -94,8 +96,10 @@ def _proxy(facts: Facts) -> Finding | None:
     return Finding(
         "proxy-expired",
         "The job's credentials had ended when the compute element needed them to copy files.",
-        "Make proxies that last longer than jobs wait and run (PROXY_VALIDITY_PERIOD), or renew() them in time; then "
-        "resubmit the job.",
+        Advice(
+            "Make proxies that last longer than jobs wait and run (PROXY_VALIDITY_PERIOD), or give them a new lifetime "
+            "in time with {renew}; then resubmit the job."
+        ),
     )
 
 
@@ -109,8 +113,10 @@ def _output_missing(facts: Facts) -> Finding | None:
     return Finding(
         "output-missing",
         "The program reported success, but an output that was to be sent on is not there"
-        + (f": {plain(name)}." if name else "."),
-        "See in stdout and stderr whether it was made. Names in outputs= are relative to where the job starts.",
+        + (f": {excerpt(name)}." if name else "."),
+        Advice(
+            "See in stdout and stderr whether it was made. Names in {outputs} are relative to where the job starts."
+        ),
     )
 
 
@@ -122,7 +128,7 @@ def output_not_sent(text: str) -> Finding | None:
     return Finding(
         "output-not-sent",
         f"An output could not be sent where it was to go{_where(found['url'], found['why'])}",
-        "Check the address in outputs=, and that you may write there.",
+        Advice("Check the address in {outputs}, and that you may write there."),
     )
 
 
@@ -150,7 +156,7 @@ def _where(url: str | None, why: str | None) -> str:
     if not url:
         return "."
     # A-REX reports an error with all that it led to; the last part is where it began.
-    return f": {plain(url)}" + (f" ({plain(why.rpartition(': ')[2])})." if why else ".")
+    return f": {excerpt(url)}" + (f" ({excerpt(why.rpartition(': ')[2])})." if why else ".")
 
 
 # --- The batch system would not have it ---
@@ -163,7 +169,7 @@ def _no_queue(facts: Facts) -> Finding | None:
     return Finding(
         "no-such-queue",
         f"There is no queue {facts.info.queue!r} there." if facts.info.queue else "There is no such queue.",
-        f"Choose one of these: {queues}." if queues else "See site() for the queues.",
+        f"Choose one of these: {queues}." if queues else Advice("See {site} for the queues."),
     )
 
 
@@ -174,7 +180,7 @@ def _runtime_environment(facts: Facts) -> Finding | None:
     offered = ", ".join(facts.site.runtime_environments) if facts.site else ""
     return Finding(
         "runtime-environment",
-        f"The runtime environment {plain(found['a'] or found['b'])} is missing there, or does not work.",
+        f"The runtime environment {excerpt(found['a'] or found['b'])} is missing there, or does not work.",
         f"The site offers {offered}." if offered else "The site says that it offers none; its support can add it.",
     )
 
@@ -191,11 +197,11 @@ def _limits(facts: Facts) -> Finding | None:
     over = over_limits(facts.description, facts.queue) if facts.description and facts.queue else []
     if not refused and not (over and facts.says(_NOT_HANDED_OVER)):
         return None
-    reason = "; ".join(over) if over or refused is None else plain(refused[0])
+    reason = "; ".join(over) if over or refused is None else excerpt(refused[0])
     return Finding(
         "over-limits",
         f"The job asks for more than the site has or allows: {reason}.",
-        "Ask for less, or choose another queue; check() compares a description with the site.",
+        Advice("Ask for less, or choose another queue; {check} compares a description with the site."),
     )
 
 
@@ -206,16 +212,16 @@ def _not_handed_over(facts: Facts) -> Finding | None:
     if not facts.says(_NOT_HANDED_OVER):
         return None
     told = facts.says(r"(?:sbatch|qsub|bsub|condor_submit)?:? error: (.+)|^ERROR: (.+)")
-    reason = f": {plain(told[1] or told[2])}" if told else ""
+    reason = f": {excerpt(told[1] or told[2])}" if told else ""
     return Finding(
         "batch-system",
         f"The compute element could not hand the job to its batch system{reason}.",
-        "See whether check() finds fault with the description; else show this to the site's support.",
+        Advice("See whether {check} finds fault with the description; else show this to the site's support."),
     )
 
 
 def _failed(facts: Facts) -> Finding:
-    reason = plain(facts.info.errors[0]).rstrip(".") if facts.info.errors else "it is not said why"
+    reason = excerpt(facts.info.errors[0]).rstrip(".") if facts.info.errors else "it is not said why"
     return Finding("batch-system", f"The job failed where it ran: {reason}.", _AGAIN)
 
 

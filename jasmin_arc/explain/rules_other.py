@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from jasmin_arc._support.text import excerpt
+from jasmin_arc.exceptions import Advice
 from jasmin_arc.explain.facts import Facts
-from jasmin_arc.explain.finding import Finding, plain
+from jasmin_arc.explain.finding import Finding
 from jasmin_arc.explain.limits import over_limits
 from jasmin_arc.explain.rules_failed import CANCELLED, input_url, output_not_sent
 
@@ -19,14 +21,14 @@ def _finished(facts: Facts) -> Finding | None:
     if facts.missing_outputs:
         return Finding(
             "output-missing",
-            f"The job finished, but did not make {plain(', '.join(facts.missing_outputs))}.",
-            "See in stdout and stderr what it did. Names in outputs= are relative to where the job starts.",
+            f"The job finished, but did not make {excerpt(', '.join(facts.missing_outputs))}.",
+            Advice("See in stdout and stderr what it did. Names in {outputs} are relative to where the job starts."),
         )
     until = f" until {facts.info.session_expires:%Y-%m-%d %H:%M} UTC" if facts.info.session_expires else ""
     return Finding(
         "finished",
         "The job finished, and its program reported success.",
-        f"Its outputs are there{until}: save_job_outputs().",
+        Advice("Its outputs are there{until}: {save}.", until=until),
     )
 
 
@@ -41,7 +43,7 @@ def _wiped(facts: Facts) -> Finding | None:
     return Finding(
         "wiped",
         f"The job and its files have been erased where it ran, as is done some time after a job's end. {end}.",
-        "Outputs that were not saved are gone; to run it again: resubmit_jobs().",
+        Advice("Outputs that were not saved are gone; to run it again: {resubmit}."),
     )
 
 
@@ -52,7 +54,7 @@ def _proxy_over(facts: Facts) -> Finding | None:
     return Finding(
         "proxy-expired",
         f"The job's credentials ended at {expires:%Y-%m-%d %H:%M} UTC; without them its files cannot be copied.",
-        "Renew them with renew().",
+        Advice("Renew them with {renew}."),
     )
 
 
@@ -69,8 +71,8 @@ def _preparing(facts: Facts) -> Finding | None:
     if facts.not_uploaded:
         return Finding(
             "inputs-missing",
-            f"The job waits for input files that have not been uploaded: {plain(', '.join(facts.not_uploaded))}.",
-            "If the program that was submitting it is gone, recover() settles it; then submit the job again.",
+            f"The job waits for input files that have not been uploaded: {excerpt(', '.join(facts.not_uploaded))}.",
+            Advice("If the program that was submitting it is gone, {recover} settles it; then submit the job again."),
         )
     return Finding("starting", "The job was accepted, and its input files are being prepared.", "Wait a little.")
 
@@ -83,7 +85,9 @@ def _waiting(facts: Facts) -> Finding | None:
         return Finding(
             "over-limits",
             f"The job waits, and may never start, as it asks for too much: {'; '.join(over)}.",
-            "Cancel it, and ask for less or choose another queue; check() compares a description with the site.",
+            Advice(
+                "Cancel it, and ask for less or choose another queue; {check} compares a description with the site."
+            ),
         )
     if facts.info.state == "Hold":
         return Finding("held", "The batch system holds the job back.", "If this lasts, ask the site's support.")
@@ -114,7 +118,7 @@ def _running(facts: Facts) -> Finding | None:
         return None
     nodes = f" on {', '.join(facts.info.nodes)}" if facts.info.nodes else ""
     since = f" since {facts.info.started:%Y-%m-%d %H:%M} UTC" if facts.info.started else ""
-    return Finding("running", f"The job runs{plain(nodes)}{since}.", "follow(id) shows its output as it comes.")
+    return Finding("running", f"The job runs{excerpt(nodes)}{since}.", Advice("{follow} shows its output as it comes."))
 
 
 def _finishing(facts: Facts) -> Finding | None:
@@ -130,7 +134,7 @@ def _unknown(facts: Facts) -> Finding:
     native = facts.info.native_state or facts.info.state
     return Finding(
         "unknown-state",
-        f"The place where the job lives says that it is {plain(native)!r}, which tells nothing more.",
+        f"The place where the job lives says that it is {excerpt(native)!r}, which tells nothing more.",
         "Ask again later; if it stays so, show this to the site's support.",
     )
 

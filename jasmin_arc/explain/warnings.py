@@ -2,25 +2,63 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+import logging
+from collections.abc import Callable, Collection, Iterable, Sequence
 from datetime import datetime, timedelta, timezone
 
 from jasmin_arc.description import JobDescription
+from jasmin_arc.exceptions import JasminArcError, JobListError
 from jasmin_arc.job_info import JobInfo
+from jasmin_arc.job_list import JobList
 
 SOON = timedelta(hours=12)
 """How long before a job's files are erased it is time to say so"""
 
 
-def of_short_proxy(
-    descriptions: Iterable[JobDescription], expires: datetime, *, now: datetime | None = None
-) -> str | None:
-    """Warn of jobs that may run for longer than the credentials that go with them.
+class Warnings:
+    """Warns in the log of one interface, of each job once. What keeps it from doing so is no error of the caller.
 
-    :param expires: when the proxy ends
+    :param log: receives the warnings
     """
+
+    def __init__(self, log: logging.Logger) -> None:
+        self._log = log
+        self._warned: set[str] = set()
+
+    def short_credentials(self, jobs: Sequence[JobDescription], expires: Callable[[], datetime | None]) -> None:
+        """Warn of jobs that may run for longer than the credentials that go with them.
+
+        :param expires: tells when the credentials end
+        """
+        limited = [job for job in jobs if job.wall_time is not None and job.needs_credentials]
+        if not limited:
+            return
+        try:
+            end = expires()
+        except JasminArcError as error:
+            self._log.debug("whether the credentials last long enough is not known: %s", error)
+            return
+        if end is not None and (warning := short_credentials(limited, end)):
+            self._log.warning("%s", warning)
+
+    def sessions_ending(self, infos: Iterable[JobInfo], job_list: JobList) -> None:
+        """Warn of ended jobs whose files will soon be erased, though they were never saved."""
+        warnings = sessions_ending(infos, self._warned)
+        try:
+            records = job_list.get(warnings) if warnings else {}
+        except JobListError as error:
+            self._log.debug("whether outputs were saved is not known: %s", error)
+            return
+        self._warned.update(warnings)
+        for job_id, warning in warnings.items():
+            if job_id not in records or records[job_id].outputs_saved is None:
+                self._log.warning("%s", warning)
+
+
+def short_credentials(jobs: Iterable[JobDescription], expires: datetime, *, now: datetime | None = None) -> str | None:
+    """Return a warning if a job may run for longer than until the credentials end."""
     left = expires - (now or datetime.now(timezone.utc))
-    longest = max((job.wall_time for job in descriptions if job.wall_time is not None), default=timedelta())
+    longest = max((job.wall_time for job in jobs if job.wall_time is not None), default=timedelta())
     if longest <= left:
         return None
     return (
@@ -30,17 +68,17 @@ def of_short_proxy(
     )
 
 
-def of_sessions_ending(
-    infos: Iterable[JobInfo], saved: Collection[str], *, now: datetime | None = None
+def sessions_ending(
+    infos: Iterable[JobInfo], warned: Collection[str], *, now: datetime | None = None
 ) -> dict[str, str]:
-    """Warn, by job id, of ended jobs whose files will soon be erased, though they were never saved.
+    """Return warnings, by job id, of ended jobs whose files will soon be erased.
 
-    :param saved: the ids of the jobs whose outputs were saved
+    :param warned: the ids of jobs that need no warning any more
     """
     limit = (now or datetime.now(timezone.utc)) + SOON
     return {
         info.id: f"the compute element erases the files of {info.id} at {info.session_expires:%Y-%m-%d %H:%M} UTC, "
         "and its outputs were never saved"
         for info in infos
-        if info.final and info.session_expires is not None and info.session_expires < limit and info.id not in saved
+        if info.final and info.session_expires is not None and info.session_expires < limit and info.id not in warned
     }

@@ -7,18 +7,27 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta, timezone
+from typing import Protocol, TypeVar, Union
 
-from jasmin_arc.constants import JobState
-from jasmin_arc.exceptions import JasminArcError, JobListError
+from jasmin_arc.constants import JobState, JobStatuses
+from jasmin_arc.description import JobDescription
+from jasmin_arc.exceptions import JasminArcError, JobListError, JobNotFoundError, OperationNotPossibleError
+from jasmin_arc.job_info import JobInfo
 from jasmin_arc.job_list import JobList, JobSummary
+
+Answer = Union[JobState, JasminArcError]
+"""What the place says of one job: its state, or why it cannot be told now"""
+
+_Found = TypeVar("_Found")
 
 PATIENCE = 2.0
 """Seconds to wait for a job list that another process is writing"""
 RETRY_AFTER = 10.0
 """Seconds after a failure before anything is written again"""
 
-_AT_ONCE = 100
+_BATCH_SIZE = 100
 """How many ends are written before they are told"""
 _DELAY = 0.05
 """Seconds before the ends of more jobs are written, so that the answer is not slowed down"""
@@ -33,16 +42,32 @@ class _Note:
     """Whether it is written later if that fails now. An end need not be kept: the next question sees it again"""
 
 
+class Place(Protocol):
+    """What the ledger asks of a :class:`~jasmin_arc.backends.base.Backend`."""
+
+    @property
+    def endpoint(self) -> str: ...
+    def states(self, job_ids: Sequence[str]) -> dict[str, Answer]: ...
+    def query(self, job_ids: Sequence[str]) -> dict[str, JobInfo]: ...
+    def list_jobs(self) -> list[str]: ...
+    def owns(self, job_id: str) -> bool: ...
+    def clean(self, job_ids: Sequence[str]) -> dict[str, JasminArcError]: ...
+    def restart(self, job_ids: Sequence[str]) -> dict[str, JasminArcError]: ...
+    def description(self, job_id: str) -> JobDescription: ...
+
+
 class Ledger:
-    """Keeps the job list up to date with what has happened to jobs. Threads may share it.
+    """Answers for the states of jobs, and keeps the job list up to date with them. Threads may share it.
 
     What has happened is never reported as failed because it cannot be written down: that is logged, and tried again
     with the next note. An end that could not be written down is written when somebody asks for the job again.
 
+    :param place: where the jobs run
     :param log: receives a warning when the job list cannot be written
     """
 
-    def __init__(self, job_list: JobList, log: logging.Logger) -> None:
+    def __init__(self, place: Place, job_list: JobList, log: logging.Logger) -> None:
+        self._place = place
         self._job_list = job_list
         self._log = log
         self._lock = threading.RLock()
@@ -52,20 +77,147 @@ class Ledger:
         self._restarted: set[str] = set()
         self._writers: list[threading.Thread] = []
 
-    @property
-    def restarts(self) -> int:
-        """Number of restarts so far. An answer from before the latest one may be out of date."""
-        return self._restarts
+    def states(self, job_ids: Sequence[str]) -> dict[str, Answer]:
+        """Return for each known job its state, or why it cannot be told now. An end that was seen once stays.
 
-    def reconcile(
-        self, job_ids: Sequence[str], states: Mapping[str, JobState | JasminArcError], *, restarts: int
-    ) -> dict[str, JobState | JasminArcError] | None:
+        :raises ServerError: if the place does not answer for any of them
+        :raises JobListError: if the list cannot be read, and the place does not know one of the jobs
+        """
+        _, states = self._reconciled(job_ids, self._place.states, lambda answers: answers)
+        return states
+
+    def infos(self, job_ids: Sequence[str]) -> dict[str, JobInfo]:
+        """Return what is known of the jobs. For those that the place has forgotten, the job list answers.
+
+        :raises ServerError: if the place does not answer
+        :raises JobListError: as :meth:`states` does
+        """
+        infos, states = self._reconciled(
+            job_ids, self._place.query, lambda infos: {job_id: info.state for job_id, info in infos.items()}
+        )
+        for job_id, state in states.items():
+            if isinstance(state, JobState) and (job_id not in infos or infos[job_id].state is not state):
+                infos[job_id] = JobInfo(id=job_id, state=state)
+        return self._filled_in(infos)
+
+    def select(
+        self, *, status: JobStatuses | None, name: str | None, since: datetime | timedelta | None, last: int | None
+    ) -> list[str]:
+        """Return the ids of jobs at the place and in the job list, oldest first; see ``ArcInterface.list_jobs``."""
+        ids = self._selected(status, name, _start(since), last)
+        return ids if last is None else ids[-last:]
+
+    def _selected(
+        self, status: JobStatuses | None, name: str | None, since: datetime | None, last: int | None
+    ) -> list[str]:
+        listed = self._job_list.select(
+            self._place.endpoint,
+            name=name,
+            since=since,
+            ends=None if status is None else [None, *(end for end in JobState if end.final and end.status is status)],
+            last=last if status is None else None,
+        )
+        states: dict[str, Answer | None] = {job.id: job.final_state for job in listed}
+        if name is None and since is None and last is None:
+            # Of jobs that only the server knows, neither name nor time is known.
+            unlisted = self._place.list_jobs()
+            ended = self._job_list.summaries(unlisted) if status is not None and unlisted else {}
+            states.update((i, None) for i in unlisted if i not in states and not (i in ended and ended[i].final_state))
+        if status is None:
+            return list(states)
+        # Only of jobs whose end was not seen, the server is asked.
+        unseen = [job_id for job_id, state in states.items() if state is None]
+        states.update(self.states(unseen) if unseen else {})
+        for state in states.values():
+            if isinstance(state, JasminArcError):
+                raise state
+        return [job_id for job_id, state in states.items() if isinstance(state, JobState) and state.status is status]
+
+    def descriptions(self, job_ids: Sequence[str]) -> tuple[dict[str, JobDescription], dict[str, JasminArcError]]:
+        """Return what the jobs were submitted with, ready to be submitted again, and why that is not possible."""
+        records = self._job_list.get(job_ids)
+        found: dict[str, JobDescription] = {}
+        failures: dict[str, JasminArcError] = {}
+        for job_id in job_ids:
+            try:
+                text = records[job_id].description if job_id in records else ""
+                description = JobDescription.from_json(text) if text else self._place.description(job_id)
+                self._job_list.verify_inputs(description)
+                found[job_id] = description
+            except JasminArcError as error:
+                failures[job_id] = error
+        return found, failures
+
+    def erase(self, job_ids: Sequence[str], *, force: bool) -> dict[str, JasminArcError]:
+        """Erase jobs at the place and in the job list, and return the failures; see ``ArcInterface.clean_jobs``."""
+        failures = self._refused_to_erase(job_ids, force=force)
+        failures.update(self._place.clean([job_id for job_id in job_ids if job_id not in failures]))
+        lost = [job_id for job_id, error in failures.items() if isinstance(error, JobNotFoundError)]
+        for job_id in self._listed_here(lost) if force else ():
+            del failures[job_id]
+        gone = [job_id for job_id in job_ids if job_id not in failures]
+        self._note(gone, lambda: self._job_list.remove(gone, patience=PATIENCE))
+        return failures
+
+    def _listed_here(self, job_ids: Sequence[str]) -> list[str]:
+        """Return the jobs of this place that the job list has: jobs of other places may run there."""
+        return [job_id for job_id in self.summaries(job_ids) if self._place.owns(job_id)]
+
+    def _refused_to_erase(self, job_ids: Sequence[str], *, force: bool) -> dict[str, JasminArcError]:
+        """Return the jobs that must not be erased, and why: they have not ended, or their outputs were never saved."""
+        # Jobs that only the list still knows have nothing left to be saved.
+        there, states = self._reconciled(job_ids, self._place.states, lambda answers: answers)
+        refused: dict[str, JasminArcError] = {}
+        for job_id in there:
+            state = states[job_id]
+            if isinstance(state, JasminArcError):
+                refused[job_id] = state
+            elif not state.final:
+                refused[job_id] = OperationNotPossibleError(f"{job_id} has not ended; cancel it first, and wait")
+        if not force:
+            left = [job_id for job_id in there if job_id not in refused and there[job_id] is not JobState.DELETED]
+            for job_id in self._unsaved({job_id: states[job_id] for job_id in left}):
+                refused[job_id] = OperationNotPossibleError(
+                    f"the outputs of {job_id} were never saved; save them first, or erase them with force=True"
+                )
+        return refused
+
+    def _unsaved(self, ends: Mapping[str, Answer]) -> list[str]:
+        """Return the jobs that ended, were not killed, and whose outputs were never saved."""
+        records = self._job_list.get(ends)
+        unsaved = [
+            job_id
+            for job_id, end in ends.items()
+            if end in (JobState.FINISHED, JobState.FAILED) and not (job_id in records and records[job_id].outputs_saved)
+        ]
+        # Of many jobs, it takes a closer look to see which were killed: nobody wants the outputs of those.
+        failed = [job_id for job_id in unsaved if ends[job_id] is JobState.FAILED]
+        infos = self.infos(failed) if failed else {}
+        killed = {job_id for job_id, info in infos.items() if info.state is JobState.KILLED}
+        return [job_id for job_id in unsaved if job_id not in killed]
+
+    def _reconciled(
+        self,
+        job_ids: Sequence[str],
+        ask: Callable[[Sequence[str]], dict[str, _Found]],
+        states_in: Callable[[dict[str, _Found]], Mapping[str, Answer]],
+    ) -> tuple[dict[str, _Found], dict[str, Answer]]:
+        """Ask the place, and return its answers, and the states with what is remembered of ends."""
+        while True:
+            restarts = self._restarts
+            answers = ask(job_ids)
+            states = self._reconcile(job_ids, states_in(answers), restarts)
+            if states is not None:
+                return answers, states
+
+    def _reconcile(
+        self, job_ids: Sequence[str], states: Mapping[str, Answer], restarts: int
+    ) -> dict[str, Answer] | None:
         """Keep the ends that were seen once, also when the place has forgotten the job since, and note new ones.
 
-        :param states: the general states, as the place tells them; a job that it does not know is absent
-        :param restarts: :attr:`restarts` from before the place was asked
+        :param states: what the place says; a job that it does not know is absent
+        :param restarts: the number of restarts before the place was asked
         :returns: the states; ``None`` where jobs were restarted meanwhile, so that the place must be asked again
-        :raises JobListError: if the list cannot be read, and the place does not know one of the jobs
         """
         if self._notes:
             self._write(None)
@@ -87,6 +239,16 @@ class Ledger:
             self._ended(fresh, restarts)
         return found
 
+    def _filled_in(self, infos: Mapping[str, JobInfo]) -> dict[str, JobInfo]:
+        """Add from the job list what a server tells of a job only after a while."""
+        records = self.summaries([job_id for job_id, info in infos.items() if not info.name or info.submitted is None])
+        return {
+            job_id: replace(info, name=info.name or record.name, submitted=info.submitted or record.submitted)
+            if (record := records.get(job_id))
+            else info
+            for job_id, info in infos.items()
+        }
+
     def _ended(self, ends: Mapping[str, JobState], restarts: int) -> None:
         def write() -> None:
             # The jobs may have been restarted since they were asked about.
@@ -94,7 +256,7 @@ class Ledger:
                 self._job_list.set_final(ends, patience=PATIENCE)
 
         note = _Note(write, kept=False)
-        if len(ends) <= _AT_ONCE:
+        if len(ends) <= _BATCH_SIZE:
             self._write(note)
             return
 
@@ -111,9 +273,7 @@ class Ledger:
         else:
             self._writers = [thread for thread in self._writers if thread.is_alive()] + [writer]
 
-    def _ends(
-        self, job_ids: Sequence[str], states: Mapping[str, JobState | JasminArcError]
-    ) -> dict[str, JobState | None]:
+    def _ends(self, job_ids: Sequence[str], states: Mapping[str, Answer]) -> dict[str, JobState | None]:
         """Return the ends of those jobs that are in the list, ``None`` where none was seen."""
         if not job_ids:
             return {}
@@ -143,11 +303,18 @@ class Ledger:
         """Note, by the ids of new jobs, which ones they repeat."""
         self._note(jobs, lambda: self._job_list.link(jobs, patience=PATIENCE))
 
-    def erased(self, job_ids: Sequence[str]) -> None:
-        """Note that the jobs are gone."""
-        self._note(job_ids, lambda: self._job_list.remove(job_ids, patience=PATIENCE))
+    def restart(self, job_ids: Sequence[str]) -> dict[str, JasminArcError]:
+        """Let the place restart jobs, and return the failures."""
+        try:
+            failures = self._place.restart(job_ids)
+        except BaseException:
+            # The place may have done it. Then what was seen of these jobs is not their end.
+            self._restarted_jobs(job_ids)
+            raise
+        self._restarted_jobs([job_id for job_id in job_ids if job_id not in failures])
+        return failures
 
-    def restarted(self, job_ids: Sequence[str]) -> None:
+    def _restarted_jobs(self, job_ids: Sequence[str]) -> None:
         """Note that jobs that had ended run again: their ends are yet to come."""
 
         def write() -> None:
@@ -197,11 +364,18 @@ class Ledger:
             )
 
 
-def _may_have_ended(answer: JobState | JasminArcError | None) -> bool:
+def _may_have_ended(answer: Answer | None) -> bool:
     """Say whether an answer is an end, or none at all: of a job whose state cannot be told now, an end may be known."""
     return not isinstance(answer, JobState) or answer.final
 
 
-def _refines(states: Mapping[str, JobState | JasminArcError], job_id: str, end: JobState) -> bool:
+def _refines(states: Mapping[str, Answer], job_id: str, end: JobState) -> bool:
     """Say whether the place now tells that a job that ended without success was killed."""
     return (end, states.get(job_id)) == (JobState.FAILED, JobState.KILLED)
+
+
+def _start(since: datetime | timedelta | None) -> datetime | None:
+    if isinstance(since, timedelta):
+        return datetime.now(timezone.utc) - since
+    # A time without a zone is the user's own, as everywhere in Python.
+    return since.astimezone(timezone.utc) if since is not None else None

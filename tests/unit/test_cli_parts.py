@@ -23,6 +23,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jasmin_arc import ArcInterface
+from jasmin_arc._support.text import one_line
 from jasmin_arc.cli import configuration
 from jasmin_arc.cli import selection as selecting
 from jasmin_arc.cli.commands import COMMANDS, ELSEWHERE, root
@@ -38,7 +39,6 @@ from jasmin_arc.cli.output import (
     last_part,
     make_record,
     make_table,
-    one_line,
     plain,
     short_ids,
     size,
@@ -47,9 +47,12 @@ from jasmin_arc.cli.process import run
 from jasmin_arc.cli.selection import Finder, JobName
 from jasmin_arc.cli.setting_up import QUEUES
 from jasmin_arc.cli.table import check_placeholders, fill, read_table
-from jasmin_arc.cli.wording import about_job, calls, options, repeat_options
+from jasmin_arc.cli.wording import calls, repeat_options
+from jasmin_arc.cli.words import shell_words
 from jasmin_arc.config import OPTIONS
 from jasmin_arc.exceptions import (
+    PYTHON_WORDS,
+    Advice,
     InputFileError,
     InvalidJobDescription,
     JasminArcError,
@@ -503,19 +506,23 @@ def test_the_exit_code_of_many_failures() -> None:
 
 
 def test_advice_names_commands_and_options() -> None:
-    assert calls("recover() settles it") == "'jasmin-arc recover' settles it"
-    assert calls("or erase them with force=True") == "or erase them with --force"
-    assert options("Ask for more with wall_time='2h', or less.") == "Ask for more with --wall-time 2h, or less."
-    assert options("Ask for more with memory= (per slot).") == "Ask for more with --memory (per slot)."
-    assert options("Names in outputs= are relative.") == "Names in --output are relative."
-    assert options("Ask for wall_time=7200, or") == "Ask for --wall-time 7200, or"
-    assert calls("see memory= of yours") == "see memory= of yours"
+    def told(template: str, **values: str) -> str:
+        return Advice(template, **values).in_words(shell_words("1a2b"))
 
-
-def test_commands_are_about_the_job_in_question() -> None:
-    assert about_job(options("see read(id, 'stderr'), or resubmit_jobs()"), "1a2b") == (
+    assert told("{recover} settles it") == "'jasmin-arc recover' settles it"
+    assert told("or erase them with {force}") == "or erase them with --force"
+    assert told("Ask for more with {wall_time}, or less.") == "Ask for more with --wall-time, or less."
+    assert told("Names in {outputs} are relative.") == "Names in --output are relative."
+    assert told("see {read_stderr}, or {resubmit}") == (
         "see 'jasmin-arc cat 1a2b stderr', or 'jasmin-arc resubmit 1a2b'"
     )
+    assert told("see {name}: {site}", name="{recover} site()") == "see {recover} site(): 'jasmin-arc site'"
+
+
+def test_every_advice_has_words_at_a_shell() -> None:
+    assert sorted(shell_words("JOB")) == sorted(PYTHON_WORDS)
+    known = {name for command in commands().values() for option in command.params for name in option.opts}
+    assert {word for word in shell_words("JOB").values() if word.startswith("-")} <= known
 
 
 def test_suggested_commands_repeat_the_options_of_this_one() -> None:

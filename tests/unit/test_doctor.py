@@ -11,9 +11,8 @@ import pytest
 from faults.https_server import Certificates, HttpsServer, Reply
 from pki import Pki, key_pem, pem, rsa_key, voms_proxy
 
-from jasmin_arc import doctor
 from jasmin_arc.credentials.rfc3820 import make_proxy
-from jasmin_arc.doctor import Check, examine
+from jasmin_arc.doctor import Check, Outcome, examine
 from jasmin_arc.job_list import JobList, JobRecord
 
 
@@ -38,14 +37,14 @@ def _own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_this_machine_is_ready() -> None:
     checks = by_name(BACKEND="local")
     assert list(checks) == ["configuration", "shell", "job folder", "job list"]
-    assert {check.outcome for check in checks.values()} == {doctor.OK}
+    assert {check.outcome for check in checks.values()} == {Outcome.OK}
     assert "~/.arc/jobs.dat" in checks["job list"].found
 
 
 def test_a_configuration_that_cannot_be_read_ends_the_examination(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text("{")
     (check,) = examine(tmp_path / "config.json")
-    assert (check.name, check.outcome) == ("configuration", doctor.FAILED)
+    assert (check.name, check.outcome) == ("configuration", Outcome.FAILED)
     assert check.remedy
 
 
@@ -58,31 +57,31 @@ def test_misspelt_options_are_a_warning_with_a_remedy(
     )
     monkeypatch.setenv("JASMIN_ARC_TIMEOUTS", "5")
     check = next(examine(path))
-    assert (check.name, check.outcome) == ("configuration", doctor.WARNING)
+    assert (check.name, check.outcome) == ("configuration", Outcome.WARNING)
     assert check.found.endswith(
         "these names are not options and have no effect: ARC_SEVER (~/config.json), colour (~/config.json), "
         "TIMEOUTS (the environment variable JASMIN_ARC_TIMEOUTS)"
     )
     assert check.remedy == (
-        "Rename ARC_SEVER to ARC_SERVER. Remove colour: 'jasmin-arc config show' lists the options. "
-        "Rename TIMEOUTS to TIMEOUT."
+        "Rename ARC_SEVER to ARC_SERVER. Remove colour. Rename TIMEOUTS to TIMEOUT. 'jasmin-arc config show' lists "
+        "the options."
     )
     assert capfd.readouterr().err == ""
     checks = by_name(BACKEND="rest", ARC_SERVER="ce.invalid", ARC_SEVER="ce.example.org")
-    assert checks["configuration"].outcome == doctor.WARNING
+    assert checks["configuration"].outcome == Outcome.WARNING
     assert "the compute element is https://ce.invalid:443/arex" in checks["configuration"].found
 
 
 def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     check = by_name(BACKEND="local", JOBS_INFO_FILE=str(tmp_path / "file" / "jobs.dat"))["job list"]
-    assert check.outcome == doctor.FAILED
+    assert check.outcome == Outcome.FAILED
     assert "JOBS_INFO_FILE" in check.remedy
 
 
 def test_a_broken_job_list(tmp_path: Path) -> None:
     (tmp_path / "jobs.dat").write_text("this is no database" * 100)
-    assert by_name(BACKEND="local", JOBS_INFO_FILE=str(tmp_path / "jobs.dat"))["job list"].outcome == doctor.FAILED
+    assert by_name(BACKEND="local", JOBS_INFO_FILE=str(tmp_path / "jobs.dat"))["job list"].outcome == Outcome.FAILED
 
 
 def test_jobs_are_counted_without_their_descriptions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -105,7 +104,6 @@ def test_nothing_there(tmp_path: Path) -> None:
     outcomes = {name: check.outcome for name, check in checks.items()}
     assert outcomes == {
         "configuration": "ok",
-        "bindings": "skipped",
         "certificate": "failed",
         "private key": "failed",
         "CA certificates": "failed",
@@ -171,13 +169,13 @@ def look_at_proxy(tmp_path: Path, content: bytes, *, mode: int = 0o600) -> Check
 def test_a_user_with_nothing_but_a_proxy_is_told_what_is_wrong_with_it(tmp_path: Path) -> None:
     user = Pki(tmp_path).user()
     ended = look_at_proxy(tmp_path, voms_proxy(user, rsa_key(), lifetime=-timedelta(hours=1)))
-    assert (ended.outcome, "VOMS attributes" in ended.found, "ended at" in ended.found) == (doctor.FAILED, True, True)
+    assert (ended.outcome, "VOMS attributes" in ended.found, "ended at" in ended.found) == (Outcome.FAILED, True, True)
     assert "voms-proxy-init" in ended.remedy
     usable = voms_proxy(user, rsa_key(), lifetime=timedelta(hours=2))
-    assert look_at_proxy(tmp_path, usable).outcome == doctor.OK
+    assert look_at_proxy(tmp_path, usable).outcome == Outcome.OK
     assert "open to other users" in look_at_proxy(tmp_path, usable, mode=0o640).found
     plain = look_at_proxy(tmp_path, make_proxy([user], rsa_key(), lifetime=timedelta(seconds=30)))
-    assert (plain.outcome, "valid until" in plain.found) == (doctor.FAILED, True)
+    assert (plain.outcome, "valid until" in plain.found) == (Outcome.FAILED, True)
     assert "certificate and its key" in plain.found
     assert "bring a new proxy" in plain.remedy
 
@@ -185,7 +183,7 @@ def test_a_user_with_nothing_but_a_proxy_is_told_what_is_wrong_with_it(tmp_path:
 def test_a_voms_proxy_that_ends_soon_is_a_warning(tmp_path: Path) -> None:
     soon = voms_proxy(Pki(tmp_path).user(), rsa_key(), lifetime=timedelta(minutes=30))
     check = look_at_proxy(tmp_path, soon)
-    assert (check.outcome, "ends soon" in check.found) == (doctor.WARNING, True)
+    assert (check.outcome, "ends soon" in check.found) == (Outcome.WARNING, True)
     assert "arcproxy -S" in check.remedy
 
 
@@ -204,11 +202,11 @@ def test_a_server_that_is_not_there_is_not_blamed_on_the_certificate(tmp_path: P
         nobody.bind(("localhost", 0))
         server = f"localhost:{nobody.getsockname()[1]}/arex"
         checks = by_name(BACKEND="rest", ARC_SERVER=server, CERTS_DIR=str(tmp_path), PROXY_FILE=str(tmp_path / "proxy"))
-    assert checks["TLS"].outcome == doctor.FAILED
+    assert checks["TLS"].outcome == Outcome.FAILED
     assert "Connection refused" in checks["TLS"].found
-    assert (checks["REST interface"].outcome, checks["REST interface"].remedy) == (doctor.SKIPPED, "")
+    assert (checks["REST interface"].outcome, checks["REST interface"].remedy) == (Outcome.SKIPPED, "")
     assert "not reached" in checks["REST interface"].found
-    assert checks["queues"].outcome == doctor.SKIPPED
+    assert checks["queues"].outcome == Outcome.SKIPPED
 
 
 def test_a_server_that_never_shakes_hands_is_given_up(tmp_path: Path) -> None:

@@ -275,7 +275,7 @@ def test_old_ends_of_many_jobs_are_not_written_after_a_restart(
     ids = arc.submit_jobs([JobDescription(executable="true", outputs=[], rerun=1)] * 120)
     end(setup, *ids, state="FAILED")
     assert set(arc.get_job_statuses(ids)) == {JobStatuses.FAILED}
-    arc._ledger.restarted(ids)
+    arc._ledger._restarted_jobs(ids)
     end(setup, *ids)
     arc.close()
     assert set(arc.job_list.ends(ids).values()) == {None}
@@ -310,7 +310,7 @@ def test_what_could_not_be_written_is_written_when_somebody_asks(
 
 def test_a_wait_looks_before_it_is_given_up(setup: Setup, arc: ArcInterface) -> None:
     slow, quick = arc.submit_jobs([job(), job()])
-    watch = arc._watch
+    watch = arc._watcher
     # As after questions about very many jobs.
     watch._took.extend([1.0] * 3)
     with pytest.raises(TimeoutError):

@@ -14,13 +14,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jasmin_arc import Explanation, JobDescription, JobFailedError, JobInfo, JobNotFoundError, ServerError
+from jasmin_arc._support.text import excerpt
 from jasmin_arc.backends.base import Backend
 from jasmin_arc.constants import ARC_STATUS_MAPPING
 from jasmin_arc.exceptions import JasminArcError
 from jasmin_arc.explain import job_failed
 from jasmin_arc.explain.conclude import explain
 from jasmin_arc.explain.facts import Facts
-from jasmin_arc.explain.finding import plain
 from jasmin_arc.explain.gather import gather
 from jasmin_arc.job_info import RemoteFile
 from jasmin_arc.job_list import JobList, JobRecord
@@ -412,7 +412,7 @@ def test_secrets_of_urls_are_not_shown() -> None:
 
 
 def test_what_follows_the_time_in_a_signature_is_hidden_as_well() -> None:
-    shown = plain("GET https://jane:pw@h/x?se=2026-11-20T08:00:00Z&sig=SECRET failed. Why? a=b")
+    shown = excerpt("GET https://jane:pw@h/x?se=2026-11-20T08:00:00Z&sig=SECRET failed. Why? a=b")
     assert shown == "GET https://...h/x?... failed. Why? a=b"
 
 

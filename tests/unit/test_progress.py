@@ -18,7 +18,7 @@ from jasmin_arc._support.progress import ProgressBar
 
 @pytest.fixture(autouse=True)
 def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(progress, "_PATIENCE", 0.2)
+    monkeypatch.setattr(progress, "_SHOW_AFTER", 0.2)
 
 
 def test_long_work_is_seen_before_its_first_piece_is_done(capsys: pytest.CaptureFixture[str]) -> None:
@@ -45,7 +45,7 @@ class _Full(io.StringIO):
 def test_a_bar_that_cannot_be_written_keeps_no_job_from_its_caller(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(progress, "_PATIENCE", 1e-9)
+    monkeypatch.setattr(progress, "_SHOW_AFTER", 1e-9)
     monkeypatch.setattr(sys, "stderr", _Full())
     config = {"BACKEND": "local", "LOCAL_DIR": str(tmp_path / "d"), "JOBS_INFO_FILE": str(tmp_path / "jobs.dat")}
     with ArcInterface(config=config, log=None) as arc:

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import ast
 import inspect
 import io
 import pickle
 import subprocess
 import sys
 from enum import Enum
+from pathlib import Path
 
 import pytest
 
 import jasmin_arc
 from jasmin_arc import arc_interface, config, constants, exceptions
 from jasmin_arc._support.logs import make_logger
+from jasmin_arc.exceptions import Advice
 from jasmin_arc.job_info import JobInfo
 
 DOCUMENTED_2017 = {
@@ -90,6 +93,24 @@ def test_every_error_has_the_common_root_and_survives_pickling() -> None:
         made = error("why", ["x"]) if several else error("why")
         copy = pickle.loads(pickle.dumps(made))
         assert (type(copy), str(copy), vars(copy)) == (error, "why", vars(made))
+
+
+def test_an_error_keeps_its_advice_apart_and_when_pickled() -> None:
+    advice = Advice("{recover} settles {name}", name="{site}")
+    for error in (jasmin_arc.JobNotFoundError("gone", advice=advice), jasmin_arc.WaitTimeoutError("late", ["x"])):
+        copy = pickle.loads(pickle.dumps(error))
+        assert (copy.message, copy.advice, copy.args) == (error.message, error.advice, (error.message,))
+    error = jasmin_arc.JobNotFoundError("gone", advice=advice)
+    assert str(pickle.loads(pickle.dumps(error))) == "gone; recover() settles {site}"
+    assert pickle.loads(pickle.dumps(error)).in_words({"recover": "arc rec"}) == "gone; arc rec settles {site}"
+    assert str(jasmin_arc.JobNotFoundError("gone", advice="see {site}")) == "gone; see {site}"
+
+
+def test_advice_never_holds_foreign_text_in_its_template() -> None:
+    for path in set(Path(jasmin_arc.__file__).parent.rglob("*.py")) - {Path(exceptions.__file__)}:
+        for call in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and call.func.id == "Advice":
+                assert isinstance(call.args[0], ast.Constant), f"{path}:{call.lineno}"
 
 
 def test_importing_touches_nothing_of_arc() -> None:

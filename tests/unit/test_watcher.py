@@ -22,7 +22,7 @@ from jasmin_arc import (
 from jasmin_arc._support.logs import make_logger
 from jasmin_arc.backends.base import Pace
 from jasmin_arc.constants import JobState
-from jasmin_arc.watcher import MOST_FAILURES, Watcher
+from jasmin_arc.watcher import MAX_FAILURES, Watcher
 
 LIMIT = 20
 QUICK = (0.01, 0.01)
@@ -94,7 +94,7 @@ def test_a_server_that_only_ever_errs_ends_the_wait(log: io.StringIO) -> None:
     (future,) = watcher(site, log).watch(["x://1"]).values()
     with pytest.raises(ServerError, match="forbidden"):
         future.result(LIMIT)
-    assert len(site.questions) == MOST_FAILURES
+    assert len(site.questions) == MAX_FAILURES
 
 
 def test_an_unknown_job_ends_its_own_wait_alone(log: io.StringIO) -> None:
@@ -217,14 +217,14 @@ def test_an_answer_counts_only_for_those_that_waited_when_it_was_asked_for(log: 
 
 def test_a_refusal_in_the_middle_of_an_outage_is_waited_out(log: io.StringIO) -> None:
     down, other = ServerUnavailableError("connection refused"), ServerError("not found", status=404)
-    site = Site({"x://1": JobState.RUNNING}, *[down] * MOST_FAILURES, other, {"x://1": JobState.FINISHED})
+    site = Site({"x://1": JobState.RUNNING}, *[down] * MAX_FAILURES, other, {"x://1": JobState.FINISHED})
     watching = Watcher(site.states, make_logger(log, LogLevels.INFO), outage=QUICK)
     (future,) = watching.watch(["x://1"]).values()
     assert future.result(LIMIT) == JobState.FINISHED
 
 
 def test_a_server_that_answered_before_may_refuse_for_a_while(log: io.StringIO) -> None:
-    refusals = [ServerError("being restarted", status=404)] * (2 * MOST_FAILURES)
+    refusals = [ServerError("being restarted", status=404)] * (2 * MAX_FAILURES)
     site = Site({"x://1": JobState.RUNNING}, *refusals, {"x://1": JobState.FINISHED})
     watching = Watcher(site.states, make_logger(log, LogLevels.INFO), outage=QUICK)
     (future,) = watching.watch(["x://1"]).values()
@@ -238,7 +238,7 @@ def test_a_server_that_answered_before_and_then_refuses_for_long_ends_the_wait(l
     (future,) = watching.watch(["x://1"]).values()
     with pytest.raises(ServerError, match="forbidden"):
         future.result(LIMIT)
-    assert len(site.questions) > MOST_FAILURES
+    assert len(site.questions) > MAX_FAILURES
 
 
 def test_questions_take_no_more_than_their_share_of_the_time(log: io.StringIO) -> None:

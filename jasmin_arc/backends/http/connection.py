@@ -67,11 +67,11 @@ def make_pool(endpoint: str, context: ssl.SSLContext, kind: type[Connection] = C
     return pool
 
 
-def make_context(certs_dir: str, proxy: Path) -> ssl.SSLContext:
+def make_context(certs_dir: str, proxy: Path | None) -> ssl.SSLContext:
     """Make the TLS settings: who we are, and whom we trust.
 
     :param certs_dir: the folder with the trusted CA certificates under their hashes, or one file with all of them
-    :param proxy: the file with the proxy certificate, its chain and its key
+    :param proxy: the file with the proxy certificate, its chain and its key, if the server is shown one
     :raises InvalidConfigError: if CERTS_DIR has no certificates
     :raises ServerError: if the proxy cannot be used
     """
@@ -86,6 +86,8 @@ def make_context(certs_dir: str, proxy: Path) -> ssl.SSLContext:
             context.load_verify_locations(cafile=str(trusted))
     except OSError as error:
         raise InvalidConfigError(f"CERTS_DIR: no CA certificates can be read from {certs_dir}: {error}") from error
+    if proxy is None:
+        return context
     try:
         # Without a password, OpenSSL would ask on the terminal for that of an encrypted key.
         context.load_cert_chain(proxy, password="")

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 
 from urllib3 import exceptions as foreign
 
+from jasmin_arc._support.text import printable
 from jasmin_arc.exceptions import ServerError, ServerUnavailableError
 
 _TRANSIENT = frozenset({408, 425, 429, 502, 503, 504})
@@ -76,12 +77,6 @@ def error_for_status(status: int, reason: str, retry_after: str | None, what: st
     if status in _REFUSED:
         return ServerError(f"{message}: is this certificate's owner allowed to use the site?", status=status)
     return ServerError(message, status=status)
-
-
-def printable(text: str, *, longest: int = 500) -> str:
-    """Make a text of the server safe to show: printable, on one line, not too long."""
-    shown = "".join(char if char.isprintable() else " " for char in text[: longest + 1]).strip()
-    return shown if len(shown) <= longest else shown[:longest] + "..."
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:

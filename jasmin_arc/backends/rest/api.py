@@ -9,8 +9,8 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 from urllib.parse import quote, urlsplit
 
+from jasmin_arc._support.text import printable
 from jasmin_arc.backends.http.client import Client, Reply
-from jasmin_arc.backends.http.errors import printable
 from jasmin_arc.backends.rest.documents import JobAnswer, is_job_id, job_answers, job_states, versions
 from jasmin_arc.exceptions import JasminArcError, JobNotFoundError, ServerError, SubmissionUnknownError
 

@@ -11,7 +11,7 @@ from xml.etree.ElementTree import ParseError
 from defusedxml import DefusedXmlException
 from defusedxml.ElementTree import fromstring
 
-from jasmin_arc.backends.http.errors import printable
+from jasmin_arc._support.text import printable
 from jasmin_arc.exceptions import JasminArcError, OutputError, ServerError
 from jasmin_arc.job_info import RemoteFile
 
@@ -57,8 +57,8 @@ def parse(text: bytes, *, root: str = "") -> Element:
         raise ServerError(f"the server sends XML that cannot be read: {printable(str(error))}") from error
     if root and local(found) != root:
         raise ServerError(
-            f"the server sends another document than the expected <{root}>: <{printable(local(found), longest=50)}>; "
-            "does ARC_SERVER name a compute element?"
+            f"the server sends another document than the expected <{root}>: <{printable(local(found), max_length=50)}>",
+            advice="does ARC_SERVER name a compute element?",
         )
     _check_depth(found)
     return found
@@ -131,7 +131,7 @@ def _job_answer(job: Element) -> JobAnswer:
         code=int(code) if code.isdecimal() and code.isascii() and len(code) < 5 else 0,
         reason=printable(text(job, "reason")),
         id=job_id if is_job_id(job_id) else "",
-        state=printable(text(job, "state"), longest=50),
+        state=printable(text(job, "state"), max_length=50),
         delegations=tuple(filter(is_job_id, texts(job, "delegation_id"))),
         info=None if document is None else next(children(document, "ComputingActivity"), None),
     )

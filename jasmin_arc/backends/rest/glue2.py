@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING
 
-from jasmin_arc.backends.http.errors import printable
+from jasmin_arc._support.text import printable
 from jasmin_arc.backends.rest.documents import children, local, parse, text, texts
 from jasmin_arc.constants import ARC_REST_STATES, STDERR_NAME, STDOUT_NAME, JobState
 from jasmin_arc.description import path_parts
@@ -34,7 +34,7 @@ def job_info(job_id: str, activity: Element) -> JobInfo:
     return JobInfo(
         id=job_id,
         state=general_state(native),
-        native_state=printable(native, longest=50),
+        native_state=printable(native, max_length=50),
         name=printable(text(activity, "Name")),
         exit_code=_number(activity, "ExitCode"),
         queue=printable(text(activity, "Queue")),

@@ -16,8 +16,8 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, TypeVar
 
 from jasmin_arc._support.parallel import run_all
+from jasmin_arc._support.text import printable
 from jasmin_arc.backends.http.deadline import pause
-from jasmin_arc.backends.http.errors import printable
 from jasmin_arc.backends.rest.documents import JobAnswer
 from jasmin_arc.backends.rest.glue2 import general_state, job_info, number, parse_time
 from jasmin_arc.constants import ARC_REST_STATES, JobState
@@ -196,9 +196,8 @@ class States:
             return ""
         word = written.strip()
         if not _STATE.fullmatch(word):
-            raise ServerError(
-                f"the server does not tell the state of {self._api.job_url(name)}, but {printable(word, longest=50)!r}"
-            )
+            told = printable(word, max_length=50)
+            raise ServerError(f"the server does not tell the state of {self._api.job_url(name)}, but {told!r}")
         return _REST_STATES.get(word, "OTHER")
 
     def _stays_finished(self, name: str) -> bool:

@@ -20,7 +20,7 @@ def refuse(description: JobDescription, fields: Iterable[str], what: str) -> Non
     """
     for field in fields:
         if getattr(description, field):
-            raise InvalidJobDescription(f"{field}: {what} has no place for it; leave it out")
+            raise InvalidJobDescription(f"{field}: {what} has no place for it", advice="leave it out")
 
 
 def command(description: JobDescription, language: str) -> tuple[str, ...]:

@@ -1,0 +1,44 @@
+"""The one place that makes texts of others fit to be shown: no control characters, no secrets, not too long."""
+
+from __future__ import annotations
+
+import os
+import re
+
+_PASSWORD = re.compile(r"(?<=://)[^/@\s]*@")
+_QUERY = re.compile(r"(://[^\s?]*\?)\S+")
+"""Where URLs have their signatures. What follows without a space goes too: nobody can tell where a signature ends."""
+
+
+def printable(text: str, *, max_length: int = 500) -> str:
+    """Return a text, such as one that a server sent, as one line; its end is cut if it is too long."""
+    text = text.strip()
+    shown = _without_controls(text[:max_length])
+    return f"{shown}..." if len(text) > max_length else shown.strip()
+
+
+def one_line(text: str) -> str:
+    """Return the whole text as one line, with single spaces."""
+    return " ".join(_without_controls(text).split())
+
+
+def printable_lines(text: str) -> str:
+    """Return a text of several lines, so that it can do nothing to a terminal."""
+    return "\n".join(map(_without_controls, text.split("\n")))
+
+
+def excerpt(text: str, *, max_length: int = 240) -> str:
+    """Return what is worth quoting of a log: one short line without the passwords and signatures of URLs."""
+    line = _QUERY.sub(r"\1...", _PASSWORD.sub("...", " ".join(text.split())))
+    return printable(line, max_length=max_length)
+
+
+def home_short(path: str) -> str:
+    """Write a path below the home directory with ``~``, which is shorter and says less about its owner."""
+    home = os.path.expanduser("~")  # noqa: PTH111
+    return "~" + path[len(home) :] if home != "/" and (path == home or path.startswith(home + "/")) else path
+
+
+def _without_controls(text: str) -> str:
+    """Replace what is not printable, such as line ends, escape sequences and changes of the writing direction."""
+    return text if text.isprintable() else "".join(char if char.isprintable() else " " for char in text)

@@ -1,0 +1,25 @@
+"""What the doctor looks at for jobs on this machine."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from jasmin_arc._support.text import home_short
+from jasmin_arc.doctor.check import CheckFailed, Examination, Look, free_space
+
+
+def checks(examination: Examination) -> dict[str, Look]:
+    """Return the checks, by name."""
+    folder = Path(examination.config.LOCAL_DIR)
+    return {"shell": _shell, "job folder": lambda: _job_folder(folder)}
+
+
+def _shell() -> str:
+    if not os.access("/bin/sh", os.X_OK):
+        raise CheckFailed("there is no /bin/sh, which starts every job", advice="Install a shell.")
+    return "/bin/sh starts jobs"
+
+
+def _job_folder(folder: Path) -> str:
+    return f"{home_short(str(folder))} can be written, and its disk has {free_space(folder, 'LOCAL_DIR')}"

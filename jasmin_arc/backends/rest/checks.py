@@ -1,0 +1,231 @@
+"""What the doctor looks at for jobs on a compute element: credentials, the way to the server, its clock and queues."""
+
+from __future__ import annotations
+
+import re
+import socket
+import ssl
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from jasmin_arc._support.text import home_short
+from jasmin_arc.backends.http.client import Client
+from jasmin_arc.backends.http.connection import Connection, make_context
+from jasmin_arc.backends.http.deadline import limited
+from jasmin_arc.backends.http.errors import error_for_transport
+from jasmin_arc.backends.rest.api import Api
+from jasmin_arc.backends.rest.glue2 import parse_time, site_info
+from jasmin_arc.credentials.proxy import ProxyManager
+from jasmin_arc.doctor.check import CheckFailed, Examination, Look, Outcome, skipped
+from jasmin_arc.exceptions import Advice, InvalidConfigError, ProxyGenerationError
+
+if TYPE_CHECKING:
+    from cryptography import x509
+
+    from jasmin_arc.credentials.proxy import ProxyInfo
+
+_SOON = timedelta(days=14)
+_MAX_SKEW = timedelta(minutes=2)
+_MAX_AGE = timedelta(minutes=30)
+_CREATED = re.compile(rb'CreationTime="([^"]{1,40})"')
+_NEW_CERTIFICATE = "Ask your certificate authority for a new one."
+
+
+def checks(examination: Examination) -> dict[str, Look]:
+    """Return the checks, by name, in the order in which each can stand on those before it."""
+    site = _Site(examination)
+    return {
+        "certificate": site.certificate,
+        "private key": site.private_key,
+        "CA certificates": site.ca_certificates,
+        "proxy": site.proxy,
+        "name resolution": site.name_resolution,
+        "TLS": site.tls,
+        "REST interface": site.rest,
+        "clock": site.clock,
+        "queues": site.queues,
+    }
+
+
+class _Site:
+    def __init__(self, examination: Examination) -> None:
+        self.config = examination.config
+        self.outcomes = examination.outcomes
+        self._log = examination.log
+        self._manager = ProxyManager(self.config, self._log)
+        self._certificate: x509.Certificate | None = None
+        self._published: bytes | None = None
+        parts = urlsplit(self.config.endpoint)
+        self._host, self._port = parts.hostname or "", parts.port or 443
+
+    # --- The user's files ---
+
+    def certificate(self) -> str:
+        from jasmin_arc.credentials.rfc3820 import name_text
+        from jasmin_arc.credentials.user_certificate import read_chain
+
+        cert = self._certificate = read_chain(self.config)[0]
+        now, end = datetime.now(timezone.utc), cert.not_valid_after_utc
+        path = home_short(self.config.CLIENT_CERT)
+        found = f"{path} is {name_text(cert.subject)}, valid until {end:%Y-%m-%d %H:%M} UTC"
+        if end <= now:
+            raise CheckFailed(f"{found}: it has expired", advice=_NEW_CERTIFICATE)
+        if cert.not_valid_before_utc > now:
+            raise CheckFailed(f"{found}: it is not valid yet", advice="Set this machine's clock.")
+        if end - now < _SOON:
+            raise CheckFailed(f"{found}: it ends soon", advice=_NEW_CERTIFICATE, outcome=Outcome.WARNING)
+        return found
+
+    def private_key(self) -> str:
+        from jasmin_arc.credentials.rfc3820 import belongs
+        from jasmin_arc.credentials.user_certificate import read_key
+
+        path = home_short(self.config.CLIENT_KEY)
+        key, _ = read_key(self.config, lambda: _encrypted(path))
+        if self._certificate is None:
+            return f"{path} is private and can be read; there is no certificate to compare it with"
+        if not belongs(key, self._certificate):
+            raise CheckFailed(
+                f"{path} does not belong to the certificate {home_short(self.config.CLIENT_CERT)}",
+                advice="Set CLIENT_CERT and CLIENT_KEY to files of the same pair.",
+            )
+        return f"{path} is private, and belongs to the certificate"
+
+    def ca_certificates(self) -> str:
+        path = Path(self.config.CERTS_DIR)
+        short = home_short(str(path))
+        advice = "Install your site's CA certificates (ca-policy, or IGTF's packages), and set CERTS_DIR to them."
+        try:
+            if not path.is_dir():
+                context = ssl.create_default_context(cafile=str(path))
+                return f"{short} holds {len(context.get_ca_certs())} CA certificates"
+            hashed = [entry for entry in path.iterdir() if entry.suffix[1:].isdigit() and len(entry.stem) == 8]
+        except OSError as error:
+            raise CheckFailed(f"no CA certificates can be read from {short}: {error}", advice=advice) from error
+        if not hashed:
+            raise CheckFailed(
+                f"{short} holds no CA certificate under its hash, such as 5ed36f61.0",
+                advice=f"{advice} 'openssl rehash DIRECTORY' makes the hashes.",
+            )
+        return f"{short} holds {len(hashed)} CA certificates"
+
+    def proxy(self) -> str:
+        try:
+            self._manager.path()
+        except ProxyGenerationError as error:
+            if Outcome.FAILED in (self.outcomes["certificate"], self.outcomes["private key"]):
+                self._explain_without_certificate(error)
+            raise
+        info = self._manager.info()
+        assert info is not None
+        if info.voms and info.time_left < timedelta(seconds=self.config.PROXY_RENEWAL_THRESHOLD):
+            raise CheckFailed(
+                f"{_description(info)}: it has VOMS attributes, so it is not renewed, and ends soon",
+                advice="Make a new one with the program that made it, such as 'arcproxy -S' or 'voms-proxy-init'.",
+                outcome=Outcome.WARNING,
+            )
+        return _description(info)
+
+    def _explain_without_certificate(self, error: ProxyGenerationError) -> None:
+        """Tell what is wrong where no proxy can be made: a user may have nothing but a proxy."""
+        info = self._manager.info()
+        if info is None:
+            raise skipped("it takes a valid certificate and its key (above) to make one") from error
+        if not info.voms:
+            raise CheckFailed(
+                f"{_description(info)}: it is not used, and it takes a valid certificate and its key (above) to make "
+                "another",
+                advice="Correct what is wrong with the certificate and its key, or bring a new proxy.",
+            ) from error
+
+    # --- The server ---
+
+    def name_resolution(self) -> str:
+        try:
+            addresses = socket.getaddrinfo(self._host, self._port, type=socket.SOCK_STREAM)
+        except (OSError, UnicodeError) as error:
+            raise CheckFailed(
+                f"the name {self._host} is not known here: {error}",
+                advice="Check ARC_SERVER for typing mistakes, and this machine's network.",
+            ) from error
+        return f"{self._host} is {', '.join(dict.fromkeys(str(entry[4][0]) for entry in addresses))}"
+
+    def tls(self) -> str:
+        if self.outcomes["name resolution"] is not Outcome.OK:
+            raise skipped("the server's name is not known")
+        try:
+            context = make_context(self.config.CERTS_DIR, None)
+        except InvalidConfigError as error:
+            raise skipped("there are no CA certificates to check the server with") from error
+        seconds = min(self.config.TIMEOUT, 10)
+        connection = Connection(self._host, self._port, timeout=seconds, ssl_context=context)
+        try:
+            with limited(seconds):
+                connection.connect()
+            assert isinstance(connection.sock, ssl.SSLSocket)
+            version = connection.sock.version()
+        except Exception as error:
+            raise error_for_transport(error, "TLS", f"{self._host}:{self._port}") from error
+        finally:
+            connection.close()
+        return f"{self._host}:{self._port} answers, is trusted, and speaks {version}"
+
+    def rest(self) -> str:
+        if self.outcomes["TLS"] is not Outcome.OK:
+            raise skipped("the server is not reached, or not trusted (above)")
+        if self.outcomes["proxy"] not in (Outcome.OK, Outcome.WARNING):
+            raise skipped("it takes a proxy (above) to ask")
+        api = Api(
+            Client(
+                self.config.endpoint,
+                certs_dir=self.config.CERTS_DIR,
+                timeout=self.config.TIMEOUT,
+                credentials=self._manager.path,
+                log=self._log,
+            )
+        )
+        base = api.base()
+        self._published = api.info()
+        return f"the server speaks version {base.rpartition('/')[2]}, and lets this certificate in"
+
+    def clock(self) -> str:
+        now = datetime.now(timezone.utc)
+        here = f"it is {now:%Y-%m-%d %H:%M:%S} UTC here"
+        created = _CREATED.search(self._published or b"")
+        told = parse_time(created[1].decode()) if created else None
+        if told is None:
+            raise skipped(f"{here}; the server has not told its time")
+        advice = "Set the clock, best by NTP: certificates are valid by the clock."
+        # What the server publishes is some minutes old, but never of the future.
+        if told - now > _MAX_SKEW:
+            behind = f"at least {(told - now).total_seconds():.0f} s behind the server"
+            raise CheckFailed(f"{here}, {behind}", advice=advice)
+        if now - told > _MAX_AGE:
+            old = f"the server's news is of {told:%Y-%m-%d %H:%M:%S}: old, or this clock is ahead"
+            raise CheckFailed(f"{here}; {old}", advice=advice, outcome=Outcome.WARNING)
+        return f"{here}, as at the server, within minutes"
+
+    def queues(self) -> str:
+        if self._published is None:
+            raise skipped("the server could not be asked")
+        queues = site_info(self.config.endpoint, self._published).queues
+        if not queues:
+            raise CheckFailed(
+                "the site offers this certificate no queue",
+                advice="Ask the site to let you in, and tell them the name in your certificate (above).",
+            )
+        return f"{len(queues)}: {', '.join(queue.name for queue in queues)}"
+
+
+def _encrypted(path: str) -> str:
+    raise CheckFailed(
+        f"{path} has a passphrase, so whether it belongs to the certificate is not known",
+        advice=Advice("Run {proxy_create} on a terminal before notebooks and scripts need the proxy."),
+        outcome=Outcome.WARNING,
+    )
+
+
+def _description(info: ProxyInfo) -> str:
+    return f"{home_short(str(info.path))} of {info.identity}, valid until {info.expires:%Y-%m-%d %H:%M} UTC"

@@ -1,0 +1,152 @@
+"""The protocol of a submission, once for all backends: intend, create, commit.
+
+Each job is written down before the request that creates it, again with its id once it exists, and a third time when
+nothing can keep it from running. Wherever a process is killed, the list tells ``recover()`` what there is to settle.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import traceback
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from jasmin_arc.exceptions import JobListError, SubmissionUnknownError
+from jasmin_arc.job_list import JobList, new_token
+
+if TYPE_CHECKING:
+    from jasmin_arc.description import JobDescription
+
+
+@dataclass
+class Entry:
+    """A job that is about to be submitted."""
+
+    description: JobDescription
+    endpoint: str
+    token: str = field(default_factory=new_token)
+    delegation_id: str = ""
+    id: str | None = None
+    """The id of the job, where the backend gives it before the job exists"""
+
+
+class Journal:
+    """Writes submissions into a job list. Threads may share it.
+
+    :param log: told what could not be written down and does not change what became of a job
+    """
+
+    def __init__(self, job_list: JobList, log: logging.Logger) -> None:
+        self._job_list = job_list
+        self._log = log
+        # SQLite lets waiting threads sleep for longer than needed.
+        self._lock = threading.Lock()
+
+    @contextmanager
+    def submitting(self, entries: Sequence[Entry]) -> Iterator[Batch]:
+        """Write down what is about to be created. The jobs that are neither committed nor dropped are released at the
+        end, also after Ctrl-C: ``recover()`` may settle them from then on, in this process as well.
+
+        :raises JobListError: if it cannot be written down; nothing may be sent then
+        """
+        batch = Batch(self._job_list, self._log, self._lock, entries)
+        try:
+            batch._intend()
+            yield batch
+        except BaseException as error:
+            # A transaction that Ctrl-C left open ends with the frame that it was begun in.
+            if not isinstance(error, Exception):
+                traceback.clear_frames(error.__traceback__)
+            raise
+        finally:
+            batch._release()
+
+
+class Batch:
+    """The jobs of one submission."""
+
+    def __init__(self, job_list: JobList, log: logging.Logger, lock: threading.Lock, entries: Sequence[Entry]) -> None:
+        self._job_list = job_list
+        self._log = log
+        self._lock = lock
+        self.records = [
+            job_list.record(
+                entry.description,
+                endpoint=entry.endpoint,
+                token=entry.token,
+                id=entry.id,
+                delegation_id=entry.delegation_id,
+            )
+            for entry in entries
+        ]
+        """What is written down of each job, in the order of the entries"""
+        self._tokens = {record.id: record.token for record in self.records if record.id}
+        self._open: set[str] = set()
+
+    def created(self, ids: Mapping[str, str]) -> None:
+        """Write down that jobs exist, which do not run yet.
+
+        :param ids: the ids by the tokens
+        :raises JobListError: if that fails
+        """
+        if ids:
+            with self._lock:
+                self._tokens.update((job_id, token) for token, job_id in ids.items())
+                self._job_list.created(ids)
+
+    def commit(self, job_ids: Iterable[str]) -> dict[str, SubmissionUnknownError]:
+        """Write down that the jobs run.
+
+        :returns: an error for each job, by its id, if that fails
+        """
+        done = list(job_ids)
+        try:
+            if done:
+                with self._lock:
+                    self._job_list.commit(done)
+                    self._open.difference_update(self._tokens[job_id] for job_id in done)
+        except JobListError as error:
+            return {job_id: _unlisted(job_id, error) for job_id in done}
+        return {}
+
+    def drop(self, tokens: Iterable[str]) -> None:
+        """Write down that the jobs with these tokens do not exist and never will; a failure is logged."""
+        wanted = list(tokens)
+        try:
+            if wanted:
+                with self._lock:
+                    self._job_list.forget(wanted)
+                    self._open.difference_update(wanted)
+        except JobListError as error:
+            # recover() settles what stays in the list by mistake, so this must not hide the true outcome.
+            self._log.warning("a submission that came to nothing is still in the job list: %s", error)
+
+    def _intend(self) -> None:
+        self._open = {record.token for record in self.records}
+        try:
+            with self._lock:
+                self._job_list.intend(self.records)
+        except JobListError:
+            # Nothing was written.
+            self._open = set()
+            raise
+
+    def _release(self) -> None:
+        if not self._open:
+            return
+        try:
+            with self._lock:
+                self._job_list.release(self._open)
+        except JobListError as error:
+            self._log.warning("recover() can settle unfinished submissions only once this process has ended: %s", error)
+
+
+def _unlisted(job_id: str, cause: JobListError) -> SubmissionUnknownError:
+    error = SubmissionUnknownError(
+        f"the job {job_id} runs, but that cannot be written down: {cause}. Once it can, recover() settles it"
+    )
+    error.__cause__ = cause
+    return error
