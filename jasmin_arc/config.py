@@ -13,7 +13,8 @@ from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 from jasmin_arc.backends.table import NAMES
-from jasmin_arc.exceptions import InvalidConfigError
+from jasmin_arc.description import output_name
+from jasmin_arc.exceptions import InvalidConfigError, InvalidJobDescription
 
 ENVIRONMENT_PREFIX = "JASMIN_ARC_"
 CONFIG_PATH_VARIABLE = ENVIRONMENT_PREFIX + "CONFIG"
@@ -318,10 +319,11 @@ def _check_backend(value: str) -> str | None:
 
 
 def _check_output(value: str) -> str | None:
-    parts = [part for part in value.split("/") if part not in ("", ".")]
-    if value.startswith("/") or ".." in parts or not parts:
-        return "must be a name inside the job's session directory"
-    return "must not start with @, which compute elements take for a list" if value.startswith("@") else None
+    try:
+        output_name(value, "it")
+    except InvalidJobDescription as error:
+        return str(error).partition(": ")[2]
+    return None
 
 
 _CHECKS: dict[str, Callable[[str], str | None]] = {

@@ -260,8 +260,8 @@ class Context:
         """What to say after an interruption; nothing where all is done."""
         if self._way_back:
             return self._way_back
-        ends = self._look_up(self._going, lambda jobs: jobs.ends(self._going)) or {}
-        going = [job_id for job_id in self._going if not ends.get(job_id)]
+        records = self._look_up(self._going, lambda jobs: jobs.summaries(self._going)) or {}
+        going = [job_id for job_id in self._going if job_id not in records or not records[job_id].final_state]
         if not going:
             return ""
         one, many = len(going) == 1, len(going) > _MAX_TYPED

@@ -28,9 +28,19 @@ def _pair(context: click.Context, parameter: click.Parameter, values: Sequence[s
     for value in values:
         name, equals, text = value.partition("=")
         if not equals or not name:
-            raise click.UsageError(f"{parameter.opts[-1]} needs NAME=VALUE, not {value!r}", context)
+            raise click.UsageError(
+                f"{parameter.opts[-1]} needs {parameter.make_metavar(context)}, not {value!r}", context
+            )
         pairs[name] = text
     return pairs
+
+
+def _native(context: click.Context, parameter: click.Parameter, values: Sequence[str]) -> dict[str, list[str]]:
+    options: dict[str, list[str]] = {}
+    for value in values:
+        for backend, option in _pair(context, parameter, [value]).items():
+            options.setdefault(backend, []).append(option)
+    return options
 
 
 def _field(flags: str, metavar: str, text: str, *, many: bool = False, **attributes: Any) -> Callable[[Any], Any]:
@@ -46,6 +56,7 @@ _OPTIONS = (
     ),
     _field("-o --output outputs", "NAME", "A file, folder or pattern to keep for download.", many=True),
     _field("-e --env environment", "NAME=VALUE", "An environment variable.", many=True, callback=_pair),
+    _field("--account account", "NAME", "The project or account that the job is charged to."),
     _field("-q --queue queue", "QUEUE", "The queue (default: the site's choice)."),
     _field("-n --slots slots", "N", "How many slots, mostly cores (default: 1).", type=int),
     _field("--slots-per-host slots_per_host", "N", "How many of them must be on one host.", type=int),
@@ -55,6 +66,13 @@ _OPTIONS = (
     _field("-r --runtime-environment runtime_environments", "NAME", "A runtime environment of the site.", many=True),
     _field("--stdin stdin", "FILE", "A file for the program's standard input."),
     _field("--rerun rerun", "N", "How often the site may run it again after its own failures.", type=int),
+    _field(
+        "--native native",
+        "BACKEND=OPTION",
+        "An option as the backend's own tools take it.",
+        many=True,
+        callback=_native,
+    ),
 )
 
 

@@ -5,30 +5,30 @@ from __future__ import annotations
 import base64
 import json
 import os
-import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from datetime import timedelta
-from pathlib import Path, PurePosixPath
-from typing import Any, Union
-from urllib.parse import unquote, urlsplit
+from pathlib import Path
+from typing import Any, TypeVar, Union
 
-from jasmin_arc.constants import RUN_SCRIPT_NAME, STDERR_NAME, STDOUT_NAME
+from jasmin_arc.description.fields import (
+    CHECKS,
+    RESERVED_PREFIX,
+    default_name,
+    is_pattern,
+    is_url,
+    output_name,
+    path_parts,
+    session_name,
+)
 from jasmin_arc.description.frozen_dict import FrozenDict
-from jasmin_arc.description.quantities import parse_duration, parse_size
-from jasmin_arc.exceptions import InputFileError, InvalidJobDescription
+from jasmin_arc.exceptions import InvalidJobDescription
 
 InputSource = Union[str, "os.PathLike[str]", bytes]
 """Where an input comes from: a local path, a URL that the compute element fetches, or the content itself"""
 Duration = Union[str, int, float, timedelta]
 """Seconds, a timedelta, or a text such as ``"2h"`` or ``"01:30:00"``"""
-
-RESERVED_PREFIX = ".jasmin_arc"
-"""Session files whose names start so are ours"""
-LONGEST_ARGUMENT = 128 * 1024 - 1
-"""The kernel's own limit for one argument (``MAX_ARG_STRLEN``), in bytes without the final zero"""
-_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
-_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
+_Source = TypeVar("_Source")
 
 
 @dataclass(frozen=True, init=False)
@@ -49,6 +49,8 @@ class JobDescription:
         ``OUTPUT_FILE``
     :param environment: variables to set, exactly as given
     :param queue: the queue (default: the compute element's choice)
+    :param account: the project or account that the job is charged to. Places that keep no such accounts refuse it:
+        the local backend, and A-REX, which charges by the user
     :param slots: the number of slots, which are cores at most sites
     :param slots_per_host: how many of the slots must be on one host
     :param memory: the memory per slot: bytes, or a text such as ``"4 GB"`` (units are powers of 1024)
@@ -60,6 +62,8 @@ class JobDescription:
     :param stop_on_failure: whether the first step that fails ends the job; the exit code is that of the first
         failure in any case
     :param rerun: how often the compute element may run the job again after a failure that is its own
+    :param native: raw options for one kind of place: a mapping of the backend's name to its options, such as
+        ``{"slurm": ["--constraint=amd"]}``. A place refuses the options of another. The present backends have none
     :raises InvalidJobDescription: if a value is impossible; the message names the field
     :raises InputFileError: if two inputs have the same name, or one has a name that the job itself uses
     """
@@ -71,6 +75,7 @@ class JobDescription:
     outputs: Mapping[str, str | None] | None
     environment: Mapping[str, str]
     queue: str | None
+    account: str | None
     slots: int
     slots_per_host: int | None
     memory: int | None
@@ -81,6 +86,7 @@ class JobDescription:
     steps: tuple[tuple[str, ...], ...]
     stop_on_failure: bool
     rerun: int
+    native: Mapping[str, tuple[str, ...]]
 
     def __init__(
         self,
@@ -92,6 +98,7 @@ class JobDescription:
         outputs: str | Sequence[str] | Mapping[str, str | None] | None = None,
         environment: Mapping[str, str] | None = None,
         queue: str | None = None,
+        account: str | None = None,
         slots: int = 1,
         slots_per_host: int | None = None,
         memory: str | int | None = None,
@@ -102,46 +109,41 @@ class JobDescription:
         steps: Sequence[Sequence[str]] = (),
         stop_on_failure: bool = True,
         rerun: int = 0,
+        native: Mapping[str, Sequence[str]] | None = None,
     ) -> None:
-        checked_steps = _steps(steps)
-        program = _program(executable, required=not checked_steps)
-        if program and checked_steps:
+        given = locals()
+        self._set({field: given[field] for field in CHECKS})
+
+    def _set(self, values: Mapping[str, Any]) -> None:
+        """Check the values of some fields and take them over."""
+        own = vars(self)
+        own.update({field: CHECKS[field](value, field) for field, value in values.items()})
+        if not self.executable.strip() and not self.steps:
+            raise InvalidJobDescription("executable: must name a program")
+        if self.executable and self.steps:
             raise InvalidJobDescription("steps: give either executable and arguments, or steps, not both")
-        if arguments and not program:
+        if self.arguments and not self.executable:
             raise InvalidJobDescription("arguments: they need an executable")
-        values: dict[str, Any] = {
-            "executable": program,
-            "arguments": _texts("arguments", arguments, longest=LONGEST_ARGUMENT),
-            "name": _name(name, program or checked_steps[0][0]),
-            "inputs": _inputs(inputs),
-            "outputs": _outputs(outputs),
-            "environment": _environment(environment or {}),
-            "queue": _word("queue", queue),
-            "slots": _count("slots", slots, 1),
-            "slots_per_host": None if slots_per_host is None else _count("slots_per_host", slots_per_host, 1),
-            "memory": None if memory is None else parse_size(memory, "memory"),
-            "wall_time": None if wall_time is None else parse_duration(wall_time, "wall_time"),
-            "cpu_time": None if cpu_time is None else parse_duration(cpu_time, "cpu_time"),
-            "runtime_environments": tuple(
-                _word("runtime_environments", entry) or ""
-                for entry in _sequence("runtime_environments", runtime_environments)
-            ),
-            "stdin": _stdin(stdin),
-            "steps": checked_steps,
-            "stop_on_failure": _flag("stop_on_failure", stop_on_failure),
-            "rerun": _count("rerun", rerun, 0),
-        }
-        for field, value in values.items():
-            object.__setattr__(self, field, value)
         if self.slots_per_host is not None and self.slots_per_host > self.slots:
             raise InvalidJobDescription(
                 f"slots_per_host: {self.slots_per_host} is more than the {self.slots} slots of the job"
             )
+        own["name"] = own["name"] or default_name(self.commands[0][0])
 
     @property
     def commands(self) -> tuple[tuple[str, ...], ...]:
         """What runs, one entry a step: the program and its arguments."""
         return self.steps or ((self.executable, *self.arguments),)
+
+    @property
+    def url_inputs(self) -> dict[str, str]:
+        """The inputs that the place where the job runs fetches itself: names and URLs."""
+        return {name: source for name, source in self.inputs.items() if isinstance(source, str)}
+
+    @property
+    def patterns(self) -> list[str]:
+        """The outputs that are patterns."""
+        return [name for name in self.outputs or {} if is_pattern(name)]
 
     @property
     def needs_credentials(self) -> bool:
@@ -150,17 +152,44 @@ class JobDescription:
         It does so to transfer files from and to URLs. A-REX wants credentials for patterns of outputs too. A runtime
         environment may use them, as ENV/PROXY does.
         """
-        outputs = self.outputs or {}
-        urls = any(map(is_url, [*self.inputs.values(), *outputs.values()]))
-        return urls or any(map(is_pattern, outputs)) or bool(self.runtime_environments)
+        targets = any((self.outputs or {}).values())
+        return bool(self.url_inputs or targets or self.patterns or self.runtime_environments)
+
+    def native_options(self, backend: str | None = None) -> tuple[str, ...]:
+        """Return the raw options for a backend.
+
+        :param backend: its name; ``None`` for one that has no raw options
+        :raises InvalidJobDescription: if there are options for another backend, as they mean nothing in this one
+        """
+        others = [name for name in self.native if name != backend]
+        if others:
+            raise InvalidJobDescription(f"native: the options of {', '.join(others)} mean nothing where this job goes")
+        return self.native.get(backend or "", ())
 
     def replace(self, **changes: Any) -> JobDescription:
-        """Return a copy with other values for some fields.
+        """Return a copy with other values for some fields; ``None`` stands for a field's default.
 
         :raises InvalidJobDescription: for an impossible value
         """
-        values = {field.name: getattr(self, field.name) for field in fields(self)}
-        return _build({**values, **changes})
+        _check_names(changes)
+        defaults = JobDescription.__init__.__kwdefaults__ or {}
+        copy = self._copy({})
+        copy._set({field: defaults[field] if value is None else value for field, value in changes.items()})
+        return copy
+
+    def completed(self, default_outputs: Sequence[str]) -> JobDescription:
+        """Return a copy in which nothing is left to this process: paths are absolute, and there are outputs.
+
+        :param default_outputs: the outputs of a description that says nothing of them
+        """
+        outputs = CHECKS["outputs"](default_outputs, "outputs") if self.outputs is None else self.outputs
+        inputs = FrozenDict({name: _absolute(source) for name, source in self.inputs.items()})
+        return self._copy({"outputs": outputs, "inputs": inputs, "stdin": _absolute(self.stdin)})
+
+    def _copy(self, checked: Mapping[str, Any]) -> JobDescription:
+        copy = object.__new__(JobDescription)
+        vars(copy).update({**vars(self), **checked})
+        return copy
 
     def to_json(self) -> str:
         """Return the description as a JSON text; contents given as bytes are in base64. What is empty is left out."""
@@ -181,7 +210,8 @@ class JobDescription:
             raise InvalidJobDescription(f"the job description is not valid JSON: {error}") from error
         if not isinstance(values, dict):
             raise InvalidJobDescription("the job description must be a JSON object")
-        return _build({**values, **_contents(values)})
+        _check_names(values)
+        return cls(**{field: value for field, value in _with_contents(values).items() if value is not None})
 
     @classmethod
     def from_xrsl(cls, text: str) -> JobDescription:
@@ -227,12 +257,14 @@ class JobDescription:
         return to_xrsl(self)
 
 
-def _build(values: dict[str, Any]) -> JobDescription:
-    known = [field.name for field in fields(JobDescription)]
-    for key in values:
-        if key not in known:
-            raise InvalidJobDescription(f"there is no field {key!r}; the fields are {', '.join(known)}")
-    return JobDescription(**{key: value for key, value in values.items() if value is not None})
+def _check_names(given: Iterable[str]) -> None:
+    for field in given:
+        if field not in CHECKS:
+            raise InvalidJobDescription(f"there is no field {field!r}; the fields are {', '.join(CHECKS)}")
+
+
+def _absolute(source: _Source) -> _Source | Path:
+    return source.absolute() if isinstance(source, Path) else source
 
 
 def _plain(value: Any) -> Any:
@@ -247,9 +279,9 @@ def _plain(value: Any) -> Any:
     return value
 
 
-def _contents(values: Mapping[str, Any]) -> dict[str, Any]:
+def _with_contents(values: dict[str, Any]) -> dict[str, Any]:
     """Read back those fields that may hold bytes."""
-    found = {"stdin": _content("stdin", values.get("stdin"))}
+    found = {**values, "stdin": _content("stdin", values.get("stdin"))}
     inputs = values.get("inputs")
     if isinstance(inputs, dict):
         found["inputs"] = {name: _content("inputs", source) for name, source in inputs.items()}
@@ -265,197 +297,4 @@ def _content(field: str, value: Any) -> Any:
         raise InvalidJobDescription(f"{field}: not valid base64: {error}") from error
 
 
-def is_url(source: object) -> bool:
-    """Say whether an input's source, or an output's target, is a URL."""
-    return isinstance(source, str) and bool(_URL.match(source))
-
-
-def is_pattern(output: str) -> bool:
-    """Say whether the name of an output is a pattern of a shell."""
-    return any(char in output for char in "*?[")
-
-
-def _text(field: str, value: Any, *, longest: int | None = None) -> str:
-    if not isinstance(value, str):
-        raise InvalidJobDescription(f"{field}: must be a text, not {value!r}")
-    if "\0" in value:
-        raise InvalidJobDescription(f"{field}: cannot hold a NUL character: {value!r}")
-    try:
-        size = len(os.fsencode(value))
-    except UnicodeEncodeError as error:
-        raise InvalidJobDescription(f"{field}: has characters that cannot be written down: {value!r}") from error
-    if longest is not None and size > longest:
-        raise InvalidJobDescription(f"{field}: a value of {len(value)} characters is over Linux's limit of 128 KiB")
-    return value
-
-
-def _sequence(field: str, values: Any) -> list[Any]:
-    # A single text is a sequence too, of its letters: never what was meant.
-    if isinstance(values, (str, bytes, Mapping)) or not isinstance(values, Iterable):
-        raise InvalidJobDescription(f"{field}: must be a list, not {values!r}")
-    return list(values)
-
-
-def _texts(field: str, values: Any, *, longest: int | None = None) -> tuple[str, ...]:
-    return tuple(_text(field, value, longest=longest) for value in _sequence(field, values))
-
-
-def _program(value: Any, *, required: bool, field: str = "executable") -> str:
-    text = _text(field, os.fspath(value) if isinstance(value, os.PathLike) else value, longest=LONGEST_ARGUMENT)
-    if required and not text.strip():
-        raise InvalidJobDescription(f"{field}: must name a program")
-    if text.startswith("-"):
-        raise InvalidJobDescription(f"{field}: cannot start with a dash: {text!r}")
-    return text
-
-
-def _steps(values: Any) -> tuple[tuple[str, ...], ...]:
-    steps = tuple(_texts("steps", step, longest=LONGEST_ARGUMENT) for step in _sequence("steps", values))
-    for step in steps:
-        _program(step[0] if step else "", required=True, field="steps")
-    return steps
-
-
-def _name(value: Any, program: str) -> str:
-    if value is None:
-        # What the user did not choose must not be refused.
-        value = re.sub(r"[\x00-\x1f\x7f]", "", PurePosixPath(program).name)[:100].strip() or "job"
-    text = _text("name", value)
-    if not text.strip() or not text.isprintable():
-        raise InvalidJobDescription(f"name: must be printable text, not {value!r}")
-    return text
-
-
-def session_name(field: str, value: Any) -> str:
-    """Check the name of a file in the session directory, and return it in its simplest form.
-
-    :raises InvalidJobDescription: if it is empty, absolute, leaves the directory, or is one of ours
-    """
-    text = _text(field, value)
-    parts = [part for part in text.split("/") if part not in ("", ".")]
-    if text.startswith("/") or ".." in parts or not parts:
-        raise InvalidJobDescription(f"{field}: must be a name inside the session directory, not {text!r}")
-    if not text.isprintable():
-        raise InvalidJobDescription(f"{field}: a name must be printable, not {text!r}")
-    if parts[0].startswith(RESERVED_PREFIX):
-        raise InvalidJobDescription(f"{field}: names that start with {RESERVED_PREFIX} are reserved: {text!r}")
-    return "/".join(parts)
-
-
-def _inputs(values: Any) -> FrozenDict[str, str | Path | bytes]:
-    pairs = (
-        list(values.items())
-        if isinstance(values, Mapping)
-        else [(_base_name(value), value) for value in _sequence("inputs", values)]
-    )
-    inputs: dict[str, str | Path | bytes] = {}
-    for given, source in pairs:
-        name = session_name("inputs", given)
-        if name in (STDOUT_NAME, STDERR_NAME):
-            raise InputFileError(f"inputs: the name {name!r} is the job's own", advice="give the file another")
-        if name in inputs:
-            raise InputFileError(
-                f"inputs: two of them are called {name!r}", advice="give a mapping of different names to them"
-            )
-        inputs[name] = _source("inputs", source)
-    return FrozenDict(inputs)
-
-
-def _base_name(source: Any) -> str:
-    if is_url(source):
-        return unquote(urlsplit(source).path.rstrip("/").rpartition("/")[2])
-    if not isinstance(source, (str, os.PathLike)):
-        raise InvalidJobDescription(f"inputs: must be paths, or a mapping of names to sources, not {source!r}")
-    # The name of "." or of "data/.." is known to the file system alone.
-    path = os.fspath(source)
-    return Path(path).name if Path(path).name not in ("", "..") else Path(path).resolve().name
-
-
-def _source(field: str, source: Any) -> str | Path | bytes:
-    if isinstance(source, (bytes, bytearray)):
-        return bytes(source)
-    if is_url(source):
-        if not str(source).isprintable() or " " in source:
-            raise InvalidJobDescription(f"{field}: not a valid URL: {source!r}")
-        # A file here is for us to send: a compute element would wait for it for ever.
-        return _file_of_url(field, str(source)) if source.startswith("file:") else str(source)
-    if isinstance(source, (str, os.PathLike)):
-        text = _text(field, os.fspath(source))
-        if not text:
-            raise InvalidJobDescription(f"{field}: a path cannot be empty")
-        try:
-            return Path(text).expanduser()
-        except RuntimeError as error:
-            raise InvalidJobDescription(f"{field}: {text!r}: there is no such user") from error
-    raise InvalidJobDescription(f"{field}: must be a path, a URL or bytes, not {source!r}")
-
-
-def _file_of_url(field: str, url: str) -> Path:
-    parts = urlsplit(url)
-    if parts.netloc not in ("", "localhost") or not parts.path.startswith("/"):
-        raise InvalidJobDescription(f"{field}: the URL of a file on this machine is file:///PATH, not {url!r}")
-    return Path(unquote(parts.path))
-
-
-def _outputs(values: Any) -> FrozenDict[str, str | None] | None:
-    if values is None:
-        return None
-    pairs = (
-        list(values.items())
-        if isinstance(values, Mapping)
-        else [(value, None) for value in ([values] if isinstance(values, str) else _sequence("outputs", values))]
-    )
-    outputs: dict[str, str | None] = {}
-    for given, target in pairs:
-        name = session_name("outputs", given)
-        if target is not None and not (is_url(target) and str(target).isprintable() and " " not in target):
-            raise InvalidJobDescription(f"outputs: the target of {name!r} must be a URL, not {target!r}")
-        if target is not None and is_pattern(name):
-            raise InvalidJobDescription(f"outputs: a pattern cannot be sent to a URL: {name!r}")
-        if name.startswith("@"):
-            raise InvalidJobDescription(f"outputs: A-REX takes a name that starts with @ for a list: {name!r}")
-        outputs[name] = target
-    return FrozenDict(outputs)
-
-
-def _environment(values: Any) -> FrozenDict[str, str]:
-    if not isinstance(values, Mapping):
-        raise InvalidJobDescription(f"environment: must be a mapping of names to values, not {values!r}")
-    for key, value in values.items():
-        if not isinstance(key, str) or not _VARIABLE.match(key):
-            raise InvalidJobDescription(f"environment: not the name of a variable: {key!r}")
-        _text(f"environment: {key}", value, longest=LONGEST_ARGUMENT - len(key) - 1)
-    return FrozenDict(values)
-
-
-def _word(field: str, value: Any) -> str | None:
-    if value is None:
-        return None
-    text = _text(field, value)
-    if not text or not text.isprintable() or " " in text:
-        raise InvalidJobDescription(f"{field}: must be one word, not {value!r}")
-    return text
-
-
-def _count(field: str, value: Any, least: int) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or value < least:
-        raise InvalidJobDescription(f"{field}: must be a whole number of at least {least}, not {value!r}")
-    return value
-
-
-def _flag(field: str, value: Any) -> bool:
-    if not isinstance(value, bool):
-        raise InvalidJobDescription(f"{field}: must be True or False, not {value!r}")
-    return value
-
-
-def _stdin(value: Any) -> Path | bytes | None:
-    if value is None:
-        return None
-    source = _source("stdin", value)
-    if isinstance(source, str):
-        raise InvalidJobDescription(f"stdin: must be a path or bytes, not {value!r}")
-    return source
-
-
-__all__ = ["RESERVED_PREFIX", "RUN_SCRIPT_NAME", "JobDescription", "is_pattern", "is_url", "session_name"]
+__all__ = ["RESERVED_PREFIX", "JobDescription", "is_pattern", "is_url", "output_name", "path_parts", "session_name"]

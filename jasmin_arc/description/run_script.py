@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from pathlib import PurePosixPath
 
 from jasmin_arc.constants import RUN_SCRIPT_NAME
-from jasmin_arc.description import RESERVED_PREFIX, JobDescription, is_pattern
+from jasmin_arc.description import RESERVED_PREFIX, JobDescription, path_parts
 
 STDIN_NAME = ".jasmin_arc_stdin"
 """The session file with what the program reads from its standard input"""
@@ -48,7 +48,7 @@ def run_script(description: JobDescription, executables: Iterable[str] = ()) -> 
     ]
     redirect = f" < {STDIN_NAME}" if description.stdin is not None else ""
     commands = [_command(command, description) + redirect for command in description.commands]
-    patterns = [name for name in description.outputs or {} if is_pattern(name)]
+    patterns = description.patterns
     if len(commands) == 1 and not patterns:
         # The program takes the shell's place: signals and exit code are its own.
         lines += [*exports, f"exec {commands[0]}"]
@@ -57,11 +57,6 @@ def run_script(description: JobDescription, executables: Iterable[str] = ()) -> 
         lines += _then_list_outputs(steps, patterns) if patterns else steps
         lines.append('exit "$jasmin_arc_status"')
     return os.fsencode("\n".join(lines) + "\n")
-
-
-def output_list_needed(description: JobDescription) -> bool:
-    """Say whether the script writes the list of outputs, :data:`OUTPUT_LIST_NAME`."""
-    return any(is_pattern(name) for name in description.outputs or {})
 
 
 def input_of(path: str, inputs: Iterable[str]) -> str | None:
@@ -120,8 +115,9 @@ def _then_list_outputs(steps: list[str], patterns: list[str]) -> list[str]:
 
 
 def listed_outputs(text: str) -> list[str]:
-    """Read what the script wrote into :data:`OUTPUT_LIST_NAME`."""
-    return [re.sub(r"\\(.)", r"\1", line) for line in text.split("\n") if line]
+    """Read what the script wrote into :data:`OUTPUT_LIST_NAME`: names in their simplest form."""
+    names = [re.sub(r"\\(.)", r"\1", line) for line in text.split("\n") if line]
+    return ["/".join(path_parts(name)) for name in names]
 
 
 def _glob(pattern: str) -> str:
@@ -144,6 +140,5 @@ __all__ = [
     "STDIN_NAME",
     "input_of",
     "listed_outputs",
-    "output_list_needed",
     "run_script",
 ]

@@ -6,7 +6,7 @@ import io
 import os
 import stat
 import threading
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path, PurePosixPath
@@ -78,7 +78,7 @@ def plan_inputs(description: JobDescription, *, script: MakeScript = run_script)
                 )
             files[staged.name] = staged
     executables = [name for name, staged in files.items() if staged.executable]
-    _check_places(files, [name for name, source in description.inputs.items() if is_url(source)])
+    _check_places(files, description.url_inputs)
     if description.stdin is not None:
         files[STDIN_NAME] = _stage(STDIN_NAME, description.stdin, "stdin")
     content = script(description, executables)
@@ -178,7 +178,7 @@ def _entries(name: str, path: Path) -> list[str]:
 
 def _checked_name(name: str, path: Path) -> str:
     try:
-        return session_name("inputs", name)
+        return session_name(name, "inputs")
     except InvalidJobDescription as error:
         raise InputFileError(f"input {str(path)!r}: cannot be sent under its name: {error}") from error
 
@@ -225,7 +225,7 @@ def _origin(staged: StagedInput) -> str:
     return "the content given" if isinstance(staged.source, bytes) else str(staged.source)
 
 
-def _check_places(files: Mapping[str, StagedInput], fetched: Sequence[str]) -> None:
+def _check_places(files: Mapping[str, StagedInput], fetched: Collection[str]) -> None:
     """Refuse two things of one name, one of them fetched from a URL, and a file where another needs a folder."""
     for name in fetched:
         if name in files:

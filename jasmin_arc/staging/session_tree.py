@@ -56,7 +56,7 @@ class SessionTree:
         :raises InvalidJobDescription: if the name or pattern would leave the session directory
         """
         found: list[Parts] = [()]
-        for part in session_name("outputs", output).split("/"):
+        for part in session_name(output, "outputs").split("/"):
             found = [
                 (*parts, name) for parts in found if self._is_folder(parts) for name in self._matching(parts, part)
             ]

@@ -17,6 +17,7 @@ from jasmin_arc import (
     JobInfo,
     JobStatuses,
     JobSubmissionError,
+    PartialFailureError,
 )
 from jasmin_arc.backends.base import QUEUES, RUNTIME_ENVIRONMENTS
 
@@ -166,6 +167,19 @@ def test_an_unknown_runtime_environment_is_refused_or_explained(arc: ArcInterfac
     assert ended(arc, job_id) == [JobStatuses.FAILED]
     explained = until(lambda: "NO/SUCH-1.0" in (found := arc.explain(job_id)).summary and found)
     assert explained.advice
+
+
+def test_a_place_refuses_raw_options_of_another(shared_arc: ArcInterface) -> None:
+    description = shell("true", native={"no-such-backend": ["--option"]})
+    with pytest.raises(PartialFailureError) as caught:
+        shared_arc.submit_jobs([description])
+    assert isinstance(caught.value.results[0], InvalidJobDescription)
+
+
+def test_an_account_is_refused_where_there_are_none(shared_arc: ArcInterface) -> None:
+    with pytest.raises(PartialFailureError, match="account") as caught:
+        shared_arc.submit_jobs([shell("true", account="gws1")])
+    assert isinstance(caught.value.results[0], (InvalidJobDescription, JobSubmissionError))
 
 
 def test_an_unknown_queue_is_refused(arc: ArcInterface) -> None:

@@ -21,7 +21,7 @@ MAY_IMPORT = {
     "site_info": set(),
     "job_info": {"constants"},
     "backends.table": {"exceptions"},
-    "config": {"exceptions", "backends.table"},
+    "config": {"exceptions", "description", "backends.table"},
     "_support": {"exceptions", "constants"},
     "description": {"exceptions", "constants", "_support"},
     "credentials": {"exceptions", "config", "_support"},

@@ -21,6 +21,7 @@ import click
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from job_list_kit import add
 
 from jasmin_arc import ArcInterface
 from jasmin_arc._support.text import one_line
@@ -339,7 +340,7 @@ def test_ids_are_told_apart_from_listed_jobs_and_from_each_other(own_home: Path)
         f"https://ce/jobs/{name}" for name in ("a" * 12, "a" * 11 + "b", "a" * 10, "c" * 12)
     )
     records = [JobRecord(token=name, endpoint="https://ce", name=name, id=name) for name in (listed, beside)]
-    JobList(own_home / ".arc" / "jobs.dat").add(records)
+    add(JobList(own_home / ".arc" / "jobs.dat"), records)
     short = Context().short_ids([listed, unlisted, alone])
     assert list(short.values()) == ["a" * 12, "a" * 10, "c" * 8]
     assert Context().short_ids([alone, unlisted, alone[:-1] + "d"]) == {
@@ -357,7 +358,7 @@ def test_ids_are_complete_while_the_job_list_cannot_be_read(
     if trouble == "a folder":
         path.mkdir(parents=True)
     else:
-        JobList(path).add([JobRecord(token="t", endpoint="https://ce", name="n", id=job_id)])
+        add(JobList(path), [JobRecord(token="t", endpoint="https://ce", name="n", id=job_id)])
     if trouble == "no database":
         path.write_text("this is no database" * 100)
     context, begin = Context(), time.monotonic()
@@ -377,7 +378,7 @@ def test_a_job_list_that_cannot_be_read_is_asked_once(own_home: Path, monkeypatc
         asked.append(1)
         raise JobListError("the job list is locked")
 
-    for question in ("neighbours", "summaries", "ends"):
+    for question in ("neighbours", "summaries"):
         monkeypatch.setattr(JobList, question, locked)
     context = Context()
     context.going_on(["local://h/a"])
@@ -421,7 +422,7 @@ def finder(own_home: Path) -> Finder:
     context = Context()
     endpoint = context.arc.backend.endpoint
     records = [JobRecord(token=job_id, endpoint=endpoint, name=name, id=job_id) for job_id, name in LISTED.items()]
-    JobList(own_home / ".arc" / "jobs.dat").add(records)
+    add(JobList(own_home / ".arc" / "jobs.dat"), records)
     return Finder(context)
 
 
@@ -456,7 +457,7 @@ def test_only_the_ids_that_are_shown_are_shortened(finder: Finder, monkeypatch: 
 
 
 def test_completion_reads_no_descriptions(finder: Finder, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delattr(JobList, "records")
+    monkeypatch.delattr(JobList, "get")
     context = click.Context(root, obj=Context())
     items = JobName().shell_complete(context, click.Argument(["job"]), "")
     assert [(item.value, item.help) for item in items] == [
@@ -550,7 +551,11 @@ def test_no_call_of_the_library_is_left_in_its_messages() -> None:
     methods = "|".join(name for name in dir(ArcInterface) if not name.startswith("_"))
     call = re.compile(rf"\b({methods})\([^)]*\)|\b\w+=(True|False)\b")
     package = Path(configuration.__file__).parents[2]
-    modules = [path for path in package.rglob("*.py") if "cli" not in path.relative_to(package).parts and path.name != "exceptions.py"]
+    modules = [
+        path
+        for path in package.rglob("*.py")
+        if "cli" not in path.relative_to(package).parts and path.name != "exceptions.py"
+    ]
     assert any(call.search(text) for text in PYTHON_WORDS.values())
     assert {(path.name, text) for path in modules for text in texts_of(path) if call.search(text)} == set()
 

@@ -77,6 +77,13 @@ def test_values_take_their_simplest_form() -> None:
         ("environment", {"A": 1}),
         ("environment", ["A=1"]),
         ("queue", "two words"),
+        ("account", ""),
+        ("account", "two words"),
+        ("native", ["--exclusive"]),
+        ("native", {"slurm": "--exclusive"}),
+        ("native", {"slurm": [""]}),
+        ("native", {"slurm": ["two\nlines"]}),
+        ("native", {"": ["x"]}),
         ("slots", 0),
         ("slots", True),
         ("slots", "4"),
@@ -124,6 +131,31 @@ def test_names_may_look_like_contents_in_json() -> None:
     assert JobDescription.from_json(description.to_json()) == description
 
 
+def test_raw_options_belong_to_one_kind_of_place() -> None:
+    job = JobDescription(executable="a", account="gws1", native={"slurm": ["--constraint=amd 2"], "act": []})
+    assert (job.account, job.native) == ("gws1", {"slurm": ("--constraint=amd 2",)})
+    assert job.native_options("slurm") == ("--constraint=amd 2",)
+    for other in (None, "act"):
+        with pytest.raises(InvalidJobDescription, match="native: the options of slurm"):
+            job.native_options(other)
+    assert JobDescription(executable="a").native_options() == ()
+    assert JobDescription.from_json(job.to_json()) == job
+    assert len({job, job.replace(native=None), job.replace(account=None)}) == 3
+
+
+def test_a_completed_description_leaves_nothing_to_this_process(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    job = JobDescription(executable="a", inputs={"f": "f", "g": "/g", "u": "https://h/u", "b": b"1"}, stdin="in")
+    complete = job.completed(["output"])
+    assert complete.inputs == {"f": tmp_path / "f", "g": Path("/g"), "u": "https://h/u", "b": b"1"}
+    assert (complete.outputs, complete.stdin, complete.name) == ({"output": None}, tmp_path / "in", "a")
+    assert complete == complete.completed(["another"])
+    assert job.replace(outputs=[]).completed(["output"]).outputs == {}
+    assert hash(complete) != hash(job)
+
+
 def test_executable_and_steps_exclude_each_other() -> None:
     with pytest.raises(InvalidJobDescription, match="not both"):
         JobDescription(executable="a", steps=[["b"]])
@@ -135,6 +167,9 @@ def test_a_description_cannot_be_changed_but_copied() -> None:
     with pytest.raises(AttributeError):
         job.slots = 2  # type: ignore[misc]
     assert job.replace(slots=2).slots == 2
+    assert job.replace(slots=2).replace(slots=None) == job
+    with pytest.raises(InvalidJobDescription, match="slots_per_host"):
+        job.replace(slots_per_host=2)
     with pytest.raises(InvalidJobDescription, match="colour"):
         job.replace(colour="red")
 

@@ -47,7 +47,7 @@ def test_a_compute_element_runs_the_run_script() -> None:
 
 def test_inputs_are_declared_with_and_without_their_source() -> None:
     job = JobDescription(executable="x", inputs={"here": "local", "there": "https://h/f"})
-    root = sent(job, ("here", Path("/data/a b;1%20")), ("@list", None), delegation_id="D", executables=["here"])
+    root = sent(job, ("here", Path("/data/a b;1%20")), ("@list", None), delegation_id="D")
     staging = root.find(ADL + "DataStaging")
     assert staging is not None
     assert staging.findtext(NORDUGRID + "DelegationID") == "D"
@@ -55,7 +55,14 @@ def test_inputs_are_declared_with_and_without_their_source() -> None:
     assert texts(root, "DataStaging", "InputFile", "Name") == ["here", "./@list", "there"]
     assert texts(root, "DataStaging", "InputFile", "Source", "URI") == ["file:///data/a b;1%20", "https://h/f"]
     assert texts(root, "DataStaging", "InputFile", "Source", "DelegationID") == ["D"]
-    assert texts(root, "DataStaging", "InputFile", "IsExecutable") == ["true"]
+    # A run script makes inputs executable.
+    assert texts(root, "DataStaging", "InputFile", "IsExecutable") == []
+
+
+@pytest.mark.parametrize(("field", "value"), [("account", "gws1"), ("native", {"slurm": ["--exclusive"]})])
+def test_what_a_compute_element_cannot_take_is_refused(field: str, value: object) -> None:
+    with pytest.raises(InvalidJobDescription, match=f"^{field}: A-REX has no place for it"):
+        sent(JobDescription(executable="x", **{field: value}))  # type: ignore[arg-type]
 
 
 def test_outputs_patterns_become_the_list_that_the_run_script_writes() -> None:

@@ -28,7 +28,8 @@ def test_the_posix_subset() -> None:
         '<posix:Environment name="A">1</posix:Environment>'
         "<posix:WallTimeLimit>60</posix:WallTimeLimit><posix:MemoryLimit>1048576</posix:MemoryLimit>"
         "<posix:CPUTimeLimit>30</posix:CPUTimeLimit>",
-        "<jsdl:JobIdentification><jsdl:JobName>mean</jsdl:JobName></jsdl:JobIdentification>"
+        "<jsdl:JobIdentification><jsdl:JobName>mean</jsdl:JobName><jsdl:JobProject>gws1</jsdl:JobProject>"
+        "</jsdl:JobIdentification>"
         "<jsdl:Resources><jsdl:TotalCPUCount><jsdl:Exact>4.0</jsdl:Exact></jsdl:TotalCPUCount>"
         "<jsdl:IndividualPhysicalMemory><jsdl:LowerBoundedRange>2097152</jsdl:LowerBoundedRange>"
         "</jsdl:IndividualPhysicalMemory><CandidateTarget><QueueName>short</QueueName></CandidateTarget>"
@@ -49,6 +50,7 @@ def test_the_posix_subset() -> None:
         outputs={"r": "https://h/r"},
         environment={"A": "1"},
         queue="short",
+        account="gws1",
         slots=4,
         memory=2 * 1024**2,
         wall_time=timedelta(seconds=60),

@@ -61,6 +61,7 @@ BAD: list[tuple[str, dict[str, Any]]] = [
     ("stdin", {"executable": "a", "stdin": b"content"}),
     ("outputs", {"executable": "a", "outputs": ["*.nc"]}),
     ("outputs", {"executable": "a", "outputs": ["@list"]}),
+    ("native", {"executable": "a", "native": {"slurm": ["--exclusive"]}}),
     ("executable", {"executable": "bin/tool"}),
     ("executable", {"executable": "A=1"}),
     ("executable", {"executable": "$HOME/x"}),
@@ -72,6 +73,14 @@ BAD: list[tuple[str, dict[str, Any]]] = [
 def test_what_cannot_be_expressed_is_an_error_that_names_the_field(write: Any, field: str, values: Any) -> None:
     with pytest.raises(InvalidJobDescription, match=field):
         write(JobDescription(**values))
+
+
+def test_an_account_has_a_place_in_xrsl_alone() -> None:
+    job = JobDescription(executable="/bin/x", account="gws1")
+    assert '(project = "gws1")' in to_xrsl(job)
+    assert from_xrsl(to_xrsl(job)) == job
+    with pytest.raises(InvalidJobDescription, match="account: ADL"):
+        to_adl(job)
 
 
 def test_characters_that_xml_cannot_carry_are_named() -> None:

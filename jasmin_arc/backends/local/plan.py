@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from jasmin_arc.backends.local.fetch import SCHEMES, is_valid, shown
-from jasmin_arc.description import JobDescription, is_pattern, is_url
-from jasmin_arc.description.run_script import OUTPUT_LIST_NAME, output_list_needed
+from jasmin_arc.description import JobDescription, is_pattern
+from jasmin_arc.description.run_script import OUTPUT_LIST_NAME
 from jasmin_arc.exceptions import JobSubmissionError
 
 QUEUE = "local"
@@ -24,7 +24,9 @@ def refuse_impossible(description: JobDescription, slots: int) -> None:
 
     :param slots: how many slots there are
     :raises JobSubmissionError: with the reason, and what is possible
+    :raises InvalidJobDescription: if there are raw options of another backend
     """
+    description.native_options()
     reason = _impossible_need(description, slots) or _impossible_file(description)
     if reason:
         raise JobSubmissionError(f"the local backend cannot run the job {description.name!r}: {reason}")
@@ -37,6 +39,8 @@ def _impossible_need(description: JobDescription, slots: int) -> str:
         return f"it asks for {description.slots} slots and there are {slots}; LOCAL_SLOTS sets their number"
     if description.slots_per_host not in (None, description.slots):
         return f"all its {description.slots} slots are on one host, so slots_per_host cannot be less"
+    if description.account is not None:
+        return f"there are no accounts here that it could be charged to, so not {description.account!r}"
     if description.runtime_environments:
         return f"there are no runtime environments here, so not {', '.join(description.runtime_environments)}"
     return ""
@@ -67,8 +71,8 @@ def make_plan(description: JobDescription, job_id: str, *, recorded: str) -> dic
     return {
         "environment": job_environment(os.environ, job_id),
         "outputs": [name for name in description.outputs or {} if not is_pattern(name)],
-        "output_list": OUTPUT_LIST_NAME if output_list_needed(description) else "",
-        "urls": {name: source for name, source in description.inputs.items() if is_url(source)},
+        "output_list": OUTPUT_LIST_NAME if description.patterns else "",
+        "urls": description.url_inputs,
         "description": recorded,
         "wall_time": None if description.wall_time is None else description.wall_time.total_seconds(),
     }

@@ -40,10 +40,9 @@ def _listed(path: str) -> list[str]:
 
     try:
         with open(path, encoding="utf-8", errors="surrogateescape", newline="\n") as file:
-            names = listed_outputs(file.read())
+            return listed_outputs(file.read())
     except OSError:
         return []
-    return ["/".join(part for part in name.split("/") if part not in ("", ".")) for name in names]
 
 
 def _parents(name: str) -> list[str]:

@@ -13,6 +13,7 @@ from jasmin_arc.backends.http.client import MOST_BYTES, has_length
 from jasmin_arc.backends.http.deadline import limited
 from jasmin_arc.backends.http.errors import error_for_transport
 from jasmin_arc.backends.rest.documents import listing
+from jasmin_arc.description import path_parts
 from jasmin_arc.exceptions import JobNotFoundError, OutputError, ServerError
 from jasmin_arc.job_info import RemoteFile
 
@@ -59,7 +60,7 @@ def open_file(api: Api, job_id: str, path: str, offset: int) -> BinaryIO:
 
 
 def _inside(path: str) -> str:
-    parts = [part for part in path.split("/") if part not in ("", ".")]
+    parts = path_parts(path)
     if ".." in parts or "\0" in path:
         raise OutputError(f"not a name inside the session directory: {path!r}")
     return "/".join(parts)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from jasmin_arc._support.text import printable
 from jasmin_arc.backends.rest.documents import children, local, parse, text, texts
 from jasmin_arc.constants import ARC_REST_STATES, STDERR_NAME, STDOUT_NAME, JobState
+from jasmin_arc.description import path_parts
 from jasmin_arc.exceptions import ServerError
 from jasmin_arc.job_info import JobInfo
 from jasmin_arc.site_info import QueueInfo, SiteInfo
@@ -61,7 +62,7 @@ def stream_names(activity: Element) -> dict[str, str]:
 
 def _parts_inside(path: str) -> list[str]:
     """The parts of a path inside the session directory; nothing for another, such as /dev/null."""
-    parts = [part for part in path.split("/") if part not in ("", ".")]
+    parts = path_parts(path)
     return [] if path.startswith("/") or ".." in parts or not path.isprintable() else parts
 
 

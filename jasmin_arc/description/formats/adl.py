@@ -1,6 +1,7 @@
 """ADL, the XML in which jobs are described to a compute element: what is sent there, and the user's own view.
 
-The user's view holds all fields but ``steps``, ``stop_on_failure``, contents given as bytes, and patterns of outputs.
+The user's view holds all fields but ``steps``, ``stop_on_failure``, ``account``, ``native``, contents given as bytes,
+and patterns of outputs.
 Read and ignored, as they change nothing in what the job does: annotations and remote logging, wishes on the machine
 that a broker would choose by (operating system, platform, disk space, node access), and an output's ``Mandatory`` and
 ``UseIf…``. An input's ``IsExecutable`` is refused where it would not be so: one that is sent is if it is so here.
@@ -9,25 +10,25 @@ that a broker would choose by (operating system, platform, disk space, node acce
 from __future__ import annotations
 
 import base64
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from xml.etree import ElementTree
 
 from jasmin_arc._support.xml import add, all_of, check, is_true, number_of, only, parse, text_of, to_text
 from jasmin_arc.constants import RUN_SCRIPT_NAME, STDERR_NAME, STDOUT_NAME
-from jasmin_arc.description import JobDescription, is_url
+from jasmin_arc.description import JobDescription
 from jasmin_arc.description.formats import portable
-from jasmin_arc.description.formats.draft import Draft, optional_duration
-from jasmin_arc.description.run_script import OUTPUT_LIST_NAME, STDIN_NAME, output_list_needed
+from jasmin_arc.description.formats.draft import Draft, optional_duration, software_name
+from jasmin_arc.description.run_script import OUTPUT_LIST_NAME, STDIN_NAME
 from jasmin_arc.exceptions import InvalidJobDescription
 
 ADL = "{http://www.eu-emi.eu/es/2010/12/adl}"
 NORDUGRID = "{http://www.nordugrid.org/es/2011/12/nordugrid-adl}"
 ANNOTATION_PREFIX = "jasmin_arc:"
-"""What the annotation with our token starts with"""
+"""What the annotation with the token of a submission starts with"""
 DESCRIPTION_PREFIX = "jasmin_arc_description:"
 """What the annotation with the whole description starts with"""
-_LONGEST_COPY = 64 * 1024
+_MAX_COPY = 64 * 1024
 
 
 def submission_adl(
@@ -36,7 +37,6 @@ def submission_adl(
     *,
     token: str = "",
     delegation_id: str = "",
-    executables: Collection[str] = (),
 ) -> str:
     """Describe the job as a compute element gets it: ``/bin/sh`` on the run script.
 
@@ -45,9 +45,10 @@ def submission_adl(
     :param token: an unguessable word by which the job is found again; it becomes an annotation
     :param delegation_id: the delegated credentials, which A-REX demands as soon as it transfers a file itself, and
         for patterns of outputs
-    :param executables: the names of the inputs that the compute element shall make executable
-    :raises InvalidJobDescription: if a name has a character that XML cannot carry, or an output's starts with ``@``
+    :raises InvalidJobDescription: if a name has a character that XML cannot carry, or there are an account or raw
+        options, which A-REX cannot take
     """
+    portable.refuse(description, ("account", "native"), "A-REX")
     root = _root()
     identification = add(root, ADL + "ActivityIdentification")
     add(identification, ADL + "Name", description.name, field="name")
@@ -63,13 +64,12 @@ def submission_adl(
         add(staging, NORDUGRID + "DelegationID", delegation_id)
     for name, path in inputs:
         uri = "" if path is None else f"file://{path.absolute()}"
-        _add_input(staging, portable.input_name(name), uri, executable=name in executables)
-    for name, source in description.inputs.items():
-        if is_url(source):
-            _add_input(staging, portable.input_name(name), str(source), delegation_id)
+        _add_input(staging, portable.input_name(name), uri)
+    for name, url in description.url_inputs.items():
+        _add_input(staging, portable.input_name(name), url, delegation_id)
     for name, target in portable.stored_outputs(description):
         _add_output(staging, name, target, delegation_id)
-    if output_list_needed(description):
+    if description.patterns:
         _add_output(staging, "@" + OUTPUT_LIST_NAME)
     return to_text(root, ADL)
 
@@ -93,7 +93,7 @@ def submitted_description(text: str) -> JobDescription:
 def _add_copy(identification: ElementTree.Element, description: JobDescription) -> None:
     # What the server makes of the description does not tell what the run script does.
     copy = base64.b64encode(description.to_json().encode()).decode()
-    if len(copy) <= _LONGEST_COPY:
+    if len(copy) <= _MAX_COPY:
         add(identification, ADL + "Annotation", DESCRIPTION_PREFIX + copy)
 
 
@@ -102,6 +102,7 @@ def to_adl(description: JobDescription) -> str:
 
     :raises InvalidJobDescription: if ADL cannot express something; the message names the field
     """
+    portable.refuse(description, ("account", "native"), "ADL")
     root = _root()
     add(add(root, ADL + "ActivityIdentification"), ADL + "Name", description.name, field="name")
     application = add(root, ADL + "Application")
@@ -235,9 +236,7 @@ def _read_resources(draft: Draft, resources: ElementTree.Element | None) -> None
         ("OperatingSystem", "Platform", "DiskSpaceRequirement", "NodeAccess"),
     )
     for environment in all_of(resources, "RuntimeEnvironment"):
-        check(environment, ("Name", "Version"))
-        version = text_of(environment, "Version")
-        draft.runtime_environments.append(text_of(environment, "Name") + (f"-{version}" if version else ""))
+        draft.runtime_environments.append(software_name(environment))
     draft.queue = text_of(resources, "QueueName")
     draft.memory = number_of(resources, "IndividualPhysicalMemory")
     draft.cpu_time = optional_duration(number_of(resources, "TotalCPUTime"))

@@ -12,7 +12,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path, PurePosixPath
+from xml.etree import ElementTree
 
+from jasmin_arc._support.xml import check, text_of
 from jasmin_arc.constants import STDERR_NAME, STDOUT_NAME
 from jasmin_arc.description import JobDescription, is_url
 from jasmin_arc.description.run_script import STDIN_NAME, input_of
@@ -20,6 +22,11 @@ from jasmin_arc.exceptions import InvalidJobDescription
 
 ENV_PROGRAM = "/usr/bin/env"
 """What finds a program on the node's PATH: to ARC's clients, a bare name is a local file"""
+_UNCHANGED = (
+    *("name", "environment", "queue", "account", "slots", "slots_per_host", "memory"),
+    *("wall_time", "cpu_time", "runtime_environments", "rerun"),
+)
+"""Fields that a description takes over as they are"""
 
 
 @dataclass
@@ -37,6 +44,7 @@ class Draft:
     """Names in the session directory, and a URL, or nothing to keep it for download"""
     environment: dict[str, str] = field(default_factory=dict)
     queue: str | None = None
+    account: str | None = None
     slots: int | None = None
     slots_per_host: int | None = None
     memory: int | None = None
@@ -60,10 +68,6 @@ class Draft:
 
     def add_output(self, name: str, target: str) -> None:
         """Add an output; ``/`` is the whole session directory."""
-        if name.startswith("@"):
-            raise InvalidJobDescription(
-                f"outputs: {name!r}: a list that the job itself writes is not supported; use a pattern such as '*.nc'"
-            )
         self.outputs = self.outputs or {}
         self.outputs["*" if name in ("/", ".", "./") else name] = "" if target.startswith("file:") else target
 
@@ -79,22 +83,9 @@ class Draft:
         inputs.pop(STDIN_NAME, None)
         executable, arguments = self._command(inputs)
         self._check_executables(executable, inputs)
+        given = {name: getattr(self, name) for name in _UNCHANGED if getattr(self, name) not in (None, "")}
         return JobDescription(
-            executable=executable,
-            arguments=arguments,
-            name=self.name or None,
-            inputs=inputs,
-            outputs=self._outputs(),
-            environment=self.environment,
-            queue=self.queue or None,
-            slots=1 if self.slots is None else self.slots,
-            slots_per_host=self.slots_per_host,
-            memory=self.memory,
-            wall_time=self.wall_time,
-            cpu_time=self.cpu_time,
-            runtime_environments=self.runtime_environments,
-            stdin=stdin,
-            rerun=self.rerun or 0,
+            executable=executable, arguments=arguments, inputs=inputs, outputs=self._outputs(), stdin=stdin, **given
         )
 
     def _stdin(self, inputs: Mapping[str, str]) -> str | None:
@@ -143,6 +134,13 @@ def duration(seconds: int) -> timedelta:
 def optional_duration(seconds: int | None) -> timedelta | None:
     """So many seconds, if any are given."""
     return None if seconds is None else duration(seconds)
+
+
+def software_name(element: ElementTree.Element) -> str:
+    """The name of a runtime environment, with its version if it has one."""
+    check(element, ("Name", "Version"))
+    version = text_of(element, "Version").strip()
+    return text_of(element, "Name").strip() + (f"-{version}" if version else "")
 
 
 def is_input(program: str, inputs: Mapping[str, object]) -> bool:

@@ -9,7 +9,7 @@ from xml.etree import ElementTree
 
 from jasmin_arc._support.xml import all_of, check, is_true, number_of, only, parse, text_of
 from jasmin_arc.description import JobDescription
-from jasmin_arc.description.formats.draft import Draft, optional_duration
+from jasmin_arc.description.formats.draft import Draft, optional_duration, software_name
 from jasmin_arc.exceptions import InvalidJobDescription
 
 JSDL = "{http://schemas.ggf.org/jsdl/2005/11/jsdl}"
@@ -27,8 +27,9 @@ def from_jsdl(text: str) -> JobDescription:
     check(job, ("JobIdentification", "Application", "Resources", "DataStaging"))
     draft = Draft()
     identification = only(job, "JobIdentification")
-    check(identification, ("JobName",), ("Description", "JobAnnotation", "JobProject", "UserTag"))
+    check(identification, ("JobName", "JobProject"), ("Description", "JobAnnotation", "UserTag"))
     draft.name = text_of(identification, "JobName").strip()
+    draft.account = text_of(identification, "JobProject").strip()
     _read_application(draft, only(job, "Application"))
     _read_resources(draft, only(job, "Resources"))
     for entry in all_of(job, "DataStaging"):
@@ -85,9 +86,7 @@ def _read_resources(draft: Draft, resources: ElementTree.Element | None) -> None
     check(target, ("QueueName",))
     draft.queue = (text_of(resources, "QueueName") or text_of(target, "QueueName")).strip()
     for software in all_of(only(resources, "RunTimeEnvironment"), "Software"):
-        check(software, ("Name", "Version"))
-        version = text_of(software, "Version").strip()
-        draft.runtime_environments.append(text_of(software, "Name").strip() + (f"-{version}" if version else ""))
+        draft.runtime_environments.append(software_name(software))
 
 
 def _read_staging(draft: Draft, entry: ElementTree.Element) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 from jasmin_arc.constants import STDERR_NAME, STDOUT_NAME
@@ -9,6 +10,17 @@ from jasmin_arc.description import JobDescription, is_pattern
 from jasmin_arc.description.formats.draft import ENV_PROGRAM, is_bare_name, is_executable, is_input
 from jasmin_arc.description.run_script import STDIN_NAME
 from jasmin_arc.exceptions import InvalidJobDescription
+
+
+def refuse(description: JobDescription, fields: Iterable[str], what: str) -> None:
+    """Refuse fields that cannot be expressed.
+
+    :param what: the language, or the place, that has nothing for them
+    :raises InvalidJobDescription: if one of them is given
+    """
+    for field in fields:
+        if getattr(description, field):
+            raise InvalidJobDescription(f"{field}: {what} has no place for it", advice="leave it out")
 
 
 def command(description: JobDescription, language: str) -> tuple[str, ...]:
@@ -55,23 +67,14 @@ def outputs(description: JobDescription, language: str) -> list[tuple[str, str |
     """
     if description.outputs is None:
         return []
-    for name in description.outputs:
-        if is_pattern(name):
-            raise InvalidJobDescription(f"outputs: {language} has no patterns such as {name!r}")
+    if description.patterns:
+        raise InvalidJobDescription(f"outputs: {language} has no patterns such as {description.patterns[0]!r}")
     return stored_outputs(description)
 
 
 def stored_outputs(description: JobDescription) -> list[tuple[str, str | None]]:
-    """The streams and all outputs that are no patterns.
-
-    :raises InvalidJobDescription: if a compute element cannot keep one
-    """
+    """The streams and all outputs that are no patterns."""
     names = {STDOUT_NAME: None, STDERR_NAME: None, **(description.outputs or {})}
-    for name in names:
-        if name.startswith("@"):
-            raise InvalidJobDescription(
-                f"outputs: a compute element takes {name!r} for a list of outputs; let the name start differently"
-            )
     return [(name, target) for name, target in names.items() if not is_pattern(name)]
 
 

@@ -19,7 +19,7 @@ Value = Union[str, "list[Value]"]
 _SPACE = re.compile(r"(?:[ \t\n\v\f\r]|\(\*.*?\*\))*", re.DOTALL)
 _WORD = re.compile(r"""[^+&|()=<>!"'^#$ \t\n\v\f\r]+""")
 _OPERATOR = re.compile(r"!=|<=|>=|=|<|>")
-_DEEPEST = 20
+_MAX_DEPTH = 20
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ class _Parser:
         if self._next() in ("+", "|"):
             what = "several jobs" if self._next() == "+" else "alternatives"
             raise self._error(f"{what} in one description are not supported; give each a text of its own")
-        if depth > _DEEPEST:
+        if depth > _MAX_DEPTH:
             raise self._error("the parentheses are nested too deeply")
         self._take("&")
         conditions: list[Condition] = []
@@ -115,7 +115,7 @@ class _Parser:
             self.variables[name] = value
 
     def _values(self, depth: int) -> list[Value]:
-        if depth > _DEEPEST:
+        if depth > _MAX_DEPTH:
             raise self._error("the parentheses are nested too deeply")
         values: list[Value] = []
         while True:

@@ -1,6 +1,6 @@
 """xRSL, the language in which users of ARC write job descriptions.
 
-Supported attributes: ``executable arguments jobname inputfiles executables outputfiles environment queue count
+Supported attributes: ``executable arguments jobname inputfiles executables outputfiles environment queue project count
 countpernode memory walltime cputime runtimeenvironment stdin stdout stderr rerun rsl_substitution``. Accepted and
 ignored, as they change nothing in what the job does: ``join`` and ``gmlog`` (the streams are always ``stdout`` and
 ``stderr``; logs come by ``explain``), ``cache`` and ``ftpthreads`` (how files travel), and what a broker would choose a
@@ -21,22 +21,10 @@ from jasmin_arc.description.run_script import STDIN_NAME
 from jasmin_arc.exceptions import InvalidJobDescription
 
 _MEGABYTE = 1024 * 1024
-_TEXTS = {
-    "executable": "executable",
-    "jobname": "name",
-    "queue": "queue",
-    "stdin": "stdin",
-    "stdout": "stdout",
-    "stderr": "stderr",
-}
-_NUMBERS = {"count": "slots", "countpernode": "slots_per_host", "rerun": "rerun"}
-_PERIODS = {"walltime": "wall_time", "cputime": "cpu_time"}
 _IGNORED = (
     *("join", "gmlog", "cache", "ftpthreads", "rslsubstitution", "clientxrsl"),
     *("disk", "architecture", "opsys", "middleware", "nodeaccess"),
 )
-_REPEATABLE = ("inputfiles", "executables", "outputfiles", "environment", "runtimeenvironment", *_IGNORED)
-
 _PART = re.compile(
     r"[\s,]*(\d{1,9})\s*(w|weeks?|d|days?|h|hrs?|hours?|m|mins?|minutes?|s|secs?|seconds?)?(?![a-z])", re.A
 )
@@ -54,6 +42,7 @@ def to_xrsl(description: JobDescription) -> str:
 
     :raises InvalidJobDescription: if xRSL cannot express something; the message names the field
     """
+    portable.refuse(description, ["native"], "xRSL")
     executable, *arguments = portable.command(description, "xRSL")
     lines = [_line("executable", [executable]), _line("arguments", arguments), _line("jobname", [description.name])]
     if description.stdin is not None:
@@ -79,7 +68,7 @@ def from_xrsl(text: str) -> JobDescription:
     for condition in rsl.parse(text):
         name = condition.attribute
         # ARC itself writes some attributes twice, with the same value.
-        if name not in _REPEATABLE and seen.setdefault(name, condition) != condition:
+        if name not in (*_REPEATABLE, *_IGNORED) and seen.setdefault(name, condition) != condition:
             raise InvalidJobDescription(f"{name}: is given twice, with different values")
         if name not in _IGNORED:
             _read(draft, condition)
@@ -100,14 +89,15 @@ def _needs(description: JobDescription) -> dict[str, str]:
     needs: dict[str, str] = {}
     if description.queue is not None:
         needs["queue"] = description.queue
+    if description.account is not None:
+        needs["project"] = description.account
     if description.slots != 1 or description.slots_per_host is not None:
         needs["count"] = str(description.slots)
     if description.slots_per_host is not None:
         needs["countpernode"] = str(description.slots_per_host)
     if description.memory is not None:
         needs["memory"] = str(-(-description.memory // _MEGABYTE))
-    for attribute, field in _PERIODS.items():
-        period: timedelta | None = getattr(description, field)
+    for attribute, period in (("walltime", description.wall_time), ("cputime", description.cpu_time)):
         if period is not None:
             needs[attribute] = f"{int(period.total_seconds())} seconds"
     if description.rerun:
@@ -117,23 +107,19 @@ def _needs(description: JobDescription) -> dict[str, str]:
 
 def _read(draft: Draft, condition: rsl.Condition) -> None:
     name = condition.attribute
-    reader = _READERS.get(name)
-    if not (reader or name in _TEXTS or name in _NUMBERS or name in _PERIODS):
-        known = sorted([*_TEXTS, *_NUMBERS, *_PERIODS, *_READERS])
+    if name not in _FIELDS and name not in _REPEATABLE:
+        known = sorted([*_FIELDS, *_REPEATABLE])
         raise InvalidJobDescription(
             f"xRSL: the attribute {name!r} is not supported; possible are {', '.join(known)}; "
             f"accepted and ignored are {', '.join(sorted(_IGNORED))}"
         )
     if condition.operator != "=":
         raise InvalidJobDescription(f"{name}: only = is supported, not {condition.operator}")
-    if reader:
-        reader(draft, condition)
-    elif name in _TEXTS:
-        setattr(draft, _TEXTS[name], _single(condition))
-    elif name in _NUMBERS:
-        setattr(draft, _NUMBERS[name], _number(condition))
+    if name in _FIELDS:
+        field, read = _FIELDS[name]
+        setattr(draft, field, read(condition))
     else:
-        setattr(draft, _PERIODS[name], _period(condition))
+        _REPEATABLE[name](draft, condition)
 
 
 def _texts(condition: rsl.Condition) -> list[str]:
@@ -191,12 +177,8 @@ def _period(condition: rsl.Condition) -> timedelta:
     return duration(seconds)
 
 
-def _arguments(draft: Draft, condition: rsl.Condition) -> None:
-    draft.arguments = _texts(condition)
-
-
-def _memory(draft: Draft, condition: rsl.Condition) -> None:
-    draft.memory = _number(condition) * _MEGABYTE
+def _megabytes(condition: rsl.Condition) -> int:
+    return _number(condition) * _MEGABYTE
 
 
 def _input_files(draft: Draft, condition: rsl.Condition) -> None:
@@ -204,29 +186,33 @@ def _input_files(draft: Draft, condition: rsl.Condition) -> None:
         draft.add_input(name, source)
 
 
-def _executables(draft: Draft, condition: rsl.Condition) -> None:
-    draft.executables.update(dict.fromkeys(_texts(condition), "executables"))
-
-
 def _output_files(draft: Draft, condition: rsl.Condition) -> None:
     for name, target in _sequences(condition):
         draft.add_output(name, target)
 
 
-def _environment(draft: Draft, condition: rsl.Condition) -> None:
-    draft.environment.update(_sequences(condition))
-
-
-def _runtime_environment(draft: Draft, condition: rsl.Condition) -> None:
-    draft.runtime_environments.append(_single(condition))
-
-
-_READERS: dict[str, Callable[[Draft, rsl.Condition], None]] = {
-    "arguments": _arguments,
-    "memory": _memory,
-    "inputfiles": _input_files,
-    "executables": _executables,
-    "outputfiles": _output_files,
-    "environment": _environment,
-    "runtimeenvironment": _runtime_environment,
+_FIELDS: dict[str, tuple[str, Callable[[rsl.Condition], object]]] = {
+    "executable": ("executable", _single),
+    "arguments": ("arguments", _texts),
+    "jobname": ("name", _single),
+    "queue": ("queue", _single),
+    "project": ("account", _single),
+    "stdin": ("stdin", _single),
+    "stdout": ("stdout", _single),
+    "stderr": ("stderr", _single),
+    "count": ("slots", _number),
+    "countpernode": ("slots_per_host", _number),
+    "rerun": ("rerun", _number),
+    "memory": ("memory", _megabytes),
+    "walltime": ("wall_time", _period),
+    "cputime": ("cpu_time", _period),
 }
+"""By attribute, the field that it is, and what reads its value"""
+_REPEATABLE: dict[str, Callable[[Draft, rsl.Condition], None]] = {
+    "inputfiles": _input_files,
+    "executables": lambda draft, condition: draft.executables.update(dict.fromkeys(_texts(condition), "executables")),
+    "outputfiles": _output_files,
+    "environment": lambda draft, condition: draft.environment.update(_sequences(condition)),
+    "runtimeenvironment": lambda draft, condition: draft.runtime_environments.append(_single(condition)),
+}
+"""What reads an attribute that may be there several times"""
