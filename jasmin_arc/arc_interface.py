@@ -121,7 +121,7 @@ class ArcInterface(ArcObjects):
         for description in descriptions:
             if not isinstance(description, JobDescription):
                 raise TypeError(f"a JobDescription is needed, not {description!r}")
-        complete = [self._completed(description) for description in descriptions]
+        complete = [description.completed([self.config.OUTPUT_FILE]) for description in descriptions]
         if not complete:
             return []
         with ProgressBar(len(complete), "job", show=progress) as bar:
@@ -133,12 +133,6 @@ class ArcInterface(ArcObjects):
             refused = isinstance(result, JasminArcError)
             self.logger.info("a job was not submitted: %s" if refused else "submitted %s", result)
         return results
-
-    def _completed(self, description: JobDescription) -> JobDescription:
-        """Fill in what depends on this process: the default output, and where relative paths start."""
-        outputs = description.outputs if description.outputs is not None else [self.config.OUTPUT_FILE]
-        inputs = {name: _absolute(source) for name, source in description.inputs.items()}
-        return description.replace(outputs=outputs, inputs=inputs, stdin=_absolute(description.stdin))
 
     # --- Asking ---
 
@@ -484,10 +478,6 @@ class ArcInterface(ArcObjects):
         """
         settled = self.backend.recover()
         return {job_id: info.state.value if info is not None else "removed" for job_id, info in settled.items()}
-
-
-def _absolute(source: _Result) -> _Result | Path:
-    return source.absolute() if isinstance(source, Path) else source
 
 
 def _outcome(future: Future[JobState]) -> JobStatuses | JobNotFoundError:
