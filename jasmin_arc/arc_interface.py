@@ -59,6 +59,7 @@ class ArcInterface(ArcObjects):
         outputs: str | Sequence[str] | Mapping[str, str | None] | None = None,
         environment: Mapping[str, str] | None = None,
         queue: str | None = None,
+        account: str | None = None,
         slots: int = 1,
         slots_per_host: int | None = None,
         memory: str | int | None = None,
@@ -69,6 +70,7 @@ class ArcInterface(ArcObjects):
         steps: Sequence[Sequence[str]] = (),
         stop_on_failure: bool = True,
         rerun: int = 0,
+        native: Mapping[str, Sequence[str]] | None = None,
     ) -> str:
         """Submit a job and return the job ID.
 
@@ -93,6 +95,7 @@ class ArcInterface(ArcObjects):
             outputs=outputs,
             environment=environment,
             queue=queue,
+            account=account,
             slots=slots,
             slots_per_host=slots_per_host,
             memory=memory,
@@ -103,6 +106,7 @@ class ArcInterface(ArcObjects):
             steps=steps,
             stop_on_failure=stop_on_failure,
             rerun=rerun,
+            native=native,
         )
         (result,) = self._submit([description])
         if isinstance(result, JasminArcError):

@@ -55,7 +55,7 @@ class ArcObjects(Parts):
         backend = self.backend
         if backend.name != "bindings":
             raise OperationNotPossibleError(
-                f"this returns objects of the ARC bindings, which the {backend.name} backend does not use; "
-                "set BACKEND to bindings"
+                f"this returns objects of the ARC bindings, which the {backend.name} backend does not use",
+                advice="set BACKEND to bindings",
             )
         return backend

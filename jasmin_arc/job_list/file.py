@@ -63,12 +63,9 @@ class JobListFile:
         self._timeout = timeout
 
     @contextmanager
-    def reading(self, *, patience: float | None = None) -> Iterator[sqlite3.Connection]:
-        """One consistent view of the file; where it does not exist, or has no tables yet, they are empty.
-
-        :param patience: the seconds to wait for other processes, instead of the file's own timeout
-        """
-        with self._opened(patience, write=False) as database:
+    def reading(self) -> Iterator[sqlite3.Connection]:
+        """One consistent view of the file; where it does not exist, or has no tables yet, they are empty."""
+        with self._opened(write=False) as database:
             database.execute("PRAGMA temp_store=MEMORY")
             database.execute("BEGIN")
             for table in _TABLES.keys() - self._check(database):
@@ -79,12 +76,9 @@ class JobListFile:
                 database.rollback()
 
     @contextmanager
-    def writing(self, *, patience: float | None = None) -> Iterator[sqlite3.Connection]:
-        """One transaction: durable at the end of the block, or as if nothing had happened.
-
-        :param patience: the seconds to wait for other processes, instead of the file's own timeout
-        """
-        with self._opened(patience, write=True) as database:
+    def writing(self) -> Iterator[sqlite3.Connection]:
+        """One transaction: durable at the end of the block, or as if nothing had happened."""
+        with self._opened(write=True) as database:
             make_durable(database)
             database.execute("BEGIN IMMEDIATE")
             try:
@@ -96,13 +90,15 @@ class JobListFile:
                     database.rollback()
 
     @contextmanager
-    def _opened(self, patience: float | None, *, write: bool) -> Iterator[Database]:
-        seconds = self._timeout if patience is None else patience
-        with self._translated(seconds), closing(self._open(seconds, write=write)) as database:
-            database.text_factory = lambda text: text.decode("utf-8", "replace")
-            yield database
+    def _opened(self, *, write: bool) -> Iterator[Database]:
+        try:
+            with closing(self._open(write=write)) as database:
+                database.text_factory = lambda text: text.decode("utf-8", "replace")
+                yield database
+        except (sqlite3.Error, OSError, UnicodeError) as error:
+            raise JobListError(f"the job list {self.path} {_in_plain_words(error, self._timeout)}") from error
 
-    def _open(self, patience: float, *, write: bool) -> Database:
+    def _open(self, *, write: bool) -> Database:
         path = os.path.realpath(self.path)
         if write:
             make_file(path)
@@ -110,7 +106,7 @@ class JobListFile:
             return empty_database()
         if not stat.S_ISREG(os.stat(path).st_mode):  # noqa: PTH116 - fails as SQLite's own open would
             raise JobListError(f"the job list {self.path} is not a regular file; set JOBS_INFO_FILE to another path")
-        return open_database(path, patience=patience)
+        return open_database(path, patience=self._timeout)
 
     def _check(self, database: Database) -> set[str]:
         """Return the names of the tables and indexes, unless they are not for us."""
@@ -131,13 +127,6 @@ class JobListFile:
             database.execute(f"CREATE INDEX {_INDEXES[index]}")
         if "jasmin_arc_meta" not in there:
             database.execute("INSERT INTO jasmin_arc_meta VALUES ('version', ?)", (_VERSION,))
-
-    @contextmanager
-    def _translated(self, patience: float) -> Iterator[None]:
-        try:
-            yield
-        except (sqlite3.Error, OSError, UnicodeError) as error:
-            raise JobListError(f"the job list {self.path} {_in_plain_words(error, patience)}") from error
 
 
 def _in_plain_words(error: Exception, timeout: float) -> str:

@@ -13,7 +13,7 @@ from typing import Protocol, TypeVar, Union
 
 from jasmin_arc.constants import JobState, JobStatuses
 from jasmin_arc.description import JobDescription
-from jasmin_arc.exceptions import JasminArcError, JobListError, JobNotFoundError, OperationNotPossibleError
+from jasmin_arc.exceptions import Advice, JasminArcError, JobListError, JobNotFoundError, OperationNotPossibleError
 from jasmin_arc.job_info import JobInfo
 from jasmin_arc.job_list import JobList, JobSummary
 
@@ -69,6 +69,7 @@ class Ledger:
     def __init__(self, place: Place, job_list: JobList, log: logging.Logger) -> None:
         self._place = place
         self._job_list = job_list
+        self._quick_list = job_list.with_timeout(PATIENCE)
         self._log = log
         self._lock = threading.RLock()
         self._notes: deque[_Note] = deque()
@@ -156,7 +157,7 @@ class Ledger:
         for job_id in self._listed_here(lost) if force else ():
             del failures[job_id]
         gone = [job_id for job_id in job_ids if job_id not in failures]
-        self._note(gone, lambda: self._job_list.remove(gone, patience=PATIENCE))
+        self._note(gone, lambda: self._quick_list.remove(gone))
         return failures
 
     def _listed_here(self, job_ids: Sequence[str]) -> list[str]:
@@ -173,12 +174,15 @@ class Ledger:
             if isinstance(state, JasminArcError):
                 refused[job_id] = state
             elif not state.final:
-                refused[job_id] = OperationNotPossibleError(f"{job_id} has not ended; cancel it first, and wait")
+                refused[job_id] = OperationNotPossibleError(
+                    f"{job_id} has not ended", advice="cancel it first, and wait"
+                )
         if not force:
             left = [job_id for job_id in there if job_id not in refused and there[job_id] is not JobState.DELETED]
             for job_id in self._unsaved({job_id: states[job_id] for job_id in left}):
                 refused[job_id] = OperationNotPossibleError(
-                    f"the outputs of {job_id} were never saved; save them first, or erase them with force=True"
+                    f"the outputs of {job_id} were never saved",
+                    advice=Advice("save them first, or erase them with {force}"),
                 )
         return refused
 
@@ -253,7 +257,7 @@ class Ledger:
         def write() -> None:
             # The jobs may have been restarted since they were asked about.
             if restarts == self._restarts:
-                self._job_list.set_final(ends, patience=PATIENCE)
+                self._quick_list.set_final(ends)
 
         note = _Note(write, kept=False)
         if len(ends) <= _BATCH_SIZE:
@@ -278,30 +282,30 @@ class Ledger:
         if not job_ids:
             return {}
         try:
-            ends = self._job_list.ends(job_ids, patience=PATIENCE)
+            known = self._quick_list.summaries(job_ids)
         except JobListError as error:
             # Nobody else may know of a job that the place does not know.
             if any(states.get(job_id, JobState.DELETED) is JobState.DELETED for job_id in job_ids):
                 raise
             self._warn(error)
             return {}
-        return {job_id: None if job_id in self._restarted else end for job_id, end in ends.items()}
+        return {job_id: None if job_id in self._restarted else job.final_state for job_id, job in known.items()}
 
     def summaries(self, job_ids: Sequence[str]) -> dict[str, JobSummary]:
         """Return the little that the job list knows of these jobs: nothing, if it cannot be read now."""
         try:
-            return self._job_list.summaries(job_ids, patience=PATIENCE) if job_ids else {}
+            return self._quick_list.summaries(job_ids) if job_ids else {}
         except JobListError as error:
             self._log.debug("%s", error)
             return {}
 
     def saved(self, job_ids: Sequence[str]) -> None:
         """Note that the outputs of the jobs have been saved."""
-        self._note(job_ids, lambda: self._job_list.mark_saved(job_ids, patience=PATIENCE))
+        self._note(job_ids, lambda: self._quick_list.mark_saved(job_ids))
 
     def resubmitted(self, jobs: Mapping[str, str]) -> None:
         """Note, by the ids of new jobs, which ones they repeat."""
-        self._note(jobs, lambda: self._job_list.link(jobs, patience=PATIENCE))
+        self._note(jobs, lambda: self._quick_list.link(jobs))
 
     def restart(self, job_ids: Sequence[str]) -> dict[str, JasminArcError]:
         """Let the place restart jobs, and return the failures."""
@@ -318,7 +322,7 @@ class Ledger:
         """Note that jobs that had ended run again: their ends are yet to come."""
 
         def write() -> None:
-            self._job_list.reopen(job_ids, patience=PATIENCE)
+            self._quick_list.reopen(job_ids)
             self._restarted.difference_update(job_ids)
 
         with self._lock:

@@ -83,8 +83,10 @@ def test_arcs_tools_see_and_end_what_the_library_lists(
     config = ConnectionConfig(grid_config)
     job_list = JobList(tmp_path / "ours.dat")
     name = "ours: 50% o'clock #1"
-    job_list.intend([record := JobRecord(token=new_token(), endpoint=config.endpoint, name=name)])
-    job_list.created({record.token: submitted}, delegation_id=JobList(tmp_path / "jobs.dat").records()[0].delegation_id)
+    delegation_id = JobList(tmp_path / "jobs.dat").get([submitted])[submitted].delegation_id
+    record = JobRecord(token=new_token(), endpoint=config.endpoint, name=name, delegation_id=delegation_id)
+    job_list.intend([record])
+    job_list.created({record.token: submitted})
     assert "No jobs found" in arc_tool("arcstat", "-j", "ours.dat", "-a", check=False)
     job_list.commit([submitted])
     assert f"Job: {submitted}\n Name: {name}" in arc_tool("arcstat", "-j", "ours.dat", "-a")
@@ -120,7 +122,8 @@ def test_both_write_one_file(submitted: str, arc_tool: Arc, grid_config: dict[st
     job_list = JobList(tmp_path / "jobs.dat")
     endpoint = ConnectionConfig(grid_config).endpoint
     ours = f"{endpoint}/rest/1.0/jobs/0000000000"
-    job_list.add([JobRecord(token=new_token(), endpoint=endpoint, name="ours", id=ours)])
+    job_list.intend([JobRecord(token=new_token(), endpoint=endpoint, name="ours", id=ours)])
+    job_list.commit([ours])
     output = arc_tool("arcsub", "-j", "jobs.dat", "-T", "arcrest", "-C", endpoint, "job.xrsl")
     theirs = output.rpartition("jobid:")[2].strip()
     assert set(job_list.ids(endpoint)) == {submitted, ours, theirs}

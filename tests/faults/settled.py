@@ -36,5 +36,5 @@ def assert_settled(backend: RestBackend, job_list: JobList, run: str, before: Co
     assert set(there) == listed, f"left behind: {set(there) - listed}; lost: {listed - set(there)}"
     assert max(Counter(there.values()).values(), default=1) == 1
     assert all(is_complete(backend._api, backend._api.job_name(job_id)) for job_id in listed)
-    assert {record.token for record in job_list.records(backend.endpoint)} == set(there.values())
+    assert {record.token for record in job_list.get(job_list.ids(backend.endpoint)).values()} == set(there.values())
     return sorted(listed)

@@ -21,6 +21,7 @@ import click
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from job_list_kit import add
 
 from jasmin_arc import ArcInterface
 from jasmin_arc._support.text import one_line
@@ -350,7 +351,7 @@ def test_ids_are_told_apart_from_listed_jobs_and_from_each_other(own_home: Path)
         f"https://ce/jobs/{name}" for name in ("a" * 12, "a" * 11 + "b", "a" * 10, "c" * 12)
     )
     records = [JobRecord(token=name, endpoint="https://ce", name=name, id=name) for name in (listed, beside)]
-    JobList(own_home / ".arc" / "jobs.dat").add(records)
+    add(JobList(own_home / ".arc" / "jobs.dat"), records)
     short = Session().short_ids([listed, unlisted, alone])
     assert list(short.values()) == ["a" * 12, "a" * 10, "c" * 8]
     assert Session().short_ids([alone, unlisted, alone[:-1] + "d"]) == {
@@ -368,7 +369,7 @@ def test_ids_are_complete_while_the_job_list_cannot_be_read(
     if trouble == "a folder":
         path.mkdir(parents=True)
     else:
-        JobList(path).add([JobRecord(token="t", endpoint="https://ce", name="n", id=job_id)])
+        add(JobList(path), [JobRecord(token="t", endpoint="https://ce", name="n", id=job_id)])
     if trouble == "no database":
         path.write_text("this is no database" * 100)
     session, begin = Session(), time.monotonic()
@@ -432,7 +433,7 @@ def finder(own_home: Path) -> Finder:
     session = Session()
     endpoint = session.arc.backend.endpoint
     records = [JobRecord(token=job_id, endpoint=endpoint, name=name, id=job_id) for job_id, name in LISTED.items()]
-    JobList(own_home / ".arc" / "jobs.dat").add(records)
+    add(JobList(own_home / ".arc" / "jobs.dat"), records)
     return Finder(session)
 
 
@@ -467,7 +468,7 @@ def test_only_the_ids_that_are_shown_are_shortened(finder: Finder, monkeypatch: 
 
 
 def test_completion_reads_no_descriptions(finder: Finder, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delattr(JobList, "records")
+    monkeypatch.delattr(JobList, "get")
     context = click.Context(root, obj=Session())
     items = JobName().shell_complete(context, click.Argument(["job"]), "")
     assert [(item.value, item.help) for item in items] == [

@@ -12,6 +12,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
+from job_list_kit import add
 
 from jasmin_arc.backends.local.store import Store
 from jasmin_arc.exceptions import JobListError
@@ -46,7 +47,7 @@ def interrupted() -> Iterator[None]:
 @pytest.fixture
 def job_list(tmp_path: Path) -> JobList:
     job_list = JobList(tmp_path / "jobs.dat")
-    job_list.add([JobRecord(token=new_token(), endpoint=ENDPOINT, name="a", id=JOB)])
+    add(job_list, [JobRecord(token=new_token(), endpoint=ENDPOINT, name="a", id=JOB)])
     return job_list
 
 
@@ -81,11 +82,11 @@ def test_ctrl_c_ends_the_wait_to_open_the_local_jobs(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "call",
     [
-        lambda job_list: job_list.set_final({JOB: "Finished"}, patience=0.1),
-        lambda job_list: job_list.mark_saved([JOB], patience=0.1),
-        lambda job_list: job_list.link({JOB: "old"}, patience=0.1),
-        lambda job_list: job_list.reopen([JOB], patience=0.1),
-        lambda job_list: job_list.remove([JOB], patience=0.1),
+        lambda job_list: job_list.set_final({JOB: "Finished"}),
+        lambda job_list: job_list.mark_saved([JOB]),
+        lambda job_list: job_list.link({JOB: "old"}),
+        lambda job_list: job_list.reopen([JOB]),
+        lambda job_list: job_list.remove([JOB]),
     ],
     ids=["set_final", "mark_saved", "link", "reopen", "remove"],
 )
@@ -97,7 +98,7 @@ def test_what_has_happened_is_noted_without_a_long_wait(
         other.execute(f"BEGIN {lock}")
         start = time.monotonic()
         with pytest.raises(JobListError, match="locked by another process"):
-            call(job_list)
+            call(job_list.with_timeout(0.1))
         assert time.monotonic() - start < 2
 
 
@@ -135,6 +136,6 @@ def test_the_record_of_local_jobs_is_durable(tmp_path: Path, monkeypatch: pytest
 def test_any_name_of_a_file_will_do(tmp_path: Path, name: str) -> None:
     path = tmp_path / name
     job_list = JobList(path)
-    job_list.add([JobRecord(token=new_token(), endpoint=ENDPOINT, name="a", id=JOB)])
+    add(job_list, [JobRecord(token=new_token(), endpoint=ENDPOINT, name="a", id=JOB)])
     assert JobList(path).ids() == [JOB]
     assert path.stat().st_size > 0

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from faults.https_server import Certificates, HttpsServer, Reply
+from job_list_kit import add
 from pki import Pki, key_pem, pem, rsa_key, voms_proxy
 
 from jasmin_arc.credentials.rfc3820 import make_proxy
@@ -87,10 +88,11 @@ def test_a_broken_job_list(tmp_path: Path) -> None:
 def test_jobs_are_counted_without_their_descriptions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "jobs.dat"
     ids = [f"https://ce.example.org/arex/{number}" for number in range(3)]
-    JobList(path).add(
-        JobRecord(token=job_id, endpoint="https://ce.example.org/arex", name="", id=job_id) for job_id in ids
+    add(
+        JobList(path),
+        (JobRecord(token=job_id, endpoint="https://ce.example.org/arex", name="", id=job_id) for job_id in ids),
     )
-    monkeypatch.delattr(JobList, "records")
+    monkeypatch.delattr(JobList, "get")
     assert "has 3 jobs" in by_name(BACKEND="local", JOBS_INFO_FILE=str(path))["job list"].found
 
 

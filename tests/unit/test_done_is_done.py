@@ -19,7 +19,7 @@ from faults.https_server import Certificates, Reply, Request
 from faults.rest_setup import Setup, job, rest_setup
 
 from jasmin_arc import ArcInterface, JobDescription, JobListError, JobNotFoundError, JobStatuses
-from jasmin_arc.job_list import ledger
+from jasmin_arc.job_list import JobList, ledger
 
 LIMIT = 20
 
@@ -178,16 +178,17 @@ def test_new_ids_of_jobs_that_run_again_are_told_though_the_link_cannot_be_writt
     setup: Setup, arc: ArcInterface, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     old = arc.submit_job("/bin/true", outputs=[])
-    link, failures = arc.job_list.link, [JobListError("the disk is full")]
+    link, failures = JobList.link, [JobListError("the disk is full")]
 
     def fail_once(*args: object, **options: object) -> None:
         if failures:
             raise failures.pop()
         link(*args, **options)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(arc.job_list, "link", fail_once)
+    monkeypatch.setattr(JobList, "link", fail_once)
     (new,) = arc.resubmit_jobs([old])
     assert new == setup.url("job1")
+    assert not failures
     arc._ledger.close()
     assert arc.job_list.get([new])[new].resubmission_of == old
 
@@ -278,7 +279,7 @@ def test_old_ends_of_many_jobs_are_not_written_after_a_restart(
     arc._ledger._restarted_jobs(ids)
     end(setup, *ids)
     arc.close()
-    assert set(arc.job_list.ends(ids).values()) == {None}
+    assert {job.final_state for job in arc.job_list.summaries(ids).values()} == {None}
     assert set(arc.get_job_statuses(ids)) == {JobStatuses.COMPLETED}
 
 
@@ -292,7 +293,7 @@ def test_ends_of_many_jobs_outlive_a_script_that_closes_nothing(setup: Setup, ar
     )
     command = [sys.executable, "-c", script, json.dumps(arc.config.as_dict())]
     assert subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout == "120\n"
-    assert set(arc.job_list.ends(ids).values()) == {"Finished"}
+    assert {job.final_state for job in arc.job_list.summaries(ids).values()} == {"Finished"}
 
 
 def test_what_could_not_be_written_is_written_when_somebody_asks(

@@ -12,6 +12,7 @@ import arex_texts as arex
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from job_list_kit import add
 
 from jasmin_arc import Explanation, JobDescription, JobFailedError, JobInfo, JobNotFoundError, ServerError
 from jasmin_arc._support.text import excerpt
@@ -532,7 +533,7 @@ def job_list(tmp_path: Path) -> JobList:
 
 
 def listed(job_list: JobList, description: JobDescription, *, final: str = "") -> None:
-    job_list.add([JobRecord("token", Place.endpoint, "name", description.to_json(), JOB_ID)])
+    add(job_list, [JobRecord("token", Place.endpoint, "name", description.to_json(), JOB_ID)])
     if final:
         job_list.set_final({JOB_ID: final})
 

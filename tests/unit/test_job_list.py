@@ -19,6 +19,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from job_list_kit import add, records
 
 from jasmin_arc.exceptions import JobListError
 from jasmin_arc.job_list import JobList, JobRecord, new_token
@@ -77,12 +78,12 @@ def job_list(path: Path) -> JobList:
 
 
 def test_nothing_is_created_by_looking(job_list: JobList, path: Path) -> None:
-    assert job_list.ids() == job_list.records() == job_list.unfinished(ENDPOINT) == []
+    assert job_list.ids() == records(job_list) == job_list.unfinished(ENDPOINT) == []
     assert job_list.get([url("a")]) == {}
     job_list.set_final({url("a"): "Finished"})
     job_list.mark_saved([url("a")])
     job_list.remove([url("a")])
-    for write in (job_list.forget, job_list.release, job_list.intend, job_list.add, job_list.commit):
+    for write in (job_list.forget, job_list.release, job_list.intend, job_list.commit):
         write([])
     job_list.created({})
     assert not path.parent.exists()
@@ -95,18 +96,18 @@ def test_the_file_and_its_folder_are_the_users_alone(job_list: JobList, path: Pa
 
 
 def test_a_submission_is_listed_once_it_is_committed(job_list: JobList) -> None:
-    one = record("one", description='{"executable": "true"}', resubmission_of=url("zero"))
+    one = record("one", description='{"executable": "true"}', resubmission_of=url("zero"), delegation_id="d7")
     job_list.intend([one])
     (intended,) = job_list.unfinished(ENDPOINT)
     assert (intended.token, intended.phase, intended.id) == (one.token, "intended", None)
-    job_list.created({one.token: url("one")}, delegation_id="d7")
+    job_list.created({one.token: url("one")})
     (created,) = job_list.unfinished(ENDPOINT)
     assert (created.phase, created.id, created.delegation_id) == ("created", url("one"), "d7")
     assert job_list.ids() == []
     job_list.commit([url("one")])
     assert job_list.unfinished(ENDPOINT) == []
     assert job_list.ids() == [url("one")]
-    (committed,) = job_list.records()
+    (committed,) = records(job_list)
     assert committed == job_list.get([url("one")])[url("one")]
     assert committed.submitted == one.submitted
     assert committed.submitted.tzinfo is timezone.utc
@@ -115,9 +116,9 @@ def test_a_submission_is_listed_once_it_is_committed(job_list: JobList) -> None:
 
 def test_committing_twice_changes_nothing(job_list: JobList) -> None:
     ids = submit(job_list, "a", "b")
-    before = job_list.records()
+    before = records(job_list)
     job_list.commit(ids)
-    assert job_list.records() == before
+    assert records(job_list) == before
 
 
 def test_an_intention_can_be_forgotten_but_a_job_cannot(job_list: JobList) -> None:
@@ -158,7 +159,7 @@ def test_a_reopened_job_gets_a_new_end(job_list: JobList) -> None:
     job_list.set_final({job: "Failed"})
     job_list.mark_saved([job])
     job_list.reopen([job])
-    assert (job_list.get([job])[job].final_state, job_list.get([job])[job].outputs_saved) == ("", None)
+    assert (job_list.get([job])[job].final_state, job_list.get([job])[job].outputs_saved) == (None, None)
     job_list.set_final({job: "Finished"})
     assert job_list.get([job])[job].final_state == "Finished"
 
@@ -181,9 +182,9 @@ def test_ids_are_those_of_the_endpoint_oldest_first(job_list: JobList) -> None:
     ages = {"old": 3, "middle": 2, "new": 1}
     jobs = [record(name, id=url(name), submitted=now - timedelta(days=age)) for name, age in ages.items()]
     elsewhere = record("x", id="local:///x", endpoint="local:///")
-    job_list.add([jobs[2], jobs[0], elsewhere, jobs[1]])
+    add(job_list, [jobs[2], jobs[0], elsewhere, jobs[1]])
     assert job_list.ids(ENDPOINT) == [url(name) for name in ages]
-    assert [entry.name for entry in job_list.records(ENDPOINT)] == list(ages)
+    assert [entry.name for entry in records(job_list) if entry.endpoint == ENDPOINT] == list(ages)
     assert job_list.ids("local:///") == ["local:///x"]
     assert len(job_list.ids()) == 4
 
@@ -197,8 +198,8 @@ def test_a_removed_job_is_gone_from_both_tables(job_list: JobList, path: Path) -
 
 
 def test_arcs_table_holds_what_arcs_tools_need(job_list: JobList, path: Path) -> None:
-    job_list.add([record("50% o'clock #1", id=url("abc"), delegation_id="d1")])
-    job_list.add([record("local", id="local:///1", endpoint="local:///")])
+    add(job_list, [record("50% o'clock #1", id=url("abc"), delegation_id="d1")])
+    add(job_list, [record("local", id="local:///1", endpoint="local:///")])
     (row,) = rows_of_arc(path)
     assert row["id"] == url("abc")
     assert row["idfromendpoint"] == "abc"
@@ -229,7 +230,7 @@ def test_what_arcs_table_cannot_hold_is_kept_for_its_jobs_as_well(tmp_path: Path
     job_list = JobList(path)
     job_list.set_final({theirs: "Finished"})
     job_list.mark_saved([theirs])
-    (found,) = job_list.records()
+    (found,) = records(job_list)
     assert (found.final_state, found.name) == ("Finished", "50% o'clock")
     assert found.outputs_saved is not None
 
@@ -260,7 +261,7 @@ def test_many_jobs_take_few_transactions_and_any_number_of_ids(job_list: JobList
 def test_any_text_comes_back_as_it_was(tmp_path_factory: pytest.TempPathFactory, name: str, description: str) -> None:
     job_list = JobList(tmp_path_factory.mktemp("list") / "jobs.dat")
     job = record(name, id=url(name), description=description)
-    job_list.add([job])
+    add(job_list, [job])
     found = job_list.get([url(name)])[url(name)]
     assert (found.name, found.description, found.id) == (name, description, url(name))
     assert job_list.ids() == [url(name)]
@@ -298,7 +299,7 @@ def test_a_table_jobs_of_another_program_is_left_alone(tmp_path: Path) -> None:
     with pytest.raises(JobListError, match="not ARC's"):
         JobList(path).ids()
     with pytest.raises(JobListError, match="not ARC's"):
-        JobList(path).add([record(id=url("a"))])
+        add(JobList(path), [record(id=url("a"))])
     with closing(sqlite3.connect(path)) as database:
         assert database.execute("SELECT count(*) FROM sqlite_master").fetchone() == (1,)
 
@@ -387,11 +388,11 @@ def test_processes_and_threads_share_a_list(path: Path) -> None:
     for process in processes:
         process.join()
     assert [process.exitcode for process in processes] == [0, 0]
-    records = JobList(path).records()
-    assert {entry.name for entry in records} == {
+    done = records(JobList(path))
+    assert {entry.name for entry in done} == {
         f"{p}-{t}-{n}" for p in ("one", "two") for t in range(8) for n in range(4)
     }
-    assert {entry.final_state for entry in records} == {"Finished"}
+    assert {entry.final_state for entry in done} == {"Finished"}
     assert len(rows_of_arc(path)) == 64
 
 
@@ -401,7 +402,7 @@ def test_a_list_works_on_after_a_fork(job_list: JobList, path: Path) -> None:
     child.start()
     child.join()
     submit(job_list, "parent again")
-    assert {entry.name for entry in job_list.records()} == {"parent", "child", "parent again"}
+    assert {entry.name for entry in records(job_list)} == {"parent", "child", "parent again"}
 
 
 WRITER = """

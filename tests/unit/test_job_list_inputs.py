@@ -19,6 +19,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from job_list_kit import add
 
 from jasmin_arc import ArcInterface
 from jasmin_arc.description import JobDescription
@@ -152,7 +153,7 @@ def test_jobs_run_though_their_contents_cannot_be_kept(spool: Path, tmp_path: Pa
 
 def test_contents_in_records_of_former_versions_still_count(job_list: JobList, tmp_path: Path) -> None:
     text = job(inputs={"data": b"old"}).to_json()
-    job_list.add([JobRecord(token=new_token(), endpoint=ENDPOINT, name="old", id=url("old"), description=text)])
+    add(job_list, [JobRecord(token=new_token(), endpoint=ENDPOINT, name="old", id=url("old"), description=text)])
     assert recorded(job_list, url("old")).inputs == {"data": b"old"}
     job_list.verify_inputs(recorded(job_list, url("old")))
     job_list.remove([url("old")])
@@ -204,7 +205,7 @@ def test_a_content_of_a_job_that_another_program_removed_goes_with_the_next_one(
 ) -> None:
     gone, done, kept = submit(job_list, b"gone", "a"), submit(job_list, b"done", "b"), submit(job_list, b"kept", "c")
     job_list.intend([record(job_list, b"intended")])
-    job_list.add([JobRecord(**{**vars(record(job_list, b"local")), "id": "local://host/1"})])
+    add(job_list, [JobRecord(**{**vars(record(job_list, b"local")), "id": "local://host/1"})])
     with closing(sqlite3.connect(job_list.path)) as database, database:
         for table in tables:
             database.execute(f"DELETE FROM {table} WHERE id = ?", [gone])
@@ -381,7 +382,7 @@ def test_what_is_recorded_has_the_same_contents(
 
 
 @settings(max_examples=40)
-@given(st.lists(st.tuples(st.sampled_from(["submit", "intend", "add", "remove", "forget"]), st.integers(0, 3))))
+@given(st.lists(st.tuples(st.sampled_from(["submit", "intend", "remove", "forget"]), st.integers(0, 3))))
 def test_contents_are_there_exactly_while_jobs_need_them(
     tmp_path_factory: pytest.TempPathFactory, steps: list[tuple[str, int]]
 ) -> None:
@@ -395,11 +396,6 @@ def test_contents_are_there_exactly_while_jobs_need_them(
         elif step == "intend":
             job_list.intend([one := record(job_list, content)])
             intentions[one.token] = content
-        elif step == "add":
-            # The same id again takes the place of the one before.
-            one = record(job_list, content)
-            job_list.add([JobRecord(**{**vars(one), "id": url(f"added{which // 2}")})])
-            jobs[url(f"added{which // 2}")] = content
         elif step == "remove":
             job_list.remove(gone := list(jobs)[:which])
             jobs = {job_id: kept for job_id, kept in jobs.items() if job_id not in gone}

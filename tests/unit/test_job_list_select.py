@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
+from job_list_kit import add as add_all
 
 from jasmin_arc.job_list import JobList, JobRecord, JobSummary, new_token
 
@@ -42,7 +43,7 @@ def add(job_list: JobList, *names: str, **values: object) -> list[str]:
         )
         for number, name in enumerate(names)
     ]
-    job_list.add(records)
+    add_all(job_list, records)
     return [record.id or "" for record in records]
 
 
@@ -71,7 +72,7 @@ def test_jobs_are_selected_by_name_and_time(job_list: JobList) -> None:
     job_list.set_final({ids[1]: "Failed"})
     assert job_list.select(ENDPOINT, name="model-?", since=START + timedelta(minutes=1)) == [
         JobSummary(ids[1], "model-2", START + timedelta(minutes=1), "Failed"),
-        JobSummary(ids[4], "model-4", START + timedelta(minutes=4), ""),
+        JobSummary(ids[4], "model-4", START + timedelta(minutes=4), None),
     ]
     assert names(job_list.select(ENDPOINT)) == ["model-1", "model-2", "other", "Model-3", "model-4"]
     assert names(job_list.select(ENDPOINT, last=2)) == ["Model-3", "model-4"]
@@ -108,17 +109,21 @@ def test_a_selection_is_a_part_of_all_records(
     tmp_path_factory: pytest.TempPathFactory, jobs: list[tuple[int, str]], since: int | None, last: int | None
 ) -> None:
     job_list = JobList(tmp_path_factory.mktemp("list") / "jobs.dat")
-    add(job_list, "first")
+    there = [(START, "ours", *add(job_list, "first"))]
     for number, (minute, whose) in enumerate(jobs):
         when = START + timedelta(minutes=minute)
         if whose == "ours":
-            add(job_list, f"job{number}", submitted=when)
+            (job_id,) = add(job_list, f"job{number}", submitted=when)
         else:
             host = ENDPOINT if whose == "theirs" else "https://elsewhere:443/arex"
-            written_by_arc(job_list, f"job{number}", when, endpoint=host)
-    start = None if since is None else START + timedelta(minutes=since)
-    expected = [entry.id for entry in job_list.records(ENDPOINT) if start is None or entry.submitted >= start]
-    found = [job.id for job in job_list.select(ENDPOINT, since=start, last=last)]
+            job_id = written_by_arc(job_list, f"job{number}", when, endpoint=host)
+        there.append((when, whose, job_id))
+    # Of jobs of one time, those of ARC's tools come last.
+    there.sort(key=lambda job: (job[0], job[1] != "ours"))
+    assert set(job_list.ids()) == {job_id for _, _, job_id in there}
+    start = START + timedelta(minutes=since or 0)
+    expected = [job_id for when, whose, job_id in there if whose != "elsewhere" and when >= start]
+    found = [job.id for job in job_list.select(ENDPOINT, since=None if since is None else start, last=last)]
     assert found == (expected if last is None else expected[len(expected) - min(last, len(expected)) :])
 
 
@@ -139,9 +144,12 @@ def test_patterns_match_as_those_of_fnmatch(
     tmp_path_factory: pytest.TempPathFactory, pattern: str, known: list[str]
 ) -> None:
     job_list = JobList(tmp_path_factory.mktemp("list") / "jobs.dat")
-    job_list.add(
-        JobRecord(token=new_token(), endpoint="local://x", name=name, id=f"local://x/{number}")
-        for number, name in enumerate(known)
+    add_all(
+        job_list,
+        (
+            JobRecord(token=new_token(), endpoint="local://x", name=name, id=f"local://x/{number}")
+            for number, name in enumerate(known)
+        ),
     )
     expected = [name for name in known if fnmatchcase(name, pattern)]
     assert names(job_list.select("local://x", name=pattern)) == expected
@@ -152,16 +160,16 @@ def test_summaries_are_what_is_known_of_each_job(job_list: JobList) -> None:
     theirs = written_by_arc(job_list, "theirs", START)
     job_list.set_final({second: "Killed"})
     assert job_list.summaries([theirs, second, url("unknown"), first]) == {
-        theirs: JobSummary(theirs, "theirs", START, ""),
+        theirs: JobSummary(theirs, "theirs", START, None),
         second: JobSummary(second, "b", START + timedelta(minutes=1), "Killed"),
-        first: JobSummary(first, "a", START, ""),
+        first: JobSummary(first, "a", START, None),
     }
 
 
 def test_the_neighbours_of_an_id_are_those_beside_it(job_list: JobList) -> None:
     add(job_list, "b", "d")
     local = "local://host/1"
-    job_list.add([JobRecord(token=new_token(), endpoint="local://host", name="x", id=local)])
+    add_all(job_list, [JobRecord(token=new_token(), endpoint="local://host", name="x", id=local)])
     written_by_arc(job_list, "c", START)
     job_list.intend([hidden := JobRecord(token=new_token(), endpoint=ENDPOINT, name="hidden")])
     job_list.created({hidden.token: url("ca")})
