@@ -1,15 +1,14 @@
-"""The command line as a process, on the real grid."""
+"""The command line on the real grid."""
 
 from __future__ import annotations
 
 import json
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from cli_kit import PROGRAM, Shell
+from cli_kit import Shell
 
 pytestmark = pytest.mark.grid
 
@@ -55,10 +54,7 @@ def test_a_session_from_proxy_to_clean(shell: Shell) -> None:
 
 def test_follow_resubmit_restart_recover(shell: Shell) -> None:
     (job_id,) = shell.ids("submit", "--name", "first", "--rerun", "1", "--", "printf", "\\377a\\n")
-    followed = subprocess.run(
-        [*PROGRAM, "follow", "first"], cwd=shell.home, env=shell.environment, capture_output=True, timeout=120
-    )
-    assert (followed.returncode, followed.stdout) == (0, b"\xffa\n")
+    assert shell.bytes_of("follow", "first") == b"\xffa\n"
     restarted = shell.run("restart", job_id)
     assert (restarted.code, restarted.out) == (1, "")
     assert "has not failed" in restarted.err
