@@ -278,7 +278,7 @@ def test_old_ends_of_many_jobs_are_not_written_after_a_restart(
     arc._ledger.restarted(ids)
     end(setup, *ids)
     arc.close()
-    assert set(arc.job_list.ends(ids).values()) == {""}
+    assert set(arc.job_list.ends(ids).values()) == {None}
     assert set(arc.get_job_statuses(ids)) == {JobStatuses.COMPLETED}
 
 
@@ -338,7 +338,7 @@ def test_an_answer_from_before_a_restart_is_not_taken_for_the_end_of_the_new_run
 
     arc.backend.states = overtaken  # type: ignore[method-assign,assignment]
     assert arc.get_job_status(job_id) is JobStatuses.NOT_SUBMITTED
-    assert arc.job_list.get([job_id])[job_id].final_state == ""
+    assert arc.job_list.get([job_id])[job_id].final_state is None
 
 
 def test_as_completed_without_waiting_looks_at_least(setup: Setup, arc: ArcInterface) -> None:

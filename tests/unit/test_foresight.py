@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta, timezone
 
 from jasmin_arc import JobDescription, JobInfo
+from jasmin_arc.constants import JobState
 from jasmin_arc.explain.warnings import of_sessions_ending, of_short_proxy
 
 NOW = datetime(2026, 1, 1, tzinfo=timezone.utc)
@@ -27,11 +28,11 @@ def test_outputs_about_to_be_erased_draw_a_warning_once_they_are_final() -> None
         return JobInfo(id=name, state=state, session_expires=expires)
 
     infos = [
-        info("soon", "Finished", 2),
-        info("saved", "Finished", 2),
-        info("later", "Failed", 100),
-        info("running", "Running", 2),
-        info("unknown", "Finished", None),
+        info("soon", JobState.FINISHED, 2),
+        info("saved", JobState.FINISHED, 2),
+        info("later", JobState.FAILED, 100),
+        info("running", JobState.RUNNING, 2),
+        info("unknown", JobState.FINISHED, None),
     ]
     warnings = of_sessions_ending(infos, {"saved"}, now=NOW)
     assert list(warnings) == ["soon"]

@@ -103,9 +103,9 @@ def test_importing_touches_nothing_of_arc() -> None:
 
 
 def test_a_job_info_knows_its_status() -> None:
-    assert JobInfo(id="x", state="Hold").status is constants.JobStatuses.IN_PROGRESS
-    assert not JobInfo(id="x", state="Undefined").final
-    assert JobInfo(id="x", state="Killed").final
+    assert JobInfo(id="x", state=constants.JobState.HOLD).status is constants.JobStatuses.IN_PROGRESS
+    assert not JobInfo(id="x", state=constants.JobState.UNDEFINED).final
+    assert JobInfo(id="x", state=constants.JobState.KILLED).final
 
 
 @pytest.mark.parametrize("level", list(constants.LogLevels))

@@ -21,6 +21,7 @@ from jasmin_arc import (
 )
 from jasmin_arc._support.logs import make_logger
 from jasmin_arc.backends.base import Pace
+from jasmin_arc.constants import JobState
 from jasmin_arc.watcher import MOST_FAILURES, Watcher
 
 LIMIT = 20
@@ -64,26 +65,26 @@ def watcher(site: Site, log: io.StringIO) -> Watcher:
 
 def test_many_jobs_share_one_question(log: io.StringIO) -> None:
     ids = [f"x://{number}" for number in range(1000)]
-    site = Site(dict.fromkeys(ids, "Running"), dict.fromkeys(ids, "Finished"))
+    site = Site(dict.fromkeys(ids, JobState.RUNNING), dict.fromkeys(ids, JobState.FINISHED))
     futures = watcher(site, log).watch(ids)
     wait(futures.values(), LIMIT)
-    assert {future.result() for future in futures.values()} == {"Finished"}
+    assert {future.result() for future in futures.values()} == {JobState.FINISHED}
     assert len(site.questions) == 2
 
 
 def test_an_outage_is_waited_out_with_one_warning(log: io.StringIO) -> None:
     down = ServerUnavailableError("connection refused")
-    site = Site({"x://1": "Running"}, down, down, {"x://1": "Finished"})
+    site = Site({"x://1": JobState.RUNNING}, down, down, {"x://1": JobState.FINISHED})
     (future,) = watcher(site, log).watch(["x://1"]).values()
-    assert future.result(LIMIT) == "Finished"
+    assert future.result(LIMIT) == JobState.FINISHED
     assert log.getvalue().count("connection refused") == 1
     assert "can be asked about again" in log.getvalue()
 
 
 def test_a_wait_outlives_any_single_failure(log: io.StringIO) -> None:
-    script = [JobListError("the job list is locked"), ProxyGenerationError("no key"), {"x://1": "Finished"}]
+    script = [JobListError("the job list is locked"), ProxyGenerationError("no key"), {"x://1": JobState.FINISHED}]
     (future,) = watcher(Site(*script), log).watch(["x://1"]).values()
-    assert future.result(LIMIT) == "Finished"
+    assert future.result(LIMIT) == JobState.FINISHED
     assert log.getvalue().count("waiting goes on") == 1
     assert "the job list is locked" in log.getvalue()
 
@@ -97,11 +98,11 @@ def test_a_server_that_only_ever_errs_ends_the_wait(log: io.StringIO) -> None:
 
 
 def test_an_unknown_job_ends_its_own_wait_alone(log: io.StringIO) -> None:
-    site = Site({"x://1": "Running"}, {"x://1": "Killed"})
+    site = Site({"x://1": JobState.RUNNING}, {"x://1": JobState.KILLED})
     futures = watcher(site, log).watch(["x://1", "x://2"])
     with pytest.raises(JobNotFoundError, match="x://2"):
         futures["x://2"].result(LIMIT)
-    assert futures["x://1"].result(LIMIT) == "Killed"
+    assert futures["x://1"].result(LIMIT) == JobState.KILLED
 
 
 def test_a_fault_of_our_own_reaches_the_waiting_caller(log: io.StringIO) -> None:
@@ -111,7 +112,7 @@ def test_a_fault_of_our_own_reaches_the_waiting_caller(log: io.StringIO) -> None
 
 
 def test_who_still_waits_when_it_is_closed_is_told(log: io.StringIO) -> None:
-    watching = watcher(Site({"x://1": "Running"}), log)
+    watching = watcher(Site({"x://1": JobState.RUNNING}), log)
     (future,) = watching.watch(["x://1"]).values()
     watching.close()
     with pytest.raises(JasminArcError, match="closed"):
@@ -119,17 +120,17 @@ def test_who_still_waits_when_it_is_closed_is_told(log: io.StringIO) -> None:
 
 
 def test_a_job_that_is_named_twice_is_forgotten_with_one_call(log: io.StringIO) -> None:
-    site = Site({"x://1": "Running"}, {"x://1": "Failed"})
+    site = Site({"x://1": JobState.RUNNING}, {"x://1": JobState.FAILED})
     watching = watcher(site, log)
     watching.forget(watching.watch(["x://1", "x://1"]))
-    site.script = [{"x://1": "Finished"}]
+    site.script = [{"x://1": JobState.FINISHED}]
     (future,) = watching.watch(["x://1"]).values()
-    assert future.result(LIMIT) == "Finished"
+    assert future.result(LIMIT) == JobState.FINISHED
     watching.forget(["x://1"])
 
 
 def test_a_job_that_stays_just_before_its_end_is_asked_about_ever_more_slowly(log: io.StringIO) -> None:
-    site = Site({"x://1": "Finishing"})
+    site = Site({"x://1": JobState.FINISHING})
     watching = watcher(site, log)
     watching.watch(["x://1"])
     time.sleep(1.0)
@@ -142,7 +143,7 @@ def test_a_loop_that_is_collected_as_garbage_while_others_begin_to_wait(log: io.
         def __del__(self) -> None:
             watching.forget(["x://1"])
 
-    site = Site({"x://1": "Running"})
+    site = Site({"x://1": JobState.RUNNING})
     watching = watcher(site, log)
     (first,) = watching.watch(["x://1"]).values()
     loop = Loop()
@@ -158,13 +159,13 @@ def test_a_loop_that_is_collected_as_garbage_while_others_begin_to_wait(log: io.
 def test_a_host_that_allows_no_thread_does_not_make_later_waits_hang(
     log: io.StringIO, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    site = Site({"x://1": "Finished"})
+    site = Site({"x://1": JobState.FINISHED})
     watching = watcher(site, log)
     with monkeypatch.context() as host:
         host.setattr(threading.Thread, "start", mock_full)
         with pytest.raises(JasminArcError, match="ulimit -u"):
             watching.watch(["x://1"])
-    assert watching.watch(["x://1"])["x://1"].result(LIMIT) == "Finished"
+    assert watching.watch(["x://1"])["x://1"].result(LIMIT) == JobState.FINISHED
     watching.forget(["x://1"])
 
 
@@ -173,25 +174,25 @@ def mock_full(_thread: threading.Thread) -> None:
 
 
 def test_one_that_gives_up_leaves_the_others_waiting(log: io.StringIO) -> None:
-    site = Site({"x://1": "Running"})
+    site = Site({"x://1": JobState.RUNNING})
     watching = watcher(site, log)
     (first,) = watching.watch(["x://1"]).values()
     (second,) = watching.watch(["x://1"]).values()
     watching.forget(["x://1"])
-    site.script = [{"x://1": "Finished"}]
-    assert second.result(LIMIT) == first.result(LIMIT) == "Finished"
+    site.script = [{"x://1": JobState.FINISHED}]
+    assert second.result(LIMIT) == first.result(LIMIT) == JobState.FINISHED
     watching.forget(["x://1"])
 
 
 def test_a_job_that_was_restarted_is_watched_anew_though_another_still_holds_its_end(log: io.StringIO) -> None:
-    site = Site({"x://1": "Failed"})
+    site = Site({"x://1": JobState.FAILED})
     watching = watcher(site, log)
     (first,) = watching.watch(["x://1"]).values()
-    assert first.result(LIMIT) == "Failed"
-    site.script = [{"x://1": "Running"}, {"x://1": "Finished"}]
+    assert first.result(LIMIT) == JobState.FAILED
+    site.script = [{"x://1": JobState.RUNNING}, {"x://1": JobState.FINISHED}]
     (second,) = watching.watch(["x://1"]).values()
-    assert second.result(LIMIT) == "Finished"
-    assert first.result() == "Failed"
+    assert second.result(LIMIT) == JobState.FINISHED
+    assert first.result() == JobState.FAILED
 
 
 def test_an_answer_counts_only_for_those_that_waited_when_it_was_asked_for(log: io.StringIO) -> None:
@@ -201,38 +202,38 @@ def test_an_answer_counts_only_for_those_that_waited_when_it_was_asked_for(log: 
         if not asked.is_set():
             asked.set()
             assert restarted.wait(LIMIT)
-            return {"x://1": "Failed", "x://2": "Running"}
-        return {"x://1": "Finished", "x://2": "Running"}
+            return {"x://1": JobState.FAILED, "x://2": JobState.RUNNING}
+        return {"x://1": JobState.FINISHED, "x://2": JobState.RUNNING}
 
     watching = Watcher(states, make_logger(log, LogLevels.INFO))
     watching.watch(["x://2"])
     assert asked.wait(LIMIT)
     (late,) = watching.watch(["x://1"]).values()
     restarted.set()
-    assert late.result(LIMIT) == "Finished"
+    assert late.result(LIMIT) == JobState.FINISHED
     watching.forget(["x://1"])
     watching.forget(["x://2"])
 
 
 def test_a_refusal_in_the_middle_of_an_outage_is_waited_out(log: io.StringIO) -> None:
     down, other = ServerUnavailableError("connection refused"), ServerError("not found", status=404)
-    site = Site({"x://1": "Running"}, *[down] * MOST_FAILURES, other, {"x://1": "Finished"})
+    site = Site({"x://1": JobState.RUNNING}, *[down] * MOST_FAILURES, other, {"x://1": JobState.FINISHED})
     watching = Watcher(site.states, make_logger(log, LogLevels.INFO), outage=QUICK)
     (future,) = watching.watch(["x://1"]).values()
-    assert future.result(LIMIT) == "Finished"
+    assert future.result(LIMIT) == JobState.FINISHED
 
 
 def test_a_server_that_answered_before_may_refuse_for_a_while(log: io.StringIO) -> None:
     refusals = [ServerError("being restarted", status=404)] * (2 * MOST_FAILURES)
-    site = Site({"x://1": "Running"}, *refusals, {"x://1": "Finished"})
+    site = Site({"x://1": JobState.RUNNING}, *refusals, {"x://1": JobState.FINISHED})
     watching = Watcher(site.states, make_logger(log, LogLevels.INFO), outage=QUICK)
     (future,) = watching.watch(["x://1"]).values()
-    assert future.result(LIMIT) == "Finished"
+    assert future.result(LIMIT) == JobState.FINISHED
     assert log.getvalue().count("being restarted") == 1
 
 
 def test_a_server_that_answered_before_and_then_refuses_for_long_ends_the_wait(log: io.StringIO) -> None:
-    site = Site({"x://1": "Running"}, ServerError("forbidden", status=403))
+    site = Site({"x://1": JobState.RUNNING}, ServerError("forbidden", status=403))
     watching = Watcher(site.states, make_logger(log, LogLevels.INFO), outage=QUICK, patience=0.2)
     (future,) = watching.watch(["x://1"]).values()
     with pytest.raises(ServerError, match="forbidden"):
@@ -246,7 +247,7 @@ def test_questions_take_no_more_than_their_share_of_the_time(log: io.StringIO) -
     def states(job_ids: Sequence[str]) -> dict[str, str]:
         time.sleep(0.02)
         busy[0] += 0.02
-        return dict.fromkeys(job_ids, "Running")
+        return dict.fromkeys(job_ids, JobState.RUNNING)
 
     watching = Watcher(states, make_logger(log, LogLevels.INFO), pace=Pace(fastest=0.001, slowest=0.001, share=0.1))
     began = time.monotonic()
@@ -267,7 +268,7 @@ def test_the_rest_that_the_server_gets_counts_as_a_part_of_the_pause(log: io.Str
     def states(job_ids: Sequence[str]) -> dict[str, str]:
         asked.append(time.monotonic())
         time.sleep(0.03)
-        return dict.fromkeys(job_ids, "Running")
+        return dict.fromkeys(job_ids, JobState.RUNNING)
 
     # A question takes 0.03 s, so the server rests for 0.27 s; the next question comes after 0.3 s in any case.
     watching = Watcher(states, make_logger(log, LogLevels.INFO), pace=Pace(fastest=0.3, slowest=0.3, share=0.1))
