@@ -1,4 +1,4 @@
-"""A plugin of pytest: which tests are run, in which order, and in which process; what is left out is told at the end."""
+"""A plugin of pytest: which tests run, in which order and process. What is left out is told at the end."""
 
 from __future__ import annotations
 

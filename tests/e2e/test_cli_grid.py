@@ -13,11 +13,20 @@ from cli_kit import Shell
 pytestmark = pytest.mark.grid
 
 
-@pytest.fixture(params=["rest", "bindings"])
-def shell(request: pytest.FixtureRequest, tmp_path: Path, grid_config: dict[str, Any]) -> Iterator[Shell]:
+BOTH = pytest.mark.parametrize("backend", ["rest", "bindings"])
+
+
+@pytest.fixture
+def backend() -> str:
+    """How the configuration calls the backend of the commands."""
+    return "rest"
+
+
+@pytest.fixture
+def shell(backend: str, tmp_path: Path, grid_config: dict[str, Any]) -> Iterator[Shell]:
     options = {**grid_config, "JOBS_INFO_FILE": str(tmp_path / "jobs.dat"), "PROXY_FILE": str(tmp_path / "proxy")}
     (tmp_path / "config.json").write_text(json.dumps(options))
-    paths = {"JASMIN_ARC_CONFIG": str(tmp_path / "config.json"), "JASMIN_ARC_BACKEND": request.param}
+    paths = {"JASMIN_ARC_CONFIG": str(tmp_path / "config.json"), "JASMIN_ARC_BACKEND": backend}
     shell = Shell(tmp_path, paths)
     yield shell
     # Others use the same site: only the jobs of this test's own list are removed.
@@ -28,6 +37,7 @@ def shell(request: pytest.FixtureRequest, tmp_path: Path, grid_config: dict[str,
         shell.run("clean", "--force", *mine)
 
 
+@BOTH
 def test_a_session_from_proxy_to_clean(shell: Shell) -> None:
     assert shell.run("proxy", "create").code == 0
     proxy = dict(line.split("\t", 1) for line in shell.run("proxy", "info").out.splitlines())
@@ -77,6 +87,7 @@ def test_config_and_completion(shell: Shell) -> None:
     assert shell.run(_JASMIN_ARC_COMPLETE="bash_complete", **words).out == "plain,complete-me\n"
 
 
+@BOTH
 def test_run_and_explain(shell: Shell) -> None:
     answer = shell.run("run", "--name", "bad", "--", "sh", "-c", "echo out; echo err >&2; exit 7")
     assert (answer.code, answer.out) == (7, "out\n")
@@ -87,6 +98,7 @@ def test_run_and_explain(shell: Shell) -> None:
     assert missing.json["errors"][0]["kind"] == "JobFailedError"
 
 
+@BOTH
 def test_many_jobs_and_cancel(shell: Shell) -> None:
     (shell.home / "t.csv").write_text("seconds\n300\n301\n")
     ids = shell.ids("submit", "--table", "t.csv", "--name", "s{seconds}", "--", "sleep", "{seconds}")
@@ -97,6 +109,7 @@ def test_many_jobs_and_cancel(shell: Shell) -> None:
     assert {line.split("\t")[1] for line in shell.run("status", *ids).out.splitlines()} == {"failed"}
 
 
+@BOTH
 def test_unknown_jobs_and_other_servers(shell: Shell) -> None:
     (job_id,) = shell.ids("submit", "--", "true")
     unknown = job_id.rpartition("/")[0] + "/" + "0" * 56
@@ -110,6 +123,7 @@ def test_unknown_jobs_and_other_servers(shell: Shell) -> None:
     assert "'jasmin-arc --server localhost:1/arex doctor'" in nowhere.err
 
 
+@BOTH
 def test_site_and_doctor(shell: Shell) -> None:
     (site,) = shell.run("site", "--json").json["results"]
     assert site["queues"]
