@@ -5,7 +5,7 @@ set -uo pipefail
 
 # No tests (5) is no failure where the others are.
 NONE=5
-"$PYTHON" -m pytest -m 'not alone' -n "${WORKERS:-6}" --dist loadgroup --no-loadscope-reorder "$@"
+"$PYTHON" -m pytest -m 'not alone' -n "${WORKERS:-6}" --no-loadscope-reorder "$@"
 several=$?
 [ $several = 2 ] && exit 2      # Ctrl-C
 "$PYTHON" -m pytest -m alone "$@"

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
-from collections.abc import Generator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-SHARED = ("shared_arc", "lines_of", "grid", "own_grid", "make_backend", "certificates")
-"""Fixtures of a module that take long to make: the tests that use one of them run in one process"""
-LONGEST = ("test_interface-own_grid", "test_explain_causes-grid", "test_grid-grid")
-"""The groups of tests that take longest, and so begin first"""
+if TYPE_CHECKING:
+    from xdist.scheduler import LoadScopeScheduling
+
+_TOGETHER = re.compile(
+    r"(tests/unit/\w+|.*/test_(?:explain_causes|bindings_backend|stock_timers|grid))\.py"
+    r"|(.*/test_(?:describing|examples)\.py).*\[(bindings|rest|local)\b"
+)
+"""Tests that share what takes long to make, for all backends or for each: one process runs those of a file"""
+_LONGEST = ("test_stock_timers", "test_explain_causes", "test_grid", "test_sigkill", "test_fault_proxy")
+"""Files that begin first, as they take longest"""
 _LEFT_OUT = pytest.StashKey[Counter[str]]()
 
 
@@ -24,33 +30,28 @@ def pytest_configure(config: pytest.Config) -> None:
     config.stash[_LEFT_OUT] = Counter()
 
 
-@pytest.hookimpl(wrapper=True)
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> Generator[None, None, None]:
-    for item in items:
-        if group := group_of(item):
-            item.add_marker(pytest.mark.xdist_group(group))
-    items.sort(key=_turn)
-    yield
-    # Only now, as what -m and -k leave out is known to who gave them.
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling:
+    from xdist.scheduler import LoadScopeScheduling
+
+    class Scheduling(LoadScopeScheduling):  # type: ignore[misc]
+        def _split_scope(self, nodeid: str) -> str:
+            found = _TOGETHER.match(nodeid)
+            return "::".join(filter(None, found.groups())) if found else nodeid
+
+    return Scheduling(config, log)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what was not asked for. That comes last, as who gave -m and -k knows what these leave out."""
     left_out = {item: command for item in items if (command := _run_by(config, item))}
     config.stash[_LEFT_OUT].update(left_out.values())
     config.hook.pytest_deselected(items=list(left_out))
-    items[:] = [item for item in items if item not in left_out]
-
-
-def group_of(item: pytest.Item) -> str:
-    """Return a name for the tests that share a fixture with this one, or "" if it shares none."""
-    shared = next((name for name in SHARED if name in getattr(item, "fixturenames", ())), None)
-    if shared is None:
-        return ""
-    parameters = getattr(item, "callspec", None) and item.callspec.params  # type: ignore[attr-defined]
-    place = [str(parameters[name]) for name in ("backend_name", shared) if parameters and name in parameters]
-    return "-".join([item.path.stem, shared, *place])
+    items[:] = sorted((item for item in items if item not in left_out), key=_turn)
 
 
 def _turn(item: pytest.Item) -> int:
-    group = next((mark.args[0] for mark in item.iter_markers("xdist_group")), "")
-    return LONGEST.index(group) if group in LONGEST else len(LONGEST)
+    return _LONGEST.index(item.path.stem) if item.path.stem in _LONGEST else len(_LONGEST)
 
 
 def _run_by(config: pytest.Config, item: pytest.Item) -> str:
