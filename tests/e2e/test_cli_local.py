@@ -75,7 +75,9 @@ def test_ctrl_c_says_what_goes_on(shell: Shell) -> None:
 def test_a_request_to_end_is_like_ctrl_c(shell: Shell, number: int) -> None:
     command = [*PROGRAM, "run", "--", "sh", "-c", "echo started; sleep 60"]
     options = {"cwd": shell.home, "env": shell.environment, "stderr": subprocess.PIPE, "stdout": subprocess.PIPE}
-    with subprocess.Popen(command, **options) as process:
+    # Where the tests ignore SIGHUP, as nohup makes them, the program would too.
+    heeding = {"preexec_fn": lambda: signal.signal(number, signal.SIG_DFL)}
+    with subprocess.Popen(command, **options, **heeding) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == b"started\n"
         process.send_signal(number)
