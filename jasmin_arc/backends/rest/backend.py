@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO, ClassVar
 
@@ -43,6 +44,7 @@ from jasmin_arc.exceptions import (
 from jasmin_arc.job_info import JobInfo, RemoteFile
 from jasmin_arc.job_list.journal import Journal
 from jasmin_arc.site_info import SiteInfo
+from jasmin_arc.staging.session_tree import list_tree
 
 _LOGS = ("failed", "errors", "diag", "comment", "status", "description", "local", "input_status", "output_status")
 
@@ -173,8 +175,9 @@ class RestBackend(Backend):
                 outcomes[delegation_id] = error
         return outcomes[delegation_id]
 
-    def list_files(self, job_id: str, path: str = "", *, recursive: bool = False) -> list[RemoteFile]:  # noqa: ARG002
-        return list_files(self._api, job_id, path)
+    def list_files(self, job_id: str, path: str = "", *, recursive: bool = False) -> list[RemoteFile]:
+        list_folder = partial(list_files, self._api)
+        return list_tree(list_folder, job_id, path) if recursive else list_folder(job_id, path)
 
     def open(self, job_id: str, path: str, offset: int = 0) -> BinaryIO:
         try:
