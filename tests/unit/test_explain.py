@@ -560,7 +560,9 @@ def test_a_wiped_job_that_the_place_still_remembers(job_list: JobList) -> None:
 
 @pytest.mark.parametrize("out_of_order", [False, True])
 def test_what_cannot_be_had_is_left_out(job_list: JobList, out_of_order: bool) -> None:
-    place = Place(JobInfo(JOB_ID, JobState.FAILED, errors=("LRMS error: (271) Job timeout",)), out_of_order=out_of_order)
+    place = Place(
+        JobInfo(JOB_ID, JobState.FAILED, errors=("LRMS error: (271) Job timeout",)), out_of_order=out_of_order
+    )
     assert gathered(place, job_list).cause == "wall-time"
 
 
