@@ -24,12 +24,12 @@ _Value = TypeVar("_Value")
 
 
 def is_url(source: object) -> bool:
-    """Say whether an input's source, or an output's target, is a URL."""
+    """Return whether an input's source, or an output's target, is a URL."""
     return isinstance(source, str) and bool(_URL.match(source))
 
 
 def is_pattern(output: str) -> bool:
-    """Say whether the name of an output is a pattern of a shell."""
+    """Return whether the name of an output is a pattern of a shell."""
     return any(char in output for char in "*?[")
 
 
