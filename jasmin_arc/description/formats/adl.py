@@ -102,10 +102,7 @@ def _add_copy(identification: ElementTree.Element, description: JobDescription) 
 
 
 def to_adl(description: JobDescription) -> str:
-    """Write the description as ADL, for other tools of ARC.
-
-    :raises InvalidJobDescription: if ADL cannot express something; the message names the field
-    """
+    """See :meth:`jasmin_arc.description.JobDescription.to_adl`."""
     portable.refuse(description, ("account", "native"), "ADL")
     root = _root()
     add(add(root, ADL + "ActivityIdentification"), ADL + "Name", description.name, field="name")
@@ -129,10 +126,7 @@ def to_adl(description: JobDescription) -> str:
 
 
 def from_adl(text: str) -> JobDescription:
-    """Read a description in ADL.
-
-    :raises InvalidJobDescription: if it is not ADL, or asks for something that is not supported here
-    """
+    """See :meth:`jasmin_arc.description.JobDescription.from_adl`."""
     root = parse(text, _wrong, root=ADL + "ActivityDescription")
     check(root, ("ActivityIdentification", "Application", "Resources", "DataStaging"))
     draft = Draft()

@@ -17,10 +17,7 @@ _EXACT = ("Exact", "UpperBoundedRange", "LowerBoundedRange")
 
 
 def from_jsdl(text: str) -> JobDescription:
-    """Read a description in JSDL.
-
-    :raises InvalidJobDescription: if it is not JSDL, or asks for something that is not supported here
-    """
+    """See :meth:`jasmin_arc.description.JobDescription.from_jsdl`."""
     root = parse(text, _wrong, root=JSDL + "JobDefinition")
     check(root, ("JobDescription",))
     job = only(root, "JobDescription")
