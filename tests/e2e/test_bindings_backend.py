@@ -466,6 +466,7 @@ def test_the_site(backend: BindingsBackend) -> None:
 
 CHILD = """
     import atexit, ctypes, json, sys
+    from jasmin_arc.backends.base import Services
     from jasmin_arc.backends.bindings import BindingsBackend
     from jasmin_arc.config import ConnectionConfig
     from jasmin_arc.job_list import JobList
