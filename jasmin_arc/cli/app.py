@@ -54,26 +54,22 @@ SECTIONS: dict[str, dict[str, _Entry]] = {
 }
 COMMANDS = {name: entry for entries in SECTIONS.values() for name, entry in entries.items()}
 
-ELSEWHERE = {
-    "stat": "status",
-    "sub": "submit",
-    "get": "output",
-    "fetch": "output",
-    "download": "output",
-    "kill": "cancel",
-    "resub": "resubmit",
-    "ls": "files",
-    "jobs": "list",
-    "info": "site",
-    "logs": "follow",
-    "tail": "follow",
-    "delete": "clean",
-    "rm": "clean",
-    "help": "--help",
-    "test": "doctor",
-    "resume": "restart",
-    "sync": "list",
+_OTHER_NAMES = {
+    "status": "stat",
+    "submit": "sub",
+    "output": "get fetch download",
+    "cancel": "kill",
+    "resubmit": "resub",
+    "restart": "resume",
+    "files": "ls",
+    "list": "jobs sync",
+    "site": "info",
+    "follow": "logs tail",
+    "clean": "delete rm",
+    "doctor": "test",
+    "--help": "help",
 }
+ELSEWHERE = {other: name for name, others in _OTHER_NAMES.items() for other in others.split()}
 """What other programs call it"""
 
 

@@ -92,10 +92,11 @@ def _configuration(config: ConnectionConfig) -> str:
     if not config.unknown:
         return summary
     ignored = ", ".join(f"{one_line(option.name)} ({home_short(option.origin)})" for option in config.unknown)
-    corrections = " ".join(map(_correction, config.unknown))
+    corrected = " ".join(map(_correction, config.unknown))
+    listed = Advice("{corrected} {config_show} lists the options.", corrected=corrected)
     raise CheckFailed(
         f"{summary}; these names are not options and have no effect: {ignored}",
-        advice=Advice("{corrections} {config_show} lists the options.", corrections=corrections),
+        advice=corrected if all(option.nearest for option in config.unknown) else listed,
         outcome=Outcome.WARNING,
     )
 
