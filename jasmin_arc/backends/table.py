@@ -31,7 +31,7 @@ _ARC_OPTIONS = (
 BACKENDS = {
     "bindings": Entry("bindings:BindingsBackend", "bindings.checks:checks", ("https",), _ARC_OPTIONS),
     "rest": Entry("rest.backend:RestBackend", "rest.checks:checks", ("https",), _ARC_OPTIONS),
-    "local": Entry("local:LocalBackend", "local.checks:checks", ("local",), ("LOCAL_DIR", "LOCAL_SLOTS")),
+    "local": Entry("local.backend:LocalBackend", "local.checks:checks", ("local",), ("LOCAL_DIR", "LOCAL_SLOTS")),
 }
 AUTO = ("bindings", "rest")
 """What ``auto`` means: the first of these that can be loaded"""

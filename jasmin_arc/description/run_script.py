@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from pathlib import PurePosixPath
 
 from jasmin_arc.constants import RUN_SCRIPT_NAME
-from jasmin_arc.description import RESERVED_PREFIX, JobDescription, path_parts
+from jasmin_arc.description import RESERVED_PREFIX, JobDescription
 
 STDIN_NAME = ".jasmin_arc_stdin"
 """The session file with what the program reads from its standard input"""
@@ -114,12 +114,6 @@ def _then_list_outputs(steps: list[str], patterns: list[str]) -> list[str]:
     ]
 
 
-def listed_outputs(text: str) -> list[str]:
-    """Read what the script wrote into :data:`OUTPUT_LIST_NAME`: names in their simplest form."""
-    names = [re.sub(r"\\(.)", r"\1", line) for line in text.split("\n") if line]
-    return ["/".join(path_parts(name)) for name in names]
-
-
 def _glob(pattern: str) -> str:
     """Quote all but the characters that make the pattern one."""
     quoted = ""
@@ -139,6 +133,5 @@ __all__ = [
     "RUN_SCRIPT_NAME",
     "STDIN_NAME",
     "input_of",
-    "listed_outputs",
     "run_script",
 ]

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from jasmin_arc.exceptions import JobListError, SubmissionUnknownError
+from jasmin_arc.exceptions import Advice, JobListError, SubmissionUnknownError
 from jasmin_arc.job_list import JobList, new_token
 
 if TYPE_CHECKING:
@@ -54,12 +54,18 @@ class Journal:
         """
         batch = Batch(self._job_list, self._log, self._lock, entries)
         try:
-            batch._intend()
+            with self._lock:
+                self._job_list.intend(batch.records)
+        except BaseException as error:
+            if not isinstance(error, JobListError):
+                # They may be written, but nothing was sent.
+                _end_transaction(error)
+                batch.drop(record.token for record in batch.records)
+            raise
+        try:
             yield batch
         except BaseException as error:
-            # A transaction that Ctrl-C left open ends with the frame that it was begun in.
-            if not isinstance(error, Exception):
-                traceback.clear_frames(error.__traceback__)
+            _end_transaction(error)
             raise
         finally:
             batch._release()
@@ -72,19 +78,10 @@ class Batch:
         self._job_list = job_list
         self._log = log
         self._lock = lock
-        self.records = [
-            job_list.record(
-                entry.description,
-                endpoint=entry.endpoint,
-                token=entry.token,
-                id=entry.id,
-                delegation_id=entry.delegation_id,
-            )
-            for entry in entries
-        ]
+        self.records = [job_list.record(**vars(entry)) for entry in entries]
         """What is written down of each job, in the order of the entries"""
         self._tokens = {record.id: record.token for record in self.records if record.id}
-        self._open: set[str] = set()
+        self._open = {record.token for record in self.records}
 
     def created(self, ids: Mapping[str, str]) -> None:
         """Write down that jobs exist, which do not run yet.
@@ -92,10 +89,9 @@ class Batch:
         :param ids: the ids by the tokens
         :raises JobListError: if that fails
         """
-        if ids:
-            with self._lock:
-                self._tokens.update((job_id, token) for token, job_id in ids.items())
-                self._job_list.created(ids)
+        with self._lock:
+            self._tokens.update((job_id, token) for token, job_id in ids.items())
+            self._job_list.created(ids)
 
     def commit(self, job_ids: Iterable[str]) -> dict[str, SubmissionUnknownError]:
         """Write down that the jobs run.
@@ -104,49 +100,44 @@ class Batch:
         """
         done = list(job_ids)
         try:
-            if done:
-                with self._lock:
-                    self._job_list.commit(done)
-                    self._open.difference_update(self._tokens[job_id] for job_id in done)
+            with self._lock:
+                self._job_list.commit(done)
+                self._open.difference_update(self._tokens[job_id] for job_id in done)
         except JobListError as error:
             return {job_id: _unlisted(job_id, error) for job_id in done}
         return {}
 
     def drop(self, tokens: Iterable[str]) -> None:
         """Write down that the jobs with these tokens do not exist and never will; a failure is logged."""
-        wanted = list(tokens)
-        try:
-            if wanted:
-                with self._lock:
-                    self._job_list.forget(wanted)
-                    self._open.difference_update(wanted)
-        except JobListError as error:
-            # recover() settles what stays in the list by mistake, so this must not hide the true outcome.
-            self._log.warning("a submission that came to nothing is still in the job list: %s", error)
-
-    def _intend(self) -> None:
-        self._open = {record.token for record in self.records}
-        try:
-            with self._lock:
-                self._job_list.intend(self.records)
-        except JobListError:
-            # Nothing was written.
-            self._open = set()
-            raise
+        dropped = list(tokens)
+        # recover() settles what stays in the list by mistake, so this must not hide the true outcome.
+        with self._logged("a submission that came to nothing is still in the job list"):
+            self._job_list.forget(dropped)
+            self._open.difference_update(dropped)
 
     def _release(self) -> None:
-        if not self._open:
-            return
+        with self._logged("unfinished submissions can be settled only once this process has ended"):
+            if self._open:
+                self._job_list.release(self._open)
+
+    @contextmanager
+    def _logged(self, consequence: str) -> Iterator[None]:
         try:
             with self._lock:
-                self._job_list.release(self._open)
+                yield
         except JobListError as error:
-            self._log.warning("recover() can settle unfinished submissions only once this process has ended: %s", error)
+            self._log.warning("%s: %s", consequence, error)
+
+
+def _end_transaction(error: BaseException) -> None:
+    """End the transaction that Ctrl-C may have left open: it ends with the frame that it was begun in."""
+    if not isinstance(error, Exception):
+        traceback.clear_frames(error.__traceback__)
 
 
 def _unlisted(job_id: str, cause: JobListError) -> SubmissionUnknownError:
     error = SubmissionUnknownError(
-        f"the job {job_id} runs, but that cannot be written down: {cause}. Once it can, recover() settles it"
+        f"the job {job_id} runs, but that cannot be written down ({cause})", advice=Advice("{recover} settles it")
     )
     error.__cause__ = cause
     return error

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-import socket
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
+
+from jasmin_arc._support.machine import boot_id, host_name
 
 UNCHECKABLE_FOR = timedelta(hours=1)
 """For how long a process that cannot be looked up from here, as on another host, counts as alive"""
@@ -14,11 +15,11 @@ UNCHECKABLE_FOR = timedelta(hours=1)
 def owner_mark() -> str:
     """Return the mark of this process: host, boot, PID namespace, PID and start time."""
     pid = os.getpid()
-    return " ".join([socket.gethostname() or "-", _boot(), _namespace(), str(pid), _start(pid) or "-"])
+    return " ".join([host_name(), boot_id() or "-", _namespace(), str(pid), _start(pid) or "-"])
 
 
 def owner_lives(mark: str, since: datetime) -> bool:
-    """Say whether the process with this mark may still be at work.
+    """Whether the process with this mark may still be at work.
 
     :param since: when it left the mark; decides where the process cannot be looked up
     """
@@ -26,9 +27,9 @@ def owner_lives(mark: str, since: datetime) -> bool:
     if len(parts) != 5 or not parts[3].isdecimal():
         return False
     host, boot, namespace, pid, start = parts
-    if host == (socket.gethostname() or "-") and boot != _boot():
+    if host == host_name() and boot != (boot_id() or "-"):
         return False
-    if (boot, namespace) != (_boot(), _namespace()) or host != (socket.gethostname() or "-"):
+    if (host, namespace) != (host_name(), _namespace()):
         return datetime.now(timezone.utc) - since < UNCHECKABLE_FOR
     return _lives(int(pid), start)
 
@@ -53,13 +54,6 @@ def _start(pid: int) -> str | None:
     except OSError:
         return None
     return None if fields[0] in "ZXx" else fields[19]
-
-
-def _boot() -> str:
-    try:
-        return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip() or "-"
-    except OSError:
-        return "-"
 
 
 def _namespace() -> str:

@@ -10,9 +10,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from jasmin_arc._support.machine import host_name
 from jasmin_arc.backends.base import Services
-from jasmin_arc.backends.local import LocalBackend
-from jasmin_arc.backends.local.layout import Layout, is_locked, this_host
+from jasmin_arc.backends.local.backend import LocalBackend
+from jasmin_arc.backends.local.layout import Layout
+from jasmin_arc.backends.posix.files import is_locked
 from jasmin_arc.config import ConnectionConfig
 from jasmin_arc.constants import JobState
 from jasmin_arc.credentials import NoCredentials
@@ -54,7 +56,7 @@ class Kit:
         self.config = ConnectionConfig({"LOCAL_DIR": str(folder / "state"), "LOCAL_SLOTS": slots})
         self.job_list = JobList(folder / "jobs.dat")
         self.backend = LocalBackend(self.config, Services(self.job_list, NoCredentials, logging.getLogger("local_kit")))
-        self.layout = Layout(self.config.LOCAL_DIR, this_host())
+        self.layout = Layout(self.config.LOCAL_DIR, host_name())
 
     def submit(self, *jobs: JobDescription) -> list[str]:
         results = self.backend.submit(jobs)

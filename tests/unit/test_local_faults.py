@@ -20,9 +20,10 @@ from local_kit import Kit, alive, shell, until
 
 from jasmin_arc.backends.local import backend as local_backend
 from jasmin_arc.backends.local import supervisor
-from jasmin_arc.backends.local.layout import Layout, write_json
+from jasmin_arc.backends.local.layout import Layout
 from jasmin_arc.backends.local.store import Store
-from jasmin_arc.backends.posix import tidy as tidy_module
+from jasmin_arc.backends.posix import clean_session as cleaning
+from jasmin_arc.backends.posix.files import write_json
 from jasmin_arc.constants import RUN_SCRIPT_NAME
 from jasmin_arc.description.run_script import OUTPUT_LIST_NAME
 from jasmin_arc.exceptions import (
@@ -168,7 +169,7 @@ def test_a_full_disk_loses_neither_how_a_job_ended_nor_its_outputs(
     session = Path(layout.session("key"))
     session.mkdir(parents=True)
     (session / RUN_SCRIPT_NAME).write_text(f"touch out.nc scratch; echo out.nc > {OUTPUT_LIST_NAME}; exit 3")
-    plan = {"wall_time": None, "environment": {}, "outputs": [], "output_list": OUTPUT_LIST_NAME}
+    spec = {"wall_time": None, "environment": {}, "outputs": [], "output_list": OUTPUT_LIST_NAME}
     room: list[bool] = []
 
     def full(path: str, value: object) -> None:
@@ -181,7 +182,7 @@ def test_a_full_disk_loses_neither_how_a_job_ended_nor_its_outputs(
     child = os.fork()
     if child == 0:
         try:
-            supervisor.supervise(layout, "key", plan)
+            supervisor.supervise(layout, "key", spec)
             assert room == [False, True, True]
         finally:
             os._exit(sys.exc_info()[0] is not None)
@@ -236,7 +237,6 @@ def test_tidying_up_that_was_cut_short_is_done_once_more(tmp_path: Path) -> None
     for number in range(30):
         (tmp_path / f"d{number}").mkdir()
     (tmp_path / OUTPUT_LIST_NAME).write_text("a.nc\n")
-    plan = {"output_list": OUTPUT_LIST_NAME, "outputs": []}
 
     def cut_short(folder: str) -> None:
         os.rmdir(folder)
@@ -244,11 +244,11 @@ def test_tidying_up_that_was_cut_short_is_done_once_more(tmp_path: Path) -> None
             raise KeyboardInterrupt
 
     with pytest.MonkeyPatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(tidy_module, "remove_tree", cut_short)
-        tidy_module.tidy(str(tmp_path), plan)
-    tidy_module.tidy(str(tmp_path), plan)
-    tidy_module.tidy(str(tmp_path), plan)
-    tidy_module.drop_output_list(str(tmp_path), plan)
+        patch.setattr(cleaning, "remove_tree", cut_short)
+        cleaning.clean_session(str(tmp_path), [], OUTPUT_LIST_NAME)
+    cleaning.clean_session(str(tmp_path), [], OUTPUT_LIST_NAME)
+    cleaning.clean_session(str(tmp_path), [], OUTPUT_LIST_NAME)
+    cleaning.drop_output_list(str(tmp_path), OUTPUT_LIST_NAME)
     assert {path.name for path in tmp_path.iterdir()} == {"a.nc", "stdout"}
 
 
@@ -309,6 +309,8 @@ def test_a_submitter_killed_at_any_point_leaves_jobs_that_run_or_never_were(kit:
 def test_an_interrupted_submission_leaves_jobs_that_run_and_are_listed_or_never_were(kit: Kit) -> None:
     argv = [sys.executable, "-c", SUBMIT_INTERRUPTED, str(kit.folder), str(Path(__file__).parent)]
     assert "interrupted" in subprocess.run(argv, stdout=subprocess.PIPE, text=True, check=True).stdout
+    # An interruption before the first line of the submission leaves its intention.
+    assert len(kit.backend.recover()) <= 2
     jobs = kit.backend.list_jobs()
     assert {info.state for info in kit.ended(*jobs)} == {"Finished"}
     assert set(kit.job_list.ids()) == set(jobs)
@@ -343,7 +345,7 @@ def broken_after_the_record(monkeypatch: pytest.MonkeyPatch, *, in_batch: int, f
             fault(self)
 
     monkeypatch.setattr(Store, "add", add)
-    monkeypatch.setattr(local_backend, "_BATCH", 1)
+    monkeypatch.setattr(local_backend, "_BATCH_SIZE", 1)
 
 
 def io_error(_: Store) -> None:

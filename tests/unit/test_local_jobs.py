@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import stat
 import subprocess
 import sys
@@ -16,6 +17,7 @@ from hypothesis import strategies as st
 from local_kit import Kit, alive, shell, until
 
 from jasmin_arc import ArcInterface, JobDescription, JobNotFoundError, OperationNotPossibleError, PartialFailureError
+from jasmin_arc.backends.local.job_ids import JobIds
 from jasmin_arc.exceptions import InputFileError, JobSubmissionError
 
 
@@ -273,36 +275,59 @@ def test_cleaning(kit: Kit) -> None:
     assert kit.backend.clean([ended]) == {}
 
 
-def test_a_job_whose_folder_was_removed_is_dropped_by_force_alone(tmp_path: Path) -> None:
+def test_jobs_of_another_folder_are_left_alone_and_of_a_removed_one_are_gone(tmp_path: Path) -> None:
     options = {"BACKEND": "local", "JOBS_INFO_FILE": str(tmp_path / "jobs.dat")}
     with ArcInterface(log=None, config={**options, "LOCAL_DIR": str(tmp_path / "one")}) as arc:
         job_id = arc.submit_job("true")
-    with ArcInterface(log=None, config={**options, "LOCAL_DIR": str(tmp_path / "other")}) as arc:
+        arc.wait([job_id])
+    with ArcInterface(log=None, config={**options, "LOCAL_DIR": str(tmp_path / "one" / "other")}) as arc:
+        assert arc.list_jobs() == []
+        for force in (False, True):
+            with pytest.raises(PartialFailureError, match=f"not in LOCAL_DIR, {tmp_path}/one/other; .* set LOCAL_DIR"):
+                arc.clean_jobs([job_id], force=force)
+        assert job_id in arc.job_list.get([job_id])
         with pytest.raises(PartialFailureError):
-            arc.clean_jobs([job_id])
+            arc.clean_jobs(["https://ce.example.org/arex/rest/1.0/jobs/abc"], force=True)
+    shutil.rmtree(tmp_path / "one")
+    with ArcInterface(log=None, config={**options, "LOCAL_DIR": str(tmp_path / "one")}) as arc:
         assert arc.list_jobs() == [job_id]
         arc.clean_jobs([job_id], force=True)
         assert arc.list_jobs() == []
-        with pytest.raises(PartialFailureError):
-            arc.clean_jobs(["https://ce.example.org/arex/rest/1.0/jobs/abc"], force=True)
 
 
-def test_jobs_that_may_be_elsewhere_are_not_said_to_be_erased(kit: Kit, tmp_path: Path) -> None:
-    other = Kit(tmp_path / "other")
-    other.job_list = kit.job_list
-    other.backend._job_list = kit.job_list
-    running = other.one("sleep 300")
-    foreign = ["local://elsewhere/1", "https://ce.example/arex/rest/1.0/jobs/1", "no id"]
-    failures = kit.backend.clean([running, *foreign])
-    assert set(failures) == {running, *foreign}
-    assert {type(error) for error in failures.values()} == {JobNotFoundError}
-    other.close()
+def test_an_id_says_where_its_job_lives(tmp_path: Path) -> None:
+    (tmp_path / "real é#").mkdir()
+    (tmp_path / "link").symlink_to("real é#")
+    kit = Kit(tmp_path / "link")
+    endpoint = f"local://{os.uname().nodename}{tmp_path}/real%20%C3%A9%23/state"
+    assert kit.backend.endpoint == endpoint
+    (job_id,) = kit.submit(shell("true"))
+    assert job_id == f"{endpoint}/{kit.info(job_id).native_id}"
+    assert kit.backend.owns(job_id)
+    assert kit.job_list.ids(endpoint) == [job_id]
+    key = job_id.rpartition("/")[2]
+    for wrong in (f"{endpoint}/x/{key}", f"{endpoint.rpartition('/')[0]}/{key}", "local://elsewhere/1", endpoint, "no"):
+        assert not kit.backend.owns(wrong)
+    assert set(kit.backend.clean(["local://elsewhere/1", f"{endpoint}/gone"])) == {"local://elsewhere/1"}
+    kit.close()
+
+
+@pytest.mark.parametrize("root", ["/", "/a", "/a/b", b"/\xff"])
+def test_ids_belong_to_one_folder(root: str | bytes) -> None:
+    ids = JobIds(os.fsdecode(root), "host")
+    assert ids.split(ids.id("key")) == ("host", "key")
+    assert ids.split(ids.id("key", "other")) == ("other", "key")
+    assert ids.key(ids.id("key", "other")) == ""
+    assert ids.id("key").startswith(ids.endpoint + "/")
+    for other in ("/", "/a", "/a/b", "/b", "/a/b/c"):
+        if other != root:
+            assert ids.split(JobIds(other, "host").id("key")) is None
 
 
 def test_unknown_jobs(kit: Kit) -> None:
     known = kit.run("true").id
     key = known.rpartition("/")[2]
-    wrong = ["local://elsewhere/" + key, known + "0", "local:///" + key, "https://h/" + key, "", known + "/.."]
+    wrong = [known.replace("://", "://not-"), known + "0", "local:///" + key, "https://h/" + key, "", known + "/.."]
     assert kit.backend.query(wrong) == kit.backend.states(wrong) == {}
     assert set(kit.backend.cancel(wrong)) == set(wrong)
     for job_id in wrong:

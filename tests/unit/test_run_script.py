@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from jasmin_arc import JobDescription
-from jasmin_arc.description.run_script import OUTPUT_LIST_NAME, STDIN_NAME, listed_outputs, run_script
+from jasmin_arc.backends.posix.clean_session import listed_outputs
+from jasmin_arc.description.run_script import OUTPUT_LIST_NAME, STDIN_NAME, run_script
 
 texts = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=60)
 

@@ -5,9 +5,3 @@ and ``LOCAL_DIR``, which starts the queued jobs and ends when there are none lef
 fork of the runner, which watches the job's whole process tree and writes down how it ended. The record is an SQLite
 database; nothing depends on the life of the runner or of the process that submitted.
 """
-
-from __future__ import annotations
-
-from jasmin_arc.backends.local.backend import LocalBackend
-
-__all__ = ["LocalBackend"]

@@ -1,7 +1,7 @@
 """How the runner and its helper for URL inputs are started: ``python __main__.py {run|fetch} LOCAL_DIR HOST [KEY]``.
 
-The packages above are stood in for by empty ones, so that nothing but the standard library is loaded: the start of
-the runner is what a user waits for at the first job.
+Some packages are stood in for by empty ones, so that the runner loads nothing but the standard library: a user waits
+for its start at the first job.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ import sys
 def _stand_in() -> None:
     folder = os.path.dirname(os.path.abspath(__file__))
     sys.path[:] = [entry for entry in sys.path if os.path.abspath(entry) != folder]
-    for name in ("jasmin_arc.backends.local", "jasmin_arc.backends", "jasmin_arc"):
+    top = os.path.dirname(os.path.dirname(folder))
+    for name in ("jasmin_arc", "jasmin_arc.job_list"):
         module = type(sys)(name)
-        module.__path__ = [folder]
+        module.__path__ = [os.path.join(top, *name.split(".")[1:])]
         sys.modules[name] = module
-        folder = os.path.dirname(folder)
 
 
 def main() -> None:

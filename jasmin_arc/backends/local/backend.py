@@ -12,16 +12,18 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
+from jasmin_arc._support.machine import boot_id, host_name
 from jasmin_arc.backends.base import INPUT_URLS, QUEUES, Backend, Services
 from jasmin_arc.backends.local import launch
 from jasmin_arc.backends.local.ends import end_former
-from jasmin_arc.backends.local.layout import Layout, boot_id, job_id, split_job_id, this_host
-from jasmin_arc.backends.local.plan import QUEUE
+from jasmin_arc.backends.local.job_ids import JobIds
+from jasmin_arc.backends.local.job_spec import QUEUE
+from jasmin_arc.backends.local.layout import Layout
 from jasmin_arc.backends.local.report import evidence_of, job_info, native_state
 from jasmin_arc.backends.local.store import Store
 from jasmin_arc.backends.local.submission import Submission, not_submitted
+from jasmin_arc.backends.posix.clean_session import remove_tree
 from jasmin_arc.backends.posix.session import list_folder, open_file
-from jasmin_arc.backends.posix.tidy import remove_tree
 from jasmin_arc.constants import ARC_REST_STATES, JobState
 from jasmin_arc.description import JobDescription
 from jasmin_arc.exceptions import (
@@ -31,12 +33,13 @@ from jasmin_arc.exceptions import (
     ServerError,
 )
 from jasmin_arc.job_info import JobInfo, RemoteFile
+from jasmin_arc.job_list.journal import Journal
 from jasmin_arc.site_info import QueueInfo, SiteInfo
 
 if TYPE_CHECKING:
     from jasmin_arc.config import ConnectionConfig
 
-_BATCH = 200
+_BATCH_SIZE = 200
 """How many jobs one transaction submits"""
 _START_SECONDS = 1.0
 """How long a runner that was started may take to be heard of"""
@@ -54,17 +57,21 @@ class LocalBackend(Backend):
 
     def __init__(self, config: ConnectionConfig, services: Services) -> None:
         self._job_list = services.job_list
+        self._journal = Journal(services.job_list, services.log)
         self._log = services.log
-        self._host = this_host()
-        self._layout = Layout(os.path.abspath(config.LOCAL_DIR), self._host)
+        self._layout = Layout(os.path.realpath(config.LOCAL_DIR), host_name())
+        self._ids = JobIds(self._layout.root, self._layout.host)
         self._slots = config.LOCAL_SLOTS or _cores()
         self._lock = threading.Lock()
         self._started = float("-inf")
 
     @property
     def endpoint(self) -> str:
-        """The first part of the ids of this machine's jobs."""
-        return f"local://{self._host}"
+        """The first part of the ids of this host's jobs in LOCAL_DIR."""
+        return self._ids.endpoint
+
+    def owns(self, job_id: str) -> bool:
+        return bool(self._ids.key(job_id))
 
     # ---- submitting
 
@@ -76,14 +83,14 @@ class LocalBackend(Backend):
         :raises ServerError: if LOCAL_DIR cannot be used
         """
         results: list[str | JasminArcError] = []
-        for start in range(0, len(jobs), _BATCH):
-            batch = jobs[start : start + _BATCH]
+        for start in range(0, len(jobs), _BATCH_SIZE):
+            batch = jobs[start : start + _BATCH_SIZE]
             try:
                 results += self._submit(batch)
             except JasminArcError as error:
                 if start == 0:
                     raise
-                # Only where no job of the batch is recorded.
+                # It is raised only where no job of the batch is recorded.
                 results += [not_submitted(job, error) for job in batch]
             if progress is not None:
                 progress(len(batch))
@@ -91,19 +98,19 @@ class LocalBackend(Backend):
 
     def _submit(self, batch: Sequence[JobDescription]) -> list[str | JasminArcError]:
         with self._store() as store:
-            return Submission(self._layout, self._job_list, store, slots=self._slots).submit(batch, self._wake)
+            submission = Submission(self._layout, self._ids, self._journal, store, slots=self._slots)
+            return submission.submit(batch, self._wake)
 
     def recover(self) -> dict[str, JobInfo | None]:
         """Settle submissions whose process was killed: a job whose record was written runs, another never will."""
-        left = [record for record in self._job_list.unfinished(self.endpoint) if record.abandoned and record.id]
-        found = self.query([record.id for record in left if record.id])
-        for record in left:
-            key = split_job_id(record.id or "")
-            if record.id not in found and key:
-                remove_tree(self._layout.job(key[1]))
+        left = {r.id: r for r in self._job_list.unfinished(self.endpoint) if r.abandoned and r.id}
+        found = self.query(list(left))
+        for job_id in left.keys() - found.keys():
+            if key := self._ids.key(job_id):
+                remove_tree(self._layout.job(key))
         self._job_list.commit(found)
-        self._job_list.forget([record.token for record in left if record.id not in found])
-        return {record.id: found.get(record.id) for record in left if record.id}
+        self._job_list.forget(record.token for job_id, record in left.items() if job_id not in found)
+        return {job_id: found.get(job_id) for job_id in left}
 
     # ---- asking
 
@@ -112,11 +119,10 @@ class LocalBackend(Backend):
         with self._store() as store:
             rows = self._rows(store, job_ids)
             waiting = {row["host"] for row in rows.values() if row["state"] == "QUEUING"}
-            places = {key: place for host in waiting for key, place in store.positions(host).items()}
-        return {wanted: job_info(self._layout, row, places.get(row["key"])) for wanted, row in rows.items()}
+            positions = {key: position for host in waiting for key, position in store.positions(host).items()}
+        return {wanted: job_info(self._layout, row, wanted, positions.get(row["key"])) for wanted, row in rows.items()}
 
     def states(self, job_ids: Sequence[str]) -> dict[str, JobState | JasminArcError]:
-        """See :meth:`Backend.states`."""
         with self._store() as store:
             rows = self._rows(store, job_ids)
         return {wanted: ARC_REST_STATES[native_state(self._layout, row)] for wanted, row in rows.items()}
@@ -124,12 +130,12 @@ class LocalBackend(Backend):
     def list_jobs(self) -> list[str]:
         """Return the ids of all jobs in LOCAL_DIR, also those of other hosts that share it."""
         with self._store() as store:
-            return [job_id(host, key) for host, key in store.ids()]
+            return [self._ids.id(key, host) for host, key in store.ids()]
 
     def _rows(self, store: Store, job_ids: Sequence[str]) -> dict[str, sqlite3.Row]:
         """The records of the jobs that there are; those of this host that are not final have a runner."""
         rows = self._find(store, job_ids)
-        mine = [row for row in rows.values() if row["ended"] is None and row["host"] == self._host]
+        mine = [row for row in rows.values() if row["ended"] is None and row["host"] == self._layout.host]
         if not mine:
             return rows
         if any(row["boot"] != boot_id() for row in mine):
@@ -139,13 +145,9 @@ class LocalBackend(Backend):
         return rows
 
     def _find(self, store: Store, job_ids: Sequence[str]) -> dict[str, sqlite3.Row]:
-        parts = {wanted: split_job_id(wanted) for wanted in job_ids}
-        rows = store.get(list(dict.fromkeys(part[1] for part in parts.values() if part)))
-        return {
-            wanted: rows[part[1]]
-            for wanted, part in parts.items()
-            if part and part[1] in rows and rows[part[1]]["host"] == part[0]
-        }
+        parts = {job_id: found for job_id in job_ids if (found := self._ids.split(job_id))}
+        rows = store.get(list({key for _, key in parts.values()}))
+        return {wanted: rows[key] for wanted, (host, key) in parts.items() if key in rows and rows[key]["host"] == host}
 
     # ---- ending
 
@@ -157,17 +159,18 @@ class LocalBackend(Backend):
             if keys:
                 store.cancel(keys)
                 self._wake()
-        return {wanted: _not_found(wanted) for wanted in job_ids if wanted not in rows}
+        return {wanted: self._not_found(wanted) for wanted in job_ids if wanted not in rows}
 
     def clean(self, job_ids: Sequence[str]) -> dict[str, JasminArcError]:
-        """See :meth:`Backend.clean`. A job that has not ended is refused, and so is one that may be elsewhere."""
         gone = []
         with self._store() as store:
             rows = self._rows(store, job_ids)
-            failures = self._elsewhere([wanted for wanted in job_ids if wanted not in rows])
+            failures: dict[str, JasminArcError] = {
+                wanted: self._not_found(wanted) for wanted in job_ids if not (wanted in rows or self.owns(wanted))
+            }
             for wanted, row in rows.items():
                 try:
-                    self._erase(row)
+                    self._erase(wanted, row)
                     gone.append(row["key"])
                 except OSError as error:
                     failures[wanted] = ServerError(f"the files of {wanted} cannot be erased: {error}")
@@ -177,35 +180,24 @@ class LocalBackend(Backend):
                 store.delete(gone)
         return failures
 
-    def _elsewhere(self, job_ids: Sequence[str]) -> dict[str, JasminArcError]:
-        """Errors for those jobs that are not here, but may be in another place.
-
-        An id does not tell the LOCAL_DIR: a job of this host that is listed and not known to have ended may run in
-        another one.
-        """
-        records = self._job_list.get(job_ids)
-        return {
-            wanted: _not_found(wanted)
-            for wanted in job_ids
-            if not wanted.startswith(self.endpoint + "/") or (wanted in records and not records[wanted].final_state)
-        }
-
-    def _erase(self, row: sqlite3.Row) -> None:
+    def _erase(self, job_id: str, row: sqlite3.Row) -> None:
         if row["ended"] is None:
-            raise OperationNotPossibleError(
-                f"the job {job_id(row['host'], row['key'])} has not ended; cancel it before it is erased"
-            )
+            raise OperationNotPossibleError(f"the job {job_id} has not ended", advice="cancel it before it is erased")
         remove_tree(self._layout.job(row["key"]))
 
     # ---- looking inside
 
-    def list_files(self, job_id: str, path: str = "", *, recursive: bool = False) -> list[RemoteFile]:  # noqa: ARG002
+    def list_files(self, job_id: str, path: str = "", *, recursive: bool = False) -> list[RemoteFile]:
         """See :meth:`Backend.list_files`. Symbolic links that lead out of the session folder are left out."""
-        return list_folder(self._session(job_id), path, job_id)
+        return list_folder(self._session(job_id), path, job_id, recursive=recursive)
 
     def open(self, job_id: str, path: str, offset: int = 0) -> BinaryIO:
-        """See :meth:`Backend.open`."""
         return open_file(self._session(job_id), path, offset, job_id)
+
+    def fetch(self, job_id: str, names: Sequence[str]) -> Iterator[tuple[str, BinaryIO]]:
+        session = self._session(job_id)
+        for name in names:
+            yield name, open_file(session, name, 0, job_id)
 
     def _session(self, job_id: str) -> Path:
         return Path(self._layout.session(self._row(job_id)["key"]))
@@ -215,25 +207,24 @@ class LocalBackend(Backend):
         return evidence_of(self._layout, self._row(job_id))
 
     def description(self, job_id: str) -> JobDescription:
-        """See the contract."""
         row = self._row(job_id)
         with self._store() as store:
-            plan = store.plan(row["key"])
-        if plan is None:
-            raise _not_found(job_id)
-        return JobDescription.from_json(json.loads(plan)["description"])
+            spec = store.spec(row["key"])
+        if spec is None:
+            raise self._not_found(job_id)
+        return JobDescription.from_json(json.loads(spec)["description"])
 
     def _row(self, job_id: str) -> sqlite3.Row:
         with self._store() as store:
             rows = self._find(store, [job_id])
         if job_id not in rows:
-            raise _not_found(job_id)
+            raise self._not_found(job_id)
         return rows[job_id]
 
     def site(self) -> SiteInfo:
         """This machine: its slots and its one queue."""
         with self._store() as store:
-            running, taken, waiting = store.load(self._host)
+            running, taken, waiting = store.load(self._layout.host)
         queue = QueueInfo(
             name=QUEUE,
             max_slots=self._slots,
@@ -242,12 +233,20 @@ class LocalBackend(Backend):
             running=running,
             waiting=waiting,
         )
-        return SiteInfo(endpoint=self.endpoint, name=self._host, queues=(queue,), interfaces=("local",))
+        return SiteInfo(endpoint=self.endpoint, name=self._layout.host, queues=(queue,), interfaces=("local",))
 
     def close(self) -> None:
         """Do nothing: no call leaves anything open."""
 
     # ---- what all of it needs
+
+    def _not_found(self, job_id: str) -> JobNotFoundError:
+        if not job_id.startswith("local://") or self._ids.split(job_id):
+            return JobNotFoundError(f"there is no job {job_id} on this machine")
+        return JobNotFoundError(
+            f"the job {job_id} is not in LOCAL_DIR, {self._layout.root}",
+            advice="the id says which host and folder it is in; set LOCAL_DIR to that folder",
+        )
 
     @contextmanager
     def _store(self) -> Iterator[Store]:
@@ -276,7 +275,3 @@ def _cores() -> int:
         return len(os.sched_getaffinity(0))
     except AttributeError:
         return os.cpu_count() or 1
-
-
-def _not_found(job_id: str) -> JobNotFoundError:
-    return JobNotFoundError(f"there is no job {job_id} on this machine")

@@ -7,9 +7,11 @@ import sqlite3
 import time
 from typing import Any
 
-from jasmin_arc.backends.local.layout import Layout, boot_id, read_json
+from jasmin_arc._support.machine import boot_id
+from jasmin_arc.backends.local.layout import Layout
 from jasmin_arc.backends.local.store import Store
-from jasmin_arc.backends.posix.tidy import drop_output_list, tidy
+from jasmin_arc.backends.posix.clean_session import clean_session, drop_output_list
+from jasmin_arc.backends.posix.files import read_json
 
 CANCELLED = "User requested to cancel the job"
 """In A-REX's words"""
@@ -28,16 +30,24 @@ def killed() -> dict[str, Any]:
 def left_behind(layout: Layout, row: sqlite3.Row, otherwise: str) -> dict[str, Any]:
     """The end of a job whose supervisor is gone: what that has written down, or else the error given.
 
-    The session folder is tidied, unless it was.
+    The session folder is cleaned, unless it was.
     """
     key = row["key"]
     done = _read(layout.job(key, "done"))
     if done is not None:
         return done
-    session, plan = layout.session(key), json.loads(row["plan"])
-    tidy(session, plan)
-    drop_output_list(session, plan)
+    clean_up(layout, key, row["plan"])
     return _read(layout.job(key, "exit")) or failed(otherwise)
+
+
+def clean_up(layout: Layout, key: str, recorded: str) -> None:
+    """Clean the session folder of a job that has ended, for good.
+
+    :param recorded: its specification, as the record has it
+    """
+    session, spec = layout.session(key), json.loads(recorded)
+    clean_session(session, spec["outputs"], spec["output_list"])
+    drop_output_list(session, spec["output_list"])
 
 
 def _read(path: str) -> dict[str, Any] | None:

@@ -9,8 +9,9 @@ import time
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
-from jasmin_arc.backends.local.layout import Layout, private, write_json
+from jasmin_arc.backends.local.layout import Layout
 from jasmin_arc.backends.local.store import Store
+from jasmin_arc.backends.posix.files import private, write_json
 
 SCHEMES = ("http", "https")
 _TIMEOUT_SECONDS = 60.0
@@ -27,10 +28,10 @@ def main(root: str, host: str, key: str) -> None:
     """Fetch the inputs of a job, and write down whether they are all there."""
     layout = Layout(root, host)
     with Store(layout.database) as store:
-        plan = store.plan(key)
-    if plan is None:
+        spec = store.spec(key)
+    if spec is None:
         return  # The job was erased.
-    urls: dict[str, str] = json.loads(plan)["urls"]
+    urls: dict[str, str] = json.loads(spec)["urls"]
     parent, error = os.getppid(), ""
     temporary = Path(layout.fetching(key, os.getpid()))
     try:

@@ -6,7 +6,8 @@ import errno
 import os
 import sys
 
-from jasmin_arc.backends.local.layout import Layout, private
+from jasmin_arc.backends.local.layout import Layout
+from jasmin_arc.backends.posix.files import private
 
 _LOG_LIMIT = 1 << 20
 

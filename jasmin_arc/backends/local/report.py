@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
-from jasmin_arc.backends.local.layout import Layout, job_id
-from jasmin_arc.backends.local.plan import QUEUE
+from jasmin_arc.backends.local.job_spec import QUEUE
+from jasmin_arc.backends.local.layout import Layout
 from jasmin_arc.constants import ARC_REST_STATES
 from jasmin_arc.job_info import JobInfo
 
@@ -26,7 +26,7 @@ def native_state(layout: Layout, row: sqlite3.Row) -> str:
     return "KILLING" if row["cancel"] else state
 
 
-def job_info(layout: Layout, row: sqlite3.Row, position: int | None) -> JobInfo:
+def job_info(layout: Layout, row: sqlite3.Row, job_id: str, position: int | None) -> JobInfo:
     """All that is known of a job.
 
     :param position: its place in the queue, if it is in one
@@ -34,7 +34,8 @@ def job_info(layout: Layout, row: sqlite3.Row, position: int | None) -> JobInfo:
     native = native_state(layout, row)
     started, ended = _time(row["started"]), _time(row["ended"])
     return JobInfo(
-        id=job_id(row["host"], row["key"]),
+        id=job_id,
+        native_id=row["key"],
         state=ARC_REST_STATES[native],
         native_state=native,
         name=row["name"],

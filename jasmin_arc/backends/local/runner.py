@@ -19,11 +19,11 @@ import time
 from typing import Any
 
 from jasmin_arc.backends.local import launch
-from jasmin_arc.backends.local.ends import end_former, failed, killed, left_behind
-from jasmin_arc.backends.local.layout import Layout, is_locked, lock, read_json, remove
+from jasmin_arc.backends.local.ends import clean_up, end_former, failed, killed, left_behind
+from jasmin_arc.backends.local.layout import Layout
 from jasmin_arc.backends.local.store import Store
 from jasmin_arc.backends.local.supervisor import supervise
-from jasmin_arc.backends.posix.tidy import tidy
+from jasmin_arc.backends.posix.files import is_locked, lock, read_json, remove
 
 IDLE_SECONDS = 3.0
 """How long to stay when there is nothing left to do"""
@@ -155,15 +155,15 @@ class _Runner:
         if os.path.exists(done):
             return self._record(done)
         if os.path.exists(self._layout.job(key, "claim")):
-            return None if is_locked(self._layout.job(key, "claim")) else self._orphaned(key, row)
+            return None if is_locked(self._layout.job(key, "claim")) else self._orphaned(row)
         if key in self._forked:
             return failed(f"the job could not be started; see {self._layout.log}")
         self._start(row)
         return None
 
-    def _orphaned(self, key: str, row: sqlite3.Row) -> dict[str, Any]:
+    def _orphaned(self, row: sqlite3.Row) -> dict[str, Any]:
         """The end of a job whose supervisor is gone: what it wrote down last, if anything."""
-        _kill_marked(self._layout.job_id(key))
+        _kill_marked(json.loads(row["plan"])["environment"]["JASMIN_ARC_JOB_ID"])
         unknown = "the process that watched the job is gone, and how the job ended is not known"
         return left_behind(self._layout, row, unknown)
 
@@ -189,7 +189,7 @@ class _Runner:
                 continue
             if key in self._fetchers:
                 _kill(self._fetchers[key], signal.SIGKILL)
-            tidy(self._layout.session(key), json.loads(row["plan"]))
+            clean_up(self._layout, key, row["plan"])
             ended[key] = killed()
         return ended
 
@@ -230,9 +230,9 @@ class _Runner:
             if pid in self._dead:
                 result = read_json(self._layout.job(key, "fetched"))
                 errors[key] = result["error"] if result else f"no word of the inputs; see {self._layout.log}"
-                plan = self._store.plan(key) if errors[key] else None
-                if plan is not None:
-                    tidy(self._layout.session(key), json.loads(plan))
+                spec = self._store.spec(key) if errors[key] else None
+                if spec is not None:
+                    clean_up(self._layout, key, spec)
         return errors
 
     # ---- starting
@@ -265,11 +265,11 @@ class _Runner:
         self._supervisors[pid] = key
         self._forked.add(key)
 
-    def _be_supervisor(self, key: str, plan: str, runner: int) -> None:
+    def _be_supervisor(self, key: str, spec: str, runner: int) -> None:
         code = 1
         try:
             self._bell.close()
-            supervise(self._layout, key, json.loads(plan))
+            supervise(self._layout, key, json.loads(spec))
             if os.getppid() != runner and not launch.wake(self._layout):
                 argv = launch.command(self._layout, "run")
                 os.execv(argv[0], argv)  # noqa: S606 - our own program

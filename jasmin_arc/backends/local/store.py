@@ -39,7 +39,7 @@ _SCHEMA = (
 _SHOWN = (
     "key, host, boot, state, cancel, name, slots, submitted, started, ended, exit_code, cpu_time, memory, errors, seq"
 )
-"""All columns but the plan, which can be long"""
+"""All columns but the plan, which is the job's specification and can be long"""
 
 
 class Store:
@@ -107,7 +107,7 @@ class Store:
             self._connection.execute("INSERT OR REPLACE INTO hosts (host, slots) VALUES (?, ?)", (host, slots))
 
     def get(self, keys: Sequence[str]) -> dict[str, sqlite3.Row]:
-        """The jobs with these keys, without their plans."""
+        """The jobs with these keys, without their specifications."""
         found = {}
         for start in range(0, len(keys), _CHUNK):
             chunk = keys[start : start + _CHUNK]
@@ -162,7 +162,7 @@ class Store:
         return bool(self._connection.execute(query, (host,)).fetchone()[0])
 
     def in_state(self, host: str, state: str, *, limit: int = -1, fetch: int = 0) -> list[sqlite3.Row]:
-        """The jobs of a host in one state, plans and all, the oldest first.
+        """The jobs of a host in one state, specifications and all, the oldest first.
 
         :param fetch: 1 for only those with inputs to fetch
         """
@@ -204,8 +204,8 @@ class Store:
             {**_NOTHING_KNOWN, **record, "errors": "\n".join(record["errors"]), "key": key},
         )
 
-    def plan(self, key: str) -> str | None:
-        """The plan of a job, as it was added; ``None`` if the job was erased."""
+    def spec(self, key: str) -> str | None:
+        """The specification of a job, as it was added; ``None`` if the job was erased."""
         row = self._connection.execute("SELECT plan FROM jobs WHERE key = ?", (key,)).fetchone()
         return None if row is None else str(row[0])
 

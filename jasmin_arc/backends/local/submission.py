@@ -12,14 +12,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from jasmin_arc.backends.local.layout import Layout, boot_id
-from jasmin_arc.backends.local.plan import make_plan, refuse_impossible
+from jasmin_arc._support.machine import boot_id
+from jasmin_arc.backends.local.job_ids import JobIds
+from jasmin_arc.backends.local.job_spec import make_spec, refuse_impossible
+from jasmin_arc.backends.local.layout import Layout
 from jasmin_arc.backends.local.store import Store
+from jasmin_arc.backends.posix.clean_session import remove_tree
 from jasmin_arc.backends.posix.session import write_inputs
-from jasmin_arc.backends.posix.tidy import remove_tree
 from jasmin_arc.description import JobDescription
-from jasmin_arc.exceptions import JasminArcError, JobListError, JobSubmissionError, SubmissionUnknownError
-from jasmin_arc.job_list import JobList, JobRecord, new_token
+from jasmin_arc.exceptions import Advice, JasminArcError, JobSubmissionError, SubmissionUnknownError
+from jasmin_arc.job_list import JobRecord, new_token
+from jasmin_arc.job_list.journal import Batch, Entry, Journal
 from jasmin_arc.staging import StagedInput, plan_inputs
 
 _FORESEEN = (JasminArcError, OSError, sqlite3.Error)
@@ -32,11 +35,8 @@ class _Job:
     description: JobDescription
     inputs: tuple[StagedInput, ...]
     key: str
-    record: JobRecord
-
-    @property
-    def id(self) -> str:
-        return self.record.id or ""
+    id: str
+    token: str
 
 
 class Submission:
@@ -45,12 +45,12 @@ class Submission:
     :param slots: how many slots this host has
     """
 
-    def __init__(self, layout: Layout, job_list: JobList, store: Store, *, slots: int) -> None:
+    def __init__(self, layout: Layout, ids: JobIds, journal: Journal, store: Store, *, slots: int) -> None:
         self._layout = layout
-        self._job_list = job_list
+        self._ids = ids
+        self._journal = journal
         self._store = store
         self._slots = slots
-        self._boot = boot_id()
 
     def submit(self, descriptions: Sequence[JobDescription], wake: Callable[[], object]) -> list[str | JasminArcError]:
         """Submit the jobs and return an id or an error for each, in order.
@@ -59,10 +59,14 @@ class Submission:
         """
         jobs = [self._prepare(description) for description in descriptions]
         good = [job for job in jobs if isinstance(job, _Job)]
-        if not good:
-            return [job for job in jobs if isinstance(job, JasminArcError)]
-        failures = self._commit(good, wake)
-        return [job if isinstance(job, JasminArcError) else failures.get(job.key, job.id) for job in jobs]
+        failures: dict[str, JasminArcError] = {}
+        if good:
+            # A runner takes a moment to start, which is used to write the jobs.
+            wake()
+            entries = [Entry(job.description, self._ids.endpoint, token=job.token, id=job.id) for job in good]
+            with self._journal.submitting(entries) as batch:
+                failures = self._submit(good, batch, wake)
+        return [job if isinstance(job, JasminArcError) else failures.get(job.id, job.id) for job in jobs]
 
     def _prepare(self, description: JobDescription) -> _Job | JasminArcError:
         try:
@@ -71,52 +75,58 @@ class Submission:
         except JasminArcError as error:
             return error
         key = secrets.token_hex(12)
-        endpoint, job_id = f"local://{self._layout.host}", self._layout.job_id(key)
-        record = self._job_list.record(description, endpoint=endpoint, token=new_token(), id=job_id)
-        return _Job(description, inputs, key, record)
+        return _Job(description, inputs, key, self._ids.id(key), new_token())
 
-    def _commit(self, jobs: list[_Job], wake: Callable[[], object]) -> dict[str, JasminArcError]:
-        """Submit jobs that are in order; the failures by key.
+    def _submit(self, jobs: list[_Job], batch: Batch, wake: Callable[[], object]) -> dict[str, JasminArcError]:
+        """Submit jobs that are in order; the failures by id.
 
         An error that comes once jobs are recorded is no reason to hide their ids; it is raised if none is recorded.
         """
-        # A runner takes a moment to start, which is used to write the jobs.
-        wake()
         failures: dict[str, JasminArcError] = {}
         try:
-            self._job_list.intend([job.record for job in jobs])
             failures = self._write_folders(jobs)
-            good = [job for job in jobs if job.key not in failures]
-            self._record(good)
+            good = [job for job in jobs if job.id not in failures]
+            rows = [self._row(job, record) for job, record in zip(jobs, batch.records) if job.id not in failures]
+            self._store.add(rows, host=self._layout.host, slots=self._slots)
             with contextlib.suppress(OSError):
-                # The jobs are submitted now. Whoever asks for them next tries again to start a runner.
+                # The jobs are submitted now. The next query tries again to start a runner.
                 wake()
-            self._abandon([job for job in jobs if job.key in failures])
-            return {**failures, **self._list(good)}
+            self._abandon(batch, [job for job in jobs if job.id in failures])
+            return {**failures, **batch.commit(job.id for job in good)}
         except BaseException as error:
             # A transaction that Ctrl-C left open ends with the frame that it was begun in.
             traceback.clear_frames(error.__traceback__)
-            failures = {**self._settle(jobs, error), **failures}
-            if not isinstance(error, _FORESEEN) or all(_is_sure(failures.get(job.key)) for job in jobs):
+            failures = {**self._settle(batch, jobs, error), **failures}
+            if not isinstance(error, _FORESEEN) or all(_is_sure(failures.get(job.id)) for job in jobs):
                 raise
             return failures
 
     def _write_folders(self, jobs: list[_Job]) -> dict[str, JasminArcError]:
-        """Write the session folders; the failures by key."""
+        """Write the session folders; the failures by id."""
         failures: dict[str, JasminArcError] = {}
         for job in jobs:
             try:
                 write_inputs(Path(self._layout.session(job.key)), job.inputs)
             except JasminArcError as error:
-                failures[job.key] = error
+                failures[job.id] = error
         return failures
 
-    def _record(self, jobs: list[_Job]) -> None:
-        """Write the records of jobs whose folders are whole, all or none; jobs with a record run."""
-        self._store.add([self._row(job) for job in jobs], host=self._layout.host, slots=self._slots)
+    def _row(self, job: _Job, record: JobRecord) -> dict[str, Any]:
+        """What to record of a job whose folder is whole; once that is recorded, the job runs."""
+        spec = make_spec(job.description, job.id, recorded=record.description)
+        return {
+            "key": job.key,
+            "host": self._layout.host,
+            "boot": boot_id(),
+            "fetch": int(bool(spec["urls"])),
+            "name": job.description.name,
+            "slots": job.description.slots,
+            "submitted": record.submitted.timestamp(),
+            "plan": json.dumps(spec),
+        }
 
-    def _settle(self, jobs: list[_Job], cause: BaseException) -> dict[str, JasminArcError]:
-        """List the jobs whose records are written, for they run, and undo the others; the failures by key.
+    def _settle(self, batch: Batch, jobs: list[_Job], cause: BaseException) -> dict[str, JasminArcError]:
+        """List the jobs whose records are written, for they run, and undo the others; the failures by id.
 
         Only the record says which are which: an error may come when it is written, but not yet known to be.
 
@@ -125,46 +135,20 @@ class Submission:
         try:
             recorded = self._store.get([job.key for job in jobs])
         except sqlite3.Error as error:
-            return self._leave_to_recover(jobs, f"its record cannot be read, so it may or may not run: {error}")
-        failures = self._list([job for job in jobs if job.key in recorded])
+            unknown = f"its record cannot be read, so it may or may not run: {error}"
+            advice = Advice("{recover} settles it")
+            return {job.id: SubmissionUnknownError(f"{job.id}: {unknown}", advice=advice) for job in jobs}
+        failures: dict[str, JasminArcError] = {**batch.commit(job.id for job in jobs if job.key in recorded)}
         lost = [job for job in jobs if job.key not in recorded]
-        self._abandon(lost)
-        return {**failures, **{job.key: not_submitted(job.description, cause) for job in lost}}
+        self._abandon(batch, lost)
+        return {**failures, **{job.id: not_submitted(job.description, cause) for job in lost}}
 
-    def _row(self, job: _Job) -> dict[str, Any]:
-        plan = make_plan(job.description, job.id, recorded=job.record.description)
-        return {
-            "key": job.key,
-            "host": self._layout.host,
-            "boot": self._boot,
-            "fetch": int(bool(plan["urls"])),
-            "name": job.description.name,
-            "slots": job.description.slots,
-            "submitted": job.record.submitted.timestamp(),
-            "plan": json.dumps(plan),
-        }
-
-    def _abandon(self, jobs: list[_Job]) -> None:
+    def _abandon(self, batch: Batch, jobs: list[_Job]) -> None:
         """Remove what there is of jobs that will never run; what cannot be removed is for recover() to remove."""
-        if jobs:
-            with contextlib.suppress(OSError, JobListError):
-                for job in jobs:
-                    remove_tree(self._layout.job(job.key))
-                self._job_list.forget([job.record.token for job in jobs])
-
-    def _list(self, jobs: list[_Job]) -> dict[str, JasminArcError]:
-        """Put jobs that run into the job list; the failures by key."""
-        try:
-            self._job_list.commit([job.id for job in jobs])
-        except JobListError as error:
-            return self._leave_to_recover(jobs, f"it runs, but is not in the job list: {error}")
-        return {}
-
-    def _leave_to_recover(self, jobs: list[_Job], why: str) -> dict[str, JasminArcError]:
-        with contextlib.suppress(JobListError):
-            # From now on recover() may settle them, in this process as well.
-            self._job_list.release([job.record.token for job in jobs])
-        return {job.key: SubmissionUnknownError(f"{job.id}: {why}; recover() settles it") for job in jobs}
+        with contextlib.suppress(OSError):
+            for job in jobs:
+                remove_tree(self._layout.job(job.key))
+            batch.drop(job.token for job in jobs)
 
 
 def not_submitted(description: JobDescription, cause: BaseException) -> JobSubmissionError:
@@ -173,5 +157,5 @@ def not_submitted(description: JobDescription, cause: BaseException) -> JobSubmi
 
 
 def _is_sure(failure: JasminArcError | None) -> bool:
-    """Say whether the job that has this failure, if any, will never run."""
+    """Whether the job that has this failure, if any, will never run."""
     return failure is not None and not isinstance(failure, SubmissionUnknownError)

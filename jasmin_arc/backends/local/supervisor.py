@@ -19,8 +19,9 @@ from collections.abc import Callable
 from typing import Any
 
 from jasmin_arc.backends.local.ends import CANCELLED, failed
-from jasmin_arc.backends.local.layout import Layout, lock, remove, write_json
-from jasmin_arc.backends.posix.tidy import drop_output_list, tidy
+from jasmin_arc.backends.local.layout import Layout
+from jasmin_arc.backends.posix.clean_session import clean_session, drop_output_list
+from jasmin_arc.backends.posix.files import lock, remove, write_json
 from jasmin_arc.constants import RUN_SCRIPT_NAME, STDERR_NAME, STDOUT_NAME
 
 GRACE_SECONDS = 5.0
@@ -32,30 +33,34 @@ _LINUX = sys.platform == "linux"
 _IGNORED = (signal.SIGINT, signal.SIGQUIT, signal.SIGPIPE, signal.SIGXFSZ, signal.SIGHUP)
 
 
-def supervise(layout: Layout, key: str, plan: dict[str, Any]) -> None:
+def supervise(layout: Layout, key: str, spec: dict[str, Any]) -> None:
     """Run a job, unless it was started before, and write down how it ended.
 
-    :param plan: what the job needs, as the backend recorded it
+    :param spec: what the job needs, as the backend recorded it
     """
     if _claim(layout, key) is None:
         return
     session = layout.session(key)
     try:
-        watch = _Watch(session, plan)
+        watch = _Watch(session, spec)
     except OSError as error:
         record = failed(f"the job could not be started: {error}")
     else:
         record = watch.run()
-    _write_down(layout.job(key, "exit"), record, room=lambda: tidy(session, plan))
-    tidy(session, plan)
+
+    def clean() -> None:
+        clean_session(session, spec["outputs"], spec["output_list"])
+
+    _write_down(layout.job(key, "exit"), record, make_room=clean)
+    clean()
     os.rename(layout.job(key, "exit"), layout.job(key, "done"))
-    drop_output_list(session, plan)
+    drop_output_list(session, spec["output_list"])
 
 
-def _write_down(path: str, record: dict[str, Any], *, room: Callable[[], None]) -> None:
+def _write_down(path: str, record: dict[str, Any], *, make_room: Callable[[], None]) -> None:
     """Write down how a job ended. A full disk, which the job may have filled itself, is waited out.
 
-    :param room: deletes what is not kept of the job
+    :param make_room: deletes what is not kept of the job
     """
     limit = time.monotonic() + _FULL_DISK_SECONDS
     while True:
@@ -64,7 +69,7 @@ def _write_down(path: str, record: dict[str, Any], *, room: Callable[[], None]) 
         except OSError as error:
             if error.errno not in (errno.ENOSPC, errno.EDQUOT) or time.monotonic() > limit:
                 raise
-        room()
+        make_room()
         time.sleep(1.0)
 
 
@@ -88,15 +93,15 @@ def _claim(layout: Layout, key: str) -> int | None:
 class _Watch:
     """A job that runs."""
 
-    def __init__(self, session: str, plan: dict[str, Any]) -> None:
+    def __init__(self, session: str, spec: dict[str, Any]) -> None:
         self._session = session
-        self._wall_time: float | None = plan["wall_time"]
+        self._wall_time: float | None = spec["wall_time"]
         self._signals = _Signals()
         _become_subreaper()
         self._status: int | None = None
         self._started = time.time()
         self._deadline = time.monotonic() + self._wall_time if self._wall_time else None
-        self._pid = _start(session, plan["environment"])
+        self._pid = _start(session, spec["environment"])
 
     def run(self) -> dict[str, Any]:
         """Wait for the job's end, or bring it about; nothing of the job lives on.

@@ -1,1 +1,1 @@
-"""A session directory on a POSIX host: its layout, inputs, listing and end."""
+"""A session directory on a POSIX host, whatever starts the job: its inputs, its listing and its end."""

@@ -1,23 +1,26 @@
-"""A job's session folder, as the submitting side writes and reads it."""
+"""A job's session directory, as the submitting side writes and reads it."""
 
 from __future__ import annotations
 
 import os
 import shutil
 import stat
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-from jasmin_arc.backends.local.layout import private
+from jasmin_arc.backends.posix.files import private
 from jasmin_arc.exceptions import InputFileError, JobNotFoundError
 from jasmin_arc.job_info import RemoteFile
 from jasmin_arc.staging import StagedInput
 
 _BLOCK = 1 << 20
+_MAX_DEPTH = 200
+"""How many folders inside each other are listed: more than can be saved"""
 
 
-def write_inputs(folder: Path, inputs: tuple[StagedInput, ...]) -> None:
-    """Make a session folder with copies of a job's inputs.
+def write_inputs(folder: Path, inputs: Iterable[StagedInput]) -> None:
+    """Make a session directory with copies of a job's inputs.
 
     :raises InputFileError: if one can no longer be read as it was when the job was checked, or not be written
     """
@@ -42,19 +45,31 @@ def _write(target: Path, staged: StagedInput) -> None:
             raise InputFileError(f"input {staged.name!r}: {staged.source} changed while it was copied")
 
 
-def list_folder(session: Path, path: str, job_id: str) -> list[RemoteFile]:
-    """List one folder of a session folder: its files, and folders that are no symbolic links.
+def list_folder(session: Path, path: str, job_id: str, *, recursive: bool = False) -> list[RemoteFile]:
+    """List one folder of a session directory: its files, and folders that are no symbolic links.
 
+    :param recursive: whether the contents of its folders are listed as well
     :raises JobNotFoundError: if there is none
     """
     folder = _inside(session, path, job_id)
     prefix = "" if folder == session else f"{folder.relative_to(session)}/"
+    found = list(_entries(session, folder, prefix, job_id))
+    for entry in found if recursive else ():
+        # The list grows meanwhile.
+        if entry.is_dir and entry.name.count("/") < _MAX_DEPTH:
+            found += _entries(session, session / entry.name, f"{entry.name}/", job_id, missing_ok=True)
+    return sorted(found, key=lambda entry: entry.name)
+
+
+def _entries(
+    session: Path, folder: Path, prefix: str, job_id: str, *, missing_ok: bool = False
+) -> Iterator[RemoteFile]:
     try:
         with os.scandir(folder) as entries:
-            found = [_described(prefix, entry, session) for entry in entries]
+            yield from filter(None, (_described(prefix, entry, session) for entry in entries))
     except OSError as error:
-        raise JobNotFoundError(f"the job {job_id} has no folder {path!r} in its session folder") from error
-    return sorted((entry for entry in found if entry), key=lambda entry: entry.name)
+        if not (missing_ok and isinstance(error, (FileNotFoundError, NotADirectoryError))):
+            raise JobNotFoundError(f"the job {job_id} has no folder {prefix!r} in its session folder") from error
 
 
 def _described(prefix: str, entry: os.DirEntry[str], session: Path) -> RemoteFile | None:
@@ -70,7 +85,7 @@ def _described(prefix: str, entry: os.DirEntry[str], session: Path) -> RemoteFil
 
 
 def open_file(session: Path, path: str, offset: int, job_id: str) -> BinaryIO:
-    """Open a file of a session folder.
+    """Open a file of a session directory.
 
     :raises JobNotFoundError: if there is none
     """

@@ -1,48 +1,56 @@
-"""What becomes of a session folder at the job's end: the outputs stay, the rest is deleted."""
+"""A session directory at the job's end: the outputs stay, the rest is deleted. Only the standard library is loaded."""
 
 from __future__ import annotations
 
 import contextlib
 import os
+import re
 import stat
 import sys
-from typing import Any
+from collections.abc import Iterable
 
 from jasmin_arc.constants import RUN_SCRIPT_NAME, STDERR_NAME, STDOUT_NAME
 
 
-def tidy(session: str, plan: dict[str, Any]) -> None:
-    """Keep standard output and error and the outputs of the plan, and delete all else.
+def clean_session(session: str, outputs: Iterable[str], output_list: str = "") -> None:
+    """Keep standard output and error and the outputs, and delete all else.
 
-    The list of the outputs stays too, as whoever has to tidy up once more needs it; :func:`drop_output_list` ends that.
+    The list of the outputs stays too, since a run that was cut short needs it again; :func:`drop_output_list` deletes
+    it.
+
+    :param outputs: their names, which are no patterns
+    :param output_list: the file in which the run script listed what the patterns matched, if there are patterns
     """
-    output_list = plan["output_list"]
     listed = _listed(os.path.join(session, output_list)) if output_list else []
-    keep = {STDOUT_NAME, STDERR_NAME, *plan["outputs"], *listed, output_list}
+    keep = {STDOUT_NAME, STDERR_NAME, *outputs, *listed, output_list}
     parents = {parent for name in keep for parent in _parents(name)}
     try:
-        _tidy(session, "", keep, parents)
+        _clean(session, "", keep, parents)
     except (OSError, RecursionError) as error:
         # What cannot be deleted is no reason to lose how the job ended.
-        print(f"{session}: cannot be tidied: {error}", file=sys.stderr, flush=True)  # noqa: T201 - the runner's log
+        print(f"{session}: cannot be cleaned: {error}", file=sys.stderr, flush=True)  # noqa: T201 - a log file
 
 
-def drop_output_list(session: str, plan: dict[str, Any]) -> None:
-    """Delete the list of the outputs of a job that was tidied for good."""
-    if plan["output_list"]:
+def drop_output_list(session: str, output_list: str) -> None:
+    """Delete the list of the outputs of a job that was cleaned for good."""
+    if output_list:
         with contextlib.suppress(OSError):
-            os.unlink(os.path.join(session, plan["output_list"]))
+            os.unlink(os.path.join(session, output_list))
 
 
 def _listed(path: str) -> list[str]:
     """The outputs that the job's run script listed, those inside the session folder."""
-    from jasmin_arc.description.run_script import listed_outputs
-
     try:
         with open(path, encoding="utf-8", errors="surrogateescape", newline="\n") as file:
-            return listed_outputs(file.read())
+            names = listed_outputs(file.read())
     except OSError:
         return []
+    return ["/".join(part for part in name.split("/") if part not in ("", ".")) for name in names]
+
+
+def listed_outputs(text: str) -> list[str]:
+    """Read the list that the run script wrote: one name a line, with backslashes before white space."""
+    return [re.sub(r"\\(.)", r"\1", line) for line in text.split("\n") if line]
 
 
 def _parents(name: str) -> list[str]:
@@ -50,7 +58,7 @@ def _parents(name: str) -> list[str]:
     return ["/".join(parts[:length]) for length in range(1, len(parts))]
 
 
-def _tidy(folder: str, prefix: str, keep: set[str], parents: set[str]) -> None:
+def _clean(folder: str, prefix: str, keep: set[str], parents: set[str]) -> None:
     for entry in _entries(folder):
         name = prefix + entry.name
         if name in keep:
@@ -58,8 +66,9 @@ def _tidy(folder: str, prefix: str, keep: set[str], parents: set[str]) -> None:
         if not entry.is_dir(follow_symlinks=False):
             os.unlink(entry.path)
         elif name in parents:
-            _tidy(entry.path, name + "/", keep, parents)
-            _remove_if_empty(entry.path)
+            _clean(entry.path, name + "/", keep, parents)
+            with contextlib.suppress(OSError):
+                os.rmdir(entry.path)
         else:
             remove_tree(entry.path)
 
@@ -88,8 +97,3 @@ def _entries(folder: str) -> list[os.DirEntry[str]]:
         os.chmod(folder, 0o700)
     with os.scandir(folder) as entries:
         return list(entries)
-
-
-def _remove_if_empty(folder: str) -> None:
-    with contextlib.suppress(OSError):
-        os.rmdir(folder)

@@ -63,7 +63,7 @@ def _impossible_url(url: str) -> str:
     return "" if is_valid(url) else "that is no valid URL"
 
 
-def make_plan(description: JobDescription, job_id: str, *, recorded: str) -> dict[str, Any]:
+def make_spec(description: JobDescription, job_id: str, *, recorded: str) -> dict[str, Any]:
     """What the runner, the supervisor and the helper for URL inputs need to know, as JSON can hold it.
 
     :param recorded: the description as the job list has it, without the contents of inputs

@@ -1,0 +1,71 @@
+"""Small files that are private, whole or absent, and locked by one process."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+from typing import Any
+
+
+def private(path: str, flags: int) -> int:
+    """An opener for files that their owner alone may read."""
+    return os.open(path, flags, 0o600)
+
+
+def write_json(path: str, value: Any) -> None:
+    """Write a small file whole or not at all."""
+    temporary = f"{path}.{os.getpid()}"
+    with open(temporary, "w", encoding="ascii", opener=private) as file:
+        json.dump(value, file)
+    os.replace(temporary, path)
+
+
+def read_json(path: str) -> Any:
+    """Read what :func:`write_json` wrote; ``None`` if it is not there."""
+    try:
+        with open(path, encoding="ascii") as file:
+            return json.load(file)
+    except FileNotFoundError:
+        return None
+
+
+def lock(path: str) -> int | None:
+    """Lock a file, which is made if need be.
+
+    :returns: the descriptor that holds the lock until it is closed; ``None`` if another process holds one
+    """
+    descriptor = private(path, os.O_RDWR | os.O_CREAT)
+    if _is_taken(descriptor):
+        os.close(descriptor)
+        return None
+    return descriptor
+
+
+def is_locked(path: str) -> bool:
+    """Whether another process holds a lock on a file; a file that is not there is not locked."""
+    try:
+        descriptor = os.open(path, os.O_RDWR)
+    except FileNotFoundError:
+        return False
+    try:
+        return _is_taken(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _is_taken(descriptor: int) -> bool:
+    """Lock an open file, unless another process has."""
+    try:
+        fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except (BlockingIOError, PermissionError):
+        return True
+    return False
+
+
+def remove(*paths: str) -> None:
+    """Remove files that may be gone already."""
+    for path in paths:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(path)
