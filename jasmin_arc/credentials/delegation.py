@@ -40,7 +40,7 @@ def sign_request(csr_pem: bytes, proxy_pem: bytes, *, lifetime: timedelta | None
             lifetime=timedelta.max if lifetime is None else lifetime,
         )
     except ValueError as error:
-        raise ProxyGenerationError(f"cannot delegate: the proxy {error}; make a new one") from error
+        raise ProxyGenerationError(f"cannot delegate: the proxy {error}", advice="make a new one") from error
     return chain_pem([signed, *chain])
 
 

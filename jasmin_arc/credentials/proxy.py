@@ -19,7 +19,7 @@ from pathlib import Path
 from jasmin_arc.config import ConnectionConfig
 from jasmin_arc.credentials.arcproxy import is_available, run_arcproxy
 from jasmin_arc.credentials.user_certificate import MOST_BYTES, Credentials, read_chain, read_credentials
-from jasmin_arc.exceptions import ProxyGenerationError
+from jasmin_arc.exceptions import Advice, ProxyGenerationError
 
 LEAST_TIME_LEFT = timedelta(seconds=60)
 """A proxy that cannot be renewed is used as long as it lasts this long."""
@@ -28,9 +28,10 @@ DELEGATIONS_SUFFIX = ".delegations"
 """How the name of the file ends that stands beside the proxy and tells which delegations were made with it."""
 
 _RETRY_SECONDS = 60.0
-_HAS_VOMS = (
-    "it has VOMS attributes, which a proxy that this library makes would not have; make a new one with the program "
-    "that made it, such as 'arcproxy -S' or 'voms-proxy-init', or run 'jasmin-arc proxy destroy' to use a plain proxy"
+_HAS_VOMS = "it has VOMS attributes, which a proxy that this library makes would not have"
+_NEW_VOMS = Advice(
+    "make a new one with the program that made it, such as 'arcproxy -S' or 'voms-proxy-init', or run {proxy_destroy} "
+    "to use a plain proxy"
 )
 
 
@@ -212,7 +213,8 @@ class ProxyManager:
         if info.voms:
             raise ProxyGenerationError(
                 f"the proxy {info.path} has VOMS attributes, but was made for {info.identity}, not for CLIENT_CERT's "
-                f"{identity}; set CLIENT_CERT to its certificate, or run 'jasmin-arc proxy destroy'"
+                f"{identity}",
+                advice=Advice("set CLIENT_CERT to its certificate, or run {proxy_destroy}"),
             )
         self._log.warning("the present proxy %s is not used: it was made for %s", info.path, info.identity)
         return False
@@ -222,10 +224,10 @@ class ProxyManager:
         ends = "ends" if present.time_left > timedelta(0) else "ended"
         problem = f"the proxy {present.path} {ends} at {present.expires}, and is not renewed: {_HAS_VOMS}"
         if present.time_left <= LEAST_TIME_LEFT:
-            raise ProxyGenerationError(problem)
+            raise ProxyGenerationError(problem, advice=_NEW_VOMS)
         if self._warned_of is not present:
             self._warned_of = present
-            self._log.warning("%s", problem)
+            self._log.warning("%s; %s", problem, _NEW_VOMS)
         return present.path
 
     def _refuse_to_replace_voms(self) -> None:
@@ -238,7 +240,8 @@ class ProxyManager:
             return  # Any other file that cannot be used may be replaced.
         if present is not None and present.voms and present.time_left > timedelta(0):
             raise ProxyGenerationError(
-                f"the proxy {present.path} is valid until {present.expires}, and is not replaced: {_HAS_VOMS}"
+                f"the proxy {present.path} is valid until {present.expires}, and is not replaced: {_HAS_VOMS}",
+                advice=_NEW_VOMS,
             )
 
     def _renewed(self, present: ProxyInfo) -> Path:
@@ -291,8 +294,8 @@ class ProxyManager:
             if _is_free_or_mine(candidate):
                 return candidate
         raise ProxyGenerationError(
-            f"the proxy file {configured} (PROXY_FILE) is a link, not a file, or belongs to somebody else; "
-            "set PROXY_FILE to a path of your own"
+            f"the proxy file {configured} (PROXY_FILE) is a link, not a file, or belongs to somebody else",
+            advice="set PROXY_FILE to a path of your own",
         )
 
 
@@ -406,10 +409,11 @@ def _translated(target: Path) -> Iterator[None]:
         yield
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            what = f"there is no space, or no quota, left in {target.parent}; free some"
+            what, advice = f"there is no space, or no quota, left in {target.parent}", "free some"
         else:
-            what = f"{target} (PROXY_FILE) cannot be written: {error.strerror}; check its folder"
-        raise ProxyGenerationError(f"cannot create a proxy: {what}, or set PROXY_FILE to another path") from error
+            what, advice = f"{target} (PROXY_FILE) cannot be written: {error.strerror}", "check its folder"
+        advice += ", or set PROXY_FILE to another path"
+        raise ProxyGenerationError(f"cannot create a proxy: {what}", advice=advice) from error
 
 
 def _check_space(folder: Path) -> None:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
-from jasmin_arc.exceptions import ProxyGenerationError
+from jasmin_arc.exceptions import Advice, ProxyGenerationError
 
 if TYPE_CHECKING:
     from cryptography import x509
@@ -24,9 +24,11 @@ if TYPE_CHECKING:
 MOST_BYTES = 1 << 20
 """No certificate, key or proxy is longer; more is not read."""
 
-_CONVERTED = "; a PKCS#12 file (.p12, .pfx) is converted by: "
+_CONVERTED = "a PKCS#12 file (.p12, .pfx) is converted by: "
 _HOW_CERT = f"{_CONVERTED}openssl pkcs12 -in FILE -clcerts -nokeys -out usercert.pem"
 _HOW_KEY = f"{_CONVERTED}(umask 077; openssl pkcs12 -in FILE -nocerts -out userkey.pem)"
+
+_NEW_CERTIFICATE = "ask your certificate authority for a new one"
 
 
 @dataclass(frozen=True)
@@ -56,9 +58,8 @@ def read_credentials(
     from jasmin_arc.credentials.rfc3820 import belongs
 
     if not belongs(key, chain[0]):
-        raise ProxyGenerationError(
-            f"cannot create a proxy: {_key_name(config)} does not belong to {_cert_name(config)}; "
-            "set both options to files of the same pair"
+        raise _cannot(
+            f"{_key_name(config)} does not belong to {_cert_name(config)}", "set both options to files of the same pair"
         )
     return Credentials(chain, key, secret)
 
@@ -74,7 +75,7 @@ def read_chain(config: ConnectionConfig) -> list[x509.Certificate]:
     try:
         first, *others = load_certificates(_read(config.CLIENT_CERT, name))
     except ValueError as error:
-        raise ProxyGenerationError(f"cannot create a proxy: {name} {error}{_HOW_CERT}") from error
+        raise _cannot(f"{name} {error}", _HOW_CERT) from error
     # A server trusts its own copy of the root, or none.
     return [first, *(cert for cert in others if cert.issuer != cert.subject)]
 
@@ -83,17 +84,11 @@ def _check_dates(cert: x509.Certificate, name: str, longer_than: datetime | None
     now = datetime.now(timezone.utc).replace(microsecond=0)
     begin, end = cert.not_valid_before_utc, cert.not_valid_after_utc
     if end <= now:
-        raise ProxyGenerationError(
-            f"cannot create a proxy: {name} expired at {end}; ask your certificate authority for a new one"
-        )
+        raise _cannot(f"{name} expired at {end}", _NEW_CERTIFICATE)
     if begin > now:
-        raise ProxyGenerationError(
-            f"cannot create a proxy: {name} is not valid before {begin}, and now is {now}; check the clock"
-        )
+        raise _cannot(f"{name} is not valid before {begin}, and now is {now}", "check the clock")
     if longer_than is not None and end <= longer_than:
-        raise ProxyGenerationError(
-            f"{name} ends at {end}, which no proxy outlasts; ask your certificate authority for a new one"
-        )
+        raise ProxyGenerationError(f"{name} ends at {end}, which no proxy outlasts", advice=_NEW_CERTIFICATE)
 
 
 def read_key(config: ConnectionConfig, passphrase: Callable[[], str] | None) -> tuple[PrivateKey, bytes | None]:
@@ -105,7 +100,7 @@ def read_key(config: ConnectionConfig, passphrase: Callable[[], str] | None) -> 
         secret = _ask(config, passphrase) if is_encrypted(pem) else None
         return load_key(pem, secret), secret
     except ValueError as error:
-        raise ProxyGenerationError(f"cannot create a proxy: {name} {error}{_HOW_KEY}") from error
+        raise _cannot(f"{name} {error}", _HOW_KEY) from error
 
 
 def _ask(config: ConnectionConfig, passphrase: Callable[[], str] | None) -> bytes:
@@ -113,21 +108,22 @@ def _ask(config: ConnectionConfig, passphrase: Callable[[], str] | None) -> byte
         return passphrase().encode()
     name = _key_name(config)
     if sys.stdin is None or not sys.stdin.isatty():
-        raise ProxyGenerationError(
-            f"cannot create a proxy: {name} is encrypted, and there is no terminal to ask for its passphrase; run "
-            "'jasmin-arc proxy create' on a terminal, or set CLIENT_KEY to a copy without passphrase: "
-            f"(umask 077; openssl pkey -in {shlex.quote(config.CLIENT_KEY)} -out ~/.arc/userkey-nopass.pem)"
+        advice = Advice(
+            "run {proxy_create} on a terminal, or set CLIENT_KEY to a copy without passphrase: "
+            "(umask 077; openssl pkey -in {key} -out ~/.arc/userkey-nopass.pem)",
+            key=shlex.quote(config.CLIENT_KEY),
         )
+        raise _cannot(f"{name} is encrypted, and there is no terminal to ask for its passphrase", advice)
     if threading.current_thread().daemon:
         # Ctrl-C would not end the question, and the end of the program would leave the terminal without echo.
-        raise ProxyGenerationError(
-            f"cannot create a proxy: {name} is encrypted, and its passphrase cannot be asked for in the background; "
-            "run 'jasmin-arc proxy create', which a program that runs already profits from"
+        raise _cannot(
+            f"{name} is encrypted, and its passphrase cannot be asked for in the background",
+            Advice("run {proxy_create}, which a program that runs already profits from"),
         )
     try:
         return getpass.getpass(f"Passphrase of {config.CLIENT_KEY}: ").encode()
     except EOFError as error:
-        raise ProxyGenerationError(f"cannot create a proxy: no passphrase was given for {name}") from error
+        raise _cannot(f"no passphrase was given for {name}") from error
 
 
 def _read(path: str, name: str, *, private: bool = False) -> bytes:
@@ -137,17 +133,17 @@ def _read(path: str, name: str, *, private: bool = False) -> bytes:
             mode = os.fstat(file.fileno()).st_mode
             text = file.read(MOST_BYTES) if stat.S_ISREG(mode) else b""
     except FileNotFoundError as error:
-        raise ProxyGenerationError(
-            f"cannot create a proxy: {name} does not exist; set that option to where yours is"
-        ) from error
+        raise _cannot(f"{name} does not exist", "set that option to where yours is") from error
     except OSError as error:
-        raise ProxyGenerationError(f"cannot create a proxy: {name} cannot be read: {error.strerror}") from error
+        raise _cannot(f"{name} cannot be read: {error.strerror}") from error
     # arcproxy draws the line here too: a group may share a key, the world may not.
     if private and mode & stat.S_IRWXO:
-        raise ProxyGenerationError(
-            f"cannot create a proxy: {name} is open to every user of this machine; run: chmod 600 {shlex.quote(path)}"
-        )
+        raise _cannot(f"{name} is open to every user of this machine", f"run: chmod 600 {shlex.quote(path)}")
     return text
+
+
+def _cannot(why: str, advice: str = "") -> ProxyGenerationError:
+    return ProxyGenerationError(f"cannot create a proxy: {why}", advice=advice)
 
 
 def _cert_name(config: ConnectionConfig) -> str:

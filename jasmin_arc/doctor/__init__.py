@@ -77,8 +77,7 @@ def _check(name: str, look: Look) -> Check:
     except CheckFailed as error:
         return Check(name, error.outcome, one_line(error.message), error.advice)
     except JasminArcError as error:
-        found, _, told = error.message.replace("cannot create a proxy: ", "").partition("; ")
-        advice = error.advice or Advice.of(told)
+        found, advice = error.message.replace("cannot create a proxy: ", ""), error.advice
     except OSError as error:
         found, advice = str(error), Advice.of("")
     return Check(name, Outcome.FAILED, one_line(found), advice or _REMEDIES.get(name, _REPORT))
