@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable
 from importlib import import_module
 from typing import Any, NamedTuple
 
@@ -81,50 +80,29 @@ def context_of(context: click.Context) -> Context:
     return context.find_object(Context) or Context()
 
 
-def _common(flags: str, name: str, store: Callable[[Context, Any], None], **attributes: Any) -> click.Option:
-    def take(context: click.Context, _parameter: click.Parameter, value: Any) -> None:
-        if value not in (None, False):
-            store(context_of(context), value)
+def _store(context: click.Context, parameter: click.Parameter, value: Any) -> None:
+    if value in (None, False):
+        return
+    ours, name = context_of(context), str(parameter.name)
+    if name in ("BACKEND", "ARC_SERVER"):
+        ours.options[name] = value
+    else:
+        setattr(ours.output if name == "json" else ours, name, value)
 
-    return click.Option([*flags.split(), name], expose_value=False, callback=take, **attributes)
 
-
-def _option(name: str) -> Callable[[Context, Any], None]:
-    return lambda context, value: context.options.update({name: value})
+def _common(names: str, text: str, **attributes: Any) -> click.Option:
+    return click.Option(names.split(), expose_value=False, callback=_store, help=text, **attributes)
 
 
 def _common_options() -> list[click.Parameter]:
+    config = "The JSON file with the configuration (default: $JASMIN_ARC_CONFIG)."
+    backend = "How jobs are run; 'local' is this machine."
     return [
-        _common(
-            "--config",
-            "config_path",
-            lambda context, value: setattr(context, "config_path", value),
-            type=click.Path(dir_okay=False),
-            metavar="FILE",
-            help="The JSON file with the configuration (default: $JASMIN_ARC_CONFIG).",
-        ),
-        _common(
-            "--backend",
-            "backend",
-            _option("BACKEND"),
-            type=click.Choice(NAMES),
-            help="How jobs are run; 'local' is this machine.",
-        ),
-        _common("--server", "server", _option("ARC_SERVER"), metavar="HOST:PORT/PATH", help="The compute element."),
-        _common(
-            "--json",
-            "as_json",
-            lambda context, value: setattr(context.output, "json", value),
-            is_flag=True,
-            help="Print one JSON document.",
-        ),
-        _common(
-            "-v --verbose",
-            "verbose",
-            lambda context, value: setattr(context, "verbose", value),
-            is_flag=True,
-            help="Show the log and the details of errors.",
-        ),
+        _common("--config config_path", config, type=click.Path(dir_okay=False), metavar="FILE"),
+        _common("--backend BACKEND", backend, type=click.Choice(NAMES)),
+        _common("--server ARC_SERVER", "The compute element.", metavar="HOST:PORT/PATH"),
+        _common("--json json", "Print one JSON document.", is_flag=True),
+        _common("-v --verbose verbose", "Show the log and the details of errors.", is_flag=True),
     ]
 
 

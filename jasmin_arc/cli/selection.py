@@ -169,14 +169,19 @@ class Finder:
         return found
 
     def _match(self, word: str, jobs: _Jobs) -> list[str]:
-        exact = jobs.by_part.get(word) or jobs.called(word)
+        matches = re.compile(translate(word)).match
+        exact = jobs.by_part.get(word) or [
+            job_id for job_id, name in jobs.names.items() if name and (name == word or matches(name))
+        ]
         if exact:
             return exact
-        parts = jobs.with_part(word)
-        if len(parts) > 1:
-            shown = _shown(self._context, parts)
-            raise click.UsageError(f"{len(parts)} jobs match {word!r}: {shown}; type more of the id")
-        return parts
+        parts = [part for part in jobs.by_part if part.startswith(word)]
+        parts = parts or [part for part in jobs.by_part if word in part]
+        found = [job_id for part in parts for job_id in jobs.by_part[part]]
+        if len(found) > 1:
+            shown = _shown(self._context, found)
+            raise click.UsageError(f"{len(found)} jobs match {word!r}: {shown}; type more of the id")
+        return found
 
     @functools.cached_property
     def _listed(self) -> _Jobs:
@@ -191,27 +196,13 @@ class Finder:
 
 
 class _Jobs:
-    """Jobs by the texts that a word is compared with. The last parts of ids are made once, for all words.
-
-    :param names: the jobs' names by their ids
-    """
+    """What words are compared with: names by id, and ids by their last parts, which are made once for all words."""
 
     def __init__(self, names: Mapping[str, str]) -> None:
-        self._names = names
+        self.names = names
         self.by_part: dict[str, list[str]] = {}
         for job_id in names:
             self.by_part.setdefault(last_part(job_id), []).append(job_id)
-
-    def called(self, word: str) -> list[str]:
-        """Return the ids of the jobs with this name, or with a name that matches this pattern."""
-        matches = re.compile(translate(word)).match
-        return [job_id for job_id, name in self._names.items() if name and (name == word or matches(name))]
-
-    def with_part(self, text: str) -> list[str]:
-        """Return the ids that begin with a text; if there are none, those that have it anywhere."""
-        parts = [part for part in self.by_part if part.startswith(text)]
-        parts = parts or [part for part in self.by_part if text in part]
-        return [job_id for part in parts for job_id in self.by_part[part]]
 
 
 def _shown(context: Context, job_ids: Sequence[str]) -> str:

@@ -15,7 +15,7 @@ from typing import Any
 from jasmin_arc._support.text import home_short, one_line
 from jasmin_arc.backends.table import AUTO, BACKENDS, load
 from jasmin_arc.config import ConnectionConfig, UnknownOption
-from jasmin_arc.doctor.check import Check, CheckFailed, Examination, Look, Outcome, free_space
+from jasmin_arc.doctor.check import Check, CheckFailed, Examination, Look, Outcome, free_space, warning
 from jasmin_arc.exceptions import Advice, JasminArcError
 
 __all__ = ["Check", "Outcome", "examine"]
@@ -91,13 +91,10 @@ def _configuration(config: ConnectionConfig) -> str:
     if not config.unknown:
         return summary
     ignored = ", ".join(f"{one_line(option.name)} ({home_short(option.origin)})" for option in config.unknown)
-    corrected = " ".join(map(_correction, config.unknown))
-    listed = Advice("{corrected} {config_show} lists the options.", corrected=corrected)
-    raise CheckFailed(
-        f"{summary}; these names are not options and have no effect: {ignored}",
-        advice=corrected if all(option.nearest for option in config.unknown) else listed,
-        outcome=Outcome.WARNING,
-    )
+    advice = " ".join(map(_correction, config.unknown))
+    if not all(option.nearest for option in config.unknown):
+        advice = Advice("{corrections} {config_show} lists the options.", corrections=advice)
+    raise warning(f"{summary}; these names are not options and have no effect: {ignored}", advice)
 
 
 def _correction(option: UnknownOption) -> str:
