@@ -4,55 +4,49 @@ from __future__ import annotations
 
 import difflib
 from importlib import import_module
-from typing import Any, NamedTuple
+from typing import Any
 
 import click
 
 from jasmin_arc.backends.table import NAMES
 from jasmin_arc.cli.context import Context
 
-
-class _Entry(NamedTuple):
-    module: str
-    help: str
-
-
-SECTIONS: dict[str, dict[str, _Entry]] = {
+SECTIONS = {
     "Submit": {
-        "run": _Entry("submit", "Submit a job, wait, print its output, exit with its code."),
-        "submit": _Entry("submit", "Submit jobs and print their ids."),
-        "resubmit": _Entry("submit", "Submit the same again, as new jobs."),
-        "restart": _Entry("submit", "Let the site take up failed jobs at the step that failed, under their ids."),
+        "run": "Submit a job, wait, print its output, exit with its code.",
+        "submit": "Submit jobs and print their ids.",
+        "resubmit": "Submit the same again, as new jobs.",
+        "restart": "Let the site take up failed jobs at the step that failed, under their ids.",
     },
     "Watch": {
-        "list": _Entry("watch", "List jobs."),
-        "status": _Entry("watch", "Print the status of jobs."),
-        "wait": _Entry("watch", "Wait until jobs have ended."),
-        "show": _Entry("watch", "Print all that is known of jobs."),
-        "explain": _Entry("watch", "Say why a job failed, or why it does not start."),
+        "list": "List jobs.",
+        "status": "Print the status of jobs.",
+        "wait": "Wait until jobs have ended.",
+        "show": "Print all that is known of jobs.",
+        "explain": "Say why a job failed, or why it does not start.",
     },
     "Files": {
-        "output": _Entry("files", "Download the outputs of jobs."),
-        "files": _Entry("files", "List a job's files."),
-        "cat": _Entry("files", "Print files of a job, also while it runs."),
-        "follow": _Entry("files", "Print a file of a job as it grows."),
+        "output": "Download the outputs of jobs.",
+        "files": "List a job's files.",
+        "cat": "Print files of a job, also while it runs.",
+        "follow": "Print a file of a job as it grows.",
     },
     "End": {
-        "cancel": _Entry("end", "Cancel jobs."),
-        "clean": _Entry("end", "Erase ended jobs and their files from the site."),
-        "renew": _Entry("end", "Give jobs' credentials a new lifetime."),
-        "recover": _Entry("end", "Settle submissions that were interrupted."),
+        "cancel": "Cancel jobs.",
+        "clean": "Erase ended jobs and their files from the site.",
+        "renew": "Give jobs' credentials a new lifetime.",
+        "recover": "Settle submissions that were interrupted.",
     },
     "Set up": {
-        "doctor": _Entry("setup", "Check what a first job needs, with remedies."),
-        "config": _Entry("configuration", "Show the configuration, or start one."),
-        "proxy": _Entry("setup", "Make, show or remove the proxy certificate."),
-        "site": _Entry("setup", "Show queues, limits and runtime environments."),
-        "completion": _Entry("setup", "Print the completion script for a shell."),
+        "doctor": "Check what a first job needs, with remedies.",
+        "config": "Show the configuration, or start one.",
+        "proxy": "Make, show or remove the proxy certificate.",
+        "site": "Show queues, limits and runtime environments.",
+        "completion": "Print the completion script for a shell.",
     },
 }
-COMMANDS = {name: entry for entries in SECTIONS.values() for name, entry in entries.items()}
-
+"""The commands and what their help begins with; those of a section stand in one module, which is called like it"""
+COMMANDS = {name: section for section, commands in SECTIONS.items() for name in commands}
 _OTHER_NAMES = {
     "status": "stat",
     "submit": "sub",
@@ -175,11 +169,9 @@ class TakesCommand(ArcCommand):
     """A command that takes another program's command line after ``--``; it is left exactly as given."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        if "--" in args:
-            at = args.index("--")
-            ctx.meta["command_line"] = args[at + 1 :]
-            args = args[:at]
-        return super().parse_args(ctx, args)
+        at = args.index("--") if "--" in args else len(args)
+        ctx.params["command"] = args[at + 1 :] if at < len(args) else None
+        return super().parse_args(ctx, args[:at])
 
     def collect_usage_pieces(self, ctx: click.Context) -> list[str]:
         return [*super().collect_usage_pieces(ctx), "[-- PROGRAM [ARGUMENT]...]"]
@@ -192,9 +184,9 @@ class _Program(ArcGroup):
         return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        entry = COMMANDS.get(cmd_name)
-        if entry is not None:
-            command = getattr(import_module(f"jasmin_arc.cli.commands.{entry.module}"), f"{cmd_name}_command")
+        if cmd_name in COMMANDS:
+            module = COMMANDS[cmd_name].lower().replace(" ", "")
+            command = getattr(import_module(f"jasmin_arc.cli.commands.{module}"), f"{cmd_name}_command")
             assert isinstance(command, ArcCommand)
             return command
         if not ctx.resilient_parsing:
@@ -204,9 +196,9 @@ class _Program(ArcGroup):
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
         # Without loading them.
         width = max(map(len, COMMANDS))
-        for title, entries in SECTIONS.items():
+        for title, commands in SECTIONS.items():
             with formatter.section(title):
-                formatter.write_dl([(name.ljust(width), entry.help) for name, entry in entries.items()])
+                formatter.write_dl([(name.ljust(width), text) for name, text in commands.items()])
 
 
 def _no_such(context: Context, name: str) -> str:

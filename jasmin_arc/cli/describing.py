@@ -82,7 +82,7 @@ def describes_jobs(function: Callable[..., Any]) -> Callable[..., Any]:
     return function
 
 
-def take_fields(arguments: Mapping[str, Any]) -> dict[str, Any]:
+def given_fields(arguments: Mapping[str, Any]) -> dict[str, Any]:
     """Return what was given of the fields of a job description."""
     names = {field.name for field in fields(JobDescription)}
     return {name: value for name, value in arguments.items() if name in names and value not in (None, (), {})}

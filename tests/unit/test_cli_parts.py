@@ -26,7 +26,7 @@ from job_list_kit import add
 from jasmin_arc import ArcInterface
 from jasmin_arc._support.text import one_line
 from jasmin_arc.cli import selection as selecting
-from jasmin_arc.cli.app import COMMANDS, ELSEWHERE, ArcGroup, root
+from jasmin_arc.cli.app import COMMANDS, ELSEWHERE, SECTIONS, ArcGroup, root
 from jasmin_arc.cli.commands import configuration
 from jasmin_arc.cli.context import Context
 from jasmin_arc.cli.csv_table import check_placeholders, fill, read_table
@@ -97,9 +97,8 @@ def test_every_option_is_documented() -> None:
 
 
 def test_the_list_of_commands_says_what_each_says_itself() -> None:
-    for name, entry in COMMANDS.items():
-        first_line = (commands()[name].help or "").partition("\n")[0]
-        assert first_line.startswith(entry.help), name
+    for name, text in [entry for section in SECTIONS.values() for entry in section.items()]:
+        assert (commands()[name].help or "").partition("\n")[0].startswith(text), name
 
 
 def test_other_names_lead_to_commands() -> None:

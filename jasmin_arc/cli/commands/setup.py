@@ -1,4 +1,4 @@
-"""Commands for the beginning: doctor, proxy, site, completion."""
+"""Commands for the beginning: doctor, config, proxy, site, completion."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from jasmin_arc.cli.app import ArcCommand, ArcGroup, context_of
+from jasmin_arc.cli.commands.configuration import config_command as config_command
 from jasmin_arc.cli.context import PROGRAM, Context
 from jasmin_arc.cli.exit_codes import FAILED
 from jasmin_arc.display.columns import QUEUES, Column, Row
