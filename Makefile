@@ -1,6 +1,6 @@
 # `make` lists the targets. GRID_DIR, GRID_PORT and GRID_TIMERS: see tests/grid/README.md.
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench docs grid-up grid-down grid-status clean venv
+.PHONY: help demo test test-quick soak lint bench docs grid-up grid-down grid-status clean venv
 
 # ARC's bindings load only in a Python of the same minor version as the distribution's: on Debian take that one.
 DEBIAN_PYTHON := $(if $(wildcard /etc/debian_version),$(wildcard /usr/bin/python3))
@@ -22,13 +22,19 @@ demo: venv  ## start the grid and run one job on it; the job's output comes last
 	    JASMIN_ARC_BACKEND=local $(VENV)/bin/python examples/basic.py; \
 	fi
 
-test: venv  ## run all tests; the grid is left as it was found (PYTEST_ARGS='-k name' for some of them)
+test: venv  ## run the tests; the grid is left as it was found (PYTEST_ARGS='-k name' for some of them)
 	@if [ -n "$$CI" ] || $(GRID) possible; then \
-	    JASMIN_ARC_TEST_CONFIG=$(CONFIG) $(GRID) with $(VENV)/bin/python -m pytest $(PYTEST_ARGS); \
+	    JASMIN_ARC_TEST_CONFIG=$(CONFIG) $(GRID) with env PYTHON=$(VENV)/bin/python tests/run.sh $(PYTEST_ARGS); \
 	else \
 	    echo "So the tests that need it are not run; they are named at the end."; \
-	    $(VENV)/bin/python -m pytest $(PYTEST_ARGS); \
+	    PYTHON=$(VENV)/bin/python tests/run.sh $(PYTEST_ARGS); \
 	fi
+
+test-quick: venv  ## run the tests that need no grid, in about a minute
+	@PYTHON=$(VENV)/bin/python tests/run.sh --without-grid $(PYTEST_ARGS)
+
+soak: venv  ## run the tests that take long: hundreds of kills, limits of minutes
+	@JASMIN_ARC_TEST_CONFIG=$(CONFIG) $(GRID) with env PYTHON=$(VENV)/bin/python tests/run.sh --soak $(PYTEST_ARGS)
 
 lint: venv  ## check style and types
 	$(VENV)/bin/ruff check .

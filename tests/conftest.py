@@ -9,7 +9,6 @@ import os
 import signal
 import tempfile
 import time
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,8 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from jasmin_arc import ArcInterface, JasminArcError
+
+pytest_plugins = ["which_tests"]
 
 if not os.environ.get("CI"):
     # With CI, hypothesis does so by itself: how long an example takes says nothing on a busy machine.
@@ -50,15 +51,6 @@ def pytest_configure() -> None:
     """Let Ctrl-C reach the processes that tests start, also where the tests themselves run in the background."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
-
-
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Name what was not run, so that nobody takes it for passed."""
-    skipped = Counter(report.nodeid.partition("::")[0] for report in terminalreporter.stats.get("skipped", []))
-    if skipped:
-        terminalreporter.section("NOT RUN")
-        for module, count in sorted(skipped.items()):
-            terminalreporter.line(f"{module}: {count} tests")
 
 
 @pytest.fixture(scope="session")

@@ -1,15 +1,16 @@
-"""XML as the formats need it: built and read by an XML library, bounded, and with nothing left out silently."""
+"""XML, built and read by an XML library, and bounded. Elements are found by their names without a namespace."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from xml.etree import ElementTree
 
-from jasmin_arc.exceptions import InvalidJobDescription
+from jasmin_arc.exceptions import InvalidJobDescription, JasminArcError
 
-LONGEST_TEXT = 16 * 1024 * 1024
-"""The most characters of a job description that is read"""
+MAX_LENGTH = 16 * 1024 * 1024
+"""Of a document, in characters or bytes"""
+_MAX_DEPTH = 64
 
 _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
@@ -37,26 +38,37 @@ def to_text(root: ElementTree.Element, namespace: str) -> str:
     return text.replace("\r", "&#13;")
 
 
-def parse(text: str, language: str, *, root: str) -> ElementTree.Element:
-    """Read a document and return its root.
+def parse(document: str | bytes, error: Callable[[str], JasminArcError], *, root: str = "") -> ElementTree.Element:
+    """Read a document without entities and without a document type, and return its root.
 
-    :param root: what the root must be: ``{namespace}name``
-    :raises InvalidJobDescription: if it is too long, not well-formed, brings entities, or is something else
+    :param error: makes the error that is raised if the document is too long, not well-formed, built to do harm, or
+        another one than expected
+    :param root: what the root must be called: ``{namespace}name``, or ``name`` in any namespace
     """
     from defusedxml import ElementTree as SafeElementTree
     from defusedxml.common import DefusedXmlException
 
-    if len(text) > LONGEST_TEXT:
-        raise InvalidJobDescription(f"{language}: the text is longer than {LONGEST_TEXT} characters")
+    if len(document) > MAX_LENGTH:
+        raise error(f"the text is longer than {MAX_LENGTH} characters")
     try:
-        element: ElementTree.Element = SafeElementTree.fromstring(text, forbid_dtd=True)
-    except DefusedXmlException as error:
-        raise InvalidJobDescription(f"{language}: a document type and entities are not allowed: {error!r}") from error
-    except (ElementTree.ParseError, ValueError, LookupError) as error:
-        raise InvalidJobDescription(f"{language}: the text is not well-formed XML: {error}") from error
-    if element.tag != root:
-        raise InvalidJobDescription(f"{language}: the root must be {root}, not {element.tag}")
-    return element
+        found: ElementTree.Element = SafeElementTree.fromstring(document, forbid_dtd=True)
+    except DefusedXmlException as caught:
+        raise error(f"a document type and entities are not allowed: {caught!r}") from caught
+    except (ElementTree.ParseError, ValueError, LookupError) as caught:
+        raise error(f"the text is not well-formed XML: {caught}") from caught
+    if root and root not in (found.tag, name_of(found)):
+        raise error(f"the root must be {root}, not {found.tag[:100]}")
+    _check_depth(found, error)
+    return found
+
+
+def _check_depth(root: ElementTree.Element, error: Callable[[str], JasminArcError]) -> None:
+    level, depth = [root], 0
+    while level:
+        level = [child for element in level for child in element]
+        depth += 1
+        if depth > _MAX_DEPTH:
+            raise error(f"its elements are nested more than {_MAX_DEPTH} deep")
 
 
 def name_of(element: ElementTree.Element) -> str:
@@ -67,6 +79,19 @@ def name_of(element: ElementTree.Element) -> str:
 def all_of(parent: ElementTree.Element | None, name: str) -> list[ElementTree.Element]:
     """The children of that name."""
     return [element for element in (parent if parent is not None else ()) if name_of(element) == name]
+
+
+def texts(parent: ElementTree.Element, name: str) -> list[str]:
+    """The texts of the children of that name, without those that are empty."""
+    return [text for element in all_of(parent, name) if (text := (element.text or "").strip())]
+
+
+def first_text(parent: ElementTree.Element, name: str) -> str:
+    """The text of the first child of that name; empty where there is none."""
+    for element in parent:
+        if element.tag == name or name_of(element) == name:
+            return (element.text or "").strip()
+    return ""
 
 
 def only(parent: ElementTree.Element | None, name: str) -> ElementTree.Element | None:

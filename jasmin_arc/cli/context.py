@@ -1,9 +1,10 @@
-"""One command's surroundings: the options that all commands share, the interface, and where messages go."""
+"""The context of one command: the options that all commands share, the interface, and where messages go."""
 
 from __future__ import annotations
 
 import logging
 import os
+import shlex
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -14,10 +15,11 @@ from typing import TYPE_CHECKING, TypeVar
 from jasmin_arc._support.bulk import summarize_ids
 from jasmin_arc._support.text import one_line
 from jasmin_arc.cli.exit_codes import code_of
-from jasmin_arc.cli.output import Output, short_ids
-from jasmin_arc.cli.progress import Busy
-from jasmin_arc.cli.wording import calls, repeat_options
+from jasmin_arc.cli.output import Output
+from jasmin_arc.cli.spinner import Spinner
 from jasmin_arc.cli.words import shell_words
+from jasmin_arc.config import without_secrets
+from jasmin_arc.display.values import short_ids
 from jasmin_arc.exceptions import (
     Advice,
     JasminArcError,
@@ -33,10 +35,12 @@ if TYPE_CHECKING:
     from jasmin_arc.job_list import JobList
 
 _Result = TypeVar("_Result")
-_MOST_TYPED = 5
+PROGRAM = "jasmin-arc"
+_OPTIONS = {"BACKEND": "--backend", "ARC_SERVER": "--server"}
+_MAX_TYPED = 5
 """Ids that are few enough to be typed"""
-_MOST_NAMED = 3
-_LOOK_UP = 1.0
+_MAX_NAMED = 3
+_LOOK_UP_TIMEOUT = 1.0
 """Seconds to wait for a job list that another process is writing, where only names and short ids are wanted"""
 _LIST_RESTS = 60.0
 """Seconds before a job list that could not be read is tried again: a command must not wait for it again and again"""
@@ -44,7 +48,7 @@ _CHANGING = ("run", "submit", "resubmit", "restart", "output", "cancel", "clean"
 """The commands that do something with jobs, which must be told"""
 
 
-class Session:
+class Context:
     """What a command needs besides its own arguments."""
 
     def __init__(self, *, json: bool = False) -> None:
@@ -58,8 +62,8 @@ class Session:
         """The exit codes of all failures so far"""
         self._going: list[str] = []
         self._back = "wait"
-        self._advice = ""
-        self._busy: Busy | None = None
+        self._way_back = ""
+        self._spinner: Spinner | None = None
         self._arc: ArcInterface | None = None
         self._list_rests_until = 0.0
         self._told_what_was_done = False
@@ -71,10 +75,9 @@ class Session:
         from jasmin_arc.config import ConnectionConfig
 
         log = logging.Logger("jasmin_arc", logging.WARNING)
-        log.addHandler(self._handler())
-        options = self.options or None
+        log.addHandler(_Messages(self))
         return ConnectionConfig.load(
-            self.config_path, config=options, logger=log, read_file=read_file, origin="the command line"
+            self.config_path, config=self.options or None, logger=log, read_file=read_file, origin="the command line"
         )
 
     @property
@@ -87,178 +90,13 @@ class Session:
             level = LogLevels.DEBUG if self.verbose else LogLevels.WARNING
             self._arc = ArcInterface(log=sys.stderr, log_level=level, config=self.config())
             if not self.verbose:
-                self._arc.logger.handlers[:] = [self._handler()]
+                self._arc.logger.handlers[:] = [_Messages(self)]
         return self._arc
-
-    def names(self) -> dict[str, str]:
-        """Return the names of all jobs in the job list, by id, to find a job by its name or a part of its id.
-
-        :raises JobListError: if the job list cannot be read
-        """
-        return {job.id: job.name for job in self.arc.job_list.select(self.arc.backend.endpoint)}
-
-    def names_of(self, job_ids: Sequence[str]) -> dict[str, str]:
-        """Return the names of these jobs, to be printed; none if the job list cannot be read now."""
-        records = self._look_up(job_ids, lambda jobs: jobs.summaries(job_ids)) or {}
-        return {job_id: record.name for job_id, record in records.items()}
-
-    def short_ids(self, job_ids: Sequence[str]) -> dict[str, str]:
-        """Return what is enough to type of these ids; the whole ids if the job list cannot be read now."""
-        beside = self._look_up(job_ids, lambda jobs: jobs.neighbours(job_ids))
-        if beside is None:
-            return {job_id: one_line(job_id) for job_id in job_ids}
-        return short_ids(job_ids, chain.from_iterable(beside.values()))
-
-    def brief(self, job_id: str) -> str:
-        """Return what is enough to type of one id, as :meth:`short_ids` does."""
-        return self.short_ids([job_id])[job_id]
-
-    def _look_up(
-        self, job_ids: Sequence[str], question: Callable[[JobList], Mapping[str, _Result]]
-    ) -> Mapping[str, _Result] | None:
-        """Ask the job list for what only makes the output nicer: what has been done is told with or without it."""
-        if not job_ids:
-            return {}
-        if time.monotonic() < self._list_rests_until:
-            return None
-        from jasmin_arc.job_list import JobList
-
-        try:
-            return question(JobList(self.arc.config.JOBS_INFO_FILE, timeout=_LOOK_UP))
-        except JobListError as error:
-            self._list_rests_until = time.monotonic() + _LIST_RESTS
-            self.say(f"warning: jobs are shown without names and with complete ids: {error}")
-            return None
 
     def close(self) -> None:
         """Let go of what the interface holds."""
         if self._arc is not None:
             self._arc.close()
-
-    # --- Messages, all on standard error ---
-
-    def say(self, text: str) -> None:
-        """Print one line for the person in front."""
-        if self._busy is not None:
-            self._busy.clear()
-        print(f"jasmin-arc: {one_line(text)}", file=sys.stderr, flush=True)  # noqa: T201
-
-    @property
-    def gives_hints(self) -> bool:
-        """Whether a person reads both streams."""
-        return self.output.is_terminal and not self.output.json and sys.stderr.isatty()
-
-    def hint(self, text: str) -> None:
-        """Print one line that helps a newcomer on, where a person reads both streams."""
-        if self.gives_hints:
-            print(self.repeatable(text), file=sys.stderr)  # noqa: T201
-
-    def fail(self, text: str, *, kind: str, code: int, job: str | None = None) -> None:
-        """Report a failure; the command may go on with what else there is to do.
-
-        :param job: whose failure it is (default: the only job that the command is about just now)
-        """
-        if job is None and len(self._going) == 1:
-            job = self._going[0]
-        text = self.repeatable(text)
-        self.codes.append(code)
-        self.output.errors.append({"kind": kind, "message": one_line(text), "job": job})
-        self.say(text)
-
-    def fail_with(self, error: JasminArcError, *, job: str | None = None) -> None:
-        """Report an error of the library."""
-        text = calls(error.message)
-        if error.advice:
-            text = f"{text}; {self.advice(error.advice, job=job)}"
-        if isinstance(error, (ServerUnavailableError, NoTargetsAvailableError)) and "jasmin-arc " not in text:
-            text = f"{text.rstrip('.')}; 'jasmin-arc doctor' looks for the reason"
-        self.fail(text, kind=type(error).__name__, code=code_of(error), job=job)
-        self.details(error)
-
-    def advice(self, advice: str, *, job: str | None = None) -> str:
-        """Return an advice in the words of the command line.
-
-        :param job: the id of the job that it is about
-        """
-        return Advice.of(advice).in_words(shell_words(self.brief(job) if job else "JOB"))
-
-    def tell_what_was_done(self) -> None:
-        """Tell on standard error, once, what standard output could not tell: which jobs something was done with."""
-        job_ids = [row["id"] for row in self.output.results if "id" in row and self.output.command in _CHANGING]
-        told = self.how_to_get_back()
-        if job_ids and not told:
-            text = f"what was done: {self.output.command} {summarize_ids(job_ids)}; 'jasmin-arc list' shows the jobs"
-            told = self.repeatable(text)
-        if told and not self._told_what_was_done:
-            self._told_what_was_done = True
-            self.say(told)
-
-    def details(self, error: BaseException) -> None:
-        """With ``--verbose``, print what led to the error."""
-        cause = error.__cause__ or error.__context__
-        seen = 0
-        while self.verbose and cause is not None and seen < 10:
-            self.say(f"  caused by {type(cause).__name__}: {cause}")
-            cause, seen = cause.__cause__ or cause.__context__, seen + 1
-
-    def repeatable(self, text: str) -> str:
-        """Let the commands that a text suggests be about the same place as this one."""
-        return repeat_options(text, self.config_path, self.options)
-
-    def _handler(self) -> logging.Handler:
-        return _Lines(self.say)
-
-    # --- Things that take long ---
-
-    @contextmanager
-    def busy(self, what: str, *, bar: bool = False) -> Iterator[None]:
-        """Tell what is going on, if it lasts longer than a second and a person looks.
-
-        :param bar: whether the library shows its own bar meanwhile: there is one line for both
-        """
-        with Busy(what, show=self.shows_progress and not self.verbose and not bar) as self._busy:
-            yield
-
-    def quiet(self) -> None:
-        """Take the line of :meth:`busy` away for good: something better is being printed."""
-        if self._busy is not None:
-            self._busy.end()
-
-    @property
-    def shows_progress(self) -> bool:
-        """Whether a person looks at standard error."""
-        return sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
-
-    def going_on(self, job_ids: Sequence[str], back: str = "wait") -> None:
-        """Note which jobs go on if the command is interrupted now, and the command that leads back to them."""
-        self._going, self._back, self._advice = list(job_ids), back, ""
-
-    def unsure(self, advice: str) -> None:
-        """Note what to do if the command is interrupted now."""
-        self._going, self._advice = [], advice
-
-    def how_to_get_back(self) -> str:
-        """What to say after an interruption; nothing where all is done."""
-        if self._advice:
-            return self.repeatable(self._advice)
-        going = self._not_ended()
-        if not going:
-            return ""
-        one, many = len(going) == 1, len(going) > _MOST_TYPED
-        # Advice must never be about more jobs than these, so there is no --all in it.
-        shown = list(self.short_ids(going[:_MOST_TYPED]).values())
-        names = "JOB..." if many else " ".join(shown)
-        some = f" ({', '.join(shown[:_MOST_NAMED])}, ...)" if many else ""
-        what = "the job goes on" if one else f"the {len(going)} jobs go on{some}"
-        end = f"'jasmin-arc cancel {names}' ends {'it' if one else 'them'}"
-        return self.repeatable(f"{what}: 'jasmin-arc {self._back} {names}' leads back, {end}")
-
-    def _not_ended(self) -> list[str]:
-        """Leave out the jobs whose end was seen; the job list remembers it, so that no server is asked."""
-        records = self._look_up(self._going, lambda jobs: jobs.get(self._going)) or {}
-        return [job_id for job_id in self._going if job_id not in records or not records[job_id].final_state]
-
-    # --- Bulk calls ---
 
     def each(
         self, job_ids: Sequence[str], call: Callable[[], Sequence[_Result] | None], *, named: bool = True
@@ -279,15 +117,189 @@ class Session:
                 done[job_id] = result
         return done
 
+    # --- Names, for the output alone: what has been done is told with or without the job list ---
 
-class _Lines(logging.Handler):
-    """Warnings of the library as lines of ours."""
+    def names_of(self, job_ids: Sequence[str]) -> dict[str, str]:
+        """Return the names of these jobs; none if the job list cannot be read now."""
+        records = self._look_up(job_ids, lambda jobs: jobs.summaries(job_ids)) or {}
+        return {job_id: record.name for job_id, record in records.items()}
 
-    def __init__(self, say: Callable[[str], None]) -> None:
+    def short_ids(self, job_ids: Sequence[str]) -> dict[str, str]:
+        """Return what is enough to type of these ids; the whole ids if the job list cannot be read now."""
+        beside = self._look_up(job_ids, lambda jobs: jobs.neighbours(job_ids))
+        if beside is None:
+            return {job_id: one_line(job_id) for job_id in job_ids}
+        return short_ids(job_ids, chain.from_iterable(beside.values()))
+
+    def brief(self, job_id: str) -> str:
+        """Return what is enough to type of one id, as :meth:`short_ids` does."""
+        return self.short_ids([job_id])[job_id]
+
+    def _look_up(
+        self, job_ids: Sequence[str], question: Callable[[JobList], Mapping[str, _Result]]
+    ) -> Mapping[str, _Result] | None:
+        if not job_ids:
+            return {}
+        if time.monotonic() < self._list_rests_until:
+            return None
+        from jasmin_arc.job_list import JobList
+
+        try:
+            return question(JobList(self.arc.config.JOBS_INFO_FILE, timeout=_LOOK_UP_TIMEOUT))
+        except JobListError as error:
+            self._list_rests_until = time.monotonic() + _LIST_RESTS
+            self.say(f"warning: jobs are shown without names and with complete ids: {self.told(error)}")
+            return None
+
+    # --- The words of the command line ---
+
+    @property
+    def program(self) -> str:
+        """How the program is called, with the options that lead to the same place."""
+        words = [PROGRAM, *(["--config", self.config_path] if self.config_path else [])]
+        for option, name in _OPTIONS.items():
+            given = self.options.get(option, "")
+            # An address that holds a password is refused everywhere, so nothing is lost without it.
+            if given and given == without_secrets(given):
+                words += [name, given]
+        return shlex.join(words)
+
+    def command(self, text: str) -> str:
+        """Return a command to suggest, quoted."""
+        return f"'{self.program} {text}'"
+
+    def advice(self, advice: str, job: str | None = None) -> str:
+        """Return an advice of the library.
+
+        :param job: the id of the job that it is about
+        """
+        return Advice.of(advice).in_words(shell_words(self.program, self.brief(job) if job else "JOB"))
+
+    def told(self, error: JasminArcError) -> str:
+        """Return what an error of the library says."""
+        if error.advice:
+            return f"{error.message}; {self.advice(error.advice)}"
+        if isinstance(error, (ServerUnavailableError, NoTargetsAvailableError)):
+            return f"{error.message.rstrip('.')}; {self.command('doctor')} looks for the reason"
+        return error.message
+
+    # --- Messages, all on standard error ---
+
+    def say(self, text: str) -> None:
+        """Print one line for the person in front."""
+        if self._spinner is not None:
+            self._spinner.clear()
+        print(f"{PROGRAM}: {one_line(text)}", file=sys.stderr, flush=True)  # noqa: T201
+
+    @property
+    def gives_hints(self) -> bool:
+        """Whether a person reads both streams."""
+        return self.output.is_terminal and not self.output.json and sys.stderr.isatty()
+
+    def hint(self, text: str) -> None:
+        """Print one line that helps a newcomer on, where a person reads both streams."""
+        if self.gives_hints:
+            print(text, file=sys.stderr)  # noqa: T201
+
+    def fail(self, text: str, *, kind: str, code: int, job: str | None = None) -> None:
+        """Report a failure; the command may go on with what else there is to do.
+
+        :param job: whose failure it is (default: the only job that the command is about just now)
+        """
+        if job is None and len(self._going) == 1:
+            job = self._going[0]
+        self.codes.append(code)
+        self.output.errors.append({"kind": kind, "message": one_line(text), "job": job})
+        self.say(text)
+
+    def fail_with(self, error: JasminArcError, *, job: str | None = None) -> None:
+        """Report an error of the library."""
+        self.fail(self.told(error), kind=type(error).__name__, code=code_of(error), job=job)
+        self.details(error)
+
+    def details(self, error: BaseException) -> None:
+        """With ``--verbose``, print what led to the error."""
+        cause = error.__cause__ or error.__context__
+        seen = 0
+        while self.verbose and cause is not None and seen < 10:
+            self.say(f"  caused by {type(cause).__name__}: {cause}")
+            cause, seen = cause.__cause__ or cause.__context__, seen + 1
+
+    # --- Things that take long ---
+
+    @contextmanager
+    def busy(self, what: str, *, bar: bool = False) -> Iterator[None]:
+        """Tell what is going on, if it lasts longer than a second and a person looks.
+
+        :param bar: whether the library shows its own bar meanwhile: there is one line for both
+        """
+        with Spinner(what, show=self.shows_progress and not self.verbose and not bar) as self._spinner:
+            yield
+
+    def quiet(self) -> None:
+        """Take the line of :meth:`busy` away for good: something better is being printed."""
+        if self._spinner is not None:
+            self._spinner.end()
+
+    @property
+    def shows_progress(self) -> bool:
+        """Whether a person looks at standard error."""
+        return sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
+
+    # --- What to say if the command is interrupted now ---
+
+    def going_on(self, job_ids: Sequence[str], back: str = "wait") -> None:
+        """Note which jobs go on, and the command that leads back to them."""
+        self._going, self._back, self._way_back = list(job_ids), back, ""
+
+    def unsure(self, advice: str) -> None:
+        """Note what to do."""
+        self._going, self._way_back = [], advice
+
+    def how_to_get_back(self) -> str:
+        """What to say after an interruption; nothing where all is done."""
+        if self._way_back:
+            return self._way_back
+        records = self._look_up(self._going, lambda jobs: jobs.summaries(self._going)) or {}
+        going = [job_id for job_id in self._going if job_id not in records or not records[job_id].final_state]
+        if not going:
+            return ""
+        one, many = len(going) == 1, len(going) > _MAX_TYPED
+        # Advice must never be about more jobs than these, so there is no --all in it.
+        shown = list(self.short_ids(going[:_MAX_TYPED]).values())
+        names = "JOB..." if many else " ".join(shown)
+        some = f" ({', '.join(shown[:_MAX_NAMED])}, ...)" if many else ""
+        what = "the job goes on" if one else f"the {len(going)} jobs go on{some}"
+        back, end = self.command(f"{self._back} {names}"), self.command(f"cancel {names}")
+        return f"{what}: {back} leads back, {end} ends {'it' if one else 'them'}"
+
+    def tell_what_was_done(self) -> None:
+        """Tell on standard error, once, what standard output could not tell: which jobs something was done with."""
+        job_ids = [row["id"] for row in self.output.results if "id" in row and self.output.command in _CHANGING]
+        told = self.how_to_get_back()
+        if job_ids and not told:
+            done = f"{self.output.command} {summarize_ids(job_ids)}"
+            told = f"what was done: {done}; {self.command('list')} shows the jobs"
+        if told and not self._told_what_was_done:
+            self._told_what_was_done = True
+            self.say(told)
+
+
+class _Messages(logging.Handler):
+    """Tells warnings of the library as the command line's own."""
+
+    def __init__(self, context: Context) -> None:
         super().__init__(logging.WARNING)
-        self._say = say
+        self._context = context
 
     def emit(self, record: logging.LogRecord) -> None:
+        args = tuple(map(self._in_our_words, record.args)) if isinstance(record.args, tuple) else record.args
+        message = str(record.msg) % args if args else str(record.msg)
         # What ARC's own libraries log is detail; the error that follows says it in one line.
-        if not (message := record.getMessage()).startswith("Arc."):
-            self._say(f"{record.levelname.lower()}: {message}")
+        if not message.startswith("Arc."):
+            self._context.say(f"{record.levelname.lower()}: {message}")
+
+    def _in_our_words(self, value: object) -> object:
+        if isinstance(value, JasminArcError):
+            return self._context.told(value)
+        return self._context.advice(value) if isinstance(value, Advice) else value

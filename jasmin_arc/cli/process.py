@@ -12,12 +12,11 @@ from typing import Any
 
 import click
 
-from jasmin_arc.cli.commands import root
-from jasmin_arc.cli.context import Session
+from jasmin_arc.cli.app import root
+from jasmin_arc.cli.context import PROGRAM, Context
 from jasmin_arc.cli.exit_codes import FAILED, INTERRUPTED, READER_GONE, USAGE, exit_code
 from jasmin_arc.exceptions import JasminArcError, JobListError, ServerError
 
-PROGRAM = "jasmin-arc"
 COMPLETION_VARIABLE = "_JASMIN_ARC_COMPLETE"
 
 
@@ -30,25 +29,25 @@ def run(args: Sequence[str]) -> int:
     if wish:
         return _complete(wish)
     # A mistake may stand before the option, and has to be told in JSON all the same.
-    session = Session(json="--json" in list(args)[: _length_without_command(args)])
+    context = Context(json="--json" in list(args)[: _length_without_command(args)])
     try:
-        code = _tell(session, list(args) or ["--help"])
+        code = _tell(context, list(args) or ["--help"])
     finally:
-        interrupted = not _close(session)
+        interrupted = not _close(context)
     return INTERRUPTED if interrupted else code
 
 
-def _tell(session: Session, args: list[str]) -> int:
+def _tell(context: Context, args: list[str]) -> int:
     """Carry out the command, and see to it that all it says is written."""
     try:
-        code = _attempt(session, args)
-        session.output.finish(code)
+        code = _attempt(context, args)
+        context.output.finish(code)
         sys.stdout.flush()
     except BrokenPipeError:
         code = READER_GONE
     except OSError as error:
-        session.say(f"cannot write to standard output: {error.strerror or error}; check where it leads")
-        session.tell_what_was_done()
+        context.say(f"cannot write to standard output: {error.strerror or error}; check where it leads")
+        context.tell_what_was_done()
         code = FAILED
     except KeyboardInterrupt:
         code = INTERRUPTED
@@ -58,51 +57,51 @@ def _tell(session: Session, args: list[str]) -> int:
     return code
 
 
-def _close(session: Session) -> bool:
+def _close(context: Context) -> bool:
     """Let the job list be brought up to date, whatever became of the output; say whether nobody interrupted that."""
     try:
-        session.close()
+        context.close()
     except OSError as error:
-        session.say(f"warning: the connections cannot be closed: {error.strerror or error}")
+        context.say(f"warning: the connections cannot be closed: {error.strerror or error}")
     except KeyboardInterrupt:
         return False
     return True
 
 
-def _attempt(session: Session, args: list[str]) -> int:
+def _attempt(context: Context, args: list[str]) -> int:
     try:
-        with root.make_context(PROGRAM, args, obj=session) as context:
-            root.invoke(context)
+        with root.make_context(PROGRAM, args, obj=context) as click_context:
+            root.invoke(click_context)
     except click.exceptions.Exit as end:
         return end.exit_code
     except click.ClickException as error:
-        session.fail(_usage_line(error), kind="UsageError", code=USAGE)
+        context.fail(_usage_line(error), kind="UsageError", code=USAGE)
     except (click.Abort, KeyboardInterrupt):
-        told = "; ".join(filter(None, ["stopped", session.how_to_get_back()]))
-        session.fail(told, kind="Interrupted", code=INTERRUPTED)
+        told = "; ".join(filter(None, ["stopped", context.how_to_get_back()]))
+        context.fail(told, kind="Interrupted", code=INTERRUPTED)
     except JasminArcError as error:
-        session.fail_with(error)
-        if isinstance(error, (ServerError, JobListError)) and (way_back := session.how_to_get_back()):
-            session.say(way_back)
+        context.fail_with(error)
+        if isinstance(error, (ServerError, JobListError)) and (way_back := context.how_to_get_back()):
+            context.say(way_back)
     except BrokenPipeError:
         raise
     except OSError as error:
         what = error.filename or "reading or writing"
-        session.fail(f"{what}: {error.strerror or error}", kind="OSError", code=FAILED)
-        session.tell_what_was_done()
+        context.fail(f"{what}: {error.strerror or error}", kind="OSError", code=FAILED)
+        context.tell_what_was_done()
     except RecursionError:
-        session.fail("what was given is nested too deeply; nothing was done", kind="UsageError", code=USAGE)
+        context.fail("what was given is nested too deeply; nothing was done", kind="UsageError", code=USAGE)
     except Exception as error:  # noqa: BLE001 - a user is never shown a traceback
-        session.fail(_internal(error), kind="InternalError", code=FAILED)
-        session.details(error)
-    return exit_code(session.codes)
+        context.fail(_internal(error), kind="InternalError", code=FAILED)
+        context.details(error)
+    return exit_code(context.codes)
 
 
 def _usage_line(error: click.ClickException) -> str:
-    context = error.ctx if isinstance(error, click.UsageError) else None
+    usage = error.ctx if isinstance(error, click.UsageError) else None
     told = " ".join(error.format_message().split()).rstrip(".")
     told = told[:1].lower() + told[1:]
-    return told if ";" in told or context is None else f"{told}; see '{context.command_path} --help'"
+    return told if ";" in told or usage is None else f"{told}; see '{usage.command_path} --help'"
 
 
 def _internal(error: Exception) -> str:
@@ -119,7 +118,7 @@ def _complete(instruction: str) -> int:
     from click.shell_completion import shell_complete
 
     try:
-        return shell_complete(root, {"obj": Session()}, PROGRAM, COMPLETION_VARIABLE, instruction)
+        return shell_complete(root, {"obj": Context()}, PROGRAM, COMPLETION_VARIABLE, instruction)
     except Exception:  # noqa: BLE001 - whoever presses Tab must not see an error
         return FAILED
 
@@ -146,7 +145,7 @@ def _streams_are_open() -> bool:
     if sys.stderr is None:
         sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115, PTH123 - lasts as long as the process
     if sys.stdout is None:
-        Session().say("standard output is closed; nothing was done")
+        Context().say("standard output is closed; nothing was done")
         return False
     return True
 

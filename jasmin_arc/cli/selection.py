@@ -7,7 +7,6 @@ import inspect
 import re
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import timedelta
 from fnmatch import translate
 from typing import Any
@@ -15,34 +14,19 @@ from typing import Any
 import click
 from click.shell_completion import CompletionItem
 
-from jasmin_arc.cli.context import Session
-from jasmin_arc.cli.output import last_part
+from jasmin_arc.cli.app import context_of
+from jasmin_arc.cli.context import Context
 from jasmin_arc.constants import JobStatuses
-from jasmin_arc.exceptions import JasminArcError, JobNotFoundError
+from jasmin_arc.display.values import last_part
+from jasmin_arc.exceptions import Advice, JasminArcError, JobNotFoundError
 
 STATUSES = {status.value.replace(" ", "-"): status for status in JobStatuses}
-_MOST_SHOWN = 5
+_MAX_SHOWN = 5
 _WHAT_A_JOB_IS = "JOB is an id, a unique part of it, a name, or a pattern of names; - reads ids from standard input."
 
 
-@dataclass(frozen=True)
-class Selection:
-    """What the command line says of the jobs."""
-
-    words: tuple[str, ...] = ()
-    everything: bool = False
-    status: str | None = None
-    name: str | None = None
-    since: timedelta | None = None
-
-    @property
-    def is_filter(self) -> bool:
-        """Whether jobs are described rather than named."""
-        return self.everything or self.status is not None or self.name is not None or self.since is not None
-
-
 class JobName(click.ParamType):  # type: ignore[type-arg]
-    """A job on the command line; the shell completes it from the job list."""
+    """A job on the command line; the shell completes it from the job list, the newest first. No server is asked."""
 
     name = "job"
 
@@ -52,19 +36,17 @@ class JobName(click.ParamType):  # type: ignore[type-arg]
         param: click.Parameter,  # noqa: ARG002
         incomplete: str,
     ) -> list[CompletionItem]:
-        """Return ids and names that begin so, the newest first. No server is asked."""
-        session = ctx.find_object(Session) or Session()
+        context = context_of(ctx)
         try:
             from jasmin_arc.job_list import JobList
 
-            job_list = JobList(session.config().JOBS_INFO_FILE, timeout=1.0)
-            jobs = job_list.select(session.arc.backend.endpoint)[::-1]
+            job_list = JobList(context.config().JOBS_INFO_FILE, timeout=1.0)
+            jobs = job_list.select(context.arc.backend.endpoint)[::-1]
         except JasminArcError:
             return []
-        parts = [(last_part(job.id), job.name) for job in jobs]
-        items = [CompletionItem(part, help=name) for part, name in parts if part.startswith(incomplete)]
-        names = dict.fromkeys(job.name for job in jobs if job.name and job.name.startswith(incomplete))
-        return items + [CompletionItem(name) for name in names]
+        items = [CompletionItem(last_part(job.id), help=job.name) for job in jobs]
+        items += [CompletionItem(name) for name in dict.fromkeys(job.name for job in jobs) if name]
+        return [item for item in items if item.value.startswith(incomplete)]
 
 
 class Since(click.ParamType):  # type: ignore[type-arg]
@@ -78,7 +60,6 @@ class Since(click.ParamType):  # type: ignore[type-arg]
         param: click.Parameter | None,  # noqa: ARG002
         ctx: click.Context | None,
     ) -> timedelta:
-        """Read it as the library does."""
         from jasmin_arc.description.quantities import parse_duration
 
         try:
@@ -92,12 +73,16 @@ class Status(click.ParamType):  # type: ignore[type-arg]
 
     name = "status"
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:  # noqa: ARG002
-        """Read it as one of those that there are."""
+    def convert(
+        self,
+        value: Any,
+        param: click.Parameter | None,  # noqa: ARG002
+        ctx: click.Context | None,
+    ) -> JobStatuses:
         wanted = str(value).lower().replace(" ", "-").replace("_", "-")
         if wanted not in STATUSES:
             raise click.UsageError(f"there is no status {value!r}; it is one of {', '.join(STATUSES)}", ctx)
-        return wanted
+        return STATUSES[wanted]
 
     def shell_complete(
         self,
@@ -105,7 +90,6 @@ class Status(click.ParamType):  # type: ignore[type-arg]
         param: click.Parameter,  # noqa: ARG002
         incomplete: str,
     ) -> list[CompletionItem]:
-        """Return those that begin so."""
         return [CompletionItem(status) for status in STATUSES if status.startswith(incomplete)]
 
 
@@ -121,7 +105,7 @@ def filters(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def selects_jobs(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Add what names and describes jobs, and pass the ids that it means as the first argument after the session."""
+    """Add what names and describes jobs, and pass the ids that it means; without any there is nothing to do."""
 
     @filters
     @click.argument("words", nargs=-1, type=JobName(), metavar="[JOB|-]...")
@@ -129,61 +113,57 @@ def selects_jobs(function: Callable[..., Any]) -> Callable[..., Any]:
     @click.pass_obj
     @functools.wraps(function)
     def wrapper(
-        session: Session, /, *, words: Any, everything: Any, status: Any, name: Any, since: Any, **rest: Any
+        context: Context, /, *, words: Any, everything: bool, status: Any, name: Any, since: Any, **rest: Any
     ) -> Any:
-        ids = select(session, Selection(words, everything, status, name, since))
-        return function(session, ids, **rest)
+        wanted = {"status": status, "name": name, "since": since}
+        if everything or any(value is not None for value in wanted.values()):
+            ids = _described(context, words, wanted)
+        else:
+            ids = _named(context, words)
+        return function(context, ids, **rest) if ids else None
 
     wrapper.__doc__ = f"{inspect.getdoc(function)}\n\n{_WHAT_A_JOB_IS}"
     return wrapper
 
 
 def selects_one_job(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Add an argument for one job, and pass its id as the first argument after the session."""
+    """Add an argument for one job, and pass its id."""
 
     @click.argument("word", type=JobName(), metavar="JOB")
     @click.pass_obj
     @functools.wraps(function)
-    def wrapper(session: Session, /, *, word: str, **rest: Any) -> Any:
-        ids = select(session, Selection((word,)))
+    def wrapper(context: Context, /, *, word: str, **rest: Any) -> Any:
+        ids = _named(context, [word])
         if not ids:
             raise click.UsageError("this command needs one job, and standard input names none")
         if len(ids) != 1:
-            raise click.UsageError(f"{len(ids)} jobs are called {word!r}: {_shown(session, ids)}; give an id instead")
-        return function(session, ids[0], **rest)
+            raise click.UsageError(f"{len(ids)} jobs are called {word!r}: {_shown(context, ids)}; give an id instead")
+        return function(context, ids[0], **rest)
 
     return wrapper
 
 
-def select(session: Session, selection: Selection) -> list[str]:
-    """Return the ids of the jobs that are meant.
-
-    :raises JobNotFoundError: if a word matches none
-    """
-    if selection.is_filter:
-        if selection.words:
-            raise click.UsageError("give either jobs, or --all, --status, --name, --since; not both")
-        status = STATUSES[selection.status] if selection.status else None
-        with session.busy("asking for the jobs"):
-            ids = session.arc.list_jobs(status=status, name=selection.name, since=selection.since)
-        if not ids:
-            session.say("there are no such jobs")
-        return ids
-    words = _words(selection.words)
-    if not words:
-        session.say("standard input names no jobs, so there is nothing to do")
-    finder = Finder(session)
-    return list(dict.fromkeys(job_id for word in words for job_id in finder.find(word)))
+def _described(context: Context, words: Sequence[str], wanted: Mapping[str, Any]) -> list[str]:
+    if words:
+        raise click.UsageError("give either jobs, or --all, --status, --name, --since; not both")
+    with context.busy("asking for the jobs"):
+        ids = context.arc.list_jobs(**wanted)
+    if not ids:
+        context.say("there are no such jobs")
+    return ids
 
 
-def _words(given: Sequence[str]) -> list[str]:
+def _named(context: Context, given: Sequence[str]) -> list[str]:
     if not given:
         raise click.UsageError(
             "say which jobs: JOB..., --all, --status STATUS, --name PATTERN, --since DURATION; or - to read their ids "
             "from standard input"
         )
     words = [word.strip() for entry in given for word in (_from_stdin() if entry == "-" else (entry,))]
-    return [word for word in words if word]
+    if not any(words):
+        context.say("standard input names no jobs, so there is nothing to do")
+    finder = Finder(context)
+    return list(dict.fromkeys(job_id for word in words if word for job_id in finder.find(word)))
 
 
 def _from_stdin() -> Iterable[str]:
@@ -196,10 +176,8 @@ def _from_stdin() -> Iterable[str]:
 class Finder:
     """Finds jobs by what people call them."""
 
-    def __init__(self, session: Session) -> None:
-        self._session = session
-        self._listed: _Jobs | None = None
-        self._served: _Jobs | None = None
+    def __init__(self, context: Context) -> None:
+        self._context = context
 
     def find(self, word: str) -> list[str]:
         """Return the ids of the jobs that are meant: one, or all that have this name.
@@ -208,9 +186,9 @@ class Finder:
         """
         if "://" in word:
             return [word]
-        found = self._match(word, self._here()) or self._match(word, self._there())
+        found = self._match(word, self._listed) or self._match(word, self._at_site)
         if not found:
-            raise JobNotFoundError(f"no job matches {word!r}; 'jasmin-arc list' shows the jobs that there are")
+            raise JobNotFoundError(f"no job matches {word!r}", advice=Advice("{list} shows the jobs that there are"))
         return found
 
     def _match(self, word: str, jobs: _Jobs) -> list[str]:
@@ -219,21 +197,20 @@ class Finder:
             return exact
         parts = jobs.with_part(word)
         if len(parts) > 1:
-            shown = _shown(self._session, parts)
+            shown = _shown(self._context, parts)
             raise click.UsageError(f"{len(parts)} jobs match {word!r}: {shown}; type more of the id")
         return parts
 
-    def _here(self) -> _Jobs:
-        if self._listed is None:
-            self._listed = _Jobs(self._session.names())
-        return self._listed
+    @functools.cached_property
+    def _listed(self) -> _Jobs:
+        arc = self._context.arc
+        return _Jobs({job.id: job.name for job in arc.job_list.select(arc.backend.endpoint)})
 
-    def _there(self) -> _Jobs:
+    @functools.cached_property
+    def _at_site(self) -> _Jobs:
         # Jobs from another machine, or of a job list that was lost.
-        if self._served is None:
-            with self._session.busy("asking for the jobs"):
-                self._served = _Jobs(dict.fromkeys(self._session.arc.list_jobs(), ""))
-        return self._served
+        with self._context.busy("asking for the jobs"):
+            return _Jobs(dict.fromkeys(self._context.arc.list_jobs(), ""))
 
 
 class _Jobs:
@@ -260,9 +237,9 @@ class _Jobs:
         return [job_id for part in parts for job_id in self.by_part[part]]
 
 
-def _shown(session: Session, job_ids: Sequence[str]) -> str:
-    shown = job_ids[:_MOST_SHOWN]
-    short, names = session.short_ids(shown), session.names_of(shown)
+def _shown(context: Context, job_ids: Sequence[str]) -> str:
+    shown = job_ids[:_MAX_SHOWN]
+    short, names = context.short_ids(shown), context.names_of(shown)
     texts = [short[job_id] + (f" ({names[job_id]})" if names.get(job_id) else "") for job_id in shown]
-    more = f" and {len(job_ids) - _MOST_SHOWN} more" if len(job_ids) > _MOST_SHOWN else ""
+    more = f" and {len(job_ids) - _MAX_SHOWN} more" if len(job_ids) > _MAX_SHOWN else ""
     return ", ".join(texts) + more

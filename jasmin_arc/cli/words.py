@@ -25,11 +25,12 @@ _OPTIONS = {"inputs": "--input", "outputs": "--output"}
 """Options that are not called like the argument in Python"""
 
 
-def shell_words(job: str) -> dict[str, str]:
+def shell_words(program: str, job: str = "JOB") -> dict[str, str]:
     """Return the words for all that an :class:`~jasmin_arc.exceptions.Advice` can name.
 
+    :param program: how the program is called, with the options that lead to the same place
     :param job: what is enough to type of the job that the advice is about
     """
-    commands = {name: f"'jasmin-arc {text.format(job=job)}'" for name, text in _COMMANDS.items()}
+    commands = {name: f"'{program} {text.format(job=job)}'" for name, text in _COMMANDS.items()}
     options = {name: _OPTIONS.get(name, f"--{name.replace('_', '-')}") for name in PYTHON_WORDS}
     return {**options, **commands}

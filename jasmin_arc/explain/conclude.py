@@ -7,14 +7,14 @@ from collections.abc import Iterator
 from datetime import timedelta
 
 from jasmin_arc._support.text import excerpt
-from jasmin_arc.constants import STDERR_NAME
+from jasmin_arc.constants import STDERR_NAME, JobState
 from jasmin_arc.explain.explanation import Explanation
 from jasmin_arc.explain.facts import Facts
-from jasmin_arc.explain.rules_failed import FAILED
-from jasmin_arc.explain.rules_other import OTHERS
+from jasmin_arc.explain.rules_failed import explain_failed
+from jasmin_arc.explain.rules_other import explain_other
 
-_LOG_LINES = 3
-_STDERR_LINES = 5
+_MAX_LOG_LINES = 3
+_MAX_STDERR_LINES = 5
 _ALIKE = 80
 """Lines that begin with the same so many characters say the same"""
 _TELLING = re.compile(r"\berror\b|\bfailed\b|denied|exceeded|expired|TIME LIMIT", re.IGNORECASE)
@@ -28,11 +28,8 @@ _PREFIX = re.compile(r"^(?:\[[^]]*\] )*(?:DTR \S+: )?")
 
 def explain(facts: Facts) -> Explanation:
     """Return why the job failed, or why it has not ended yet."""
-    for rule in FAILED if facts.info.state == "Failed" else OTHERS:
-        finding = rule(facts)
-        if finding:
-            return Explanation(facts.info.id, *finding, evidence=tuple(_evidence(facts)))
-    raise AssertionError("the last rule always finds something")
+    finding = explain_failed(facts) if facts.info.state is JobState.FAILED else explain_other(facts)
+    return Explanation(facts.info.id, *finding, evidence=tuple(_evidence(facts)))
 
 
 def _evidence(facts: Facts) -> Iterator[str]:
@@ -43,14 +40,14 @@ def _evidence(facts: Facts) -> Iterator[str]:
         yield f"exit code: {info.exit_code}"
     reported = list(dict.fromkeys(excerpt(error) for error in info.errors if error.strip()))
     yield from (f"reported: {error}" for error in reported)
-    if info.state != "Finished":
+    if info.state is not JobState.FINISHED:
         yield from (f"log: {line}" for line in _log_lines(facts, reported))
     yield from _used(facts)
     # A compute element tells an end also for jobs without credentials.
     if facts.copies and info.proxy_expires is not None and info.proxy_expires <= facts.now:
         yield f"the job's credentials ended at {info.proxy_expires:%Y-%m-%d %H:%M} UTC"
     lines = [line for line in facts.stderr.splitlines() if line.strip()]
-    yield from (f"{STDERR_NAME}: {excerpt(line)}" for line in lines[-_STDERR_LINES:])
+    yield from (f"{STDERR_NAME}: {excerpt(line)}" for line in lines[-_MAX_STDERR_LINES:])
 
 
 def _log_lines(facts: Facts, reported: list[str]) -> list[str]:
@@ -60,7 +57,7 @@ def _log_lines(facts: Facts, reported: list[str]) -> list[str]:
         for line in lines
         if not _EMPTY_WORDS.search(line) and not any(line[:_ALIKE] in error for error in reported)
     ]
-    return list(dict.fromkeys(new))[-_LOG_LINES:]
+    return list(dict.fromkeys(new))[-_MAX_LOG_LINES:]
 
 
 def _used(facts: Facts) -> Iterator[str]:

@@ -9,14 +9,15 @@ from datetime import datetime, timezone
 from functools import cached_property
 
 from jasmin_arc.constants import JobState
-from jasmin_arc.description import JobDescription, is_url
+from jasmin_arc.description import JobDescription
+from jasmin_arc.explain.limits import over_limits
 from jasmin_arc.job_info import JobInfo
 from jasmin_arc.site_info import QueueInfo, SiteInfo
 
 _TELLING_LOGS = ("failed", "errors")
 """The logs that say what went wrong; others repeat what users wrote, who call files and jobs as they like"""
-_LONGEST_LOG = 200_000
-_LONGEST_LINE = 1000
+_MAX_LOG = 200_000
+_MAX_LINE = 1000
 _RULE = re.compile(r"^-{20,}\s*$", re.MULTILINE)
 _NOISE = re.compile(r"SLURM jobname: |\[[^]]*\] \[(?:INFO|VERBOSE|DEBUG)\] ")
 
@@ -65,20 +66,23 @@ class Facts:
     @property
     def copies(self) -> bool:
         """Whether the compute element copies files for the job, which needs credentials that last."""
-        if self.description is None:
-            return True
-        targets = (self.description.outputs or {}).values()
-        return any(targets) or len(uploads(self.description)) < len(self.description.inputs)
+        job = self.description
+        return job is None or bool(job.url_inputs) or any((job.outputs or {}).values())
 
+    @property
+    def over_limits(self) -> list[str]:
+        """The limits of its queue that the job is over, as far as they are known."""
+        return over_limits(self.description, self.queue) if self.description and self.queue else []
 
-def uploads(description: JobDescription) -> list[str]:
-    """The names of the inputs that the submitting machine has to upload."""
-    return [name for name, source in description.inputs.items() if not is_url(source)]
+    @property
+    def memory_limit(self) -> int | None:
+        """The memory that the job asked for."""
+        return self.description.memory if self.description is not None else None
 
 
 def _without_noise(log: str) -> str:
     """Remove what A-REX puts between lines of dashes, such as the job script with its messages for all cases."""
-    parts = _RULE.split(log[-_LONGEST_LOG:])
+    parts = _RULE.split(log[-_MAX_LOG:])
     kept = [part for number, part in enumerate(parts) if number % 2 == 0 or number == len(parts) - 1]
     lines = (line for part in kept for line in part.splitlines())
-    return "\n".join(line[:_LONGEST_LINE] for line in lines if not _NOISE.match(line))
+    return "\n".join(line[:_MAX_LINE] for line in lines if not _NOISE.match(line))

@@ -10,7 +10,7 @@ from jasmin_arc.backends.base import Backend
 from jasmin_arc.constants import RUN_SCRIPT_NAME, STDERR_NAME, JobState
 from jasmin_arc.description import JobDescription, is_pattern
 from jasmin_arc.exceptions import JasminArcError, JobNotFoundError
-from jasmin_arc.explain.facts import Facts, uploads
+from jasmin_arc.explain.facts import Facts
 from jasmin_arc.job_info import JobInfo
 from jasmin_arc.job_list import JobList, JobRecord
 from jasmin_arc.staging.reading import read_tail
@@ -41,7 +41,7 @@ def gather(backend: Backend, job_list: JobList, job_id: str, *, optional: Iterab
         logs=logs,
         stderr=(_tried(lambda: read_tail(backend, job_id, STDERR_NAME, _TAIL_BYTES)) or b"").decode("utf-8", "replace"),
         description=description,
-        site=None if info.state in ("Finished", "Killed") or info.exit_code else _tried(backend.site),
+        site=None if info.state in (JobState.FINISHED, JobState.KILLED) or info.exit_code else _tried(backend.site),
         not_uploaded=tuple(_not_uploaded(backend, info, description)) if _has_run_script(logs) else (),
         missing_outputs=tuple(_missing_outputs(backend, info, description, set(optional))),
         known_end=known_end,
@@ -68,19 +68,20 @@ def _has_run_script(logs: Mapping[str, str]) -> bool:
 
 
 def _not_uploaded(backend: Backend, info: JobInfo, description: JobDescription | None) -> list[str]:
-    if info.state not in ("Accepted", "Preparing") or description is None:
+    if info.state not in (JobState.ACCEPTED, JobState.PREPARING) or description is None:
         return []
     there = _names_in(backend, info.id, "")
     if there is None or RUN_SCRIPT_NAME in there:
         return []
     # The run script comes last, so what is there without it may still be incomplete.
-    return [*(name for name in uploads(description) if name.partition("/")[0] not in there), RUN_SCRIPT_NAME]
+    uploads = [name for name in description.inputs if name not in description.url_inputs]
+    return [*(name for name in uploads if name.partition("/")[0] not in there), RUN_SCRIPT_NAME]
 
 
 def _missing_outputs(
     backend: Backend, info: JobInfo, description: JobDescription | None, optional: set[str]
 ) -> list[str]:
-    if info.state != "Finished" or description is None:
+    if info.state is not JobState.FINISHED or description is None:
         return []
     wanted = [
         name.rstrip("/")

@@ -26,6 +26,10 @@ _INTERPRETER_ADVICE = (
     "Correct the line that starts with #!, look for line ends of Windows in it, or name the interpreter as executable "
     "and the script as its argument."
 )
+_EXECUTABLE_ADVICE = (
+    "Give its full path there, send it along as an input, or ask for the runtime environment that has it."
+)
+MORE_MEMORY = Advice("Ask for more with {memory} (per slot), or let the program work on smaller pieces.")
 _READ_STDERR = Advice("See the end of stderr for the program's own reason; {read_stderr} gives all of it.")
 
 
@@ -43,13 +47,9 @@ def _no_interpreter(facts: Facts) -> Finding | None:
     found = _BAD_INTERPRETER.search(facts.stderr) or _ENV_SAYS.search(facts.stderr)
     if found is None or found["interpreter"] in _programs(facts):
         return None
-    name = found.groupdict().get("name") or "The program"
-    return Finding(
-        "missing-interpreter",
-        f"The interpreter that {excerpt(name)} names in its first line is not on the node: "
-        f"{excerpt(found['interpreter'])}.",
-        _INTERPRETER_ADVICE,
-    )
+    name, interpreter = excerpt(found.groupdict().get("name") or "The program"), excerpt(found["interpreter"])
+    summary = f"The interpreter that {name} names in its first line is not on the node: {interpreter}."
+    return Finding("missing-interpreter", summary, _INTERPRETER_ADVICE)
 
 
 def _programs(facts: Facts) -> set[str]:
@@ -65,16 +65,9 @@ def _run_script_says(facts: Facts) -> Finding | None:
     if facts.info.exit_code == 126:
         return _not_executable(name, excerpt(reason))
     if _is_input(name, facts) or "required file not found" in reason:
-        return Finding(
-            "missing-interpreter",
-            f"{name} is there, but the interpreter that its first line names is not on the node.",
-            _INTERPRETER_ADVICE,
-        )
-    return Finding(
-        "missing-executable",
-        f"The program {name} was not found on the node.",
-        "Give its full path there, send it along as an input, or ask for the runtime environment that has it.",
-    )
+        summary = f"{name} is there, but the interpreter that its first line names is not on the node."
+        return Finding("missing-interpreter", summary, _INTERPRETER_ADVICE)
+    return Finding("missing-executable", f"The program {name} was not found on the node.", _EXECUTABLE_ADVICE)
 
 
 def _is_input(name: str, facts: Facts) -> bool:
@@ -95,11 +88,8 @@ def _not_executable(name: str, reason: str) -> Finding:
 def _not_found_inside(facts: Facts) -> Finding:
     found = _SOMEBODY_SAYS.findall(facts.stderr)
     what = f": {excerpt(found[-1])}" if found else ", says its exit code, 127"
-    return Finding(
-        "missing-executable",
-        f"The program, or a command that it calls, was not found on the node{what}.",
-        "Give the full path there, send it along as an input, or ask for the runtime environment that has it.",
-    )
+    summary = f"The program, or a command that it calls, was not found on the node{what}."
+    return Finding("missing-executable", summary, _EXECUTABLE_ADVICE)
 
 
 def ended_by_signal(facts: Facts) -> Finding | None:
@@ -111,7 +101,7 @@ def ended_by_signal(facts: Facts) -> Finding | None:
         return Finding(
             "signal",
             "The program was killed (SIGKILL); mostly, this means that it used more memory than it had.",
-            Advice("Ask for more with {memory} (per slot), or let the program work on smaller pieces."),
+            MORE_MEMORY,
         )
     what = "crashed" if name in _CRASHES else "was ended by a signal"
     return Finding("signal", f"The program {what} ({name}).", _READ_STDERR)

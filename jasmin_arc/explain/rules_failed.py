@@ -10,16 +10,27 @@ from jasmin_arc.exceptions import Advice
 from jasmin_arc.explain import program
 from jasmin_arc.explain.facts import Facts
 from jasmin_arc.explain.finding import Finding
-from jasmin_arc.explain.limits import over_limits
 
 _AGAIN = "Resubmit the job; if it happens again, show this to the site's support."
+CANCELLED = Finding("cancelled", "The job was cancelled at its user's request.", Advice("To run it again: {resubmit}."))
+_CREDENTIALS_ENDED = Finding(
+    "proxy-expired",
+    "The job's credentials had ended when the compute element needed them to copy files.",
+    Advice(
+        "Make proxies that last longer than jobs wait and run (PROXY_VALIDITY_PERIOD), or give them a new lifetime "
+        "in time with {renew}; then resubmit the job."
+    ),
+)
+_NOT_HANDED_OVER = r"submission to LRMS failed|failed (?:initiating|running) job submission|not\* submitted"
+_REFUSED = (
+    r"(memory specification can not be satisfied|requested node configuration is not available|"
+    r"time limit is invalid|more processors requested|violates accounting|QOSMax\w*|PartitionTimeLimit|"
+    r"cpu count per node can not be satisfied|node count specification invalid)"
+)
 
 
 def _cancelled(facts: Facts) -> Finding | None:
     return CANCELLED if facts.says(r"cancell?ed by external request|user requested to cancel") else None
-
-
-CANCELLED = Finding("cancelled", "The job was cancelled at its user's request.", Advice("To run it again: {resubmit}."))
 
 
 def _wall_time(facts: Facts) -> Finding | None:
@@ -49,30 +60,22 @@ def _memory(facts: Facts) -> Finding | None:
     )
     if not told and not _memory_was_full(facts):
         return None
-    asked = facts.description.memory if facts.description is not None else None
+    asked = facts.memory_limit
     limit = f", of which it had asked for {asked / 2**20:.0f} MB per slot" if asked else ""
-    return Finding(
-        "memory",
-        f"The job ran out of memory{limit}.",
-        Advice("Ask for more with {memory} (per slot), or let the program work on smaller pieces."),
-    )
+    return Finding("memory", f"The job ran out of memory{limit}.", program.MORE_MEMORY)
 
 
 def _memory_was_full(facts: Facts) -> bool:
-    limit = facts.description.memory if facts.description is not None else None
-    killed = facts.info.exit_code in (9, 137)
-    return bool(killed and limit and facts.info.memory and facts.info.memory >= 0.95 * limit)
+    limit, used = facts.memory_limit, facts.info.memory
+    return bool(facts.info.exit_code in (9, 137) and limit and used and used >= 0.95 * limit)
 
 
 def _ended_there(facts: Facts) -> Finding | None:
     found = facts.says(r"job was cancell?ed|node.?fail|launch failed|preempt|job missing from \w+\s*$")
     if not found:
         return None
-    return Finding(
-        "batch-system",
-        f"The batch system ended the job, or somebody did so there ({excerpt(found[0])}).",
-        _AGAIN,
-    )
+    who = f"The batch system ended the job, or somebody did so there ({excerpt(found[0])})."
+    return Finding("batch-system", who, _AGAIN)
 
 
 def _inputs_missing(facts: Facts) -> Finding | None:
@@ -91,16 +94,7 @@ def _inputs_missing(facts: Facts) -> Finding | None:
 
 
 def _proxy(facts: Facts) -> Finding | None:
-    if not facts.says(r"(prox(y|ies)|credentials?|certificate)[^\n]{0,40}expired"):
-        return None
-    return Finding(
-        "proxy-expired",
-        "The job's credentials had ended when the compute element needed them to copy files.",
-        Advice(
-            "Make proxies that last longer than jobs wait and run (PROXY_VALIDITY_PERIOD), or give them a new lifetime "
-            "in time with {renew}; then resubmit the job."
-        ),
-    )
+    return _CREDENTIALS_ENDED if facts.says(r"(prox(y|ies)|credentials?|certificate)[^\n]{0,40}expired") else None
 
 
 def _output_missing(facts: Facts) -> Finding | None:
@@ -114,9 +108,7 @@ def _output_missing(facts: Facts) -> Finding | None:
         "output-missing",
         "The program reported success, but an output that was to be sent on is not there"
         + (f": {excerpt(name)}." if name else "."),
-        Advice(
-            "See in stdout and stderr whether it was made. Names in {outputs} are relative to where the job starts."
-        ),
+        Advice("See in stdout and stderr if it was made. Names in {outputs} are relative to where the job starts."),
     )
 
 
@@ -185,16 +177,9 @@ def _runtime_environment(facts: Facts) -> Finding | None:
     )
 
 
-_REFUSED = (
-    r"(memory specification can not be satisfied|requested node configuration is not available|"
-    r"time limit is invalid|more processors requested|violates accounting|QOSMax\w*|PartitionTimeLimit|"
-    r"cpu count per node can not be satisfied|node count specification invalid)"
-)
-
-
 def _limits(facts: Facts) -> Finding | None:
     refused = facts.says(_REFUSED)
-    over = over_limits(facts.description, facts.queue) if facts.description and facts.queue else []
+    over = facts.over_limits
     if not refused and not (over and facts.says(_NOT_HANDED_OVER)):
         return None
     reason = "; ".join(over) if over or refused is None else excerpt(refused[0])
@@ -203,9 +188,6 @@ def _limits(facts: Facts) -> Finding | None:
         f"The job asks for more than the site has or allows: {reason}.",
         Advice("Ask for less, or choose another queue; {check} compares a description with the site."),
     )
-
-
-_NOT_HANDED_OVER = r"submission to LRMS failed|failed (?:initiating|running) job submission|not\* submitted"
 
 
 def _not_handed_over(facts: Facts) -> Finding | None:
@@ -225,7 +207,12 @@ def _failed(facts: Facts) -> Finding:
     return Finding("batch-system", f"The job failed where it ran: {reason}.", _AGAIN)
 
 
-FAILED: tuple[Callable[[Facts], Finding | None], ...] = (
+def explain_failed(facts: Facts) -> Finding:
+    """Find the cause of a failure."""
+    return next(filter(None, (rule(facts) for rule in _RULES)), None) or _failed(facts)
+
+
+_RULES: tuple[Callable[[Facts], Finding | None], ...] = (
     _cancelled,
     _wall_time,
     _memory,
@@ -242,5 +229,4 @@ FAILED: tuple[Callable[[Facts], Finding | None], ...] = (
     _runtime_environment,
     _limits,
     _not_handed_over,
-    _failed,
 )

@@ -5,19 +5,27 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from jasmin_arc._support.text import excerpt
+from jasmin_arc.constants import JobState
 from jasmin_arc.exceptions import Advice
 from jasmin_arc.explain.facts import Facts
 from jasmin_arc.explain.finding import Finding
-from jasmin_arc.explain.limits import over_limits
 from jasmin_arc.explain.rules_failed import CANCELLED, input_url, output_not_sent
 
 _WAIT = "Wait; cancel the job if that cannot help, and correct it."
-_ENDS = {"Finished": "finished well", "Failed": "failed", "Killed": "been cancelled"}
+_TRIES_AGAIN = " The compute element tries again for some time."
+_WAIT_A_LITTLE = "Wait a little."
+_ENDS = {JobState.FINISHED: "finished well", JobState.FAILED: "failed", JobState.KILLED: "been cancelled"}
 
 
-def _finished(facts: Facts) -> Finding | None:
-    if facts.info.state != "Finished":
-        return None
+def explain_other(facts: Facts) -> Finding:
+    """Find out why a job that has not failed is where it is."""
+    state = facts.info.state
+    if state is JobState.KILLED or (facts.info.native_state == "KILLING" and state is not JobState.FINISHED):
+        return CANCELLED
+    return (None if state.final else _credentials_ended(facts)) or _RULES.get(state, _unknown)(facts)
+
+
+def _finished(facts: Facts) -> Finding:
     if facts.missing_outputs:
         return Finding(
             "output-missing",
@@ -32,14 +40,9 @@ def _finished(facts: Facts) -> Finding | None:
     )
 
 
-def _killed(facts: Facts) -> Finding | None:
-    return CANCELLED if facts.info.state == "Killed" or facts.info.native_state == "KILLING" else None
-
-
-def _wiped(facts: Facts) -> Finding | None:
-    if facts.info.state != "Deleted":
-        return None
-    end = f"It had {_ENDS[facts.known_end]}" if facts.known_end in _ENDS else "How it ended was not seen"
+def _deleted(facts: Facts) -> Finding:
+    seen = _ENDS.get(facts.known_end) if facts.known_end is not None else None
+    end = f"It had {seen}" if seen else "How it ended was not seen"
     return Finding(
         "wiped",
         f"The job and its files have been erased where it ran, as is done some time after a job's end. {end}.",
@@ -47,7 +50,7 @@ def _wiped(facts: Facts) -> Finding | None:
     )
 
 
-def _proxy_over(facts: Facts) -> Finding | None:
+def _credentials_ended(facts: Facts) -> Finding | None:
     expires = facts.info.proxy_expires
     if expires is None or expires > facts.now or not facts.copies:
         return None
@@ -58,14 +61,12 @@ def _proxy_over(facts: Facts) -> Finding | None:
     )
 
 
-def _preparing(facts: Facts) -> Finding | None:
-    if facts.info.state not in ("Accepted", "Preparing"):
-        return None
+def _preparing(facts: Facts) -> Finding:
     failing = input_url(facts.text)
     if failing:
         return Finding(
             failing.cause,
-            f"{failing.summary} The compute element tries again for some time.",
+            failing.summary + _TRIES_AGAIN,
             "Check the address; if it is wrong, cancel the job and submit it anew.",
         )
     if facts.not_uploaded:
@@ -74,30 +75,32 @@ def _preparing(facts: Facts) -> Finding | None:
             f"The job waits for input files that have not been uploaded: {excerpt(', '.join(facts.not_uploaded))}.",
             Advice("If the program that was submitting it is gone, {recover} settles it; then submit the job again."),
         )
-    return Finding("starting", "The job was accepted, and its input files are being prepared.", "Wait a little.")
+    return Finding("starting", "The job was accepted, and its input files are being prepared.", _WAIT_A_LITTLE)
 
 
-def _waiting(facts: Facts) -> Finding | None:
-    if facts.info.state not in ("Queuing", "Submitting", "Hold"):
+def _never_starts(facts: Facts) -> Finding | None:
+    if not facts.over_limits:
         return None
-    over = over_limits(facts.description, facts.queue) if facts.description and facts.queue else []
-    if over:
-        return Finding(
-            "over-limits",
-            f"The job waits, and may never start, as it asks for too much: {'; '.join(over)}.",
-            Advice(
-                "Cancel it, and ask for less or choose another queue; {check} compares a description with the site."
-            ),
-        )
-    if facts.info.state == "Hold":
-        return Finding("held", "The batch system holds the job back.", "If this lasts, ask the site's support.")
-    if facts.info.state == "Submitting":
-        return Finding("starting", "The compute element is handing the job to the batch system.", "Wait a little.")
     return Finding(
-        "waiting",
-        f"The job waits for its turn{_behind(facts)}.",
-        "Wait; jobs that ask for fewer slots and less time start sooner.",
+        "over-limits",
+        f"The job waits, and may never start, as it asks for too much: {'; '.join(facts.over_limits)}.",
+        Advice("Cancel it, and ask for less or choose another queue; {check} compares a description with the site."),
     )
+
+
+def _held(facts: Facts) -> Finding:
+    held = Finding("held", "The batch system holds the job back.", "If this lasts, ask the site's support.")
+    return _never_starts(facts) or held
+
+
+def _submitting(facts: Facts) -> Finding:
+    starting = Finding("starting", "The compute element is handing the job to the batch system.", _WAIT_A_LITTLE)
+    return _never_starts(facts) or starting
+
+
+def _queuing(facts: Facts) -> Finding:
+    advice = "Wait; jobs that ask for fewer slots and less time start sooner."
+    return _never_starts(facts) or Finding("waiting", f"The job waits for its turn{_behind(facts)}.", advice)
 
 
 def _behind(facts: Facts) -> str:
@@ -113,21 +116,17 @@ def _behind(facts: Facts) -> str:
     return "".join(parts)
 
 
-def _running(facts: Facts) -> Finding | None:
-    if facts.info.state != "Running":
-        return None
+def _running(facts: Facts) -> Finding:
     nodes = f" on {', '.join(facts.info.nodes)}" if facts.info.nodes else ""
     since = f" since {facts.info.started:%Y-%m-%d %H:%M} UTC" if facts.info.started else ""
     return Finding("running", f"The job runs{excerpt(nodes)}{since}.", Advice("{follow} shows its output as it comes."))
 
 
-def _finishing(facts: Facts) -> Finding | None:
-    if facts.info.state != "Finishing":
-        return None
+def _finishing(facts: Facts) -> Finding:
     failing = output_not_sent(facts.text)
     if failing:
-        return Finding(failing.cause, f"{failing.summary} The compute element tries again for some time.", _WAIT)
-    return Finding("ending", "The job's program has ended, and its outputs are being gathered.", "Wait a little.")
+        return Finding(failing.cause, failing.summary + _TRIES_AGAIN, _WAIT)
+    return Finding("ending", "The job's program has ended, and its outputs are being gathered.", _WAIT_A_LITTLE)
 
 
 def _unknown(facts: Facts) -> Finding:
@@ -139,14 +138,14 @@ def _unknown(facts: Facts) -> Finding:
     )
 
 
-OTHERS: tuple[Callable[[Facts], Finding | None], ...] = (
-    _finished,
-    _killed,
-    _wiped,
-    _proxy_over,
-    _preparing,
-    _waiting,
-    _running,
-    _finishing,
-    _unknown,
-)
+_RULES: dict[JobState, Callable[[Facts], Finding]] = {
+    JobState.FINISHED: _finished,
+    JobState.DELETED: _deleted,
+    JobState.ACCEPTED: _preparing,
+    JobState.PREPARING: _preparing,
+    JobState.SUBMITTING: _submitting,
+    JobState.QUEUING: _queuing,
+    JobState.HOLD: _held,
+    JobState.RUNNING: _running,
+    JobState.FINISHING: _finishing,
+}

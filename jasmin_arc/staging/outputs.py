@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from functools import partial
 from pathlib import Path
-from typing import Union
+from typing import NamedTuple, Union
 from urllib.parse import urlsplit
 
 from jasmin_arc._support.parallel import WorkerPool
@@ -84,7 +84,8 @@ def save_many(
     :param job_done: called when a job's outputs are saved, or have failed
     :returns: by job id the paths that were saved, or the error
     """
-    notes = _Notes(planned, progress, job_done)
+    lock = threading.Lock()
+    notes = _Notes(_in_turn(lock, planned), _in_turn(lock, progress), _in_turn(lock, job_done))
     jobs: dict[str, _JobDownload] = {}
     if directories:
         backend.authenticate()
@@ -92,13 +93,14 @@ def save_many(
         with WorkerPool(workers) as pool:
             for job_id, directory in directories.items():
                 folder = TargetFolder(Path(directory), overwrite=overwrite)
-                jobs[job_id] = _JobDownload(backend, job_id, folder, pool, notes)
+                groups = max(workers // len(directories), 1)
+                jobs[job_id] = _JobDownload(backend, job_id, folder, pool, notes, groups)
                 pool.add(partial(jobs[job_id].start, outputs))
             pool.wait()
     finally:
         for job in jobs.values():
             job.folder.abandon()
-    return {job_id: job.result() for job_id, job in jobs.items()}
+    return {job_id: job.error or sorted(job.saved) for job_id, job in jobs.items()}
 
 
 def folders_of(job_ids: Iterable[str], root: Path) -> dict[str, Path]:
@@ -114,86 +116,92 @@ def folders_of(job_ids: Iterable[str], root: Path) -> dict[str, Path]:
     }
 
 
-class _Notes:
+class _Notes(NamedTuple):
     """The caller's own functions, called by one thread at a time."""
 
-    def __init__(
-        self,
-        planned: Callable[[int, int], None] | None,
-        progress: Callable[[int], None] | None,
-        job_done: Callable[[], None] | None,
-    ) -> None:
-        self._planned, self._progress, self._job_done = planned, progress, job_done
-        self._lock = threading.Lock()
+    planned: Callable[..., None]
+    progress: Callable[..., None]
+    job_done: Callable[..., None]
 
-    def planned(self, files: int, size: int) -> None:
-        if self._planned is not None:
-            with self._lock:
-                self._planned(files, size)
 
-    def progress(self, size: int) -> None:
-        if self._progress is not None:
-            with self._lock:
-                self._progress(size)
+def _in_turn(lock: threading.Lock, call: Callable[..., None] | None) -> Callable[..., None]:
+    def locked(*arguments: int) -> None:
+        if call is not None:
+            with lock:
+                call(*arguments)
 
-    def job_done(self) -> None:
-        if self._job_done is not None:
-            with self._lock:
-                self._job_done()
+    return locked
 
 
 class _JobDownload:
-    def __init__(self, backend: Backend, job_id: str, folder: TargetFolder, pool: WorkerPool, notes: _Notes) -> None:
+    """The download of one job.
+
+    :param groups: into how many groups its files are divided at least; the files of a group come one after another
+    """
+
+    def __init__(
+        self, backend: Backend, job_id: str, folder: TargetFolder, pool: WorkerPool, notes: _Notes, groups: int
+    ) -> None:
         self.folder = folder
-        self._backend, self._job_id, self._pool, self._notes = backend, job_id, pool, notes
+        self.saved: list[Path] = []
+        self.error: JasminArcError | None = None
+        self._backend, self._job_id, self._pool, self._notes, self._groups = backend, job_id, pool, notes, groups
         self._lock = threading.Lock()
         self._left = 0
-        self._saved: list[Path] = []
-        self._error: JasminArcError | None = None
-
-    def result(self) -> Saved:
-        return self._error or sorted(self._saved)
 
     def start(self, outputs: Callable[[str], Sequence[str]]) -> None:
         """Find out what there is, and have it downloaded."""
         try:
-            chosen = self._choose(outputs(self._job_id))
-            self.folder.refuse_existing(target for target, entry in chosen.items() if not entry.is_dir)
+            tree = SessionTree(self._backend, self._job_id)
+            chosen = _choose(tree, outputs(self._job_id), lambda: self._backend.streams(self._job_id))
+            files = {target: entry for target, entry in chosen.items() if not entry.is_dir}
+            self.folder.refuse_existing(files)
         except JasminArcError as error:
-            self._error = error
-            chosen = {}
-        sizes = [entry.size or 0 for entry in chosen.values() if not entry.is_dir]
-        self._notes.planned(len(sizes), sum(sizes))
-        self._left = len(chosen)
-        if not chosen:
+            self.error = error
+            chosen, files = {}, {}
+        self._notes.planned(len(files), sum(entry.size or 0 for entry in files.values()))
+        tasks = [partial(self._save_group, group) for group in _grouped(files, self._groups)]
+        tasks += [partial(self._make_folder, target) for target in chosen if target not in files]
+        self._left = len(tasks)
+        if not tasks:
             self._notes.job_done()
-        for target, entry in chosen.items():
-            self._pool.add(partial(self._save, target, entry))
+        for task in tasks:
+            self._pool.add(partial(self._do, task))
 
-    def _choose(self, outputs: Sequence[str]) -> dict[Parts, RemoteFile]:
-        tree = SessionTree(self._backend, self._job_id)
-        return _choose(tree, outputs, lambda: self._backend.streams(self._job_id))
-
-    def _save(self, target: Parts, entry: RemoteFile) -> None:
+    def _do(self, task: Callable[[], None]) -> None:
         try:
-            if self._error is None:
-                self._saved.append(self._save_one(target, entry))
+            if self.error is None:
+                task()
         except JasminArcError as error:
-            self._error = self._error or error
+            self.error = self.error or error
         with self._lock:
             self._left -= 1
             last = not self._left
         if last:
             self._notes.job_done()
 
-    def _save_one(self, target: Parts, entry: RemoteFile) -> Path:
-        if entry.is_dir:
-            return self.folder.make_folder(target)
+    def _make_folder(self, target: Parts) -> None:
+        self.saved.append(self.folder.make_folder(target))
+
+    def _save_group(self, group: Mapping[str, tuple[Parts, RemoteFile]]) -> None:
+        missing = dict(group)
         try:
-            with closing(self._backend.open(self._job_id, entry.name)) as stream:
-                return self.folder.write(target, self._blocks(stream.read, entry))
+            for name, stream in self._backend.fetch(self._job_id, list(group)):
+                with closing(stream):
+                    if name not in missing:
+                        raise self._not_downloaded(missing, f"{name!r} came instead")
+                    target, entry = missing[name]
+                    self.saved.append(self.folder.write(target, self._blocks(stream.read, entry)))
+                del missing[name]
+                if self.error is not None:
+                    return
         except (ServerError, JobNotFoundError) as error:
-            raise OutputError(f"could not download {entry.name!r} of job {self._job_id}: {error}") from error
+            raise self._not_downloaded(missing, str(error)) from error
+        if missing:
+            raise self._not_downloaded(missing, "it did not arrive")
+
+    def _not_downloaded(self, missing: Iterable[str], reason: str) -> OutputError:
+        return OutputError(f"could not download {next(iter(missing))!r} of job {self._job_id}: {reason}")
 
     def _blocks(self, read: Callable[[int], bytes], entry: RemoteFile) -> Iterator[bytes]:
         """The content piece by piece; an error if it is not as long as listed, or once it is longer."""
@@ -209,6 +217,21 @@ class _JobDownload:
                 f"{entry.name!r} of job {self._job_id} has {entry.size} bytes by its listing, but "
                 f"{'more' if count > (entry.size or 0) else count} arrived; if the job still writes it, try again later"
             )
+
+
+def _grouped(files: Mapping[Parts, RemoteFile], groups: int) -> Iterator[dict[str, tuple[Parts, RemoteFile]]]:
+    """Divide the files into groups to fetch together, by their names there; a large file is alone in its group."""
+    group: dict[str, tuple[Parts, RemoteFile]] = {}
+    size = 0
+    for target, entry in files.items():
+        entry_size = BLOCK if entry.size is None else entry.size
+        if group and (len(group) >= len(files) / groups or size + entry_size > BLOCK):
+            yield group
+            group, size = {}, 0
+        group[entry.name] = target, entry
+        size += entry_size
+    if group:
+        yield group
 
 
 def _choose(

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import codecs
 import logging
+import math
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from typing import BinaryIO
 
 from jasmin_arc._support.bulk import not_found
 from jasmin_arc.backends.base import Backend
@@ -13,10 +15,10 @@ from jasmin_arc.exceptions import JasminArcError, JobNotFoundError, OutputError,
 from jasmin_arc.job_info import RemoteFile
 
 _BLOCK = 64 * 1024
-_FASTEST = 0.25
-_SLOWEST = 2.0
+MIN_PAUSE = 0.25
+MAX_PAUSE = 2.0
 """Seconds between two questions"""
-_OUTAGE_SLOWEST = 10.0
+MAX_OUTAGE_PAUSE = 10.0
 """Seconds between two questions while the server is out of reach"""
 
 
@@ -26,7 +28,7 @@ def read_all(backend: Backend, job_id: str, name: str, *, offset: int = 0, limit
     :param limit: the most bytes to return
     """
     with backend.open(job_id, name, offset) as stream:
-        return _read(stream, limit)
+        return stream.read() if limit is None else b"".join(_blocks(stream, limit))
 
 
 def read_tail(backend: Backend, job_id: str, name: str, size: int) -> bytes:
@@ -44,7 +46,9 @@ def _entry(backend: Backend, job_id: str, name: str) -> RemoteFile | None:
     return next((entry for entry in listing if entry.name == name and not entry.is_dir), None)
 
 
-def follow(backend: Backend, job_id: str, name: str, *, log: logging.Logger) -> Iterator[bytes]:
+def follow(
+    backend: Backend, job_id: str, name: str, *, log: logging.Logger, sleep: Callable[[float], object] = time.sleep
+) -> Iterator[bytes]:
     """Yield the content of a file as it grows, until the job has ended and the file with it.
 
     A file that is not there yet is waited for; so is a server that does not answer for a while, or breaks off.
@@ -52,25 +56,25 @@ def follow(backend: Backend, job_id: str, name: str, *, log: logging.Logger) -> 
     :param log: receives a warning when the server is out of reach, and another when it is back
     :raises JobNotFoundError: if there is no such job
     """
-    offset, pace, outage = 0, _FASTEST, False
+    offset, pause, outage = 0, MIN_PAUSE, False
     while True:
         try:
             final = _is_final(backend, job_id)
             for block in _new_blocks(backend, job_id, name, offset):
                 offset += len(block)
-                pace = _FASTEST
+                pause = MIN_PAUSE
                 yield block
             if outage:
                 log.warning("%s of %s can be read again", name, job_id)
-                pace, outage = _FASTEST, False
+                pause, outage = MIN_PAUSE, False
         except ServerUnavailableError as error:
             if not outage:
                 log.warning("%s of %s cannot be read now, and is tried again: %s", name, job_id, error)
             final, outage = False, True
         if final:
             return
-        time.sleep(pace)
-        pace = min(pace * 1.5, _OUTAGE_SLOWEST if outage else _SLOWEST)
+        sleep(pause)
+        pause = min(pause * 1.5, MAX_OUTAGE_PAUSE if outage else MAX_PAUSE)
 
 
 def decoded(blocks: Iterable[bytes], encoding: str) -> Iterator[str]:
@@ -98,18 +102,12 @@ def _new_blocks(backend: Backend, job_id: str, name: str, offset: int) -> Iterat
         return
     with stream:
         try:
-            while block := stream.read(_BLOCK):
-                yield block
+            yield from _blocks(stream)
         except OutputError as error:
             raise ServerUnavailableError(str(error)) from error
 
 
-def _read(stream: object, limit: int | None) -> bytes:
-    read = stream.read  # type: ignore[attr-defined]
-    if limit is None:
-        return bytes(read())
-    parts, left = [], limit
-    while left > 0 and (block := read(min(left, _BLOCK))):
-        parts.append(block)
-        left -= len(block)
-    return b"".join(parts)
+def _blocks(stream: BinaryIO, limit: float = math.inf) -> Iterator[bytes]:
+    while limit > 0 and (block := stream.read(int(min(limit, _BLOCK)))):
+        limit -= len(block)
+        yield block

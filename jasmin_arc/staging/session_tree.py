@@ -3,22 +3,51 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from fnmatch import fnmatchcase
 
+from jasmin_arc._support.parallel import run_all
 from jasmin_arc.backends.base import Backend
 from jasmin_arc.description import RESERVED_PREFIX, is_pattern, session_name
-from jasmin_arc.exceptions import OutputError
+from jasmin_arc.exceptions import JasminArcError, OutputError
 from jasmin_arc.job_info import RemoteFile
 
-DEEPEST_FOLDER = 100
+MAX_DEPTH = 100
 """The most folders inside each other"""
-MOST_FILES = 200_000
+MAX_FILES = 200_000
 """The most files and folders that are looked at for one job"""
-LONGEST_NAME = 255
+MAX_NAME = 255
 """The most bytes of a name, on any file system of Linux"""
+_WORKERS = 4
+"""How many folders are asked for at a time"""
 
 Parts = tuple[str, ...]
+_Entries = dict[str, "RemoteFile | None"]
+"""The entries of a folder by their names; ``None`` for those that cannot be saved"""
+
+
+def list_tree(list_folder: Callable[[str, str], list[RemoteFile]], job_id: str, path: str) -> list[RemoteFile]:
+    """List a folder and all that is below it, for a place that lists one folder a request.
+
+    A folder whose name is impossible is in the answer, and is not entered.
+
+    :param list_folder: lists one folder of a job; called from several threads
+    :raises OutputError: if there are too many files, or folders inside each other
+    """
+    found: list[RemoteFile] = []
+    level: list[Parts] = [tuple(path.split("/")) if path else ()]
+    while level:
+        _check_size(job_id, len(level[0]), len(found), MAX_FILES)
+        answers = run_all(lambda folder: list_folder(job_id, "/".join(folder)), level, workers=_WORKERS)
+        deeper: list[Parts] = []
+        for folder, answer in zip(level, answers):
+            if isinstance(answer, JasminArcError):
+                raise answer
+            found += answer
+            names = [_name_in(folder, entry.name) for entry in answer if entry.is_dir]
+            deeper += [(*folder, name) for name in names if _is_possible(name)]
+        level = deeper
+    return found
 
 
 class SessionTree:
@@ -28,10 +57,11 @@ class SessionTree:
     :class:`~jasmin_arc.exceptions.OutputError` once they are chosen.
     """
 
-    def __init__(self, backend: Backend, job_id: str) -> None:
+    def __init__(self, backend: Backend, job_id: str, *, max_files: int = MAX_FILES) -> None:
         self._backend = backend
         self._job_id = job_id
-        self._listings: dict[Parts, dict[str, RemoteFile | None]] = {}
+        self._max_files = max_files
+        self._listings: dict[Parts, _Entries] = {}
         self._count = 0
 
     @property
@@ -80,7 +110,7 @@ class SessionTree:
         while waiting:
             parts = waiting.pop()
             entry = self._get(parts[:-1], parts[-1])
-            inside = self._entries(parts) if entry.is_dir else {}
+            inside = self._entries(parts, deep=True) if entry.is_dir else {}
             if not inside:
                 yield parts, entry
             waiting += [(*parts, name) for name in reversed(inside)]
@@ -94,37 +124,62 @@ class SessionTree:
             )
         return entry
 
-    def _entries(self, parts: Parts) -> dict[str, RemoteFile | None]:
-        """The entries of a folder by their names; ``None`` for those that cannot be saved."""
+    def _entries(self, parts: Parts, *, deep: bool = False) -> _Entries:
+        """The entries of a folder.
+
+        :param deep: whether all that is below it will be needed too
+        """
         if parts not in self._listings:
-            if len(parts) > DEEPEST_FOLDER:
-                raise OutputError(f"the outputs of job {self._job_id} have more than {DEEPEST_FOLDER} nested folders")
-            self._listings[parts] = self._list(parts)
+            _check_size(self._job_id, len(parts), self._count, self._max_files)
+            listed = self._backend.list_files(self._job_id, "/".join(parts), recursive=deep)
+            self._listings.update(self._sorted(parts, listed, deep=deep))
         return self._listings[parts]
 
-    def _list(self, parts: Parts) -> dict[str, RemoteFile | None]:
-        entries: dict[str, RemoteFile | None] = {}
-        for entry in self._backend.list_files(self._job_id, "/".join(parts)):
-            name = _name_in(parts, entry.name)
-            if not parts and name.startswith(RESERVED_PREFIX):
+    def _sorted(self, top: Parts, listed: Iterable[RemoteFile], *, deep: bool) -> dict[Parts, _Entries]:
+        """Put each entry into its folder. One that lies in no folder of the listing gets a name that is none."""
+        folders: dict[Parts, _Entries] = {top: {}}
+        # The name of a folder comes before the names of what is in it.
+        for entry in sorted(listed, key=lambda entry: entry.name):
+            folder, name = _place(folders, top, entry.name)
+            if not folder and name.startswith(RESERVED_PREFIX):
                 continue
-            entries[name] = entry if _is_possible(name) and name not in entries else None
             self._count += 1
-            if self._count > MOST_FILES:
-                raise OutputError(f"job {self._job_id} has more than {MOST_FILES} files; choose some of them")
-        return entries
+            _check_size(self._job_id, len(folder), self._count, self._max_files)
+            entries = folders[folder]
+            entries[name] = entry if _is_possible(name) and name not in entries else None
+            if deep and entry.is_dir and entries[name]:
+                folders[(*folder, name)] = {}
+        # A place that lists nothing below the folder may not be able to, so it is asked for each folder.
+        return folders if any(folders[folder] for folder in folders if folder != top) else {top: folders[top]}
+
+
+def _place(folders: Iterable[Parts], top: Parts, path: str) -> tuple[Parts, str]:
+    """The innermost of the folders that the path leads through, and the rest of the path."""
+    folder, name = top, _name_in(top, path)
+    while True:
+        first, slash, rest = name.partition("/")
+        if not slash or (*folder, first) not in folders:
+            return folder, name
+        folder, name = (*folder, first), rest
 
 
 def _name_in(parts: Parts, path: str) -> str:
-    """The name of an entry in its folder; something that is no name if it lies elsewhere."""
+    """The path as seen from a folder; something that is no name if it lies elsewhere."""
     folder = "/".join(parts) + "/" if parts else ""
     return path[len(folder) :] if path.startswith(folder) else "/" + path
+
+
+def _check_size(job_id: str, depth: int, files: int, max_files: int) -> None:
+    if depth > MAX_DEPTH:
+        raise OutputError(f"the outputs of job {job_id} have more than {MAX_DEPTH} nested folders")
+    if files > max_files:
+        raise OutputError(f"job {job_id} has more than {max_files} files", advice="choose some of them")
 
 
 def _is_possible(name: str) -> bool:
     if name in ("", ".", "..") or "/" in name or any(ord(char) < 32 or 127 <= ord(char) < 160 for char in name):
         return False
     try:
-        return len(os.fsencode(name)) <= LONGEST_NAME
+        return len(os.fsencode(name)) <= MAX_NAME
     except UnicodeError:
         return False

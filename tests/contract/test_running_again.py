@@ -24,6 +24,7 @@ def failures(caught: pytest.ExceptionInfo[PartialFailureError]) -> list[JasminAr
     return [entry if isinstance(entry, JasminArcError) else None for entry in caught.value.results]
 
 
+@pytest.mark.bindings_too
 def test_resubmitting_sends_the_same_again_and_links_it(arc: ArcInterface, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("first ")
     inputs = {"bytes": b"bytes \0 ", "file": tmp_path / "file"}
@@ -57,6 +58,7 @@ def test_resubmitting_what_cannot_be_sent_again(arc: ArcInterface, tmp_path: Pat
     assert ended(arc, new) == [JobStatuses.COMPLETED]
 
 
+@pytest.mark.bindings_too
 def test_resubmitting_a_job_that_this_list_never_saw(
     arc: ArcInterface, make_arc: MakeArc, backend_name: str, tmp_path: Path
 ) -> None:
@@ -101,7 +103,7 @@ def test_renewing_is_for_jobs_with_credentials(arc: ArcInterface) -> None:
 
 
 def test_ending_jobs_loses_no_outputs(arc: ArcInterface) -> None:
-    late_script = "echo early > output; sleep 12; echo late > output"
+    late_script = "echo early > output; sleep 6; echo late > output"
     done, going, late = arc.submit_jobs([shell("echo 1 > output"), shell("sleep 300"), shell(late_script)])
     # What is saved while a job runs, or just a part of it, is not all that there will be.
     assert next(text for text in arc.follow(late, "output") if text) == "early\n"
@@ -160,6 +162,7 @@ def test_nothing_to_recover(arc: ArcInterface) -> None:
     assert ended(arc, job_id) == [JobStatuses.COMPLETED]
 
 
+@pytest.mark.bindings_too
 def test_nothing_to_do(arc: ArcInterface) -> None:
     assert arc.submit_jobs([]) == []
     assert arc.resubmit_jobs([]) == []

@@ -26,6 +26,7 @@ from jasmin_arc import (
 SLACK = timedelta(seconds=5)
 
 
+@pytest.mark.bindings_too
 def test_what_is_known_of_jobs_that_ended(arc: ArcInterface) -> None:
     before = datetime.now(timezone.utc)
     good, bad = arc.submit_jobs([shell("sleep 4", name="good", slots=2), shell("echo why >&2; exit 7", name="bad")])
@@ -58,7 +59,7 @@ def test_what_is_known_of_jobs_that_ended(arc: ArcInterface) -> None:
 def test_a_job_in_your_hand(arc: ArcInterface, tmp_path: Path) -> None:
     job, failing = map(arc.job, arc.submit_jobs([shell("echo hello; echo kept > output"), shell("exit 9")]))
     assert job == arc.job(job.id)
-    assert job.status in JobStatuses
+    assert job.status is not JobStatuses.FAILED
     assert job.wait(timeout=LIMIT) is JobStatuses.COMPLETED
     assert (job.status, job.info().id, job.info().final) == (JobStatuses.COMPLETED, job.id, True)
     assert (job.stdout(), job.read("output")) == ("hello\n", "kept\n")
@@ -153,6 +154,7 @@ def test_unknown_jobs_among_those_that_are_waited_for(arc: ArcInterface) -> None
     assert arc.wait([]) == []
 
 
+@pytest.mark.bindings_too
 def test_listing_by_status_name_and_time(arc: ArcInterface) -> None:
     names = ["model-a", "model-b", "other"]
     job_ids = arc.submit_jobs([shell(f"exit {code}", name=name) for code, name in enumerate(names)])
@@ -168,6 +170,7 @@ def test_listing_by_status_name_and_time(arc: ArcInterface) -> None:
     assert arc.list_jobs(since=timedelta(hours=1), status=JobStatuses.IN_PROGRESS) == []
 
 
+@pytest.mark.bindings_too
 def test_the_site(arc: ArcInterface) -> None:
     site = arc.site()
     assert site.endpoint == arc.backend.endpoint
@@ -176,5 +179,5 @@ def test_the_site(arc: ArcInterface) -> None:
     for queue in site.queues:
         assert queue.total_slots
         assert queue.free_slots is None or 0 <= queue.free_slots <= queue.total_slots
-        assert (queue.running or 0) >= 0
+        assert 0 <= (queue.running or 0) <= queue.total_slots
         assert (queue.waiting or 0) >= 0

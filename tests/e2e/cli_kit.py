@@ -1,8 +1,10 @@
-"""What the tests of the command line share: it is run as a process, in a pipe or in a terminal."""
+"""What the tests of the command line share: a command is run in this process, as a process, or in a terminal."""
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
+import io
 import json
 import os
 import pty
@@ -12,12 +14,16 @@ import signal
 import struct
 import subprocess
 import sys
+import tempfile
 import termios
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
+from unittest import mock
+
+from jasmin_arc.cli import main
 
 ROOT = Path(__file__).resolve().parents[2]
 PROGRAM = [sys.executable, "-m", "jasmin_arc"]
@@ -86,19 +92,37 @@ class Shell:
         xdg = {f"XDG_{name}_HOME": str(self.home / name.lower()) for name in ("CONFIG", "STATE", "DATA", "CACHE")}
         return {**kept, **xdg, "HOME": str(self.home), "PYTHONPATH": str(ROOT), "TERM": "xterm", **self.options}
 
-    def run(self, *args: str, stdin: str | bytes = b"", program: Sequence[str] = PROGRAM, **environment: str) -> Answer:
-        """Run a command with its streams in pipes."""
-        done = subprocess.run(
+    def run(self, *args: str, stdin: str = "", **environment: str) -> Answer:
+        """Run a command in this process, which saves the start of another one, with files in place of the streams."""
+        with _surroundings(self.home, {**self.environment, **environment}), _streams(stdin) as (out, err):
+            try:
+                main(args)
+                code = 0
+            except SystemExit as end:
+                code = int(end.code or 0)
+            sys.stderr.flush()
+            return _answer(code, _read(out), _read(err))
+
+    def process(self, *args: str, stdin: str = "", program: Sequence[str] = PROGRAM, **environment: str) -> Answer:
+        """Run a command as a process of its own, with its streams in pipes."""
+        done = self._process(*args, stdin=stdin, program=program, **environment)
+        return _answer(done.returncode, done.stdout.decode(), done.stderr.decode())
+
+    def bytes_of(self, *args: str) -> bytes:
+        """Run a command as a process of its own, and return what it wrote to standard output."""
+        return self._process(*args).stdout
+
+    def _process(
+        self, *args: str, stdin: str = "", program: Sequence[str] = PROGRAM, **environment: str
+    ) -> subprocess.CompletedProcess[bytes]:
+        return subprocess.run(
             [*program, *args],
-            input=stdin.encode() if isinstance(stdin, str) else stdin,
+            input=stdin.encode(),
             capture_output=True,
             cwd=self.home,
             env={**self.environment, **environment},
             timeout=_LONGEST,
         )
-        answer = Answer(done.returncode, done.stdout.decode(), done.stderr.decode())
-        assert "Traceback" not in answer.out + answer.err
-        return answer
 
     def ids(self, *args: str) -> list[str]:
         """Run a command that must succeed, and return the first column of what it prints."""
@@ -149,6 +173,44 @@ class Shell:
             if process.poll() is None:
                 process.send_signal(signal.SIGKILL)
                 process.wait()
+
+
+def _answer(code: int, out: str, err: str) -> Answer:
+    assert "Traceback" not in out + err
+    return Answer(code, out, err)
+
+
+@contextlib.contextmanager
+def _surroundings(folder: Path, environment: Mapping[str, str]) -> Iterator[None]:
+    """Work for a while in another folder, with another environment; signals do afterwards what they did before."""
+    here, handlers = Path.cwd(), {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
+    try:
+        with mock.patch.dict(os.environ, environment, clear=True):
+            os.chdir(folder)
+            yield
+    finally:
+        os.chdir(here)
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+
+
+@contextlib.contextmanager
+def _streams(stdin: str) -> Iterator[tuple[TextIO, TextIO]]:
+    """Let files be the standard streams, and yield those for output and errors."""
+    with contextlib.ExitStack() as files:
+        given, out, err = (
+            io.TextIOWrapper(files.enter_context(tempfile.TemporaryFile()), encoding="utf-8", write_through=True)
+            for _ in range(3)
+        )
+        given.write(stdin)
+        given.seek(0)
+        with mock.patch.multiple(sys, stdin=given, stdout=out, stderr=err):
+            yield out, err
+
+
+def _read(stream: TextIO) -> str:
+    stream.seek(0)
+    return stream.read()
 
 
 def _watch(leader: int, keys: dict[str, str]) -> str:

@@ -1,24 +1,32 @@
-"""The command line as a process, on the real grid."""
+"""The command line on the real grid."""
 
 from __future__ import annotations
 
 import json
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from cli_kit import PROGRAM, Shell
+from cli_kit import Shell
 
 pytestmark = pytest.mark.grid
 
 
-@pytest.fixture(params=["rest", "bindings"])
-def shell(request: pytest.FixtureRequest, tmp_path: Path, grid_config: dict[str, Any]) -> Iterator[Shell]:
+BOTH = pytest.mark.parametrize("backend", ["rest", "bindings"])
+
+
+@pytest.fixture
+def backend() -> str:
+    """How the configuration calls the backend of the commands."""
+    return "rest"
+
+
+@pytest.fixture
+def shell(backend: str, tmp_path: Path, grid_config: dict[str, Any]) -> Iterator[Shell]:
     options = {**grid_config, "JOBS_INFO_FILE": str(tmp_path / "jobs.dat"), "PROXY_FILE": str(tmp_path / "proxy")}
     (tmp_path / "config.json").write_text(json.dumps(options))
-    paths = {"JASMIN_ARC_CONFIG": str(tmp_path / "config.json"), "JASMIN_ARC_BACKEND": request.param}
+    paths = {"JASMIN_ARC_CONFIG": str(tmp_path / "config.json"), "JASMIN_ARC_BACKEND": backend}
     shell = Shell(tmp_path, paths)
     yield shell
     # Others use the same site: only the jobs of this test's own list are removed.
@@ -29,6 +37,7 @@ def shell(request: pytest.FixtureRequest, tmp_path: Path, grid_config: dict[str,
         shell.run("clean", "--force", *mine)
 
 
+@BOTH
 def test_a_session_from_proxy_to_clean(shell: Shell) -> None:
     assert shell.run("proxy", "create").code == 0
     proxy = dict(line.split("\t", 1) for line in shell.run("proxy", "info").out.splitlines())
@@ -55,10 +64,7 @@ def test_a_session_from_proxy_to_clean(shell: Shell) -> None:
 
 def test_follow_resubmit_restart_recover(shell: Shell) -> None:
     (job_id,) = shell.ids("submit", "--name", "first", "--rerun", "1", "--", "printf", "\\377a\\n")
-    followed = subprocess.run(
-        [*PROGRAM, "follow", "first"], cwd=shell.home, env=shell.environment, capture_output=True, timeout=120
-    )
-    assert (followed.returncode, followed.stdout) == (0, b"\xffa\n")
+    assert shell.bytes_of("follow", "first") == b"\xffa\n"
     restarted = shell.run("restart", job_id)
     assert (restarted.code, restarted.out) == (1, "")
     assert "has not failed" in restarted.err
@@ -81,6 +87,7 @@ def test_config_and_completion(shell: Shell) -> None:
     assert shell.run(_JASMIN_ARC_COMPLETE="bash_complete", **words).out == "plain,complete-me\n"
 
 
+@BOTH
 def test_run_and_explain(shell: Shell) -> None:
     answer = shell.run("run", "--name", "bad", "--", "sh", "-c", "echo out; echo err >&2; exit 7")
     assert (answer.code, answer.out) == (7, "out\n")
@@ -91,6 +98,7 @@ def test_run_and_explain(shell: Shell) -> None:
     assert missing.json["errors"][0]["kind"] == "JobFailedError"
 
 
+@BOTH
 def test_many_jobs_and_cancel(shell: Shell) -> None:
     (shell.home / "t.csv").write_text("seconds\n300\n301\n")
     ids = shell.ids("submit", "--table", "t.csv", "--name", "s{seconds}", "--", "sleep", "{seconds}")
@@ -101,6 +109,7 @@ def test_many_jobs_and_cancel(shell: Shell) -> None:
     assert {line.split("\t")[1] for line in shell.run("status", *ids).out.splitlines()} == {"failed"}
 
 
+@BOTH
 def test_unknown_jobs_and_other_servers(shell: Shell) -> None:
     (job_id,) = shell.ids("submit", "--", "true")
     unknown = job_id.rpartition("/")[0] + "/" + "0" * 56
@@ -114,6 +123,7 @@ def test_unknown_jobs_and_other_servers(shell: Shell) -> None:
     assert "'jasmin-arc --server localhost:1/arex doctor'" in nowhere.err
 
 
+@BOTH
 def test_site_and_doctor(shell: Shell) -> None:
     (site,) = shell.run("site", "--json").json["results"]
     assert site["queues"]

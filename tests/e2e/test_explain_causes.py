@@ -54,8 +54,6 @@ def missing_interpreter() -> JobDescription:
 # --- The grid ---
 
 ENDED = {
-    # The slowest come first: Slurm counts wall time in minutes, and an expired proxy is noticed at the next try.
-    "wall-time": (shell("sleep 600", wall_time="30s"), "wall-time", "that it had asked for, 0:00:30"),
     "exit code": (shell("echo 'KeyError: 1850' >&2; exit 3"), "exit-code", "exit code 3: KeyError: 1850"),
     "missing program": (
         JobDescription(executable="/no/such/program", outputs=[]),
@@ -131,10 +129,11 @@ def grid(grid_config: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) 
     jobs = {name: description for name, (description, _, _) in {**ENDED, **STUCK}.items()}
     jobs["wrong address"] = shell("true", inputs={"in": f"{rest.config.endpoint}/nothing"})
     half = (rest.site().queues[0].total_slots or 2) // 2 + 1
-    # Alone at first: those that are submitted together reach the batch system in any order.
-    before = {"before others": rest.submit_jobs([shell("sleep 60", slots=half)])[0]}
+    # Alone at first: those that are submitted together reach the batch system in any order. A queue of their own, as
+    # others would wait behind them too.
+    before = {"before others": rest.submit_jobs([shell("sleep 60", slots=half, queue="long")])[0]}
     until(lambda: rest.get_job_info(before["before others"]), lambda info: info.state == "Running")
-    jobs["behind others"] = shell("true", slots=half)
+    jobs["behind others"] = shell("true", slots=half, queue="long")
     jobs["to be cancelled"] = shell("sleep 600")
     (proxy_id,) = expiring.submit_jobs([shell("true", inputs={"in": "https://127.0.0.1:1/in"})])
     ids = {**before, **dict(zip(jobs, rest.submit_jobs(list(jobs.values()))))}
@@ -210,7 +209,7 @@ def test_a_cancelled_job(grid: Grid) -> None:
     ("backend", "name"),
     [
         *(("rest", name) for name in ENDED),
-        *(("bindings", name) for name in ("wall-time", "memory", "too much memory", "output not sent on")),
+        *(("bindings", name) for name in ("memory", "too much memory", "output not sent on")),
     ],
 )
 def test_jobs_that_ended(grid: Grid, backend: str, name: str) -> None:
@@ -219,6 +218,19 @@ def test_jobs_that_ended(grid: Grid, backend: str, name: str) -> None:
     found = grid.explain(backend, name)
     assert found.cause == cause, found
     assert words in found.summary
+
+
+@pytest.mark.grid
+@pytest.mark.soak
+def test_a_wall_time_that_is_over(make_arc: MakeArc) -> None:
+    """Slurm counts it in minutes."""
+    arc = make_arc("rest")
+    (job_id,) = arc.submit_jobs([shell("sleep 600", wall_time="30s")])
+    assert arc.wait([job_id], timeout=LIMIT) == [JobStatuses.FAILED]
+    for asked in (arc, make_arc("bindings")):
+        found = asked.explain(job_id)
+        assert found.cause == "wall-time", found
+        assert "that it had asked for, 0:00:30" in found.summary
 
 
 @pytest.mark.grid

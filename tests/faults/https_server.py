@@ -65,6 +65,26 @@ class Certificates:
         user.private_key_and_cert_chain_pem.write_to_path(self.user_both)
 
 
+@dataclass
+class Shown:
+    """Credentials: a certificate, and perhaps something in the head of each request."""
+
+    certificate: Path
+    head: dict[str, str] = field(default_factory=dict)
+
+    def ensure(self) -> None: ...
+
+    def expires(self) -> None: ...
+
+    def client_certificate(self) -> Path:
+        return self.certificate
+
+    def headers(self) -> dict[str, str]:
+        return self.head
+
+    def sign(self, request: bytes) -> None: ...
+
+
 class HttpsServer:
     """Serves until it is closed. ``requests`` has all that came in."""
 

@@ -64,7 +64,8 @@ def main(config: str, run: str, rounds: int, seed: int) -> None:
     backend._delegations.current()
     killed = 0
     for number in range(rounds):
-        step = number // 2 % STEPS + 1 if number % 2 else None
+        # Once at each step, then as often after some time, and so on.
+        step = number % STEPS + 1 if number // STEPS % 2 == 0 else None
         began = time.monotonic()
         child = os.fork()
         if child == 0:

@@ -16,7 +16,7 @@ def jobs_of_run(backend: RestBackend, run: str, but: Collection[str]) -> dict[st
     """Return the tokens of the jobs there whose names start with ``run``, by job id."""
     found = {}
     for job_id in set(backend.list_jobs()) - set(but):
-        text = backend._api.diagnose(backend._api.job_name(job_id), "description") or ""
+        text = backend._api.diagnose(backend._api.native_id(job_id), "description") or ""
         token = re.search(r"jasmin_arc:(\w+)<", text)
         if token and f"Name>{run}" in text:
             found[job_id] = token[1]
@@ -35,6 +35,6 @@ def assert_settled(backend: RestBackend, job_list: JobList, run: str, before: Co
         time.sleep(0.5)
     assert set(there) == listed, f"left behind: {set(there) - listed}; lost: {listed - set(there)}"
     assert max(Counter(there.values()).values(), default=1) == 1
-    assert all(is_complete(backend._api, backend._api.job_name(job_id)) for job_id in listed)
+    assert all(is_complete(backend._api, backend._api.native_id(job_id)) for job_id in listed)
     assert {record.token for record in job_list.get(job_list.ids(backend.endpoint)).values()} == set(there.values())
     return sorted(listed)

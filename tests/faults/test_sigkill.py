@@ -15,14 +15,14 @@ from faults.settled import assert_settled
 from jasmin_arc import JobStatuses
 from jasmin_arc.backends.rest.backend import RestBackend
 
-ROUNDS = 110
 SEED = 20261120
 
 
 @pytest.mark.grid
 @pytest.mark.timeout(600)
+@pytest.mark.parametrize("rounds", [24, pytest.param(110, marks=pytest.mark.soak)])
 def test_wherever_a_submission_is_killed_no_job_is_lost_or_run_twice(
-    make_arc: MakeArc, monkeypatch: pytest.MonkeyPatch
+    make_arc: MakeArc, monkeypatch: pytest.MonkeyPatch, rounds: int
 ) -> None:
     arc = make_arc("rest")
     backend = arc.backend
@@ -30,14 +30,14 @@ def test_wherever_a_submission_is_killed_no_job_is_lost_or_run_twice(
     run = f"kill{uuid.uuid4().hex[:8]}"
     before = backend.list_jobs()
     script = Path(__file__).with_name("killed_submitter.py")
-    command = [sys.executable, str(script), json.dumps(arc.config.as_dict()), run, str(ROUNDS), str(SEED)]
+    command = [sys.executable, str(script), json.dumps(arc.config.as_dict()), run, str(rounds), str(SEED)]
     output = subprocess.run(command, capture_output=True, text=True, check=False, timeout=400)
     assert output.returncode == 0, output.stderr
-    assert json.loads(output.stdout)["killed"] > ROUNDS // 2
+    assert json.loads(output.stdout)["killed"] > rounds // 2
 
     # Not a minute, as here no request is under way for longer.
-    monkeypatch.setattr("jasmin_arc.backends.rest.recovery._STILL_ON_ITS_WAY", timedelta(seconds=10))
-    time.sleep(10)
+    monkeypatch.setattr("jasmin_arc.backends.rest.recovery._STILL_ON_ITS_WAY", timedelta(seconds=5))
+    time.sleep(5)
     arc.recover()
     assert arc.job_list.unfinished(backend.endpoint) == []
     jobs = assert_settled(backend, arc.job_list, run, before)

@@ -7,7 +7,8 @@
    Slurm has changed a job's state, and every 5 s while there is a job in Slurm.
 
 While nothing changes it only looks, about as expensively as `squeue` five times a second. When there is much to look
-at or to do it rests in proportion, so that with thousands of jobs it leaves the processors to them.
+at or to do it rests in proportion, so that with thousands of jobs it leaves the processors to them. A run of the
+information provider takes nearly a second of processor time, so there is a pause before the next one.
 """
 
 import os
@@ -24,6 +25,7 @@ LOCK = "scan-slurm-job.lock"
 SCAN_TMP = ARC / "tmp" / "accelerate"  # the scan script locks in its TMPDIR, so it gets one of its own
 SCAN = ["/usr/share/arc/scan-SLURM-job", "--config", str(CONFIG), str(CONTROL)]
 PROVIDE = ["/usr/bin/perl", "/usr/share/arc/CEinfo.pl", "--splitjobs", "--config", str(CONFIG)]
+PAUSE = 2.5  # seconds between two runs of the information provider
 RETRY = 5.0  # seconds between runs that settle nothing, for example because Slurm is too busy to answer
 
 
@@ -130,7 +132,7 @@ def keep_scanning(slurm):
         if attempts.due(slurm.left()):
             (SCAN_TMP / LOCK).unlink(missing_ok=True)  # of a scan that was killed: the next one would sleep
             run(SCAN)
-        time.sleep(max(0.2, time.monotonic() - start))
+        time.sleep(max(0.2, 2 * (time.monotonic() - start)))
 
 
 def keep_informing(slurm):
@@ -139,9 +141,10 @@ def keep_informing(slurm):
         start = time.monotonic()
         work = outdated() | set(slurm.states.items())
         looked = time.monotonic()
-        if attempts.due(work):
+        due = attempts.due(work)
+        if due:
             run(PROVIDE)
-        time.sleep(max(0.2, 4 * (looked - start), time.monotonic() - looked - 1))
+        time.sleep(max(0.2, 4 * (looked - start), PAUSE if due else 0))
 
 
 (ARC / "run" / "accelerate.pid").write_text(f"{os.getpid()}\n")

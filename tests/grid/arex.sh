@@ -34,9 +34,23 @@ prepare_arex() {
     render arc.conf "$ARC_CONFIG"
     if [ "$TIMERS" = short ]; then
         sed -i 's/ *# short timers only$//' "$ARC_CONFIG"
+        make_location
     else
         sed -i '/# short timers only$/d' "$ARC_CONFIG"
     fi
+}
+
+# A place like /usr for A-REX's programs, where one of them is another.
+make_location() {
+    local location=$GRID_DIR/arc/location
+    rm -rf "$location"
+    mkdir -p "$location"/{lib/arc,answers/0}
+    ln -s /usr/sbin /usr/share "$location"
+    ln -s /usr/lib/arc/* "$location/lib/arc"
+    rm "$location/lib/arc/arcconfig-parser"
+    render arcconfig-parser "$location/lib/arc/arcconfig-parser"
+    chmod 755 "$location/lib/arc/arcconfig-parser"
+    install -d -o "$GRID_USER" "$location/answers/$(id -u "$GRID_USER")"
 }
 
 # As `arcctl rte enable` does it, which is in another package: A-REX offers what it finds below enabled/.
@@ -61,9 +75,11 @@ start_arex_daemon() {
         insert "$script" 'shorten the information period (unit 0.1 s)' '<arex:gmconfig>$ARC_RUNTIME_CONFIG</arex:gmconfig>' \
             '<arex:InfoproviderWakeupPeriod>100</arex:InfoproviderWakeupPeriod>'
     fi
-    launch arex "$script" || die_of_start "$1"
+    launch arex ARC_LOCATION="$(arc_location)" "$script" || die_of_start "$1"
     wait_for 30 running "$1" || die_of_start "$1"
 }
+
+arc_location() { if [ "$TIMERS" = short ]; then echo "$GRID_DIR/arc/location"; else echo /usr; fi; }
 
 # insert FILE PURPOSE ANCHOR TEXT: put the text behind the anchor, everywhere in the file
 insert() {
@@ -75,7 +91,7 @@ insert() {
 
 start_accelerate() {
     # setsid puts it into the background, away from the caller's terminal and its Ctrl-C
-    launch arex setsid --fork "$SYSTEM_PYTHON" "$HERE/accelerate.py" "$GRID_DIR/arc"
+    launch arex ARC_LOCATION="$(arc_location)" setsid --fork "$SYSTEM_PYTHON" "$HERE/accelerate.py" "$GRID_DIR/arc"
     wait_for 10 running accelerate || die_of_start accelerate
 }
 

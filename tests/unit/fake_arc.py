@@ -20,14 +20,6 @@ class Settable:
         self.__dict__.update(attributes)
 
 
-class Time:
-    def __init__(self, seconds: int = -1) -> None:
-        self.seconds = seconds
-
-    def GetTime(self) -> int:
-        return self.seconds
-
-
 class Period:
     def __init__(self, seconds: int = -1) -> None:
         self.seconds = seconds
@@ -85,7 +77,7 @@ class ExecutionTarget(Settable): ...
 
 
 HANDED_OUT = (
-    *(Time, Period, JobState, JobDescriptionResult, Software, ExecutionTarget, CPComputingShareAttributes),
+    *(Period, JobState, JobDescriptionResult, Software, ExecutionTarget, CPComputingShareAttributes),
     *(CPComputingManagerAttributes, CPComputingServiceAttributes, CPComputingEndpointAttributes),
 )
 """The classes whose objects the library makes, and the backend only gets."""
@@ -192,20 +184,12 @@ class FakeArc:
 
         class Job:
             def __init__(self, other: Any = None) -> None:
-                for name in ("Name", "Queue", "JobID", "IDFromEndpoint"):
-                    setattr(self, name, "")
-                for name in ("RequestedSlots", "ExitCode", "WaitingPosition", "UsedMainMemory"):
-                    setattr(self, name, -1)
-                for name in (
-                    *("SubmissionTime", "StartTime", "EndTime", "ComputingManagerEndTime", "ProxyExpirationTime"),
-                    "WorkingAreaEraseTime",
-                ):
-                    setattr(self, name, Time())
+                self.JobID = self.IDFromEndpoint = ""
+                self.ExitCode = -1
                 for name in ("ServiceInformation", "JobStatus", "JobManagement"):
                     setattr(self, name + "URL", None)
                     setattr(self, name + "InterfaceName", "")
-                self.UsedTotalWallTime, self.UsedTotalCPUTime = Period(), Period()
-                self.State, self.ExecutionNode, self.Error = JobState(), [], []
+                self.State = JobState()
                 if other is not None:
                     self.__dict__.update(vars(other))
 
@@ -213,14 +197,8 @@ class FakeArc:
                 return True
 
             def Cancel(self) -> bool:
-                return self._act("Cancel")
-
-            def Clean(self) -> bool:
-                return self._act("Clean")
-
-            def _act(self, action: str) -> bool:
-                fake.calls.append(action)
-                fake.actions.append((action, self.IDFromEndpoint))
+                fake.calls.append("Cancel")
+                fake.actions.append(("Cancel", self.IDFromEndpoint))
                 return fake.answer_for(self)
 
         class JobSupervisor:

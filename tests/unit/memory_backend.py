@@ -18,16 +18,22 @@ class MemoryBackend(Backend):
 
     :param files: by path: bytes, ``None`` for an empty folder, an error to raise, or a function that opens a stream
     :param listings: by folder: what the server claims to be in it, instead of the truth
+    :param deep: whether it lists all that is below a folder in one call, where that is asked for
     """
 
     name = "memory"
     endpoint = "memory:///"
 
     def __init__(
-        self, files: Mapping[str, object], *, listings: Mapping[str, Sequence[RemoteFile]] | None = None
+        self,
+        files: Mapping[str, object],
+        *,
+        listings: Mapping[str, Sequence[RemoteFile]] | None = None,
+        deep: bool = False,
     ) -> None:
         self.files = dict(files)
         self.listings = dict(listings or {})
+        self.deep = deep
         self.opened: list[str] = []
         self.listed: list[str] = []
 
@@ -35,7 +41,12 @@ class MemoryBackend(Backend):
         if job_id.startswith("unknown"):
             raise JobNotFoundError(f"no such job: {job_id}")
         self.listed.append(path)
-        return list(self.listings[path]) if path in self.listings else self._true_listing(path)
+        found = list(self.listings[path]) if path in self.listings else self._true_listing(path)
+        if recursive and self.deep and path not in self.listings:
+            for entry in self._true_listing(path):
+                found += self.list_files(job_id, entry.name, recursive=True) if entry.is_dir else []
+                self.listed = [path for path in self.listed if path != entry.name]
+        return found
 
     def open(self, job_id: str, path: str, offset: int = 0) -> BinaryIO:
         self.opened.append(path)

@@ -8,14 +8,13 @@ import time
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
-from unittest.mock import Mock
 from urllib.parse import urlsplit
 
 import pytest
-from fake_arc import FakeArc, Period, Time
-from https_server import Certificates, HttpsServer, Reply
+from fake_arc import FakeArc
+from faults.fake_ce import FakeCe, FakeJob
+from faults.https_server import Certificates, HttpsServer, Reply, Shown
 from hypothesis import example, given
 from hypothesis import strategies as st
 from pytest_mock import MockerFixture
@@ -25,7 +24,6 @@ from jasmin_arc.backends.base import Services
 from jasmin_arc.backends.bindings import BindingsBackend
 from jasmin_arc.backends.bindings import runtime as runtime_module
 from jasmin_arc.backends.bindings.translate import JobAddress
-from jasmin_arc.backends.rest.backend import RestBackend
 from jasmin_arc.config import ConnectionConfig
 from jasmin_arc.constants import LogLevels
 from jasmin_arc.description import JobDescription
@@ -42,7 +40,6 @@ from jasmin_arc.exceptions import (
     ServerUnavailableError,
     SubmissionUnknownError,
 )
-from jasmin_arc.job_info import JobInfo
 from jasmin_arc.job_list import JobList
 
 LOG = logging.getLogger("test")
@@ -54,12 +51,17 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
     return Certificates(tmp_path_factory.mktemp("certificates"))
 
 
-@pytest.fixture(scope="module")
-def server(certificates: Certificates) -> Iterator[HttpsServer]:
-    """The host of the imaginary compute element. It shows its certificate; no request ever gets to it."""
-    with HttpsServer(certificates, lambda request: Reply(500)) as server:
+@pytest.fixture
+def ce() -> FakeCe:
+    """The REST interface of the imaginary compute element."""
+    return FakeCe()
+
+
+@pytest.fixture
+def server(certificates: Certificates, ce: FakeCe) -> Iterator[HttpsServer]:
+    """The host of the imaginary compute element."""
+    with HttpsServer(certificates, ce) as server:
         yield server
-        assert server.requests == []
 
 
 @pytest.fixture
@@ -77,22 +79,13 @@ def job_list(tmp_path: Path) -> JobList:
 
 
 @pytest.fixture
-def proxy(certificates: Certificates) -> Any:
-    return SimpleNamespace(path=lambda: certificates.user_both)
+def proxy(certificates: Certificates) -> Shown:
+    return Shown(certificates.user_both)
 
 
 @pytest.fixture
 def stream() -> io.StringIO:
     return io.StringIO()
-
-
-@pytest.fixture
-def rest(mocker: MockerFixture) -> Mock:
-    """The REST backend beside the library: autospecced, so that a call that it does not take fails."""
-    made: Mock = mocker.create_autospec(RestBackend, instance=True)
-    made.query.return_value = {}
-    mocker.patch.object(BindingsBackend, "rest", made)
-    return made
 
 
 def config_for(endpoint: str, certificates: Certificates) -> ConnectionConfig:
@@ -102,10 +95,12 @@ def config_for(endpoint: str, certificates: Certificates) -> ConnectionConfig:
 
 @pytest.fixture
 def backend(
-    arc: FakeArc, certificates: Certificates, job_list: JobList, proxy: Any, stream: io.StringIO, rest: Mock
-) -> BindingsBackend:
+    arc: FakeArc, certificates: Certificates, job_list: JobList, proxy: Shown, stream: io.StringIO
+) -> Iterator[BindingsBackend]:
     config = config_for(arc.endpoint, certificates)
-    return BindingsBackend(config, Services(job_list, lambda: proxy, make_logger(stream, LogLevels.INFO)))
+    backend = BindingsBackend(config, Services(job_list, lambda: proxy, make_logger(stream, LogLevels.INFO)))
+    yield backend
+    backend.close()
 
 
 def unknown(arc: FakeArc) -> str:
@@ -188,9 +183,10 @@ def test_the_servers_reason_is_in_the_message(backend: BindingsBackend, arc: Fak
     assert job_list.unfinished(arc.endpoint) == job_list.ids() == []
 
 
-def failing_upload(arc: FakeArc) -> None:
+def failing_upload(arc: FakeArc, ce: FakeCe) -> None:
     def fail(name: str, description: Any) -> str:
         arc.accept(name, description)
+        ce.jobs[name] = FakeJob(name, description.text)
         target, path = description.files[0]
         where = f"{arc.endpoint.replace('/arex', ';blocksize=1048576/arex')}/rest/1.0/jobs/{name}/session/{target}"
         arc.log("ERROR", "SubmitterPlugin", f"Failed uploading file file:{path} to {where}: Temporary service error")
@@ -201,31 +197,46 @@ def failing_upload(arc: FakeArc) -> None:
 
 
 def test_a_job_whose_upload_failed_is_cancelled_and_removed(
-    backend: BindingsBackend, arc: FakeArc, job_list: JobList
+    backend: BindingsBackend, arc: FakeArc, ce: FakeCe, job_list: JobList
 ) -> None:
-    failing_upload(arc)
+    failing_upload(arc, ce)
     (error,) = backend.submit([ECHO.replace(inputs={"my data": b""})])
-    assert arc.actions == [("Cancel", "job1"), ("Clean", "job1")]
-    assert isinstance(error, JobSubmissionError)
+    assert ce.jobs == {}
+    assert isinstance(error, JobSubmissionError) and not isinstance(error, SubmissionUnknownError)
     assert "'my data' could not be uploaded: Temporary service error" in str(error)
     assert job_list.unfinished(arc.endpoint) == job_list.ids() == []
 
 
-def test_a_job_that_cannot_even_be_cancelled_is_not_forgotten(
-    backend: BindingsBackend, arc: FakeArc, job_list: JobList
+def test_a_job_that_cannot_even_be_cancelled_is_left_to_recover(
+    backend: BindingsBackend, arc: FakeArc, ce: FakeCe, job_list: JobList
 ) -> None:
-    failing_upload(arc)
-    arc.answers["job1"] = (500, "Disk full")
+    failing_upload(arc, ce)
+    ce.before = lambda request: Reply(500, reason="Not allowed") if "action=kill" in request.path else None
     (error,) = backend.submit([ECHO])
-    assert job_list.ids() == [f"{arc.endpoint}/rest/1.0/jobs/job1"]
-    assert "Disk full" in str(error) and job_list.ids()[0] in str(error)
+    job_id = f"{arc.endpoint}/rest/1.0/jobs/job1"
+    assert isinstance(error, SubmissionUnknownError)
+    assert job_id in str(error) and "Temporary service error" in str(error)
+    assert [(record.id, record.abandoned) for record in job_list.unfinished(arc.endpoint)] == [(job_id, True)]
+    ce.before = lambda request: None
+    assert backend.recover() == {job_id: None}
+    assert ce.jobs == {}
 
 
-def test_the_id_of_a_forgotten_job_is_not_taken_from_a_hostile_name(backend: BindingsBackend, arc: FakeArc) -> None:
-    failing_upload(arc)
+def test_the_id_of_a_forgotten_job_is_not_taken_from_a_hostile_name(
+    backend: BindingsBackend, arc: FakeArc, ce: FakeCe
+) -> None:
+    failing_upload(arc, ce)
+    ce.jobs["innocent"] = FakeJob("innocent", "")
     name = f" to {arc.endpoint}/rest/1.0/jobs/innocent/session/x"
     backend.submit([ECHO.replace(inputs={name.replace("https://", "https:/"): b"", "y": b""})])
-    assert {job for _, job in arc.actions} == {"job1"}
+    assert set(ce.jobs) == {"innocent"}
+
+
+def test_an_id_that_makes_no_sense_is_no_failure(backend: BindingsBackend, arc: FakeArc, job_list: JobList) -> None:
+    arc.on_submit = lambda name, description: f"https://elsewhere.example/rest/1.0/jobs/{name}"
+    (error,) = backend.submit([ECHO])
+    assert isinstance(error, SubmissionUnknownError) and "elsewhere.example" in str(error)
+    assert [record.abandoned for record in job_list.unfinished(arc.endpoint)] == [True]
 
 
 @pytest.mark.parametrize("connected", [True, False])
@@ -263,12 +274,24 @@ def test_when_the_server_goes_away_the_next_submission_looks_anew(backend: Bindi
 
 
 def test_a_job_that_cannot_be_written_down_does_not_run(
-    backend: BindingsBackend, arc: FakeArc, job_list: JobList, mocker: MockerFixture
+    backend: BindingsBackend, arc: FakeArc, ce: FakeCe, mocker: MockerFixture
+) -> None:
+    arc.on_submit = lambda name, description: (
+        ce.jobs.setdefault(name, FakeJob(name, "")) and arc.accept(name, description)
+    )
+    mocker.patch.object(JobList, "created", side_effect=JobListError("disk full"))
+    (error,) = backend.submit([ECHO])
+    assert isinstance(error, JobListError) and "disk full" in str(error)
+    assert ce.jobs == {}
+
+
+def test_a_job_that_runs_and_cannot_be_written_down_is_told(
+    backend: BindingsBackend, arc: FakeArc, mocker: MockerFixture
 ) -> None:
     mocker.patch.object(JobList, "commit", side_effect=JobListError("disk full"))
     (error,) = backend.submit([ECHO])
-    assert isinstance(error, JobSubmissionError) and "disk full" in str(error)
-    assert arc.actions == [("Cancel", "job1"), ("Clean", "job1")]
+    assert isinstance(error, SubmissionUnknownError)
+    assert f"{arc.endpoint}/rest/1.0/jobs/job1 runs" in str(error) and "disk full" in str(error)
 
 
 def test_an_interruption_leaves_an_intention(backend: BindingsBackend, arc: FakeArc, job_list: JobList) -> None:
@@ -284,58 +307,27 @@ def test_an_interruption_leaves_an_intention(backend: BindingsBackend, arc: Fake
 # --- Asking and acting ---
 
 
-def test_a_job_is_told_of_in_our_words(backend: BindingsBackend, arc: FakeArc) -> None:
-    job_id = arc.add_job(
-        "a",
-        "Finished",
-        "FINISHED",
-        ExitCode=3,
-        RequestedSlots=4,
-        UsedTotalWallTime=Period(40),
-        UsedTotalCPUTime=Period(7),
-        UsedMainMemory=2,
-        SubmissionTime=Time(0),
-        ExecutionNode=["n1", "n2"],
-        Error=["LRMS error: (3) Job failed"],
-        Queue="short",
-    )
-    info = backend.query([job_id])[job_id]
-    assert (info.state, info.native_state, info.exit_code, info.queue) == ("Finished", "FINISHED", 3, "short")
-    assert (info.wall_time, info.cpu_time) == (timedelta(seconds=10), timedelta(seconds=7))
-    assert (info.memory, info.nodes, info.errors) == (2**21, ("n1", "n2"), ("LRMS error: (3) Job failed",))
-    assert info.submitted is not None and info.submitted.isoformat() == "1970-01-01T00:00:00+00:00"
-    assert info.ended is info.started is info.position is info.proxy_expires is None
+def test_the_librarys_own_job(backend: BindingsBackend, arc: FakeArc) -> None:
+    job_id = arc.add_job("a", "Finished", "FINISHED", ExitCode=3)
+    found = backend.arc_job(job_id)
+    assert (found.JobID, found.ExitCode, found.State.GetGeneralState()) == (job_id, 3, "Finished")
+    for text in (unknown(arc), "file:///x", ""):
+        with pytest.raises(JobNotFoundError):
+            backend.arc_job(text)
 
 
-def test_what_was_not_said_is_none(backend: BindingsBackend, arc: FakeArc) -> None:
-    job_id = arc.add_job("a", "Failed", "FAILED", UsedTotalWallTime=Period(2**62), EndTime=Time(2**62))
-    info = backend.query([job_id])[job_id]
-    assert info.exit_code is info.memory is info.slots is info.wall_time is info.cpu_time is info.ended is None
-
-
-def test_an_unknown_id_is_absent(backend: BindingsBackend, arc: FakeArc) -> None:
-    job_id = arc.add_job("a", "Finished")
-    assert set(backend.query([unknown(arc), job_id, "file:///x", job_id, ""])) == {job_id}
-
-
-@pytest.mark.parametrize(("code", "kind"), [(500, ServerError), (403, ServerError)])
-def test_an_error_about_a_job_is_never_an_unknown_id(
-    backend: BindingsBackend, arc: FakeArc, code: int, kind: type[Exception]
-) -> None:
+@pytest.mark.parametrize("code", [500, 403])
+def test_an_error_about_a_job_is_never_an_unknown_id(backend: BindingsBackend, arc: FakeArc, code: int) -> None:
     job_id = arc.add_job("a")
     arc.answers["a"] = (code, "Internal error")
-    with pytest.raises(kind, match="Internal error"):
-        backend.query([job_id])
+    with pytest.raises(ServerError, match="Internal error"):
+        backend.arc_job(job_id)
 
 
 def test_a_server_that_does_not_answer_is_an_error(backend: BindingsBackend, arc: FakeArc) -> None:
     job_id = arc.add_job("a")
     arc.reachable = False
-    for ask in (
-        lambda: backend.query([job_id]),
-        lambda: backend.cancel([job_id]),
-        backend.list_jobs,
-    ):
+    for ask in (lambda: backend.arc_job(job_id), lambda: backend.cancel([job_id]), backend.list_jobs):
         with pytest.raises(ServerUnavailableError, match="Failed to connect to ce:443"):
             ask()
     assert len(arc.actions) == 1
@@ -344,26 +336,7 @@ def test_a_server_that_does_not_answer_is_an_error(backend: BindingsBackend, arc
 def test_an_undefined_state_is_no_answer(backend: BindingsBackend, arc: FakeArc) -> None:
     job_id = arc.add_job("a", "Undefined", "")
     with pytest.raises(ServerUnavailableError):
-        backend.query([job_id])
-
-
-def test_jobs_that_go_on_or_are_not_there_are_asked_about_live(
-    backend: BindingsBackend, arc: FakeArc, rest: Mock
-) -> None:
-    ended, running = arc.add_job("a", "Finished", "FINISHED", ExitCode=0), arc.add_job("b", "Running")
-    live = JobInfo(id=running, state="Failed", exit_code=3)
-    rest.states.return_value = {ended: "Finished", running: "Failed"}
-    rest.query.return_value = {running: live}
-    assert backend.query([ended, unknown(arc), running])[running] == live
-    rest.query.assert_called_once_with([unknown(arc), running])
-
-
-def test_an_end_from_before_a_restart_is_not_believed(backend: BindingsBackend, arc: FakeArc, rest: Mock) -> None:
-    restarted = arc.add_job("a", "Failed", "FAILED", ExitCode=4)
-    live = JobInfo(id=restarted, state="Running")
-    rest.states.return_value = {restarted: "Running"}
-    rest.query.return_value = {restarted: live}
-    assert backend.query([restarted]) == {restarted: live}
+        backend.arc_job(job_id)
 
 
 def test_cancelling_reports_the_failures_alone(backend: BindingsBackend, arc: FakeArc) -> None:
@@ -381,14 +354,24 @@ def test_cancelling_reports_the_failures_alone(backend: BindingsBackend, arc: Fa
     assert [action for action, name in arc.actions if name == "fine"] == ["Cancel"]
 
 
-def test_several_jobs_at_once_are_left_to_rest(backend: BindingsBackend, arc: FakeArc, rest: Mock) -> None:
-    two = [arc.add_job("a"), arc.add_job("b")]
+def test_several_jobs_at_once_are_left_to_rest(backend: BindingsBackend, arc: FakeArc, ce: FakeCe) -> None:
     dealt_with: list[int] = []
-    assert backend.submit([ECHO, ECHO], progress=dealt_with.append) is rest.submit.return_value
-    rest.submit.assert_called_once_with([ECHO, ECHO], progress=dealt_with.append)
-    assert backend.cancel(two) is rest.cancel.return_value
-    assert backend.clean(two) is backend.clean(two[:1]) is rest.clean.return_value
+    ids = [str(job_id) for job_id in backend.submit([ECHO, ECHO], progress=dealt_with.append)]
+    assert all(job.complete for job in ce.jobs.values()) and sum(dealt_with) == len(ids) == 2
+    assert backend.cancel(ids) == {}
+    assert backend.states(ids) == dict.fromkeys(ids, "Killed")
+    assert backend.clean(ids[:1]) == {} and len(ce.jobs) == 1
     assert arc.submitted == arc.actions == []
+
+
+def test_a_job_that_the_library_cancelled_is_known_to_be_killed(
+    backend: BindingsBackend, arc: FakeArc, ce: FakeCe
+) -> None:
+    ids = [arc.add_job(str(number)) for number in range(10)]
+    for number in range(10):
+        ce.jobs[str(number)] = FakeJob(str(number), "", state="FAILED", logs={"failed": "canceled by external request"})
+    assert backend.cancel(ids[:1]) == {}
+    assert backend.states(ids)[ids[0]] == "Killed"
 
 
 def test_progress_is_told_of_a_single_job(backend: BindingsBackend, arc: FakeArc, tmp_path: Path) -> None:
@@ -410,7 +393,6 @@ ASK: dict[str, Callable[[BindingsBackend, str], object]] = {
     "submit": lambda backend, job_id: backend.submit([ECHO]),
     "site": lambda backend, job_id: backend.site(),
     "list": lambda backend, job_id: backend.list_jobs(),
-    "query": lambda backend, job_id: backend.query([job_id]),
     "cancel": lambda backend, job_id: backend.cancel([job_id]),
     "get_job": lambda backend, job_id: backend.arc_job(job_id),
 }
@@ -424,10 +406,14 @@ def elsewhere(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
 
 @pytest.mark.parametrize("ask", ASK.values(), ids=ASK)
 def test_a_server_with_a_certificate_for_another_name_gets_nothing(
-    arc: FakeArc, job_list: JobList, proxy: Any, elsewhere: Certificates, ask: Callable[[BindingsBackend, str], object]
+    arc: FakeArc,
+    job_list: JobList,
+    proxy: Shown,
+    elsewhere: Certificates,
+    ask: Callable[[BindingsBackend, str], object],
 ) -> None:
     with HttpsServer(elsewhere, lambda request: Reply(500)) as impostor:
-        proxy.path = lambda: elsewhere.user_both
+        proxy.certificate = elsewhere.user_both
         backend = BindingsBackend(config_for(impostor.endpoint, elsewhere), Services(job_list, lambda: proxy, LOG))
         with pytest.raises(ServerError, match=r"ARC_SERVER must name the host as its certificate does$") as caught:
             ask(backend, f"{impostor.endpoint}/rest/1.0/jobs/a")
@@ -436,7 +422,7 @@ def test_a_server_with_a_certificate_for_another_name_gets_nothing(
 
 
 def test_a_server_that_changes_its_certificate_after_the_discovery_gets_no_job(
-    arc: FakeArc, certificates: Certificates, job_list: JobList, proxy: Any
+    arc: FakeArc, certificates: Certificates, job_list: JobList, proxy: Shown
 ) -> None:
     with HttpsServer(certificates, lambda request: Reply(500)) as server:
         backend = BindingsBackend(config_for(server.endpoint, certificates), Services(job_list, lambda: proxy, LOG))
@@ -448,7 +434,7 @@ def test_a_server_that_changes_its_certificate_after_the_discovery_gets_no_job(
 
 
 def test_a_server_that_goes_down_after_the_discovery_gets_no_job(
-    arc: FakeArc, certificates: Certificates, job_list: JobList, proxy: Any
+    arc: FakeArc, certificates: Certificates, job_list: JobList, proxy: Shown
 ) -> None:
     with HttpsServer(certificates, lambda request: Reply(500)) as server:
         backend = BindingsBackend(config_for(server.endpoint, certificates), Services(job_list, lambda: proxy, LOG))
@@ -458,7 +444,7 @@ def test_a_server_that_goes_down_after_the_discovery_gets_no_job(
     assert arc.submitted == job_list.unfinished(server.endpoint) == []
 
 
-@pytest.mark.parametrize("ask", [ASK["query"], ASK["cancel"], ASK["get_job"]], ids=["query", "cancel", "get_job"])
+@pytest.mark.parametrize("ask", [ASK["cancel"], ASK["get_job"]], ids=["cancel", "get_job"])
 def test_the_host_in_a_jobs_id_is_checked_too(
     backend: BindingsBackend, arc: FakeArc, certificates: Certificates, ask: Callable[[BindingsBackend, str], object]
 ) -> None:
@@ -469,7 +455,7 @@ def test_the_host_in_a_jobs_id_is_checked_too(
 
 
 def test_a_server_that_is_down_or_says_nothing_gets_no_job(
-    arc: FakeArc, certificates: Certificates, job_list: JobList, proxy: Any
+    arc: FakeArc, certificates: Certificates, job_list: JobList, proxy: Shown
 ) -> None:
     with HttpsServer(certificates, lambda request: Reply(), handshake=False) as silent:
         config = ConnectionConfig({**config_for(silent.endpoint, certificates).as_dict(), "TIMEOUT": 1})
@@ -492,7 +478,7 @@ def test_only_the_urls_of_jobs_are_job_ids(text: str) -> None:
     for hostile in (f"https://h/{text}/rest/1.0/jobs/x", f"https://h/arex/rest/1.0/jobs/{text}"):
         found = JobAddress.parse(hostile)
         if found is not None:
-            assert found.endpoint.startswith("https://h/") and "/" not in found.name and found.name in hostile
+            assert found.endpoint.startswith("https://h/") and "/" not in found.native_id and found.native_id in hostile
             assert not set("?#;\n\0 ") & set(hostile)
 
 
@@ -527,12 +513,12 @@ def test_the_site(backend: BindingsBackend) -> None:
 
 
 def test_a_renewed_proxy_elsewhere_gives_a_new_user_config(
-    backend: BindingsBackend, proxy: Any, certificates: Certificates, tmp_path: Path
+    backend: BindingsBackend, proxy: Shown, certificates: Certificates, tmp_path: Path
 ) -> None:
     first = backend.user_config()
     assert backend.user_config() is first
     assert (first.proxy_path, first.timeout) == (str(certificates.user_both), 7)
-    proxy.path = lambda: tmp_path / "other.pem"
+    proxy.certificate = tmp_path / "other.pem"
     assert backend.user_config().proxy_path == str(tmp_path / "other.pem")
     assert backend.create_user_config() is not backend.user_config()
 
@@ -564,7 +550,7 @@ def test_transfers_are_no_news(backend: BindingsBackend, arc: FakeArc, stream: i
 
 
 def test_at_debug_level_the_library_tells_all(
-    arc: FakeArc, certificates: Certificates, job_list: JobList, proxy: Any
+    arc: FakeArc, certificates: Certificates, job_list: JobList, proxy: Shown
 ) -> None:
     config = config_for(arc.endpoint, certificates)
     BindingsBackend(config, Services(job_list, lambda: proxy, make_logger(io.StringIO(), LogLevels.DEBUG))).list_jobs()

@@ -25,32 +25,21 @@ from job_list_kit import add
 
 from jasmin_arc import ArcInterface
 from jasmin_arc._support.text import one_line
-from jasmin_arc.cli import configuration
 from jasmin_arc.cli import selection as selecting
-from jasmin_arc.cli.commands import COMMANDS, ELSEWHERE, root
-from jasmin_arc.cli.common import ArcGroup
-from jasmin_arc.cli.context import Session
+from jasmin_arc.cli.app import COMMANDS, ELSEWHERE, ArcGroup, root
+from jasmin_arc.cli.commands import configuration
+from jasmin_arc.cli.context import Context
+from jasmin_arc.cli.csv_table import check_placeholders, fill, read_table
 from jasmin_arc.cli.describing import descriptions
 from jasmin_arc.cli.exit_codes import exit_code
-from jasmin_arc.cli.files import FILES
-from jasmin_arc.cli.output import (
-    Column,
-    console,
-    duration,
-    last_part,
-    make_record,
-    make_table,
-    plain,
-    short_ids,
-    size,
-)
+from jasmin_arc.cli.output import console
 from jasmin_arc.cli.process import run
 from jasmin_arc.cli.selection import Finder, JobName
-from jasmin_arc.cli.setting_up import QUEUES
-from jasmin_arc.cli.table import check_placeholders, fill, read_table
-from jasmin_arc.cli.wording import calls, repeat_options
 from jasmin_arc.cli.words import shell_words
 from jasmin_arc.config import OPTIONS
+from jasmin_arc.display.columns import FILES, QUEUES, Column
+from jasmin_arc.display.tables import make_record, make_table
+from jasmin_arc.display.values import duration, for_programs, last_part, short_ids, size
 from jasmin_arc.exceptions import (
     PYTHON_WORDS,
     Advice,
@@ -101,7 +90,7 @@ def test_every_option_is_documented() -> None:
     names = {
         max(parameter.opts, key=len)
         for command in [root, *commands().values()]
-        for parameter in command.params
+        for parameter in command.get_params(click.Context(command))
         if isinstance(parameter, click.Option)
     }
     assert sorted(name for name in names if f"`{name}" not in page) == []
@@ -122,7 +111,7 @@ def test_help_loads_only_what_it_needs() -> None:
         "import sys\n"
         "from jasmin_arc.cli.process import run\n"
         "assert run(['--help']) == 0\n"
-        "print(sorted({'rich', 'tqdm', 'urllib3', 'cryptography', 'sqlite3', 'arc', 'jasmin_arc.cli.watching'}"
+        "print(sorted({'rich', 'tqdm', 'urllib3', 'cryptography', 'sqlite3', 'arc', 'jasmin_arc.cli.commands.watch'}"
         " & set(sys.modules)), file=sys.stderr)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
@@ -265,15 +254,15 @@ def test_a_placeholder_may_stand_in_a_path_with_an_equals_sign(tmp_path: Path, m
 
 @given(st.text())
 def test_a_cell_is_one_word_of_a_line(text: str) -> None:
-    for shown in (plain(text), one_line(text)):
+    for shown in (for_programs(text), one_line(text)):
         assert not {"\t", "\n", "\r", "\x1b", "\x9b"} & set(shown)
         assert shown.splitlines() in ([shown], [])
-    assert plain(text)
+    assert for_programs(text)
 
 
 def test_values_for_programs_and_for_people() -> None:
     noon = datetime(2026, 11, 20, 12, tzinfo=timezone.utc)
-    assert [plain(value) for value in (noon, timedelta(hours=1), None, "", (), ("a", "b"), True, 0)] == [
+    assert [for_programs(value) for value in (noon, timedelta(hours=1), None, "", (), ("a", "b"), True, 0)] == [
         "2026-11-20T12:00:00Z",
         "3600",
         "-",
@@ -308,12 +297,12 @@ def shown(table: Any, width: int, monkeypatch: pytest.MonkeyPatch) -> str:
 def test_a_narrow_terminal_cuts_no_number(width: int, monkeypatch: pytest.MonkeyPatch) -> None:
     queue = {"name": "short-serial-4hr", "free_slots": 12345, "total_slots": 45678, "running": 31415, "waiting": 27182}
     limits = {"max_wall_time": timedelta(days=7), "max_slots": 16161, "max_memory": 123 << 30}
-    queues = shown(lambda: make_table([{**queue, **limits}], QUEUES), width, monkeypatch)
+    queues = shown(lambda: make_table([{**queue, **limits}], QUEUES, width), width, monkeypatch)
     for number in ("12345", "45678", "31415", "27182", "7d 0:00:00", "16161", "123 GB"):
         assert number in queues
 
     files = [{"name": "n" * 75, "size": 118 << 20}, {"name": "short", "size": 5}]
-    listed = shown(lambda: make_table(files, FILES), width, monkeypatch)
+    listed = shown(lambda: make_table(files, FILES, width), width, monkeypatch)
     assert "118 MB" in listed
     assert listed.count("n") == 75
 
@@ -352,9 +341,9 @@ def test_ids_are_told_apart_from_listed_jobs_and_from_each_other(own_home: Path)
     )
     records = [JobRecord(token=name, endpoint="https://ce", name=name, id=name) for name in (listed, beside)]
     add(JobList(own_home / ".arc" / "jobs.dat"), records)
-    short = Session().short_ids([listed, unlisted, alone])
+    short = Context().short_ids([listed, unlisted, alone])
     assert list(short.values()) == ["a" * 12, "a" * 10, "c" * 8]
-    assert Session().short_ids([alone, unlisted, alone[:-1] + "d"]) == {
+    assert Context().short_ids([alone, unlisted, alone[:-1] + "d"]) == {
         alone: "c" * 12,
         unlisted: "a" * 10,
         alone[:-1] + "d": "c" * 11 + "d",
@@ -372,14 +361,14 @@ def test_ids_are_complete_while_the_job_list_cannot_be_read(
         add(JobList(path), [JobRecord(token="t", endpoint="https://ce", name="n", id=job_id)])
     if trouble == "no database":
         path.write_text("this is no database" * 100)
-    session, begin = Session(), time.monotonic()
+    context, begin = Context(), time.monotonic()
     with closing(sqlite3.connect(path) if trouble == "locked" else sqlite3.connect(":memory:")) as other:
         other.execute("BEGIN EXCLUSIVE")
-        assert session.short_ids([job_id]) == {job_id: job_id}
-        assert session.names_of([job_id]) == {}
+        assert context.short_ids([job_id]) == {job_id: job_id}
+        assert context.names_of([job_id]) == {}
     assert time.monotonic() - begin < 10
     assert capsys.readouterr().err.count("\n") == 1
-    session.close()
+    context.close()
 
 
 def test_a_job_list_that_cannot_be_read_is_asked_once(own_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -389,17 +378,17 @@ def test_a_job_list_that_cannot_be_read_is_asked_once(own_home: Path, monkeypatc
         asked.append(1)
         raise JobListError("the job list is locked")
 
-    for question in ("neighbours", "summaries", "get"):
+    for question in ("neighbours", "summaries"):
         monkeypatch.setattr(JobList, question, locked)
-    session = Session()
-    session.going_on(["local://h/a"])
+    context = Context()
+    context.going_on(["local://h/a"])
     for _ in range(3):
-        assert session.brief("local://h/a") == "local://h/a"
-        assert session.names_of(["local://h/a"]) == {}
-        assert "the job goes on" in session.how_to_get_back()
+        assert context.brief("local://h/a") == "local://h/a"
+        assert context.names_of(["local://h/a"]) == {}
+        assert "the job goes on" in context.how_to_get_back()
     assert len(asked) == 1
     monkeypatch.setattr("jasmin_arc.cli.context.time.monotonic", lambda begin=time.monotonic: begin() + 100)
-    session.brief("local://h/a")
+    context.brief("local://h/a")
     assert len(asked) == 2
 
 
@@ -430,11 +419,11 @@ LISTED = {
 @pytest.fixture
 def finder(own_home: Path) -> Finder:
     """A finder of the jobs in a list."""
-    session = Session()
-    endpoint = session.arc.backend.endpoint
+    context = Context()
+    endpoint = context.arc.backend.endpoint
     records = [JobRecord(token=job_id, endpoint=endpoint, name=name, id=job_id) for job_id, name in LISTED.items()]
     add(JobList(own_home / ".arc" / "jobs.dat"), records)
-    return Finder(session)
+    return Finder(context)
 
 
 def test_jobs_are_found_by_part_name_and_pattern(finder: Finder) -> None:
@@ -459,9 +448,9 @@ def test_the_jobs_of_a_long_list_are_looked_at_once_for_all_words(
 
 def test_only_the_ids_that_are_shown_are_shortened(finder: Finder, monkeypatch: pytest.MonkeyPatch) -> None:
     shortened: list[int] = []
-    shorten = Session.short_ids
-    monkeypatch.setattr(Session, "short_ids", lambda self, ids: shortened.append(len(ids)) or shorten(self, ids))
-    monkeypatch.setattr(selecting, "_MOST_SHOWN", 1)
+    shorten = Context.short_ids
+    monkeypatch.setattr(Context, "short_ids", lambda self, ids: shortened.append(len(ids)) or shorten(self, ids))
+    monkeypatch.setattr(selecting, "_MAX_SHOWN", 1)
     with pytest.raises(click.UsageError, match=r"aaa1 \(model-1961\) and 1 more; type more"):
         finder.find("aa")
     assert shortened == [1]
@@ -469,7 +458,7 @@ def test_only_the_ids_that_are_shown_are_shortened(finder: Finder, monkeypatch: 
 
 def test_completion_reads_no_descriptions(finder: Finder, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delattr(JobList, "get")
-    context = click.Context(root, obj=Session())
+    context = click.Context(root, obj=Context())
     items = JobName().shell_complete(context, click.Argument(["job"]), "")
     assert [(item.value, item.help) for item in items] == [
         ("cccc", ""),
@@ -490,7 +479,7 @@ def test_wide_letters_take_two_places_of_a_table(monkeypatch: pytest.MonkeyPatch
     columns = (Column("id", "JOB"), Column("status", "STATUS", right=True), Column("name", "NAME"))
     screen = console()
     with screen.capture() as capture:
-        screen.print(make_table(rows, columns))
+        screen.print(make_table(rows, columns, 60))
     assert [line.rstrip() for line in capture.get().splitlines()] == [
         "JOB  STATUS  NAME",
         "x      海洋  n",
@@ -508,7 +497,7 @@ def test_the_exit_code_of_many_failures() -> None:
 
 def test_advice_names_commands_and_options() -> None:
     def told(template: str, **values: str) -> str:
-        return Advice(template, **values).in_words(shell_words("1a2b"))
+        return Advice(template, **values).in_words(shell_words("jasmin-arc", "1a2b"))
 
     assert told("{recover} settles it") == "'jasmin-arc recover' settles it"
     assert told("or erase them with {force}") == "or erase them with --force"
@@ -521,19 +510,30 @@ def test_advice_names_commands_and_options() -> None:
 
 
 def test_every_advice_has_words_at_a_shell() -> None:
-    assert sorted(shell_words("JOB")) == sorted(PYTHON_WORDS)
+    assert sorted(shell_words("jasmin-arc")) == sorted(PYTHON_WORDS)
     known = {name for command in commands().values() for option in command.params for name in option.opts}
-    assert {word for word in shell_words("JOB").values() if word.startswith("-")} <= known
+    assert {word for word in shell_words("jasmin-arc").values() if word.startswith("-")} <= known
 
 
 def test_suggested_commands_repeat_the_options_of_this_one() -> None:
-    given = {"BACKEND": "rest", "ARC_SERVER": "ce:443/arex"}
-    assert repeat_options("'jasmin-arc wait x' leads back", "my config.json", given) == (
-        "'jasmin-arc --config 'my config.json' --backend rest --server ce:443/arex wait x' leads back"
+    context = Context()
+    context.config_path = "my config.json"
+    context.options = {"BACKEND": "rest", "ARC_SERVER": "ce:443/arex"}
+    program = "jasmin-arc --config 'my config.json' --backend rest --server ce:443/arex"
+    assert context.command("wait x") == f"'{program} wait x'"
+    assert context.advice(Advice("{recover} settles it")) == f"'{program} recover' settles it"
+    context.options = {"ARC_SERVER": "https://jane:hunter2@ce/arex"}
+    assert "hunter2" not in context.command("doctor")
+
+
+def test_warnings_of_the_library_speak_of_commands(own_home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    context = Context()
+    error = JobListError("the job list is locked", advice=Advice("{list} is gone()"))
+    context.arc.logger.warning("try %s: %s (%d)", Advice("{recover}"), error, 3)
+    assert capsys.readouterr().err == (
+        "jasmin-arc: warning: try 'jasmin-arc recover': the job list is locked; 'jasmin-arc list' is gone() (3)\n"
     )
-    assert repeat_options("see /opt/jasmin-arc list, jasmin-arc --help", None, given).count("--backend") == 0
-    secret = {"ARC_SERVER": "https://jane:hunter2@ce/arex"}
-    assert "hunter2" not in repeat_options("'jasmin-arc doctor'", None, secret)
+    context.close()
 
 
 def texts_of(path: Path) -> list[str]:
@@ -550,11 +550,14 @@ def texts_of(path: Path) -> list[str]:
 def test_no_call_of_the_library_is_left_in_its_messages() -> None:
     methods = "|".join(name for name in dir(ArcInterface) if not name.startswith("_"))
     call = re.compile(rf"\b({methods})\([^)]*\)|\b\w+=(True|False)\b")
-    package = Path(configuration.__file__).parents[1]
-    modules = [path for path in package.rglob("*.py") if path.parent.name != "cli"]
-    texts = [text for path in modules for text in texts_of(path)]
-    assert any(call.search(text) for text in texts)
-    assert [text for text in texts if call.search(calls(text))] == []
+    package = Path(configuration.__file__).parents[2]
+    modules = [
+        path
+        for path in package.rglob("*.py")
+        if "cli" not in path.relative_to(package).parts and path.name != "exceptions.py"
+    ]
+    assert any(call.search(text) for text in PYTHON_WORDS.values())
+    assert {(path.name, text) for path in modules for text in texts_of(path) if call.search(text)} == set()
 
 
 class Screen(io.StringIO):
@@ -565,12 +568,12 @@ class Screen(io.StringIO):
 
 
 def test_there_is_one_line_of_progress(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("jasmin_arc.cli.progress._PATIENCE", 0.01)
+    monkeypatch.setattr("jasmin_arc.cli.spinner._SHOW_AFTER", 0.01)
     monkeypatch.setenv("TERM", "xterm")
     shown_with = {}
     for bar in (True, False):
         monkeypatch.setattr("sys.stderr", Screen())
-        with Session().busy("submitting", bar=bar):
+        with Context().busy("submitting", bar=bar):
             time.sleep(0.2)
         shown_with[bar] = sys.stderr.getvalue()  # type: ignore[attr-defined]
     assert shown_with[True] == ""

@@ -17,7 +17,7 @@ from job_list_kit import add
 from jasmin_arc import Explanation, JobDescription, JobFailedError, JobInfo, JobNotFoundError, ServerError
 from jasmin_arc._support.text import excerpt
 from jasmin_arc.backends.base import Backend
-from jasmin_arc.constants import ARC_STATUS_MAPPING
+from jasmin_arc.constants import JobState
 from jasmin_arc.exceptions import JasminArcError
 from jasmin_arc.explain import job_failed
 from jasmin_arc.explain.conclude import explain
@@ -51,7 +51,7 @@ def facts(state: str = "Failed", failed: str = "", errors: str = "", stderr: str
     """What the REST interface gives: the reason both in a file and in the job's document."""
     own = {key: more.pop(key) for key in ("exit_code", "proxy_expires", "native_state", "memory") if key in more}
     reasons = tuple(line for line in failed.splitlines() if line)
-    info = JobInfo(JOB_ID, state, queue="short", errors=reasons, **own)
+    info = JobInfo(JOB_ID, JobState(state), queue="short", errors=reasons, **own)
     more.setdefault("description", job())
     return Facts(info, logs={"failed": failed, "errors": errors}, stderr=stderr, site=SITE, now=NOW, **more)
 
@@ -398,7 +398,7 @@ def test_the_whole_reads_well() -> None:
 
 
 def test_limits_against_use() -> None:
-    info = JobInfo(JOB_ID, "Failed", exit_code=1, wall_time=timedelta(seconds=50), memory=100 * 2**20)
+    info = JobInfo(JOB_ID, JobState.FAILED, exit_code=1, wall_time=timedelta(seconds=50), memory=100 * 2**20)
     evidence = explain(Facts(info, description=job(wall_time="1 m", memory="200 MB"))).evidence
     assert "wall time used: 0:00:50 of 0:01:00" in evidence
     assert "memory used: 100 MB of 200 MB" in evidence
@@ -437,7 +437,7 @@ NUMBERS = st.none() | st.integers(0, 2**40)
 INFOS = st.builds(
     JobInfo,
     id=st.text(max_size=20),
-    state=st.sampled_from(sorted(ARC_STATUS_MAPPING)) | st.text(max_size=10),
+    state=st.sampled_from(JobState),
     native_state=st.text(max_size=10),
     exit_code=st.none() | st.integers(-3, 300),
     queue=st.sampled_from(["", "short", "gone"]) | st.text(max_size=5),
@@ -555,18 +555,20 @@ def test_a_job_that_only_the_job_list_remembers(job_list: JobList) -> None:
 
 
 def test_a_wiped_job_that_the_place_still_remembers(job_list: JobList) -> None:
-    assert gathered(Place(JobInfo(JOB_ID, "Deleted", "WIPED")), job_list).cause == "wiped"
+    assert gathered(Place(JobInfo(JOB_ID, JobState.DELETED, native_state="WIPED")), job_list).cause == "wiped"
 
 
 @pytest.mark.parametrize("out_of_order", [False, True])
 def test_what_cannot_be_had_is_left_out(job_list: JobList, out_of_order: bool) -> None:
-    place = Place(JobInfo(JOB_ID, "Failed", errors=("LRMS error: (271) Job timeout",)), out_of_order=out_of_order)
+    place = Place(
+        JobInfo(JOB_ID, JobState.FAILED, errors=("LRMS error: (271) Job timeout",)), out_of_order=out_of_order
+    )
     assert gathered(place, job_list).cause == "wall-time"
 
 
 def test_inputs_that_were_never_uploaded(job_list: JobList) -> None:
     listed(job_list, job(inputs={"here": b"", "missing": b"", "folder/x": b"", "fetched": "http://x.example/"}))
-    preparing = JobInfo(JOB_ID, "Preparing")
+    preparing = JobInfo(JOB_ID, JobState.PREPARING)
     found = gathered(Place(preparing, files=["here"]), job_list)
     assert found.cause == "inputs-missing"
     assert found.summary.endswith(": folder/x, missing, .jasmin_arc_run.")
@@ -577,7 +579,7 @@ def test_inputs_that_were_never_uploaded(job_list: JobList) -> None:
 def test_a_job_of_another_tool_has_no_run_script_to_wait_for(
     job_list: JobList, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    place = Place(JobInfo(JOB_ID, "Preparing"), files=["here"])
+    place = Place(JobInfo(JOB_ID, JobState.PREPARING), files=["here"])
     monkeypatch.setattr(place, "description", lambda _: job(inputs={"fetched": "http://x.example/"}))
     monkeypatch.setattr(place, "evidence", lambda _: {"description": "<Path>/bin/sh</Path>"})
     assert gathered(place, job_list).cause == "starting"
@@ -587,7 +589,7 @@ def test_a_job_of_another_tool_has_no_run_script_to_wait_for(
 
 def test_outputs_that_were_not_made(job_list: JobList) -> None:
     listed(job_list, job(outputs=["made", "sub/missing", "sub/made", "output", "*.nc"]))
-    place = Place(JobInfo(JOB_ID, "Finished", exit_code=0), files=["made", "sub/made"])
+    place = Place(JobInfo(JOB_ID, JobState.FINISHED, exit_code=0), files=["made", "sub/made"])
     assert "did not make output, sub/missing." in gathered(place, job_list).summary
     assert "did not make sub/missing." in gathered(place, job_list, optional=["output"]).summary
     place.files = JobNotFoundError("no such folder")
@@ -597,5 +599,5 @@ def test_outputs_that_were_not_made(job_list: JobList) -> None:
 
 
 def test_facts_of_one_job_only(job_list: JobList) -> None:
-    logs: Mapping[str, str] = gather(Place(JobInfo(JOB_ID, "Running")), job_list, JOB_ID).logs
+    logs: Mapping[str, str] = gather(Place(JobInfo(JOB_ID, JobState.RUNNING)), job_list, JOB_ID).logs
     assert logs == {"failed": "LRMS error: (271) Job timeout\n"}

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import io
 import logging
-import time
 from collections.abc import Sequence
 from typing import BinaryIO
 
 import pytest
 from memory_backend import MemoryBackend
 
-from jasmin_arc import JobNotFoundError, OutputError, ServerUnavailableError
-from jasmin_arc.staging import reading
+from jasmin_arc import JasminArcError, JobNotFoundError, OutputError, ServerUnavailableError
+from jasmin_arc.constants import JobState
 from jasmin_arc.staging.reading import decoded, follow
 
 LOG = logging.getLogger("test")
@@ -36,9 +35,9 @@ class Place(MemoryBackend):
         super().__init__({"stdout": b""})
         self.downloads = list(downloads)
 
-    def states(self, job_ids: Sequence[str]) -> dict[str, str]:
-        state = "Running" if len(self.downloads) > 1 else "Finished"
-        return dict.fromkeys([job_id for job_id in job_ids if job_id != "x://unknown"], state)
+    def states(self, job_ids: Sequence[str]) -> dict[str, JobState | JasminArcError]:
+        state = JobState.RUNNING if len(self.downloads) > 1 else JobState.FINISHED
+        return {job_id: state for job_id in job_ids if job_id != "x://unknown"}
 
     def open(self, job_id: str, path: str, offset: int = 0) -> BinaryIO:
         download = self.downloads.pop(0) if self.downloads else io.BytesIO
@@ -47,33 +46,31 @@ class Place(MemoryBackend):
         return download(CONTENT[offset:])  # type: ignore[operator,no-any-return]
 
 
-@pytest.fixture(autouse=True)
-def _in_no_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reading, "_FASTEST", 0.001)
+def followed(place: Place, pauses: list[float] | None = None) -> bytes:
+    pauses = [] if pauses is None else pauses
+    return b"".join(follow(place, "x://1", "stdout", log=LOG, sleep=pauses.append))
 
 
 def test_a_download_that_breaks_off_goes_on_where_it_was() -> None:
     place = Place(Broken, ServerUnavailableError("down"), Broken)
-    assert b"".join(follow(place, "x://1", "stdout", log=LOG)) == CONTENT
+    assert followed(place) == CONTENT
     assert place.downloads == []
 
 
 def test_an_outage_is_told_once_and_so_is_its_end(caplog: pytest.LogCaptureFixture) -> None:
     place = Place(*[ServerUnavailableError("down")] * 3, io.BytesIO, io.BytesIO)
-    assert b"".join(follow(place, "x://1", "stdout", log=LOG)) == CONTENT
+    assert followed(place) == CONTENT
     assert caplog.messages == [
         "stdout of x://1 cannot be read now, and is tried again: down",
         "stdout of x://1 can be read again",
     ]
 
 
-def test_a_server_that_is_away_is_asked_more_slowly(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_server_that_is_away_is_asked_more_slowly() -> None:
     pauses: list[float] = []
-    monkeypatch.setattr(reading, "_FASTEST", 0.25)
-    monkeypatch.setattr(time, "sleep", pauses.append)
     away = [ServerUnavailableError("down")] * 12
     place = Place(*away, *[JobNotFoundError("no such file")] * 8, io.BytesIO)
-    assert b"".join(follow(place, "x://1", "stdout", log=LOG)) == CONTENT
+    assert followed(place, pauses) == CONTENT
     during, after = pauses[: len(away)], pauses[len(away) :]
     assert (during[0], max(during), during[-1]) == (0.25, 10, 10)
     assert (after[0], max(after)) == (0.25, 2)
@@ -81,7 +78,7 @@ def test_a_server_that_is_away_is_asked_more_slowly(monkeypatch: pytest.MonkeyPa
 
 def test_a_file_that_is_not_there_yet_is_waited_for_without_a_word(caplog: pytest.LogCaptureFixture) -> None:
     place = Place(JobNotFoundError("no such file"), JobNotFoundError("no such file"), io.BytesIO)
-    assert b"".join(follow(place, "x://1", "stdout", log=LOG)) == CONTENT
+    assert followed(place) == CONTENT
     assert caplog.messages == []
 
 

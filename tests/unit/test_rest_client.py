@@ -15,17 +15,17 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from faults.https_server import RESET, Certificates, Handler, HttpsServer, Reply, Request
+from faults.https_server import RESET, Certificates, Handler, HttpsServer, Reply, Request, Shown
 
 from jasmin_arc.backends.http.client import Client, RetryBudget
-from jasmin_arc.backends.http.connection import CreatingConnection, make_context
-from jasmin_arc.backends.http.errors import error_for_transport
+from jasmin_arc.backends.http.connection import make_context
+from jasmin_arc.backends.http.errors import AnswerLostError, error_for_transport
+from jasmin_arc.backends.rest.api import AREX
 from jasmin_arc.exceptions import (
     InvalidConfigError,
     ProxyGenerationError,
     ServerError,
     ServerUnavailableError,
-    SubmissionUnknownError,
 )
 
 LOG = logging.getLogger("test")
@@ -50,8 +50,9 @@ def serve(certificates: Certificates) -> Iterator[Serve]:
             server.endpoint,
             certs_dir=str(certificates.bundle),
             timeout=timeout,
-            credentials=lambda: certificates.user_both,
+            credentials=Shown(certificates.user_both),
             log=LOG,
+            kind=AREX,
         )
         made.extend([client, server])
         return server, client
@@ -82,8 +83,9 @@ def test_a_server_whose_certificate_nobody_vouches_for_gets_nothing(serve: Serve
         server.endpoint,
         certs_dir=str(Certificates(tmp_path).bundle),
         timeout=5,
-        credentials=lambda: tmp_path / "user.pem",
+        credentials=Shown(tmp_path / "user.pem"),
         log=LOG,
+        kind=AREX,
     )
     with pytest.raises(ServerError, match=r"not trusted.*CERTS_DIR") as caught:
         stranger.read("GET", "/a")
@@ -98,8 +100,9 @@ def test_a_certificate_for_another_host_is_refused(tmp_path: Path) -> None:
             server.endpoint,
             certs_dir=str(certificates.bundle),
             timeout=5,
-            credentials=lambda: certificates.user_both,
+            credentials=Shown(certificates.user_both),
             log=LOG,
+            kind=AREX,
         )
         with pytest.raises(ServerError, match="not valid for 'localhost'; ARC_SERVER must name the host as"):
             client.read("GET", "/a")
@@ -116,7 +119,7 @@ def test_trusted_certificates_may_be_a_folder_of_hashes(certificates: Certificat
     (tmp_path / f"{hashed}.0").write_bytes(certificates.bundle.read_bytes())
     with HttpsServer(certificates, answers(Reply(body=b"hello"))) as server:
         client = Client(
-            server.endpoint, certs_dir=str(tmp_path), timeout=5, credentials=lambda: certificates.user_both, log=LOG
+            server.endpoint, certs_dir=str(tmp_path), timeout=5, credentials=Shown(certificates.user_both), log=LOG
         )
         assert client.read("GET", "/a").body == b"hello"
         client.close()
@@ -127,20 +130,21 @@ def test_missing_ca_certificates_are_a_matter_of_configuration(certificates: Cer
         "https://localhost:1/arex",
         certs_dir=str(tmp_path / "none"),
         timeout=5,
-        credentials=lambda: certificates.user_both,
+        credentials=Shown(certificates.user_both),
         log=LOG,
+        kind=AREX,
     )
     with pytest.raises(InvalidConfigError, match="CERTS_DIR"):
         client.read("GET", "/a")
 
 
 def test_a_renewed_proxy_is_used(certificates: Certificates, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("jasmin_arc.backends.http.client._CHECK_PROXY_SECONDS", 0)
+    monkeypatch.setattr("jasmin_arc.backends.http.client._CHECK_CREDENTIALS_SECONDS", 0)
     proxy = tmp_path / "proxy"
     proxy.write_bytes(certificates.user_both.read_bytes())
     with HttpsServer(certificates, answers(Reply())) as server:
         client = Client(
-            server.endpoint, certs_dir=str(certificates.bundle), timeout=5, credentials=lambda: proxy, log=LOG
+            server.endpoint, certs_dir=str(certificates.bundle), timeout=5, credentials=Shown(proxy), log=LOG
         )
         client.read("GET", "/a")
         client.read("GET", "/a")
@@ -150,6 +154,24 @@ def test_a_renewed_proxy_is_used(certificates: Certificates, tmp_path: Path, mon
         client.read("GET", "/a")
         assert server.connections == 2
         client.close()
+
+
+def test_what_the_credentials_say_is_in_each_request_and_counts_for_a_connection(
+    certificates: Certificates, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("jasmin_arc.backends.http.client._CHECK_CREDENTIALS_SECONDS", 0)
+    shown = Shown(certificates.user_both, {"Authorization": "first"})
+    with HttpsServer(certificates, answers(Reply())) as server:
+        client = Client(server.endpoint, certs_dir=str(certificates.bundle), timeout=5, credentials=shown, log=LOG)
+        client.read("GET", "/a")
+        client.read("GET", "/a", headers={"Accept": "text/plain"})
+        # A server may take the whole connection for that of the first one.
+        shown.head = {"Authorization": "second"}
+        client.read("GET", "/a")
+        client.close()
+    assert [request.headers["authorization"] for request in server.requests] == ["first", "first", "second"]
+    assert [request.headers["accept"] for request in server.requests] == ["*/*", "text/plain", "*/*"]
+    assert [request.connection for request in server.requests] == [1, 1, 2]
 
 
 def test_the_environment_names_no_proxies(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -178,7 +200,7 @@ def test_an_endless_reply_is_cut_off(serve: Serve) -> None:
 
     _, client = serve(lambda request: Reply(raw=endless()))
     with pytest.raises(ServerError, match="more than 1000000 bytes"):
-        client.read("GET", "/a", most=1_000_000)
+        client.read("GET", "/a", max_bytes=1_000_000)
 
 
 @pytest.mark.parametrize(
@@ -223,10 +245,10 @@ HEAD_503 = b"HTTP/1.1 503 Service Unavailable\r\n"
 )
 def test_an_error_counts_whatever_its_body_is_like(serve: Serve, reply: Reply) -> None:
     _, client = serve(answers(reply, Reply(body=b"at last")))
-    assert client.read("GET", "/a", most=1000).body == b"at last"
+    assert client.read("GET", "/a", max_bytes=1000).body == b"at last"
     _, client = serve(answers(reply))
     with pytest.raises(ServerUnavailableError) as caught:
-        client.once("GET", "/a", most=1000)
+        client.once("GET", "/a", max_bytes=1000)
     assert caught.value.status == 503
 
 
@@ -361,31 +383,34 @@ def test_a_connection_that_the_server_has_closed_is_noticed(serve: Serve) -> Non
 )
 def test_a_lost_answer_to_a_creation_is_unknown_and_not_asked_for_again(serve: Serve, reply: Reply) -> None:
     server, client = serve(answers(reply))
-    with client.creating() as create, pytest.raises(SubmissionUnknownError, match="recover"):
-        create("/new", b"<jobs/>")
+    create = client.creator("/new", {})
+    with pytest.raises(AnswerLostError):
+        create(b"<jobs/>")
     assert len(server.requests) == 1
 
 
 def test_a_creation_that_takes_too_long_is_unknown(serve: Serve) -> None:
     server, client = serve(lambda request: raw(30.0), timeout=1)
-    with client.creating() as create, pytest.raises(SubmissionUnknownError):
-        create("/new", b"<jobs/>")
+    create = client.creator("/new", {})
+    with pytest.raises(AnswerLostError):
+        create(b"<jobs/>")
     assert len(server.requests) == 1
 
 
 def test_a_refusal_is_no_lost_answer(serve: Serve) -> None:
     _, client = serve(answers(Reply(500, reason="No more jobs allowed")))
-    with client.creating() as create, pytest.raises(ServerError, match="No more jobs") as caught:
-        create("/new", b"<jobs/>")
-    assert not isinstance(caught.value, SubmissionUnknownError)
+    create = client.creator("/new", {})
+    with pytest.raises(ServerError, match="No more jobs") as caught:
+        create(b"<jobs/>")
+    assert not isinstance(caught.value, AnswerLostError)
 
 
 def test_a_creation_that_never_left_is_no_lost_answer(serve: Serve) -> None:
     server, client = serve(answers(Reply()))
-    with client.creating() as create:
-        server.close()
-        with pytest.raises(ServerUnavailableError, match="cannot connect"):
-            create("/new", b"<jobs/>")
+    create = client.creator("/new", {})
+    server.close()
+    with pytest.raises(ServerUnavailableError, match="cannot connect"):
+        create(b"<jobs/>")
 
 
 def test_creations_use_connections_of_their_own(serve: Serve) -> None:
@@ -395,19 +420,18 @@ def test_creations_use_connections_of_their_own(serve: Serve) -> None:
     server, client = serve(handler)
     client.read("GET", "/a")
     for _ in range(2):
-        with client.creating() as create:
-            create("/new", b"1")
-            create("/new", b"2")
+        create = client.creator("/new", {})
+        create(b"1")
+        create(b"2")
     client.read("GET", "/a")
     assert [request.connection for request in server.requests] == [1, 2, 2, 2, 2, 1]
 
 
 def test_creations_use_no_connection_that_has_been_idle(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(CreatingConnection, "_longest_idle", 0.0)
+    monkeypatch.setattr("jasmin_arc.backends.http.client._MAX_IDLE_BEFORE_CREATING", 0.0)
     server, client = serve(lambda _request: Reply(201))
     for _ in range(2):
-        with client.creating() as create:
-            create("/new", b"1")
+        client.creator("/new", {})(b"1")
     assert [request.connection for request in server.requests] == [1, 2]
 
 
@@ -416,7 +440,7 @@ def test_a_proxy_that_is_gone_is_an_error_in_plain_words(certificates: Certifica
         "https://localhost:1/arex",
         certs_dir=str(certificates.bundle),
         timeout=2,
-        credentials=lambda: tmp_path / "gone",
+        credentials=Shown(tmp_path / "gone"),
         log=logging.getLogger("test"),
     )
     with pytest.raises(ProxyGenerationError, match=r"gone.*is gone"):
@@ -433,10 +457,12 @@ def test_an_upload_arrives_whole(serve: Serve) -> None:
 CTRL_C = """
 import logging, sys, threading, time
 from pathlib import Path
+from types import SimpleNamespace
 from jasmin_arc.backends.http.client import Client
 from jasmin_arc._support.parallel import run_all
 endpoint, certs_dir, proxy, requests = sys.argv[1:]
-client = Client(endpoint, certs_dir=certs_dir, timeout=60, credentials=lambda: Path(proxy), log=logging.getLogger())
+shown = SimpleNamespace(client_certificate=lambda: Path(proxy), headers=dict)
+client = Client(endpoint, certs_dir=certs_dir, timeout=60, credentials=shown, log=logging.getLogger())
 print("ready", flush=True)
 run_all(lambda path: client.read("GET", path), ["/a"] * int(requests), workers=4)
 """
@@ -467,13 +493,13 @@ def test_ctrl_c_does_not_wait_for_the_server(certificates: Certificates, request
     [
         ("TLSV1_ALERT_DECODE_ERROR", ServerUnavailableError, "broke"),
         ("TLSV1_ALERT_INTERNAL_ERROR", ServerUnavailableError, "broke"),
-        ("TLSV1_ALERT_UNKNOWN_CA", ServerError, "refuses the proxy certificate"),
-        ("SSLV3_ALERT_BAD_CERTIFICATE", ServerError, "refuses the proxy certificate"),
+        ("TLSV1_ALERT_UNKNOWN_CA", ServerError, "refuses the client certificate"),
+        ("SSLV3_ALERT_BAD_CERTIFICATE", ServerError, "refuses the client certificate"),
     ],
 )
 def test_only_alerts_about_certificates_blame_the_proxy(reason: str, kind: type[ServerError], told: str) -> None:
     alert = ssl.SSLError(1, f"[SSL: {reason}]")
     alert.reason = reason
-    error = error_for_transport(alert, "PUT /arex", "https://ce.example.org:443/arex")
+    error = error_for_transport(alert, "PUT /arex", "https://ce.example.org:443/arex", AREX)
     assert type(error) is kind
     assert told in str(error)

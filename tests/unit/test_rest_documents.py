@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jasmin_arc.backends.rest.documents import JobAnswer, is_job_id, job_answers, listing, parse, versions
+from jasmin_arc.backends.rest.documents import JobAnswer, is_native_id, job_answers, listing, read_xml, versions
 from jasmin_arc.backends.rest.glue2 import general_state, job_info, parse_time, site_info, stream_names
 from jasmin_arc.exceptions import OutputError, ServerError
 from jasmin_arc.job_info import RemoteFile
@@ -38,7 +38,7 @@ EXTERNAL = b'<!DOCTYPE a [<!ENTITY b SYSTEM "file:///etc/passwd">]><versions><ve
 )
 def test_documents_that_are_broken_or_built_to_do_harm(document: bytes) -> None:
     with pytest.raises(ServerError, match="XML"):
-        parse(document)
+        read_xml(document)
 
 
 @given(st.binary(max_size=200) | st.text("<>/&;!?[]jobid=\"'x ", max_size=100).map(str.encode))
@@ -68,9 +68,9 @@ def test_answers_to_a_bulk_request() -> None:
 
 @pytest.mark.parametrize("name", ["../../x", "a/b", "", ".", "..", ".hidden", "a?b", "a b", "a\nb", "x" * 300, "é"])
 def test_job_ids_become_parts_of_urls_so_they_must_be_plain(name: str) -> None:
-    assert not is_job_id(name)
+    assert not is_native_id(name)
     document = f"<jobs><job><status-code>201</status-code><id>{escape(name)}</id></job></jobs>".encode()
-    assert [answer.id for answer in job_answers(document)] == [""]
+    assert [answer.native_id for answer in job_answers(document)] == [""]
 
 
 @pytest.mark.parametrize("code", ["", "-1", "2e2", "99999999999999999999", "²", "abc"])
@@ -116,8 +116,8 @@ def utc(*parts: int) -> datetime:
 
 
 def test_all_that_is_published_of_a_job() -> None:
-    info = job_info("https://ce/x", parse(ACTIVITY.encode()))
-    assert (info.id, info.state, info.native_state, info.name) == ("https://ce/x", "Failed", "FAILED", "single")
+    info = job_info(read_xml(ACTIVITY.encode()), "x")
+    assert (info.native_id, info.state, info.native_state, info.name) == ("x", "Failed", "FAILED", "single")
     assert (info.exit_code, info.queue, info.slots) == (3, "short", 4)
     assert (info.nodes, info.errors) == (("node1", "node2"), ("LRMS error: (3) Job failed",))
     assert (info.submitted, info.started) == (utc(2026, 11, 20, 8, 17, 44), utc(2026, 11, 20, 8, 18, 1))
@@ -128,11 +128,11 @@ def test_all_that_is_published_of_a_job() -> None:
 
 
 def test_the_wall_time_is_that_of_one_slot() -> None:
-    assert job_info("", parse(ACTIVITY.encode())).wall_time == timedelta(seconds=100)
+    assert job_info(read_xml(ACTIVITY.encode())).wall_time == timedelta(seconds=100)
 
 
 def test_a_document_that_says_nothing() -> None:
-    info = job_info("i", parse(b"<ComputingActivity/>"))
+    info = job_info(read_xml(b"<ComputingActivity/>"))
     assert (info.state, info.exit_code, info.wall_time, info.started, info.errors) == (
         "Undefined",
         None,
@@ -153,7 +153,7 @@ def test_a_document_that_says_nothing() -> None:
     ],
 )
 def test_the_files_of_standard_output_and_error_are_in_the_session_directory(told: str, names: dict[str, str]) -> None:
-    assert stream_names(parse(f"<ComputingActivity>{told}</ComputingActivity>".encode())) == names
+    assert stream_names(read_xml(f"<ComputingActivity>{told}</ComputingActivity>".encode())) == names
 
 
 @pytest.mark.parametrize(
@@ -176,7 +176,7 @@ def test_numbers_are_sane_or_none(number: str, slots: str) -> None:
         f"<C><ExitCode>{number}</ExitCode><UsedTotalWallTime>{number}</UsedTotalWallTime>"
         f"<RequestedSlots>{slots}</RequestedSlots><UsedMainMemory>{number}</UsedMainMemory></C>"
     )
-    info = job_info("", parse(document.encode()))
+    info = job_info(read_xml(document.encode()))
     assert info.wall_time is None or info.wall_time >= timedelta(0)
     assert info.exit_code is None or abs(info.exit_code) < 10**16
 

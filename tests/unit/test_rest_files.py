@@ -198,7 +198,7 @@ def test_a_server_that_sends_another_part_than_asked_for(setup: Setup, reply: Re
 
 
 def test_an_endless_listing(setup: Setup, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("jasmin_arc.backends.rest.files._LONGEST_LISTING", 1_000_000)
+    monkeypatch.setattr("jasmin_arc.backends.rest.files._MAX_LISTING_BYTES", 1_000_000)
 
     def endless() -> Iterator[bytes]:
         yield b"HTTP/1.1 200 OK\r\nContent-Type: application/xml\r\nTransfer-Encoding: chunked\r\n\r\n"

@@ -156,9 +156,9 @@ def test_an_error_about_a_job_is_not_taken_for_unknown(setup: Setup) -> None:
 def test_a_server_that_changes_its_mind_all_the_time_is_asked_a_few_times_only(
     setup: Setup, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("jasmin_arc.backends.rest.states._MOMENT", 0.0)
+    monkeypatch.setattr("jasmin_arc.backends.rest.states._RETRY_STEP", 0.0)
     ids = put(setup, "FINISHED")
-    setup.backend._states.forget([ids[0].rpartition("/")[2]])
+    setup.backend._states.discard([ids[0].rpartition("/")[2]])
     words = itertools.cycle([b"FINISHED", b"INLRMS"])
     setup.ce.before = lambda request: Reply(200, next(words)) if request.path.endswith("/status") else None
     with pytest.raises(ServerUnavailableError, match="one state after another"):
@@ -297,8 +297,35 @@ def test_a_job_whose_state_is_being_moved_is_neither_unknown_nor_wiped(setup: Se
 def test_a_job_whose_state_is_not_to_be_had_has_none(setup: Setup) -> None:
     ids = put(setup, "RUNNING", "RUNNING", count=MANY)
     setup.ce.jobs[ids[0].rpartition("/")[2]].gap = 100
+    states = setup.backend.states(ids)
+    silent = states.pop(ids[0])
+    assert isinstance(silent, ServerUnavailableError) and "does not tell the state" in str(silent)
+    assert states == dict.fromkeys(ids[1:], "Running")
+    # Where no job could be answered for, the question failed.
     with pytest.raises(ServerUnavailableError, match="does not tell the state"):
-        setup.backend.states(ids)
+        setup.backend.states(ids[:1])
+    with pytest.raises(ServerUnavailableError, match="does not tell the state"):
+        setup.backend.query(ids)
+
+
+def test_a_question_about_the_batch_system_that_fails_spoils_no_other_job(setup: Setup) -> None:
+    finished, running = put(setup, "FINISHED") + put(setup, "RUNNING", "RUNNING")
+    setup.ce.before = lambda request: Reply(500, reason="Not allowed") if "action=status" in request.path else None
+    states = setup.backend.states([finished, running])
+    assert states[finished] == "Finished" and isinstance(states[running], ServerError)
+
+
+def test_a_job_is_known_by_the_servers_own_id_too(setup: Setup) -> None:
+    (job_id,) = put(setup, "FINISHED")
+    assert setup.backend.query([job_id])[job_id].native_id == job_id.rpartition("/")[2]
+
+
+def test_the_jobs_of_this_server_are_told_by_their_ids(setup: Setup) -> None:
+    host = setup.server.endpoint.partition("//")[2]
+    assert setup.backend.owns(setup.url("a"))
+    assert setup.backend.owns(f"https://{host}/rest/1.1/jobs/a")
+    assert not setup.backend.owns("https://elsewhere.example/arex/rest/1.0/jobs/a")
+    assert not setup.backend.owns(f"https://{host}/rest/1.0/jobs/a/b")
 
 
 def test_a_job_whose_files_were_erased_by_the_server(setup: Setup) -> None:
@@ -386,7 +413,7 @@ def test_a_job_that_has_not_ended_is_not_erased(setup: Setup) -> None:
 def test_what_was_done_counts_when_a_later_request_fails(
     setup: Setup, action: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("jasmin_arc.backends.rest.api._IDS_AT_ONCE", 2)
+    monkeypatch.setattr("jasmin_arc.backends.rest.api._BATCH_SIZE", 2)
     ids = put(setup, "FINISHED" if action == "clean" else "RUNNING", count=6)
     done: list[str] = []
 
@@ -456,13 +483,13 @@ def held_for(time: timedelta) -> bytes:
 def test_credentials_never_become_shorter(setup: Setup, least: timedelta, held: timedelta, renewed: list[str]) -> None:
     ids = put(setup, "RUNNING", info=credentials_end(timedelta(minutes=10)), delegations=["a"])
     setup.ce.held["a"] = held_for(held)
-    setup.backend._delegations._least = least
+    setup.backend._delegations._min_left = least
     setup.backend.states(ids)
     assert setup.ce.renewed == renewed
 
 
 def test_many_credentials_are_renewed_a_few_at_a_time(setup: Setup, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(delegations, "_MOST_SECONDS", 0.0)
+    monkeypatch.setattr(delegations, "_MAX_SECONDS", 0.0)
     soon = credentials_end(timedelta(minutes=10))
     ids = [put(setup, "RUNNING", info=soon, delegations=[name])[0] for name in ("a", "b", "c")]
     for count in (1, 2, 3, 3):
@@ -477,7 +504,7 @@ def test_a_job_is_looked_at_again_for_its_credentials(setup: Setup) -> None:
     waiting.info = credentials_end(timedelta(minutes=50))
     setup.backend.states(ids)
     assert setup.ce.renewed == []
-    setup.backend._upkeep._pause = 0
+    setup.backend._renewal._interval = 0
     setup.backend.states(ids)
     assert setup.ce.renewed == ["a"]
 

@@ -113,7 +113,7 @@ def test_only_jobs_that_need_credentials_get_some(setup: Setup, options: dict[st
 @pytest.mark.parametrize("answered", ["long ago", "a moment ago"])
 def test_nothing_is_left_where_the_server_is_away(setup: Setup, answered: str, monkeypatch: pytest.MonkeyPatch) -> None:
     if answered == "long ago":
-        monkeypatch.setattr("jasmin_arc.backends.rest.api._MOMENT", 0.0)
+        monkeypatch.setattr("jasmin_arc.backends.rest.api._REACHABLE_SECONDS", 0.0)
     setup.backend.submit([job()])
     setup.server.close()
     with pytest.raises(NoTargetsAvailableError, match=r"was not submitted|nothing was submitted"):
@@ -325,7 +325,7 @@ class FailingList(JobList):
 
 @pytest.mark.parametrize("step", ["intend", "created", "commit"])
 def test_a_job_list_that_cannot_be_written(setup: Setup, tmp_path: Path, step: str) -> None:
-    setup.backend._submitter._job_list = FailingList(tmp_path / "jobs.dat", step)
+    setup.backend._journal._job_list = FailingList(tmp_path / "jobs.dat", step)
     if step == "intend":
         with pytest.raises(JobListError, match="full"):
             setup.backend.submit([job()])
@@ -337,10 +337,10 @@ def test_a_job_list_that_cannot_be_written(setup: Setup, tmp_path: Path, step: s
         assert setup.ce.jobs == {}
     else:
         assert isinstance(result, SubmissionUnknownError)
-        assert "will run" in str(result)
+        assert "runs" in str(result)
         recovered = setup.another_backend().recover()
         assert list(recovered) == setup.job_list.ids() == [setup.url("job0")]
-    assert unfinished(setup) == ([] if step == "commit" else ["intended"])
+    assert unfinished(setup) == []
 
 
 @pytest.mark.parametrize("known", [True, False], ids=["submitted", "lost"])
@@ -351,7 +351,7 @@ def test_a_later_wave_does_not_hide_what_became_of_those_before(
 
     def fill_disk(request: Request, reply: Reply) -> Reply:
         if "/jobs?action=new" in request.path:
-            setup.backend._submitter._job_list = FailingList(setup.job_list.path, "intend")
+            setup.backend._journal._job_list = FailingList(setup.job_list.path, "intend")
             return reply if known else Reply(raw=[RESET])
         return reply
 

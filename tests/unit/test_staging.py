@@ -12,8 +12,9 @@ import sys
 import textwrap
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import BinaryIO
 
 import pytest
 from hypothesis import given
@@ -23,6 +24,7 @@ from memory_backend import MemoryBackend
 from jasmin_arc.exceptions import InvalidJobDescription, JobNotFoundError, OutputError, ServerUnavailableError
 from jasmin_arc.job_info import RemoteFile
 from jasmin_arc.staging import EVERYTHING, folders_of, save_many, save_outputs
+from jasmin_arc.staging.session_tree import SessionTree, list_tree
 from jasmin_arc.staging.target_folder import TargetFolder
 
 TREE = {
@@ -100,6 +102,70 @@ def test_only_the_folders_that_matter_are_listed(tmp_path: Path) -> None:
     save_outputs(backend, "job", tmp_path, outputs=["a/b", "f", "f"])
     assert sorted(backend.listed) == ["", "a", "a/b"]
     assert sorted(backend.opened) == ["a/b/c", "f"]
+
+
+DEEP = {"a/b/c": b"1", "a/d/e/f": b"2", "a/empty": None, "g": b"3", "a/b-": b"4"}
+
+
+def test_a_place_that_lists_a_tree_in_one_call_is_asked_once(tmp_path: Path) -> None:
+    backend = MemoryBackend(DEEP, deep=True)
+    save_outputs(backend, "job", tmp_path, outputs=["a"])
+    assert backend.listed == ["", "a"]
+    assert tree(tmp_path) == {name: content for name, content in DEEP.items() if name != "g"}
+
+
+def test_a_tree_is_listed_by_several_requests_where_each_lists_one_folder() -> None:
+    backend, deep = MemoryBackend(DEEP), MemoryBackend(DEEP, deep=True)
+    for path in ("", "a", "a/empty"):
+        found = list_tree(lambda job_id, path: backend.list_files(job_id, path), "job", path)
+        assert sorted(found, key=str) == sorted(deep.list_files("job", path, recursive=True), key=str)
+    with pytest.raises(JobNotFoundError):
+        list_tree(lambda job_id, path: backend.list_files(job_id, path), "unknown", "")
+
+
+def test_an_endless_tree_ends_also_where_it_is_listed_at_once() -> None:
+    with pytest.raises(OutputError, match="nested"):
+        list_tree(lambda job_id, path: [RemoteFile(f"{path}/d" if path else "d", is_dir=True)], "job", "")
+
+
+@pytest.mark.parametrize("name", ["../x", "/etc", ".", "a/b", "d\n", ""])
+def test_folders_with_impossible_names_are_not_entered(name: str) -> None:
+    asked: list[str] = []
+
+    def list_folder(job_id: str, path: str) -> list[RemoteFile]:
+        asked.append(path)
+        return [RemoteFile(f"d/{name}", is_dir=True)]
+
+    assert list_tree(list_folder, "job", "d") == [RemoteFile(f"d/{name}", is_dir=True)]
+    assert asked == ["d"]
+
+
+def test_small_files_are_fetched_together_and_large_ones_by_themselves(tmp_path: Path) -> None:
+    groups: list[list[str]] = []
+
+    class Grouping(MemoryBackend):
+        def fetch(self, job_id: str, names: Sequence[str]) -> Iterator[tuple[str, BinaryIO]]:
+            groups.append(list(names))
+            # As an archive may have them, in another order.
+            return super().fetch(job_id, list(reversed(names)))
+
+    files: dict[str, object] = {f"s{number}": b"x" for number in range(6)}
+    large = {f"l{number}": bytes(2**20 + number) for number in range(2)}
+    save_outputs(Grouping({**files, **large}), "job", tmp_path, outputs=["*"], workers=2)
+    assert sorted(map(sorted, groups)) == [["l0"], ["l1"], ["s0", "s1", "s2", "s3"], ["s4", "s5"]]
+    assert tree(tmp_path) == {**files, **large}
+
+
+@pytest.mark.parametrize(("sent", "reason"), [(["x"], "'y'.*did not arrive"), (["x", "z"], "'y'.*'z' came instead")])
+def test_a_group_that_is_not_what_was_asked_for_is_an_error(tmp_path: Path, sent: list[str], reason: str) -> None:
+    class Wrong(MemoryBackend):
+        def fetch(self, job_id: str, names: Sequence[str]) -> Iterator[tuple[str, BinaryIO]]:
+            return super().fetch(job_id, sent)
+
+    backend = Wrong(dict.fromkeys("xyz", b""))
+    with pytest.raises(OutputError, match=reason):
+        save_outputs(backend, "job", tmp_path, outputs=["x", "y"], workers=1)
+    assert tree(tmp_path) == {"x": b""}
 
 
 def test_an_output_called_like_a_stream_keeps_its_name(tmp_path: Path) -> None:
@@ -315,12 +381,15 @@ HOSTILE = [
 
 @pytest.mark.parametrize("name", HOSTILE)
 @pytest.mark.parametrize("is_dir", [False, True])
-def test_hostile_names_in_a_folder_are_refused(tmp_path: Path, name: str, is_dir: bool) -> None:
+@pytest.mark.parametrize("deeper", [[], [RemoteFile("d/sub", is_dir=True), RemoteFile("d/sub/x", 1)]])
+def test_hostile_names_in_a_folder_are_refused(
+    tmp_path: Path, name: str, is_dir: bool, deeper: list[RemoteFile]
+) -> None:
     backend = MemoryBackend(
         {name: b"evil", "d/good": b""},
         listings={
             "": [RemoteFile("d", is_dir=True)],
-            "d": [RemoteFile("d/good", 0), RemoteFile(name, 4, is_dir=is_dir)],
+            "d": [RemoteFile("d/good", 0), RemoteFile(name, 4, is_dir=is_dir), *deeper],
         },
     )
     with pytest.raises(OutputError, match="cannot be saved"):
@@ -336,6 +405,23 @@ def test_hostile_names_at_the_top_are_refused_where_a_pattern_could_mean_them(tm
         save_outputs(backend, "job", tmp_path / "target", outputs=["*"])
     assert save_outputs(backend, "job", tmp_path / "target", outputs=["good"]) == [tmp_path / "target" / "good"]
     assert backend.opened == ["good"]
+
+
+@pytest.mark.parametrize(
+    "listing",
+    [
+        [RemoteFile("d/file", 1), RemoteFile("d/file/x", 1)],
+        [RemoteFile("d/not told/x", 1)],
+        [RemoteFile("d/sub", is_dir=True), RemoteFile("d/sub/../../x", 1)],
+        [RemoteFile("d/sub", is_dir=True), RemoteFile("d/sub/x", 1), RemoteFile("d/sub/x", 1)],
+        [RemoteFile("d/sub", is_dir=True), RemoteFile("d/sub/x", 1), RemoteFile("d/sub", is_dir=True)],
+    ],
+)
+def test_a_listing_of_a_tree_that_is_none_is_refused(tmp_path: Path, listing: list[RemoteFile]) -> None:
+    backend = MemoryBackend({}, listings={"": [RemoteFile("d", is_dir=True)], "d": listing})
+    with pytest.raises(OutputError, match="cannot be saved"):
+        save_outputs(backend, "job", tmp_path / "target", outputs=["d"])
+    assert tree(tmp_path) == {}
 
 
 def test_names_that_only_look_odd_are_saved(tmp_path: Path) -> None:
@@ -355,17 +441,17 @@ def test_two_things_of_one_name_are_refused(tmp_path: Path, second: RemoteFile) 
 
 def test_an_endless_tree_ends(tmp_path: Path) -> None:
     class Endless(MemoryBackend):
-        def list_files(self, job_id: str, path: str = "") -> list[RemoteFile]:
+        def list_files(self, job_id: str, path: str = "", *, recursive: bool = False) -> list[RemoteFile]:
             return [RemoteFile(f"{path}/d" if path else "d", is_dir=True)]
 
     with pytest.raises(OutputError, match="nested"):
         save_outputs(Endless({}), "job", tmp_path, outputs=["d"])
 
 
-def test_a_listing_without_end_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("jasmin_arc.staging.session_tree.MOST_FILES", 10)
-    with pytest.raises(OutputError, match="more than 10 files"):
-        save({f"d/{number}": b"" for number in range(20)}, tmp_path, "d")
+def test_a_listing_without_end_ends() -> None:
+    backend = MemoryBackend({f"d/{number}": b"" for number in range(20)})
+    with pytest.raises(OutputError, match="job job has more than 10 files"):
+        list(SessionTree(backend, "job", max_files=10).choose("d"))
 
 
 NAMES = st.text(st.characters(), max_size=8) | st.sampled_from(["..", ".", "../x", "/x", "d/../..", "d/x", "d/d", "d"])
@@ -376,7 +462,7 @@ def test_whatever_the_names_nothing_leaves_the_target(
     tmp_path_factory: pytest.TempPathFactory, top: list[tuple[str, bool]], inside: list[tuple[str, bool]]
 ) -> None:
     class Hostile(MemoryBackend):
-        def list_files(self, job_id: str, path: str = "") -> list[RemoteFile]:
+        def list_files(self, job_id: str, path: str = "", *, recursive: bool = False) -> list[RemoteFile]:
             prefix = f"{path}/" if path else ""
             entries = inside if path else top
             return [
@@ -536,7 +622,7 @@ def test_ctrl_c_returns_at_once_and_nothing_appears_later(tmp_path: Path) -> Non
     assert set(tree(tmp_path)) <= {"y", "stdout.txt"}
     stream.released.set()
     for thread in threading.enumerate():
-        if thread.name == "jasmin_arc-crew":
+        if thread.name == "jasmin_arc worker":
             thread.join()
     assert set(tree(tmp_path)) <= {"y", "stdout.txt"}
 
@@ -557,7 +643,7 @@ def test_downloads_that_are_given_up_are_not_read_on(tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
         save({"x": Endless, "stdout": b""}, tmp_path, "x")
     for thread in threading.enumerate():
-        if thread.name == "jasmin_arc-crew":
+        if thread.name == "jasmin_arc worker":
             thread.join(20)
             assert not thread.is_alive()
 

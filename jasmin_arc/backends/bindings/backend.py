@@ -4,102 +4,74 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar, cast
+from typing import Any, ClassVar
 
-from jasmin_arc.backends import base
+from jasmin_arc._support.bulk import not_found
+from jasmin_arc.backends.base import Services
 from jasmin_arc.backends.bindings import control, descriptions, submission
 from jasmin_arc.backends.bindings.log_capture import LogLine, reasons
 from jasmin_arc.backends.bindings.runtime import get_runtime
-from jasmin_arc.backends.bindings.submitter import Submitter
 from jasmin_arc.backends.bindings.translate import REST_INTERFACE, JobAddress, site_info
-from jasmin_arc.constants import JobState
+from jasmin_arc.backends.http.connection import check_identity, make_context
+from jasmin_arc.backends.rest.api import AREX
+from jasmin_arc.backends.rest.backend import RestBackend
+from jasmin_arc.backends.rest.submission import PendingJob
+from jasmin_arc.config import ConnectionConfig
+from jasmin_arc.description import JobDescription
+from jasmin_arc.description.formats.adl import submission_adl
 from jasmin_arc.exceptions import (
     JasminArcError,
     JobNotFoundError,
+    JobSubmissionError,
     NoTargetsAvailableError,
     ServerUnavailableError,
+    SubmissionUnknownError,
 )
-from jasmin_arc.job_info import JobInfo, RemoteFile
+from jasmin_arc.job_list.journal import Batch
 from jasmin_arc.site_info import SiteInfo
-
-if TYPE_CHECKING:
-    from jasmin_arc.backends.rest.backend import RestBackend
-    from jasmin_arc.config import ConnectionConfig
-    from jasmin_arc.credentials.proxy import ProxyManager
-    from jasmin_arc.description import JobDescription
 
 SITE_LIFETIME = 600.0
 """For how many seconds the answer of a discovery is used again"""
 
-_QUERY_AT_ONCE = 2000
 
-
-class BindingsBackend(base.Backend):
+class BindingsBackend(RestBackend):
     """Jobs on an ARC compute element, by NorduGrid's own library.
 
-    The library describes the place, submits or cancels a single job, lists the jobs, tells of those that have ended,
-    and makes the objects of its own. The REST interface of the same compute element does what the library cannot do, or
-    not well: several jobs in one call, live states, the job's files, logs and description, erasing, restarting,
-    renewing and recovering.
+    The library describes the place, submits or cancels a single job, lists the jobs, and makes the objects of its own.
+    The REST interface of the same compute element does all else: the library cannot do it, or not well.
 
     The library does one thing at a time and cannot be interrupted: Ctrl-C takes effect when the present call has
     ended, which ``TIMEOUT`` bounds for a server that says nothing.
 
-    The library does not check that a server's certificate is valid for the server's name. So before each call that
-    it sends to a server, this backend does, and raises :class:`~jasmin_arc.exceptions.ServerError` if it is not.
+    The library does not check that a server's certificate is valid for the server's name, so any host with a
+    certificate of the same authority could take the credentials and jobs. So before each call that it sends to a
+    server, this backend checks, and raises :class:`~jasmin_arc.exceptions.ServerError` if it is not.
 
     :raises BindingsNotFoundError: if the library cannot be loaded; the message says what to do
     """
 
     name: ClassVar[str] = "bindings"
-    capabilities: ClassVar[frozenset[str]] = frozenset(
-        {base.INPUT_URLS, base.OUTPUT_URLS, base.QUEUES, base.RUNTIME_ENVIRONMENTS, base.RENEW, base.RESTART}
-    )
 
-    def __init__(self, config: ConnectionConfig, services: base.Services) -> None:
-        log, job_list = services.log, services.job_list
-        self._services, proxy = services, cast("ProxyManager", services.credentials())
+    def __init__(self, config: ConnectionConfig, services: Services) -> None:
         self._runtime = get_runtime()
         self._arc = self._runtime.arc
+        super().__init__(config, services)
         self._config = config
-        self._proxy = proxy
-        self._log = log
         self._lock = threading.Lock()
         self._user_config: tuple[str, Any] | None = None
         self._site: tuple[float, SiteInfo] | None = None
-        self._rest: RestBackend | None = None
-        self._submitter = Submitter(self._runtime, self._submission_config, job_list, log, config.endpoint, self._erase)
-
-    @property
-    def endpoint(self) -> str:
-        """The URL of the compute element."""
-        return self._config.endpoint
-
-    def authenticate(self) -> None:
-        """See the contract."""
-        self._proxy.path()
-
-    @property
-    def rest(self) -> RestBackend:
-        """The REST interface of the same compute element, for what the library cannot do."""
-        with self._lock:
-            if self._rest is None:
-                from jasmin_arc.backends.rest.backend import RestBackend
-
-                self._rest = RestBackend(self._config, self._services)
-            return self._rest
 
     # --- The library's own objects, for users who want them ---
 
     def create_user_config(self) -> Any:
         """Create a new ``arc.UserConfig`` with the proxy, the trusted certificates and the timeout."""
-        return self._new_user_config(str(self._proxy.path()))
+        return self._new_user_config(str(self._credentials.client_certificate()))
 
     def user_config(self) -> Any:
         """Return the ``arc.UserConfig`` in use; its proxy is renewed when it ends soon."""
-        path = str(self._proxy.path())
+        path = str(self._credentials.client_certificate())
         with self._lock:
             if self._user_config is None or self._user_config[0] != path:
                 self._user_config = path, self._new_user_config(path)
@@ -110,10 +82,13 @@ class BindingsBackend(base.Backend):
 
         :raises JobNotFoundError: if there is no such job
         """
-        found = self._updated([_address(job_id)])
-        if job_id not in found:
-            raise JobNotFoundError(f"no job with the id {job_id} is known there")
-        return found[job_id]
+        address = _address(job_id)
+        user_config = self._checked_config(address.endpoint)
+        with self._library() as lines:
+            job = control.updated_job(self._arc, user_config, address)
+        if job is None:
+            raise control.failure(address, "Update", lines)
+        return job
 
     def parse_descriptions(self, text: str) -> Any:
         """Return the ``arc.JobDescriptionList`` of a text in xRSL, ADL or JSDL.
@@ -132,64 +107,57 @@ class BindingsBackend(base.Backend):
     def submit(
         self, jobs: Sequence[JobDescription], *, progress: Callable[[int], object] | None = None
     ) -> list[str | JasminArcError]:
-        """See the contract. The library submits a single job, as several in one call are broken in ARC."""
+        # Several jobs in one call are broken in ARC.
         if len(jobs) != 1:
-            return self.rest.submit(jobs, progress=progress)
-        result = self._submit_one(jobs[0])
+            return super().submit(jobs, progress=progress)
+        job = self._submitter.plan(jobs[0])
+        if job.outcome is None:
+            self._submit_one(job)
         if progress is not None:
             progress(1)
-        return [result]
+        return [job.outcome or JobSubmissionError("the job was not submitted")]
 
-    def _submit_one(self, description: JobDescription) -> str | JasminArcError:
-        from jasmin_arc.staging import plan_inputs
-
-        try:
-            inputs = plan_inputs(description)
-        except JasminArcError as error:
-            return error
-        queues = [queue.name for queue in self._fresh_site().queues]
-        result = self._submitter.submit(description, inputs, queues=queues)
-        if isinstance(result, NoTargetsAvailableError):
+    def _submit_one(self, job: PendingJob) -> None:
+        self._fresh_site()
+        with self._journal.submitting([job.entry]) as batch:
+            try:
+                self._send(job, batch)
+            except SubmissionUnknownError as error:
+                job.outcome = error
+            except JasminArcError as error:
+                job.outcome = error
+                batch.drop([job.entry.token])
+        if isinstance(job.outcome, NoTargetsAvailableError):
             # The next call looks anew.
             self._site = None
-        return result
+
+    def _send(self, job: PendingJob, batch: Batch) -> None:
+        description, endpoint = job.entry.description, self.endpoint
+        with submission.staged(job.inputs) as placed:
+            text = submission_adl(description, placed, token=job.entry.token)
+            user_config = self._submission_config()
+            with self._library() as lines:
+                job_id = submission.send(self._arc, user_config, endpoint, text)
+            orphan = None if job_id else submission.forgotten_job(lines, endpoint, placed)
+            if not job_id and orphan is None:
+                queues = [queue.name for queue in self._fresh_site().queues]
+                raise submission.refusal(lines, description.name, endpoint, queues=queues)
+            why = submission.upload_failure(lines, placed)
+        try:
+            job.native_id = self._api.native_id(job_id or orphan or "")
+        except JobNotFoundError as error:
+            raise SubmissionUnknownError(f"the job was submitted under an id that makes no sense: {error}") from error
+        self._submitter.write_ids([job], batch)
+        if orphan is not None:
+            name = description.name
+            self._submitter.give_up({job: JobSubmissionError(f"job {name!r} was not submitted: {why}")}, batch)
+        elif job.outcome is None:
+            self._submitter.commit([job], batch)
 
     # --- Asking and acting ---
 
-    def query(self, job_ids: Sequence[str]) -> dict[str, JobInfo]:
-        """See the contract.
-
-        What the library tells may be a minute old: of a job that goes on, is not there, or was restarted after its
-        end. So REST is asked as well.
-        """
-        addresses = [address for address in map(JobAddress.parse, dict.fromkeys(job_ids)) if address is not None]
-        found: dict[str, JobInfo] = {}
-        for start in range(0, len(addresses), _QUERY_AT_ONCE):
-            found.update(control.infos(self._updated(addresses[start : start + _QUERY_AT_ONCE])))
-        ended: dict[str, JobState | JasminArcError] = {
-            job_id: info.state for job_id, info in found.items() if _is_end(info)
-        }
-        # Those that REST does not know have gone since.
-        live = {**ended, **self.states(list(ended))} if ended else {}
-        doubtful = [
-            address.id for address in addresses if address.id not in ended or live[address.id] != ended[address.id]
-        ]
-        return {**found, **self.rest.query(doubtful)} if doubtful else found
-
-    def states(self, job_ids: Sequence[str]) -> dict[str, JobState | JasminArcError]:
-        """See the contract. The library's states may be a minute old, so they come from the REST interface."""
-        return self.rest.states(job_ids)
-
-    def _updated(self, addresses: Sequence[JobAddress]) -> dict[str, Any]:
-        user_config = self._checked_config(address.endpoint for address in addresses)
-        with self._library() as lines:
-            jobs = control.updated_jobs(self._arc, user_config, addresses)
-        control.check_unanswered([address for address in addresses if address.id not in jobs], lines)
-        return jobs
-
     def list_jobs(self) -> list[str]:
-        """See the contract."""
-        user_config = self._checked_config([self.endpoint])
+        user_config = self._checked_config(self.endpoint)
         with self._library() as lines:
             found = control.job_ids(self._arc, user_config, self.endpoint)
         if found is None:
@@ -198,93 +166,40 @@ class BindingsBackend(base.Backend):
         return found
 
     def cancel(self, job_ids: Sequence[str]) -> dict[str, JasminArcError]:
-        """See the contract."""
         if len(job_ids) != 1:
-            return self.rest.cancel(job_ids)
-        error = self._act(job_ids[0], "Cancel")
-        if error is not None:
-            return {job_ids[0]: error}
-        self.rest.note_cancelled(job_ids)
-        return {}
-
-    def clean(self, job_ids: Sequence[str]) -> dict[str, JasminArcError]:
-        """See the contract. The library would let a job that runs go on, and REST go on telling of it."""
-        return self.rest.clean(job_ids)
-
-    def _act(self, job_id: str, action: str) -> JasminArcError | None:
+            return super().cancel(job_ids)
         try:
-            address = _address(job_id)
+            address = _address(job_ids[0])
         except JobNotFoundError as error:
-            return error
-        user_config = self._checked_config([address.endpoint])
+            return {job_ids[0]: error}
+        user_config = self._checked_config(address.endpoint)
         with self._library() as lines:
-            done = control.act(self._arc, user_config, address, action)
-        failure = None if done else control.failure(address, action, lines)
+            done = control.cancel(self._arc, user_config, address)
+        if done:
+            self._states.note_cancelled([address.native_id])
+            return {}
+        failure = control.failure(address, "Cancel", lines)
         if isinstance(failure, ServerUnavailableError):
             raise failure
-        return failure
-
-    def restart(self, job_ids: Sequence[str]) -> dict[str, JasminArcError]:
-        """See the contract."""
-        return self.rest.restart(job_ids)
-
-    def renew(self, job_ids: Sequence[str]) -> dict[str, JasminArcError]:
-        """See the contract."""
-        return self.rest.renew(job_ids)
-
-    def recover(self) -> dict[str, JobInfo | None]:
-        """See the contract."""
-        return self.rest.recover()
-
-    def _erase(self, address: JobAddress) -> JasminArcError | None:
-        """Cancel and erase a job, and return why that failed, if it did."""
-        try:
-            error = self._act(address.id, "Cancel") or self._act(address.id, "Clean")
-        except JasminArcError as caught:
-            error = caught
-        return None if isinstance(error, JobNotFoundError) else error
-
-    # --- What the job left ---
-
-    def list_files(self, job_id: str, path: str = "", *, recursive: bool = False) -> list[RemoteFile]:  # noqa: ARG002
-        return self.rest.list_files(job_id, path)
-
-    def open(self, job_id: str, path: str, offset: int = 0) -> BinaryIO:
-        """See the contract."""
-        return self.rest.open(job_id, path, offset)
-
-    def streams(self, job_id: str) -> dict[str, str]:
-        """See the contract."""
-        return self.rest.streams(job_id)
-
-    def evidence(self, job_id: str) -> dict[str, str]:
-        """See the contract."""
-        return self.rest.evidence(job_id)
-
-    def description(self, job_id: str) -> JobDescription:
-        """See the contract."""
-        return self.rest.description(job_id)
+        return {address.id: failure}
 
     # --- The place ---
 
     def site(self) -> SiteInfo:
-        """See the contract. Always a new discovery.
-
-        :raises NoTargetsAvailableError: if the compute element cannot be reached, or offers nothing to submit to
-        """
+        # Always a new discovery.
         self._site = None
         return self._fresh_site()
 
     def close(self) -> None:
-        """See the contract."""
         with self._lock:
-            rest, self._rest = self._rest, None
             self._user_config = self._site = None
-        if rest is not None:
-            rest.close()
+        super().close()
 
     def _fresh_site(self) -> SiteInfo:
-        """Return what the compute element offers; asked for again only after :data:`SITE_LIFETIME`."""
+        """Return what the compute element offers; asked for again only after :data:`SITE_LIFETIME`.
+
+        :raises NoTargetsAvailableError: if the compute element cannot be reached, or offers nothing to submit to
+        """
         known = self._site
         if known is not None and time.monotonic() - known[0] < SITE_LIFETIME:
             return known[1]
@@ -305,17 +220,18 @@ class BindingsBackend(base.Backend):
     def _submission_config(self) -> Any:
         """Do as :meth:`_checked_config` does, for a submission and the discovery before it."""
         try:
-            return self._checked_config([self.endpoint])
+            return self._checked_config(self.endpoint)
         except ServerUnavailableError as error:
             raise NoTargetsAvailableError(f"nothing to submit to at {self.endpoint}: {error}") from error
 
-    def _checked_config(self, endpoints: Iterable[str]) -> Any:
-        """Return the ``arc.UserConfig`` for a call to these servers, once each has shown a certificate for its name."""
-        from jasmin_arc.backends.bindings.server_identity import check_server
+    def _checked_config(self, endpoint: str) -> Any:
+        """Return the ``arc.UserConfig`` for a call to a server that has just shown a certificate for its name.
 
-        proxy, timeout = self._proxy.path(), self._config.TIMEOUT
-        for endpoint in dict.fromkeys(endpoints):
-            check_server(endpoint, certs_dir=self._config.CERTS_DIR, proxy=proxy, timeout=timeout)
+        Each call of the library opens new connections, so an older check says nothing about them. A check takes about
+        15 ms, and the library's call 500 ms or more.
+        """
+        context = make_context(self._config.CERTS_DIR, self._credentials.client_certificate(), AREX)
+        check_identity(endpoint, context, timeout=self._config.TIMEOUT, kind=AREX)
         return self.user_config()
 
     def _library(self) -> AbstractContextManager[list[LogLine]]:
@@ -330,13 +246,8 @@ class BindingsBackend(base.Backend):
         return self._runtime.keep(config)
 
 
-def _is_end(told: JobInfo) -> bool:
-    # After a restart the library has no exit code any more, and REST finds it elsewhere.
-    return told.final and told.exit_code is not None
-
-
 def _address(job_id: str) -> JobAddress:
     address = JobAddress.parse(job_id)
     if address is None:
-        raise JobNotFoundError(f"not the id of a job on an ARC compute element: {job_id!r}")
+        raise not_found(job_id)
     return address

@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from jasmin_arc.backends.bindings.log_capture import LogLine, reasons
-from jasmin_arc.backends.bindings.translate import REST_INTERFACE, JobAddress
+from jasmin_arc.backends.bindings.translate import REST_INTERFACE
 from jasmin_arc.exceptions import (
+    Advice,
     InputFileError,
     InvalidJobDescription,
     JasminArcError,
@@ -86,14 +87,14 @@ def send(arc: Any, user_config: Any, endpoint: str, text: str) -> str:
     return str(job.JobID) if status else ""
 
 
-def forgotten_job(lines: Sequence[LogLine], endpoint: str, inputs: Sequence[tuple[str, Path]]) -> JobAddress | None:
-    """Find the job that was created and whose upload then failed: the library forgets its id, but logs the uploads."""
+def forgotten_job(lines: Sequence[LogLine], endpoint: str, inputs: Sequence[tuple[str, Path]]) -> str | None:
+    """Find the id of a job that was created and whose upload failed: the library forgets it, but logs the uploads."""
     source = rf"{re.escape(str(inputs[0][1].parent))}/\d+"
     upload = re.compile(
         rf"(?:Real t|T)ransfer from file:(?://)?{source} to ({re.escape(endpoint)}/rest/1\.\d+/jobs/[\w.-]+)/session/"
     )
     match = next(filter(None, (upload.match(line.text) for line in lines)), None)
-    return JobAddress.parse(match[1]) if match else None
+    return match[1] if match else None
 
 
 def upload_failure(lines: Sequence[LogLine], inputs: Sequence[tuple[str, Path]]) -> str:
@@ -121,8 +122,8 @@ def refusal(lines: Sequence[LogLine], name: str, endpoint: str, *, queues: Seque
         return JobSubmissionError(f"{endpoint} rejected job {name!r}: {rejected[1]}{known}")
     if any(map(_ANSWER_LOST.match, texts)) and not any(map(_NOT_DELEGATED.match, texts)):
         return SubmissionUnknownError(
-            f"{endpoint} did not answer whether it took job {name!r} ({why}); it is not sent again, "
-            "recover() looks for it"
+            f"{endpoint} did not answer whether it took job {name!r} ({why}); it is not sent again",
+            advice=Advice("{recover} looks for it"),
         )
     if any(map(_NO_CONNECTION.match, texts)):
         return NoTargetsAvailableError(f"{endpoint} cannot be reached, job {name!r} was not submitted: {why}")

@@ -5,11 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta, timezone
+from datetime import timedelta
 from typing import Any
 
-from jasmin_arc.constants import JobState
-from jasmin_arc.job_info import JobInfo
 from jasmin_arc.site_info import QueueInfo, SiteInfo
 
 REST_INTERFACE = "org.nordugrid.arcrest"
@@ -17,7 +15,7 @@ _MIB = 2**20
 _UNLIMITED = 2**31 - 1
 # Only a name and a port may stand before the first slash. Otherwise the library could read another host than we do.
 _SERVER = r"https://(?:[\w.-]+|\[[\da-fA-F:.]+\])(?::(?P<port>\d{1,5}))?"
-_JOB_ID = re.compile(rf"(?P<endpoint>{_SERVER}(?:/[^/?#;\s]+)*?)/rest/1\.\d+/jobs/(?P<name>[\w.-]+)/?")
+_JOB_ID = re.compile(rf"(?P<endpoint>{_SERVER}(?:/[^/?#;\s]+)*?)/rest/1\.\d+/jobs/(?P<native_id>[\w.-]+)/?")
 _LARGEST_PORT = 65535
 
 
@@ -27,54 +25,27 @@ class JobAddress:
 
     id: str
     endpoint: str
-    name: str
+    native_id: str
 
     @classmethod
     def parse(cls, job_id: str) -> JobAddress | None:
-        """Read a job id such as ``https://HOST:PORT/arex/rest/1.0/jobs/NAME``; ``None`` for anything else."""
+        """Read a job id such as ``https://HOST:PORT/arex/rest/1.0/jobs/ID``; ``None`` for anything else."""
         match = _JOB_ID.fullmatch(job_id) if job_id.isprintable() and job_id.isascii() else None
         if match is None or int(match["port"] or 0) > _LARGEST_PORT:
             return None
-        return cls(job_id, match["endpoint"], match["name"])
+        return cls(job_id, match["endpoint"], match["native_id"])
 
 
 def make_arc_job(arc: Any, address: JobAddress) -> Any:
     """Make an ``arc.Job`` that is complete enough for the library to ask about it."""
     job = arc.Job()
     job.JobID = address.id.rstrip("/")
-    job.IDFromEndpoint = address.name
+    job.IDFromEndpoint = address.native_id
     # Without all of these the library drops the job silently.
     for part in ("ServiceInformation", "JobStatus", "JobManagement"):
         setattr(job, part + "URL", arc.URL(address.endpoint))
         setattr(job, part + "InterfaceName", REST_INTERFACE)
     return job
-
-
-def job_info(job: Any, job_id: str) -> JobInfo:
-    """Translate an ``arc.Job`` that the compute element has told about."""
-    state = _state(str(job.State.GetGeneralState()))
-    slots = _known(job.RequestedSlots)
-    return JobInfo(
-        id=job_id,
-        state=state,
-        native_state=str(job.State.GetSpecificState()),
-        name=str(job.Name),
-        exit_code=_known(job.ExitCode),
-        queue=str(job.Queue),
-        nodes=tuple(str(node) for node in job.ExecutionNode),
-        slots=slots,
-        position=_known(job.WaitingPosition) if state in ("Accepted", "Submitting", "Queuing") else None,
-        submitted=_time(job.SubmissionTime),
-        started=_time(job.StartTime),
-        ended=_time(job.ComputingManagerEndTime) or _time(job.EndTime),
-        # The compute element publishes wall time times slots.
-        wall_time=_period(job.UsedTotalWallTime, slots),
-        cpu_time=_period(job.UsedTotalCPUTime, 1),
-        memory=_megabytes(job.UsedMainMemory),
-        errors=tuple(str(error) for error in job.Error),
-        proxy_expires=_time(job.ProxyExpirationTime),
-        session_expires=_time(job.WorkingAreaEraseTime),
-    )
 
 
 def site_info(targets: Sequence[Any], endpoint: str) -> SiteInfo:
@@ -94,13 +65,6 @@ def site_info(targets: Sequence[Any], endpoint: str) -> SiteInfo:
         interfaces=_distinct(str(target.ComputingEndpoint.InterfaceName) for target in targets),
         healthy=bool(targets) and all(str(target.ComputingEndpoint.HealthState) == "ok" for target in targets),
     )
-
-
-def _state(word: str) -> JobState:
-    try:
-        return JobState(word)
-    except ValueError:
-        return JobState.OTHER
 
 
 def _queue(target: Any) -> QueueInfo:
@@ -133,20 +97,5 @@ def _megabytes(number: Any) -> int | None:
 
 
 def _limit(period: Any) -> timedelta | None:
-    return None if period.GetPeriod() >= _UNLIMITED else _period(period, 1)
-
-
-def _period(period: Any, slots: int | None) -> timedelta | None:
-    seconds = _known(period.GetPeriod())
-    try:
-        return None if seconds is None else timedelta(seconds=seconds / (slots or 1))
-    except OverflowError:
-        return None
-
-
-def _time(moment: Any) -> datetime | None:
-    seconds = _known(moment.GetTime())
-    try:
-        return None if seconds is None else datetime.fromtimestamp(seconds, timezone.utc)
-    except (OverflowError, OSError, ValueError):
-        return None
+    seconds = int(period.GetPeriod())
+    return timedelta(seconds=seconds) if 0 <= seconds < _UNLIMITED else None

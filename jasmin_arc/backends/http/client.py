@@ -1,4 +1,4 @@
-"""HTTP with a compute element: deadlines, bounded replies, retries of what only reads, and errors in our words."""
+"""HTTP with deadlines, bounded replies, retries of what only reads, and errors in our words."""
 
 from __future__ import annotations
 
@@ -7,42 +7,42 @@ import random
 import re
 import threading
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Collection, Iterable, Mapping
+from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from urllib3 import BaseHTTPResponse, HTTPSConnectionPool, Timeout
 from urllib3.exceptions import HTTPError
 from urllib3.util import SKIP_HEADER
 
-from jasmin_arc.backends.http.connection import CreatingConnection, make_context, make_pool
+from jasmin_arc.backends.http.connection import CONNECT_SECONDS, MAX_IDLE, make_context, make_pool
 from jasmin_arc.backends.http.deadline import begin_request, limited, pause, remaining, request_was_sent
-from jasmin_arc.backends.http.errors import RetryLaterError, error_for_status, error_for_transport
-from jasmin_arc.exceptions import (
-    ProxyGenerationError,
-    ServerError,
-    ServerUnavailableError,
-    SubmissionUnknownError,
+from jasmin_arc.backends.http.errors import (
+    AnswerLostError,
+    RetryLaterError,
+    ServerKind,
+    error_for_status,
+    error_for_transport,
 )
+from jasmin_arc.exceptions import ProxyGenerationError, ServerError, ServerUnavailableError
 
-MOST_BYTES = 16 << 20
-"""The longest reply that is read into memory.
+if TYPE_CHECKING:
+    from jasmin_arc.credentials import Credentials
 
-A job takes 120 bytes in a list of states, and 2 kB where all is told of it, which is asked for 1000 jobs at a time.
-Parsed, XML that is made to do harm takes 40 times its length.
-"""
-_HEADERS = {"Accept": "text/xml", "User-Agent": SKIP_HEADER, "Accept-Encoding": SKIP_HEADER}
-"""What A-REX does not look at is left out."""
-_CONNECT_SECONDS = 10.0
-_CHECK_PROXY_SECONDS = 30.0
+MAX_BYTES = 16 << 20
+"""The longest reply that is read into memory. Parsed, XML that is made to do harm takes 40 times its length."""
+_MAX_IDLE_BEFORE_CREATING = 3.0
+"""For requests that are never sent twice: one that meets a closed connection may have been dealt with"""
+_CHECK_CREDENTIALS_SECONDS = 30.0
 _ATTEMPTS = 4
 _FIRST_PAUSE = 0.2
 _PIECE = 1 << 20
-_ERROR_BYTES = 1 << 16
+_MAX_ERROR_BYTES = 1 << 16
 """The longest body of an error that is read, for the sake of the connection"""
-_SLOWEST = 20_000
+_MIN_SPEED = 20_000
 """Bytes per second that an upload must reach on the whole"""
 
 _Result = TypeVar("_Result")
@@ -58,8 +58,10 @@ class Reply(NamedTuple):
 
 @dataclass(frozen=True)
 class _Pools:
-    """Connections that use one proxy."""
+    """Connections that use the same credentials."""
 
+    credentials: tuple[Any, ...]
+    """What changes when the credentials do"""
     usual: HTTPSConnectionPool
     creating: HTTPSConnectionPool
     """For requests that are never sent twice"""
@@ -91,7 +93,7 @@ class RetryBudget:
 
 
 class Client:
-    """Sends requests to one compute element, and to no other host. Threads may share it.
+    """Sends requests to one server, and to no other host. Threads may share it.
 
     Every method raises :class:`~jasmin_arc.exceptions.ServerUnavailableError` where the server does not answer in
     time, and :class:`~jasmin_arc.exceptions.ServerError` where it refuses or answers nonsense.
@@ -99,7 +101,7 @@ class Client:
     :param endpoint: ``https://HOST:PORT/PATH``
     :param certs_dir: the trusted CA certificates: a folder, or a file
     :param timeout: seconds within which the server must answer
-    :param credentials: returns the path of a valid proxy; asked again now and then
+    :param credentials: what the server is shown; looked at again now and then
     """
 
     def __init__(
@@ -108,17 +110,20 @@ class Client:
         *,
         certs_dir: str,
         timeout: float,
-        credentials: Callable[[], Path],
+        credentials: Credentials,
         log: logging.Logger,
+        kind: ServerKind = ServerKind(),  # noqa: B008 - it cannot be changed
     ) -> None:
         self.endpoint = endpoint
         self.timeout = timeout
         self._certs_dir = certs_dir
         self._credentials = credentials
         self._log = log
+        self._kind = kind
+        # No server that is known looks at the two that are left out.
+        self._headers = {"Accept": kind.accept, "User-Agent": SKIP_HEADER, "Accept-Encoding": SKIP_HEADER}
         self._lock = threading.Lock()
         self._connected: _Pools | None = None
-        self._seen: tuple[Any, ...] = ()
         self._checked = 0.0
         self._answered = float("-inf")
         self._budget = RetryBudget()
@@ -130,15 +135,17 @@ class Client:
         *,
         body: bytes | None = None,
         headers: Mapping[str, str] | None = None,
-        most: int = MOST_BYTES,
+        max_bytes: int = MAX_BYTES,
         allow: Collection[int] = (),
     ) -> Reply:
         """Send a request that changes nothing. It is repeated when it fails for a reason that may pass.
 
-        :param most: the longest reply in bytes
+        :param max_bytes: the longest reply
         :param allow: the HTTP statuses of errors that the caller deals with
         """
-        return self._patiently(lambda: self.once(method, path, body=body, headers=headers, most=most, allow=allow))
+        return self._patiently(
+            lambda: self.once(method, path, body=body, headers=headers, max_bytes=max_bytes, allow=allow)
+        )
 
     def once(
         self,
@@ -147,40 +154,34 @@ class Client:
         *,
         body: bytes | None = None,
         headers: Mapping[str, str] | None = None,
-        most: int = MOST_BYTES,
+        max_bytes: int = MAX_BYTES,
         allow: Collection[int] = (),
     ) -> Reply:
         """Send a request once, whatever comes of it. For the parameters see :meth:`read`."""
-        pool = self._pool()
+        pool = self._connect().usual
         with limited(self.timeout):
             response = self._send(pool, method, path, body, headers or {})
-            return self._whole(response, f"{method} {path}", most, allow)
+            return self._whole(response, f"{method} {path}", max_bytes, allow)
 
-    @contextmanager
-    def creating(self) -> Iterator[Callable[[str, bytes], Reply]]:
-        """Give a function that POSTs what creates things: never twice, whatever happens.
+    def creator(self, path: str, headers: Mapping[str, str]) -> Callable[[bytes], Reply]:
+        """Return a function that POSTs what creates things: never twice, whatever happens.
 
         It has connections of its own, of which none has been idle for so long that the server may be closing it.
-        Threads may share it. It raises :class:`~jasmin_arc.exceptions.SubmissionUnknownError` if the request may have
-        been dealt with although no answer came back.
+        Threads may share it. It raises :class:`~jasmin_arc.backends.http.errors.AnswerLostError` if the request may
+        have been dealt with although no answer came back.
         """
-        pool = self._connect().creating
-        yield lambda path, body: self._create(pool, path, body)
+        return partial(self._create, self._connect().creating, path, headers)
 
-    def _create(self, pool: HTTPSConnectionPool, path: str, body: bytes) -> Reply:
+    def _create(self, pool: HTTPSConnectionPool, path: str, headers: Mapping[str, str], body: bytes) -> Reply:
         begin_request()
         try:
             with limited(3 * self.timeout):
-                response = self._send(pool, "POST", path, body, {"Content-Type": "application/xml"})
-                return self._whole(response, f"POST {path}", MOST_BYTES, ())
+                return self._whole(self._send(pool, "POST", path, body, headers), f"POST {path}")
         except ServerError as error:
             # An answer of another kind is the server's own word that nothing was created.
             if not request_was_sent() or (error.status is not None and not isinstance(error, RetryLaterError)):
                 raise
-            raise SubmissionUnknownError(
-                f"the answer to a submission was lost: {error}. Its jobs may exist, but do not run; "
-                "recover() finds and settles them"
-            ) from error
+            raise AnswerLostError(str(error)) from error
 
     def upload(self, path: str, pieces: bytes | Iterable[bytes], size: int) -> None:
         """PUT a file, once.
@@ -188,19 +189,18 @@ class Client:
         :param pieces: its content, together exactly ``size`` bytes
         """
         headers = {"Content-Length": str(size), "Content-Type": "application/octet-stream"}
-        pool = self._pool()
-        with limited(self.timeout + size / _SLOWEST):
-            response = self._send(pool, "PUT", path, pieces, headers)
-            self._whole(response, f"PUT {path}", _PIECE, ())
+        pool = self._connect().usual
+        with limited(self.timeout + size / _MIN_SPEED):
+            self._whole(self._send(pool, "PUT", path, pieces, headers), f"PUT {path}")
 
     def download(self, path: str, *, offset: int = 0, allow: Collection[int] = ()) -> BaseHTTPResponse:
         """Begin to GET a file, from ``offset`` on, and return the reply with its body unread."""
         headers = {"Range": f"bytes={offset}-"} if offset else {}
 
         def begin() -> BaseHTTPResponse:
-            response = self._send(self._pool(), "GET", path, None, headers)
+            response = self._send(self._connect().usual, "GET", path, None, headers)
             if response.status not in (200, 206, *allow):
-                self._whole(response, f"GET {path}", _PIECE, ())
+                self._whole(response, f"GET {path}")
             return response
 
         return self._patiently(begin)
@@ -217,7 +217,7 @@ class Client:
             connected.close()
 
     def _patiently(self, action: Callable[[], _Result]) -> _Result:
-        # The time that it takes to make a proxy, perhaps with a passphrase, is not the server's.
+        # The time that it takes to make credentials, perhaps with a passphrase, is not the server's.
         self._connect()
         with limited(self.timeout):
             attempt = 0
@@ -232,23 +232,26 @@ class Client:
                     self._log.debug("again in %.1f s: %s", delay, error)
                     pause(delay)
 
-    def _pool(self) -> HTTPSConnectionPool:
-        return self._connect().usual
-
     def _connect(self) -> _Pools:
-        """Return connections that use the present proxy."""
+        """Return connections that use the present credentials."""
         with self._lock:
-            if self._connected is not None and time.monotonic() - self._checked < _CHECK_PROXY_SECONDS:
-                return self._connected
-            proxy = self._credentials()
-            seen = _version(proxy)
-            if self._connected is None or seen != self._seen:
-                # Connections that are in use with the old proxy end with their requests.
-                context = make_context(self._certs_dir, proxy)
-                creating = make_pool(self.endpoint, context, CreatingConnection)
-                self._connected, self._seen = _Pools(make_pool(self.endpoint, context), creating), seen
-            self._checked = time.monotonic()
-            return self._connected
+            connected = self._connected
+            if connected is None or time.monotonic() - self._checked >= _CHECK_CREDENTIALS_SECONDS:
+                certificate = self._credentials.client_certificate()
+                headers = {**self._headers, **self._credentials.headers()}
+                version = (_version(certificate), headers)
+                if connected is None or connected.credentials != version:
+                    # Connections that are in use with the old credentials end with their requests.
+                    connected = self._connected = self._pools(certificate, headers, version)
+                self._checked = time.monotonic()
+            return connected
+
+    def _pools(self, certificate: Path | None, headers: Mapping[str, str], version: tuple[Any, ...]) -> _Pools:
+        context = make_context(self._certs_dir, certificate, self._kind)
+        usual = make_pool(self.endpoint, context, max_idle=MAX_IDLE)
+        creating = make_pool(self.endpoint, context, max_idle=_MAX_IDLE_BEFORE_CREATING)
+        usual.headers = creating.headers = headers
+        return _Pools(version, usual, creating)
 
     def _send(
         self,
@@ -264,27 +267,36 @@ class Client:
                 method,
                 path,
                 body=body,
-                headers={**_HEADERS, **headers},
+                headers={**pool.headers, **headers},
                 retries=False,
                 redirect=False,
-                timeout=Timeout(connect=min(_CONNECT_SECONDS, left), read=left),
+                timeout=Timeout(connect=min(CONNECT_SECONDS, left), read=left),
                 preload_content=False,
                 decode_content=False,
             )
         except (HTTPError, OSError) as error:
-            raise error_for_transport(error, f"{method} {path}", self.endpoint) from error
+            raise self.error_for(error, f"{method} {path}") from error
 
-    def _whole(self, response: BaseHTTPResponse, what: str, most: int, allow: Collection[int]) -> Reply:
+    def error_for(self, error: Exception, what: str) -> ServerError:
+        """Translate an error of urllib3, or of the layers below it.
+
+        :param what: what was asked, such as ``GET /path``
+        """
+        return error_for_transport(error, what, self.endpoint, self._kind)
+
+    def _whole(
+        self, response: BaseHTTPResponse, what: str, max_bytes: int = MAX_BYTES, allow: Collection[int] = ()
+    ) -> Reply:
         if not 200 <= response.status < 300 and response.status not in allow:
             _drop(response)
             later = response.headers.get("Retry-After")
-            raise error_for_status(response.status, response.reason or "", later, what, self.endpoint)
-        body = self._body(response, what, most)
+            raise error_for_status(response.status, response.reason or "", later, what, self.endpoint, self._kind)
+        body = self._body(response, what, max_bytes)
         self._budget.earn()
         self._answered = time.monotonic()
         return Reply(response.status, response.headers, body)
 
-    def _body(self, response: BaseHTTPResponse, what: str, most: int) -> bytes:
+    def _body(self, response: BaseHTTPResponse, what: str, max_bytes: int) -> bytes:
         """Read the body to its end, after which the connection is free again."""
         with closing(response):
             if not has_length(response):
@@ -294,30 +306,32 @@ class Client:
             length = response.length_remaining
             try:
                 # Where the length is known, there is no need to look for more.
-                while len(body) != length and (piece := response.read(min(_PIECE, most + 1 - len(body)))):
+                while len(body) != length and (piece := response.read(min(_PIECE, max_bytes + 1 - len(body)))):
                     body += piece
-                    if len(body) > most:
-                        raise ServerError(f"the server {self.endpoint} sends more than {most} bytes ({what})")
+                    if len(body) > max_bytes:
+                        raise ServerError(f"the server {self.endpoint} sends more than {max_bytes} bytes ({what})")
             except (HTTPError, OSError) as error:
-                raise error_for_transport(error, what, self.endpoint) from error
+                raise self.error_for(error, what) from error
             response.release_conn()
             return bytes(body)
 
 
-def _version(proxy: Path) -> tuple[Any, ...]:
+def _version(certificate: Path | None) -> tuple[Any, ...]:
+    if certificate is None:
+        return ()
     try:
-        status = proxy.stat()
+        status = certificate.stat()
     except OSError as error:
         raise ProxyGenerationError(
-            f"the proxy {proxy} is gone: {error.strerror}; try again to make a new one"
+            f"the client certificate {certificate} is gone: {error.strerror}", advice="try again to make a new one"
         ) from error
-    return proxy, status.st_ino, status.st_mtime_ns
+    return certificate, status.st_ino, status.st_mtime_ns
 
 
 def _drop(response: BaseHTTPResponse) -> None:
-    """Be done with an error, whatever its body is like: its status says all."""
+    """Drain or close the connection of an error reply, whatever its body is like."""
     try:
-        if has_length(response) and len(response.read(_ERROR_BYTES + 1)) <= _ERROR_BYTES:
+        if has_length(response) and len(response.read(_MAX_ERROR_BYTES + 1)) <= _MAX_ERROR_BYTES:
             response.release_conn()
             return
     except (HTTPError, OSError):

@@ -1,4 +1,4 @@
-"""Connections to a compute element: TLS with the proxy certificate, verified, kept alive, and without delays."""
+"""HTTPS connections: verified, kept alive, without delays, and perhaps with a client certificate."""
 
 from __future__ import annotations
 
@@ -11,32 +11,37 @@ from urllib.parse import urlsplit
 
 from urllib3 import HTTPSConnectionPool
 from urllib3.connection import HTTPSConnection
+from urllib3.exceptions import HTTPError
 
-from jasmin_arc.backends.http.deadline import DeadlineSocket, note_sent
+from jasmin_arc.backends.http.deadline import DeadlineSocket, limited, note_sent
+from jasmin_arc.backends.http.errors import ServerKind, error_for_transport
 from jasmin_arc.exceptions import InvalidConfigError, ServerError
 
-_QUICKACK = getattr(socket, "TCP_QUICKACK", None)
-_KEPT = 16
-_LONGEST_IDLE = 20.0
+CONNECT_SECONDS = 10.0
+MAX_IDLE = 20.0
 """Seconds after which a connection is not used again: the server might close it just as a request is on its way"""
-_LONGEST_IDLE_BEFORE_CREATING = 3.0
-"""The same for requests that are never sent twice: one that meets a closed connection may have been dealt with"""
+_QUICKACK = getattr(socket, "TCP_QUICKACK", None)
+_MAX_KEPT = 16
 
 
 class Connection(HTTPSConnection):
     """An HTTPS connection that acknowledges the server's first segment at once.
 
-    A-REX answers in two segments with Nagle's algorithm on, so the second one waits for the acknowledgement of the
-    first, which Linux delays by 40 ms. The option lasts for one reply only.
+    Some servers answer in two segments with Nagle's algorithm on, so the second one waits for the acknowledgement of
+    the first, which Linux delays by 40 ms. The option lasts for one reply only.
+
+    :param max_idle: seconds after which it is not used for another request
     """
 
-    _last_used = 0.0
-    _longest_idle = _LONGEST_IDLE
+    def __init__(self, *args: Any, max_idle: float = MAX_IDLE, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._max_idle = max_idle
+        self._last_used = 0.0
 
     @property
     def is_connected(self) -> bool:
-        """Say whether the connection can be used for another request."""
-        return super().is_connected and time.monotonic() - self._last_used < self._longest_idle
+        """Whether the connection can be used for another request."""
+        return super().is_connected and time.monotonic() - self._last_used < self._max_idle
 
     def request(self, *args: Any, **options: Any) -> None:
         """Send a request. The pool connects before it calls this."""
@@ -51,46 +56,59 @@ class Connection(HTTPSConnection):
         return super().getresponse()
 
 
-class CreatingConnection(Connection):
-    """A connection for requests that are never sent twice: it is used again only right after its last use."""
-
-    _longest_idle = _LONGEST_IDLE_BEFORE_CREATING
-
-
-def make_pool(endpoint: str, context: ssl.SSLContext, kind: type[Connection] = Connection) -> HTTPSConnectionPool:
+def make_pool(endpoint: str, context: ssl.SSLContext, *, max_idle: float = MAX_IDLE) -> HTTPSConnectionPool:
     """Make a pool of connections to the endpoint's host. No proxy is ever taken from the environment."""
     parts = urlsplit(endpoint)
+    host, port = parts.hostname or "", parts.port or 443
     pool = HTTPSConnectionPool(
-        parts.hostname or "", parts.port or 443, maxsize=_KEPT, block=False, ssl_context=context, retries=False
+        host, port, maxsize=_MAX_KEPT, block=False, ssl_context=context, retries=False, max_idle=max_idle
     )
-    pool.ConnectionCls = kind
+    pool.ConnectionCls = Connection
     return pool
 
 
-def make_context(certs_dir: str, proxy: Path | None) -> ssl.SSLContext:
+def check_identity(endpoint: str, context: ssl.SSLContext, *, timeout: float, kind: ServerKind) -> str:
+    """Open a verified TLS connection to a server, close it again, and return its TLS version. No request is sent.
+
+    :raises ServerError: if the certificate is not trusted, or not valid for the name of the host
+    :raises ServerUnavailableError: if the server cannot be reached, or does not answer in time
+    """
+    parts = urlsplit(endpoint)
+    seconds = min(CONNECT_SECONDS, timeout)
+    connection = Connection(parts.hostname or "", parts.port or 443, ssl_context=context, timeout=seconds)
+    try:
+        with limited(timeout):
+            connection.connect()
+        assert isinstance(connection.sock, ssl.SSLSocket)
+        return str(connection.sock.version())
+    except (HTTPError, OSError) as error:
+        raise error_for_transport(error, "TLS handshake", endpoint, kind) from error
+    finally:
+        connection.close()
+
+
+def make_context(certs_dir: str, certificate: Path | None, kind: ServerKind = ServerKind()) -> ssl.SSLContext:  # noqa: B008 - it cannot be changed
     """Make the TLS settings: who we are, and whom we trust.
 
     :param certs_dir: the folder with the trusted CA certificates under their hashes, or one file with all of them
-    :param proxy: the file with the proxy certificate, its chain and its key, if the server is shown one
-    :raises InvalidConfigError: if CERTS_DIR has no certificates
-    :raises ServerError: if the proxy cannot be used
+    :param certificate: the file with the client's certificate, its chain and its key, if the server is shown one
+    :raises InvalidConfigError: if there are no CA certificates
+    :raises ServerError: if the client's certificate cannot be used
     """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.sslsocket_class = DeadlineSocket
-    trusted = Path(certs_dir)
+    is_folder = Path(certs_dir).is_dir()
     try:
-        if trusted.is_dir():
-            context.load_verify_locations(capath=str(trusted))
-        else:
-            context.load_verify_locations(cafile=str(trusted))
+        context.load_verify_locations(**{"capath" if is_folder else "cafile": certs_dir})
     except OSError as error:
-        raise InvalidConfigError(f"CERTS_DIR: no CA certificates can be read from {certs_dir}: {error}") from error
-    if proxy is None:
-        return context
-    try:
-        # Without a password, OpenSSL would ask on the terminal for that of an encrypted key.
-        context.load_cert_chain(proxy, password="")
-    except OSError as error:
-        raise ServerError(f"the proxy certificate {proxy} cannot be used: {error}") from error
+        raise InvalidConfigError(
+            f"{kind.trust_option}: no CA certificates can be read from {certs_dir}: {error}"
+        ) from error
+    if certificate is not None:
+        try:
+            # Without a password, OpenSSL would ask on the terminal for that of an encrypted key.
+            context.load_cert_chain(certificate, password="")
+        except OSError as error:
+            raise ServerError(f"the client certificate {certificate} cannot be used: {error}") from error
     return context

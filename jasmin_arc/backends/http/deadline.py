@@ -1,7 +1,7 @@
-"""How long the thread at hand may still wait for the network, down to each read of a socket.
+"""How long the current thread may still wait for the network, down to each read of a socket.
 
-A timeout of a socket starts again with each byte, so a server that sends one byte now and then holds its client for
-ever. What counts here is a point in time, which holds for all reads and writes of a request together.
+A socket's timeout starts again with each byte, so a server that sends a byte now and then holds its client for ever.
+A deadline holds for all reads and writes of a request together.
 """
 
 from __future__ import annotations
@@ -23,10 +23,9 @@ _limits = _Limits()
 
 
 class limited:
-    """Let everything inside last so many seconds at most, or less where less is left already.
+    """Let everything inside last so many seconds at most, or less where less is left already."""
 
-    A generator would take three times as long, twice for each request.
-    """
+    # A class, for a generator would take three times as long, twice for each request.
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds

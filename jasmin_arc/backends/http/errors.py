@@ -1,4 +1,4 @@
-"""What went wrong on the way to a compute element and back, in our words."""
+"""What went wrong on the way to a server and back, in our words."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import re
 import socket
 import ssl
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 from urllib3 import exceptions as foreign
 
@@ -13,17 +14,23 @@ from jasmin_arc._support.text import printable
 from jasmin_arc.exceptions import ServerError, ServerUnavailableError
 
 _TRANSIENT = frozenset({408, 425, 429, 502, 503, 504})
-# A-REX answers 500 to everything, so its reason phrase has to tell what another attempt cannot change.
-_PERMANENT_500 = re.compile(
-    r"no more jobs|missing payload|payload is|can't be assigned|not implemented|wrong number|not allowed"
-    r"|failed (accepting|deleting)|error (creating|seeking|writing)",
-    re.IGNORECASE,
-)
 _REFUSED = frozenset({401, 403})
-# A busy A-REX sends the first one to a client with which nothing is wrong.
+# A busy server sends the first one to a client with which nothing is wrong.
 _PASSING_ALERTS = ("DECODE_ERROR", "INTERNAL_ERROR")
 # X509_V_ERR_HOSTNAME_MISMATCH and X509_V_ERR_IP_ADDRESS_MISMATCH of OpenSSL
 _WRONG_NAME = frozenset({62, 64})
+
+
+@dataclass(frozen=True)
+class ServerKind:
+    """What is special about servers of one kind, and how the options are called that lead there."""
+
+    accept: str = "*/*"
+    """The type of the replies that are asked for"""
+    final_500: re.Pattern[str] = re.compile("(?!)")
+    """The reason phrases of errors 500 that another attempt cannot change"""
+    address_option: str = "the server's address"
+    trust_option: str = "the CA certificates"
 
 
 class RetryLaterError(ServerUnavailableError):
@@ -34,17 +41,21 @@ class RetryLaterError(ServerUnavailableError):
         self.seconds = seconds
 
 
-def error_for_transport(error: Exception, what: str, endpoint: str) -> ServerError:
+class AnswerLostError(ServerUnavailableError):
+    """A request that is sent once may have been dealt with, but no answer came back."""
+
+
+def error_for_transport(error: Exception, what: str, endpoint: str, kind: ServerKind) -> ServerError:
     """Translate an error of urllib3, or of the layers below it.
 
-    :param what: what was asked, such as ``GET /arex/rest``
+    :param what: what was asked, such as ``GET /path``
     """
     causes = list(_causes(error))
     verification = next((cause for cause in causes if isinstance(cause, ssl.SSLCertVerificationError)), None)
     if verification is not None:
-        return _not_trusted(verification, endpoint)
+        return _not_trusted(verification, endpoint, kind)
     if any(map(_is_refusal, causes)):
-        return ServerError(f"the server {endpoint} refuses the proxy certificate: {_plain(error)}")
+        return ServerError(f"the server {endpoint} refuses the client certificate: {_plain(error)}")
     if isinstance(error, (foreign.NewConnectionError, foreign.ConnectTimeoutError)):
         return ServerUnavailableError(f"cannot connect to {endpoint}: {_plain(error)}")
     if any(isinstance(cause, (foreign.TimeoutError, TimeoutError, socket.timeout)) for cause in causes):
@@ -57,25 +68,28 @@ def _is_refusal(cause: BaseException) -> bool:
     return "ALERT" in reason and not reason.endswith(_PASSING_ALERTS)
 
 
-def _not_trusted(error: ssl.SSLCertVerificationError, endpoint: str) -> ServerError:
+def _not_trusted(error: ssl.SSLCertVerificationError, endpoint: str, kind: ServerKind) -> ServerError:
     if error.verify_code in _WRONG_NAME:
-        remedy = "ARC_SERVER must name the host as its certificate does"
+        advice = f"{kind.address_option} must name the host as its certificate does"
     else:
-        remedy = "CERTS_DIR must hold the CA certificate that its host certificate comes from"
+        advice = f"{kind.trust_option} must hold the CA certificate that its host certificate comes from"
     why = (error.verify_message or str(error)).rstrip(".")
-    return ServerError(f"the server {endpoint} is not trusted: {why}; {remedy}")
+    return ServerError(f"the server {endpoint} is not trusted: {why}", advice=advice)
 
 
-def error_for_status(status: int, reason: str, retry_after: str | None, what: str, endpoint: str) -> ServerError:
+def error_for_status(
+    status: int, reason: str, retry_after: str | None, what: str, endpoint: str, kind: ServerKind
+) -> ServerError:
     """Translate a reply that is an error."""
     told = f"{status} {printable(reason)}".strip()
     message = f"the server {endpoint} answers {told} ({what})"
-    if status in _TRANSIENT or (status == 500 and not _PERMANENT_500.search(reason)):
+    if status in _TRANSIENT or (status == 500 and not kind.final_500.search(reason)):
         return RetryLaterError(message, status=status, seconds=_seconds(retry_after))
     if 300 <= status < 400:
-        return ServerError(f"{message}: redirects are not followed; is ARC_SERVER right?", status=status)
+        advice = f"redirects are not followed: is {kind.address_option} right?"
+        return ServerError(message, status=status, advice=advice)
     if status in _REFUSED:
-        return ServerError(f"{message}: is this certificate's owner allowed to use the site?", status=status)
+        return ServerError(message, status=status, advice="is this certificate's owner allowed to use the site?")
     return ServerError(message, status=status)
 
 

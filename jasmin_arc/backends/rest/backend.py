@@ -5,9 +5,11 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, ClassVar, cast
+from typing import BinaryIO, ClassVar
 
+from jasmin_arc._support.bulk import not_found
 from jasmin_arc.backends.base import (
     INPUT_URLS,
     OUTPUT_URLS,
@@ -19,7 +21,8 @@ from jasmin_arc.backends.base import (
     Services,
 )
 from jasmin_arc.backends.http.client import Client
-from jasmin_arc.backends.rest.api import Api
+from jasmin_arc.backends.rest.api import AREX, Api
+from jasmin_arc.backends.rest.credential_renewal import CredentialRenewal
 from jasmin_arc.backends.rest.delegations import Delegations
 from jasmin_arc.backends.rest.documents import JobAnswer
 from jasmin_arc.backends.rest.files import list_files, open_file
@@ -27,7 +30,6 @@ from jasmin_arc.backends.rest.glue2 import general_state, site_info, stream_name
 from jasmin_arc.backends.rest.recovery import Recovery
 from jasmin_arc.backends.rest.states import ENDS, States
 from jasmin_arc.backends.rest.submission import Submitter
-from jasmin_arc.backends.rest.upkeep import Upkeep
 from jasmin_arc.config import ConnectionConfig
 from jasmin_arc.constants import STDERR_NAME, STDOUT_NAME, JobState
 from jasmin_arc.description import JobDescription
@@ -40,10 +42,9 @@ from jasmin_arc.exceptions import (
     ServerUnavailableError,
 )
 from jasmin_arc.job_info import JobInfo, RemoteFile
+from jasmin_arc.job_list.journal import Journal
 from jasmin_arc.site_info import SiteInfo
-
-if TYPE_CHECKING:
-    from jasmin_arc.credentials.proxy import ProxyManager
+from jasmin_arc.staging.session_tree import list_tree
 
 _LOGS = ("failed", "errors", "diag", "comment", "status", "description", "local", "input_status", "output_status")
 
@@ -60,18 +61,24 @@ class RestBackend(Backend):
     )
 
     def __init__(self, config: ConnectionConfig, services: Services) -> None:
-        log, job_list, proxy = services.log, services.job_list, cast("ProxyManager", services.credentials())
+        log, job_list, credentials = services.log, services.job_list, services.credentials()
+        min_left = timedelta(seconds=config.PROXY_RENEWAL_THRESHOLD)
         self._log = log
+        self._credentials = credentials
         self._client = Client(
-            config.endpoint, certs_dir=config.CERTS_DIR, timeout=config.TIMEOUT, credentials=proxy.path, log=log
+            config.endpoint,
+            certs_dir=config.CERTS_DIR,
+            timeout=config.TIMEOUT,
+            credentials=credentials,
+            log=log,
+            kind=AREX,
         )
         self._api = Api(self._client)
-        least = timedelta(seconds=config.PROXY_RENEWAL_THRESHOLD)
-        self._proxy = proxy
-        self._delegations = Delegations(self._api, proxy, least, log)
-        self._upkeep = Upkeep(self._api, self._delegations, least, log)
+        self._delegations = Delegations(self._api, credentials, min_left, log)
+        self._renewal = CredentialRenewal(self._api, self._delegations, min_left, log)
         self._states = States(self._api)
-        self._submitter = Submitter(self._api, self._delegations, job_list, log)
+        self._journal = Journal(job_list, log)
+        self._submitter = Submitter(self._api, self._delegations, self._journal)
         self._recovery = Recovery(self._api, job_list, log)
 
     @property
@@ -79,88 +86,84 @@ class RestBackend(Backend):
         """The URL of the compute element."""
         return self._client.endpoint
 
+    def owns(self, job_id: str) -> bool:
+        return self._api.owns(job_id)
+
     def authenticate(self) -> None:
-        """See the contract."""
-        self._proxy.path()
+        self._credentials.ensure()
 
     def submit(
         self, jobs: Sequence[JobDescription], *, progress: Callable[[int], object] | None = None
     ) -> list[str | JasminArcError]:
-        """See the contract."""
         return self._submitter.submit(jobs, progress)
 
     def query(self, job_ids: Sequence[str]) -> dict[str, JobInfo]:
-        """See the contract."""
-        names = self._own(job_ids)
-        infos = self._states.infos(names)
-        self._upkeep.of_infos({names[job_id]: info for job_id, info in infos.items()})
+        infos = self._states.infos(self._own(job_ids))
+        self._renewal.renew_for_infos(infos.values())
         return infos
 
     def states(self, job_ids: Sequence[str]) -> dict[str, JobState | JasminArcError]:
-        """See the contract."""
-        names = self._own(job_ids)
-        native = self._states.native(list(dict.fromkeys(names.values())))
-        self._upkeep.of_states(native)
-        return {job_id: general_state(native[name]) for job_id, name in names.items() if name in native}
+        native_ids = self._own(job_ids)
+        live = self._states.live_states(list(dict.fromkeys(native_ids.values())))
+        self._renewal.renew_for_states(live)
+        answers = {
+            native_id: general_state(state) if isinstance(state, str) else state for native_id, state in live.items()
+        }
+        return {job_id: answers[native_id] for job_id, native_id in native_ids.items() if native_id in answers}
 
     def list_jobs(self) -> list[str]:
-        """See the contract."""
-        return [self._api.job_url(name) for name in self._api.jobs()]
+        return [self._api.job_url(native_id) for native_id in self._api.jobs()]
 
     def cancel(self, job_ids: Sequence[str]) -> dict[str, JasminArcError]:
-        """See the contract."""
-        failures = self._tell("kill", "cancelled", job_ids)
-        self.note_cancelled([job_id for job_id in job_ids if job_id not in failures])
+        native_ids, failures = self._api.native_ids(job_ids)
+        failures.update(self._act("kill", "cancelled", native_ids))
+        self._states.note_cancelled(native_id for job_id, native_id in native_ids.items() if job_id not in failures)
         return failures
 
-    def note_cancelled(self, job_ids: Iterable[str]) -> None:
-        """Note that jobs were told to end, so that :meth:`states` tells apart whether they were killed or failed."""
-        names, _ = self._api.names(job_ids)
-        self._states.told_to_end(names.values())
-
     def clean(self, job_ids: Sequence[str]) -> dict[str, JasminArcError]:
-        """See the contract."""
-        names, failures = self._api.names(job_ids)
-        states = self._states.native(list(names.values())) if names else {}
-        # A-REX would erase a job that runs as soon as it has ended.
-        live = {job_id for job_id, name in names.items() if states.get(name, "WIPED") not in ENDS}
-        failures.update(
-            (job_id, OperationNotPossibleError(f"{job_id} has not ended; cancel it first")) for job_id in live
-        )
-        ended = {job_id: name for job_id, name in names.items() if job_id not in live}
-        answers = self._api.tell("clean", list(ended.values())) if ended else {}
-        self._states.forget(ended.values())
-        return {**failures, **_failures(ended, answers, "erased", missing_ok=True)}
+        native_ids, failures = self._api.native_ids(job_ids)
+        states = self._states.live_states(list(native_ids.values()))
+        for job_id, native_id in native_ids.items():
+            state = states.get(native_id, "WIPED")
+            if isinstance(state, JasminArcError):
+                failures[job_id] = state
+            elif state not in ENDS:
+                # A-REX would erase a job that runs as soon as it has ended.
+                failures[job_id] = OperationNotPossibleError(f"{job_id} has not ended", advice="cancel it first")
+        ended = {job_id: native_id for job_id, native_id in native_ids.items() if job_id not in failures}
+        failures.update(self._act("clean", "erased", ended, missing_ok=True))
+        self._states.discard(ended.values())
+        return failures
 
     def restart(self, job_ids: Sequence[str]) -> dict[str, JasminArcError]:
-        """See the contract. The server allows it only for failed jobs whose descriptions allow reruns."""
-        failures = self._tell("restart", "restarted", job_ids)
-        names, _ = self._api.names(job_id for job_id in job_ids if job_id not in failures)
-        self._states.forget(names.values())
+        # The server allows it only for failed jobs whose descriptions allow reruns.
+        native_ids, failures = self._api.native_ids(job_ids)
+        failures.update(self._act("restart", "restarted", native_ids))
+        restarted = [native_id for job_id, native_id in native_ids.items() if job_id not in failures]
+        self._states.discard(restarted)
         try:
             # Until it begins, the old end would be taken for that of the new run.
-            late = self._states.wait_for_another_run(names.values())
+            late = self._states.wait_for_another_run(restarted)
         except JasminArcError as error:
             self._log.warning("whether jobs that were told to run again have begun to is not known: %s", error)
             return failures
-        for name in late:
-            self._log.warning("%s will run again, but has not begun to", self._api.job_url(name))
+        for native_id in late:
+            self._log.warning("%s will run again, but has not begun to", self._api.job_url(native_id))
         return failures
 
     def renew(self, job_ids: Sequence[str]) -> dict[str, JasminArcError]:
-        """See the contract."""
-        names, failures = self._api.names(job_ids)
-        answers = self._api.ask("delegations", list(names.values())) if names else {}
+        native_ids, failures = self._api.native_ids(job_ids)
+        answers = self._api.query_jobs("delegations", native_ids.values())
         outcomes: dict[str, JasminArcError | None] = {}
-        for job_id, name in names.items():
-            answer = answers.get(name)
-            if answer is None or not answer.done:
+        for job_id, native_id in native_ids.items():
+            answer = answers[native_id]
+            if not answer.done:
                 failures[job_id] = _failure(job_id, answer, "renewed")
-            else:
-                # A job that needs no credentials has none.
-                error = next(filter(None, (self._renewed(entry, outcomes) for entry in answer.delegations)), None)
+            # A job that needs no credentials has none.
+            for delegation_id in answer.delegations:
+                error = self._renewed(delegation_id, outcomes)
                 if error is not None:
-                    failures[job_id] = error
+                    failures.setdefault(job_id, error)
         return failures
 
     def _renewed(self, delegation_id: str, outcomes: dict[str, JasminArcError | None]) -> JasminArcError | None:
@@ -172,11 +175,11 @@ class RestBackend(Backend):
                 outcomes[delegation_id] = error
         return outcomes[delegation_id]
 
-    def list_files(self, job_id: str, path: str = "", *, recursive: bool = False) -> list[RemoteFile]:  # noqa: ARG002
-        return list_files(self._api, job_id, path)
+    def list_files(self, job_id: str, path: str = "", *, recursive: bool = False) -> list[RemoteFile]:
+        list_folder = partial(list_files, self._api)
+        return list_tree(list_folder, job_id, path) if recursive else list_folder(job_id, path)
 
     def open(self, job_id: str, path: str, offset: int = 0) -> BinaryIO:
-        """See the contract."""
         try:
             return open_file(self._api, job_id, path, offset)
         except JobNotFoundError:
@@ -187,39 +190,37 @@ class RestBackend(Backend):
         return open_file(self._api, job_id, name, offset)
 
     def streams(self, job_id: str) -> dict[str, str]:
-        """See the contract. The server may take a minute until it publishes them."""
-        name = self._api.job_name(job_id)
-        answer = self._api.ask("info", [name]).get(name)
-        return stream_names(answer.info) if answer is not None and answer.info is not None else {}
+        # The server may take a minute until it publishes them.
+        native_id = self._api.native_id(job_id)
+        info = self._api.query_jobs("info", [native_id])[native_id].info
+        return stream_names(info) if info is not None else {}
 
     def evidence(self, job_id: str) -> dict[str, str]:
-        """See the contract. The names are those of the server's own files on the job."""
-        name = self._api.job_name(job_id)
-        found = {log: self._api.diagnose(name, log) for log in _LOGS}
-        if not any(text is not None for text in found.values()):
-            raise JobNotFoundError(f"no job with this id could be found: {job_id}")
+        # The names are those of the server's own files on the job.
+        native_id = self._api.native_id(job_id)
+        found = {log: self._api.diagnose(native_id, log) for log in _LOGS}
+        if all(text is None for text in found.values()):
+            raise not_found(job_id)
         return {log: text for log, text in found.items() if text}
 
     def description(self, job_id: str) -> JobDescription:
-        """See the contract. Files of the machine that submitted it are refused: a server must not choose files here."""
-        text = self._api.diagnose(self._api.job_name(job_id), "description")
+        text = self._api.diagnose(self._api.native_id(job_id), "description")
         if text is None:
-            raise JobNotFoundError(f"no job with this id could be found: {job_id}")
+            raise not_found(job_id)
         found = submitted_description(text)
+        # A server must not choose files of this machine.
         files = [name for name, source in found.inputs.items() if isinstance(source, Path)]
         if files or isinstance(found.stdin, Path):
             raise OperationNotPossibleError(
-                f"{job_id} was submitted elsewhere, with files from there ({', '.join(files) or 'stdin'}); "
-                "submit it as a new job that names them here"
+                f"{job_id} was submitted elsewhere, with files from there ({', '.join(files) or 'stdin'})",
+                advice="submit it as a new job that names them here",
             )
         return found
 
     def site(self) -> SiteInfo:
-        """See the contract."""
         return site_info(self.endpoint, self._api.info())
 
     def recover(self) -> dict[str, JobInfo | None]:
-        """See the contract."""
         settled = self._recovery.settle()
         infos: dict[str, JobInfo] = {}
         with contextlib.suppress(ServerError):  # What was settled must be told in any case.
@@ -230,43 +231,34 @@ class RestBackend(Backend):
         }
 
     def close(self) -> None:
-        """See the contract."""
         self._client.close()
 
     def _own(self, job_ids: Iterable[str]) -> dict[str, str]:
-        names, foreign = self._api.names(job_ids)
+        native_ids, foreign = self._api.native_ids(job_ids)
         for error in foreign.values():
             self._log.warning("%s", error)
-        return names
+        return native_ids
 
-    def _tell(self, action: str, done: str, job_ids: Sequence[str]) -> dict[str, JasminArcError]:
-        names, foreign = self._api.names(job_ids)
-        answers = self._api.tell(action, list(names.values())) if names else {}
-        return {**foreign, **_failures(names, answers, done)}
-
-
-def _failures(
-    names: Mapping[str, str], answers: Mapping[str, JobAnswer], done: str, *, missing_ok: bool = False
-) -> dict[str, JasminArcError]:
-    failures = {}
-    for job_id, name in names.items():
-        answer = answers.get(name)
-        if answer is None or not (answer.done or (missing_ok and answer.code == 404)):
-            failures[job_id] = _failure(job_id, answer, done)
-    return failures
+    def _act(
+        self, action: str, done: str, native_ids: Mapping[str, str], *, missing_ok: bool = False
+    ) -> dict[str, JasminArcError]:
+        answers = self._api.act_on_jobs(action, native_ids.values())
+        failures = {}
+        for job_id, native_id in native_ids.items():
+            answer = answers.get(native_id)
+            if answer is None or not (answer.done or (missing_ok and answer.code == 404)):
+                failures[job_id] = _failure(job_id, answer, done)
+        return failures
 
 
 def _failure(job_id: str, answer: JobAnswer | None, done: str) -> JasminArcError:
     if answer is None:
         return ServerError(f"the compute element does not say whether the job was {done}: {job_id}")
     if answer.error is not None:
-        return _unanswered(
-            job_id,
-            answer.error,
-            f"it is not known whether the job was {done}" if answer.asked else f"the job was not {done}",
-        )
+        what = f"it is not known whether the job was {done}" if answer.asked else f"the job was not {done}"
+        return _unanswered(job_id, answer.error, what)
     if answer.code == 404:
-        return JobNotFoundError(f"no job with this id could be found: {job_id}")
+        return not_found(job_id)
     if answer.code == 505:
         return OperationNotPossibleError(f"the job cannot be {done} now ({answer.reason}): {job_id}")
     return ServerError(f"the job was not {done} ({answer.code} {answer.reason}): {job_id}", status=answer.code)

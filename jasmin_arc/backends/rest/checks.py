@@ -12,10 +12,8 @@ from urllib.parse import urlsplit
 
 from jasmin_arc._support.text import home_short
 from jasmin_arc.backends.http.client import Client
-from jasmin_arc.backends.http.connection import Connection, make_context
-from jasmin_arc.backends.http.deadline import limited
-from jasmin_arc.backends.http.errors import error_for_transport
-from jasmin_arc.backends.rest.api import Api
+from jasmin_arc.backends.http.connection import check_identity, make_context
+from jasmin_arc.backends.rest.api import AREX, Api
 from jasmin_arc.backends.rest.glue2 import parse_time, site_info
 from jasmin_arc.credentials.proxy import ProxyManager
 from jasmin_arc.doctor.check import CheckFailed, Examination, Look, Outcome, skipped
@@ -159,17 +157,7 @@ class _Site:
             context = make_context(self.config.CERTS_DIR, None)
         except InvalidConfigError as error:
             raise skipped("there are no CA certificates to check the server with") from error
-        seconds = min(self.config.TIMEOUT, 10)
-        connection = Connection(self._host, self._port, timeout=seconds, ssl_context=context)
-        try:
-            with limited(seconds):
-                connection.connect()
-            assert isinstance(connection.sock, ssl.SSLSocket)
-            version = connection.sock.version()
-        except Exception as error:
-            raise error_for_transport(error, "TLS", f"{self._host}:{self._port}") from error
-        finally:
-            connection.close()
+        version = check_identity(self.config.endpoint, context, timeout=min(self.config.TIMEOUT, 10), kind=AREX)
         return f"{self._host}:{self._port} answers, is trusted, and speaks {version}"
 
     def rest(self) -> str:
@@ -182,8 +170,9 @@ class _Site:
                 self.config.endpoint,
                 certs_dir=self.config.CERTS_DIR,
                 timeout=self.config.TIMEOUT,
-                credentials=self._manager.path,
+                credentials=self._manager,
                 log=self._log,
+                kind=AREX,
             )
         )
         base = api.base()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import os
 import stat
@@ -10,23 +11,26 @@ import tempfile
 from pathlib import Path
 
 from jasmin_arc.credentials.proxy import DELEGATIONS_SUFFIX
+from jasmin_arc.credentials.rfc3820 import load_certificates
 
-_MOST_BYTES = 1 << 16
+_MAX_BYTES = 1 << 16
 
 
 class DelegationFile:
     """Remembers, for the owner of a proxy alone, one delegation that was made with it for each compute element.
 
-    It is a convenience: what cannot be read or written is taken for missing. What it says must be checked with the
-    server before it is used.
+    It is a convenience: what cannot be read or written is taken for missing, and what it says must be checked with the
+    server before it is used. Delegations that were made with another proxy are left out, for they have its attributes.
 
     :param proxy: the path of the proxy
-    :param version: what identifies the proxy in that file: delegations that were made with another one are left out
     """
 
-    def __init__(self, proxy: Path, version: str) -> None:
+    def __init__(self, proxy: Path) -> None:
         self._path = proxy.with_name(proxy.name + DELEGATIONS_SUFFIX)
-        self._version = version
+        self._fingerprint = ""
+        with contextlib.suppress(OSError, ValueError):
+            (first, *_) = load_certificates(proxy.read_bytes())
+            self._fingerprint = hashlib.sha256(first.tbs_certificate_bytes).hexdigest()
 
     def get(self, endpoint: str) -> str:
         """Return the id of the delegation there; empty where none is known."""
@@ -34,7 +38,7 @@ class DelegationFile:
 
     def put(self, endpoint: str, delegation_id: str) -> None:
         """Remember a delegation."""
-        text = json.dumps({"proxy": self._version, "delegations": {**self._read(), endpoint: delegation_id}})
+        text = json.dumps({"proxy": self._fingerprint, "delegations": {**self._read(), endpoint: delegation_id}})
         with contextlib.suppress(OSError):
             descriptor, temporary = tempfile.mkstemp(prefix=f".{self._path.name}-", dir=self._path.parent)
             try:
@@ -49,7 +53,7 @@ class DelegationFile:
     def _read(self) -> dict[str, str]:
         try:
             found = json.loads(self._text())
-            if found["proxy"] != self._version:
+            if not self._fingerprint or found["proxy"] != self._fingerprint:
                 return {}
             return {str(endpoint): str(delegation) for endpoint, delegation in found["delegations"].items()}
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
@@ -62,4 +66,4 @@ class DelegationFile:
             state = os.fstat(descriptor)
             if not stat.S_ISREG(state.st_mode) or state.st_uid != os.geteuid():
                 return b""
-            return file.read(_MOST_BYTES)
+            return file.read(_MAX_BYTES)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import threading
 import time
@@ -11,19 +10,19 @@ from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING
 
 from jasmin_arc.backends.rest.delegation_file import DelegationFile
-from jasmin_arc.backends.rest.documents import is_job_id
-from jasmin_arc.credentials.delegation import sign_request
+from jasmin_arc.backends.rest.documents import is_native_id
 from jasmin_arc.credentials.rfc3820 import holder, load_certificates
-from jasmin_arc.exceptions import JasminArcError, ServerError
+from jasmin_arc.exceptions import JasminArcError, OperationNotPossibleError, ServerError
 
 if TYPE_CHECKING:
     from jasmin_arc.backends.rest.api import Api
-    from jasmin_arc.credentials.proxy import ProxyManager
+    from jasmin_arc.credentials import Credentials
 
-_PAUSE = timedelta(minutes=5)
+_RETRY_INTERVAL = timedelta(minutes=5)
 """How long to wait before a delegation that could not be made to last longer is renewed again"""
-_MOST_SECONDS = 2.0
+_MAX_SECONDS = 2.0
 _LONG_AGO = datetime.min.replace(tzinfo=timezone.utc)
+_NEVER = datetime.max.replace(tzinfo=timezone.utc)
 
 
 class Delegations:
@@ -31,13 +30,13 @@ class Delegations:
 
     A new delegation takes a compute element up to a second, so the processes of a user share one.
 
-    :param least: a delegation that ends sooner is renewed
+    :param min_left: a delegation that ends sooner is renewed
     """
 
-    def __init__(self, api: Api, proxy: ProxyManager, least: timedelta, log: logging.Logger) -> None:
+    def __init__(self, api: Api, credentials: Credentials, min_left: timedelta, log: logging.Logger) -> None:
         self._api = api
-        self._proxy = proxy
-        self._least = least
+        self._credentials = credentials
+        self._min_left = min_left
         self._log = log
         self._lock = threading.Lock()
         self._ends: dict[str, datetime] = {}
@@ -51,25 +50,27 @@ class Delegations:
                 self._find()
             if self._current and self._ends_soon(self._current):
                 self._renew_if_due(self._current)
-            if not self._current or self._ends[self._current] <= _now() + _PAUSE:
+            if not self._current or self._ends[self._current] <= _now() + _RETRY_INTERVAL:
                 delegation_id, request = self._api.new_delegation()
                 self._sign(delegation_id, request)
                 self._current = delegation_id
                 self._share()
             return self._current
 
-    def _share(self) -> None:
-        self._file().put(self._api.client.endpoint, self._current)
+    def _file(self) -> DelegationFile | None:
+        certificate = self._credentials.client_certificate()
+        return None if certificate is None else DelegationFile(certificate)
 
-    def _file(self) -> DelegationFile:
-        # A delegation has the attributes of the proxy that it was made with.
-        (proxy, *_) = load_certificates(self._proxy.read())
-        return DelegationFile(self._proxy.path(), hashlib.sha256(proxy.tbs_certificate_bytes).hexdigest())
+    def _share(self) -> None:
+        file = self._file()
+        if file is not None:
+            file.put(self._api.client.endpoint, self._current)
 
     def _find(self) -> None:
         """Take the delegation that another process has made with this proxy, if the server still holds it."""
-        known = self._file().get(self._api.client.endpoint)
-        if not is_job_id(known):
+        file = self._file()
+        known = file.get(self._api.client.endpoint) if file is not None else ""
+        if not is_native_id(known):
             return
         try:
             self._ends[known] = self._end_of_held(known)
@@ -90,7 +91,7 @@ class Delegations:
 
         :returns: whether it came to its end
         """
-        until = time.monotonic() + _MOST_SECONDS
+        until = time.monotonic() + _MAX_SECONDS
         for delegation_id in filter(None, dict.fromkeys([self._current, *others])):
             with self._lock:
                 if delegation_id in self._ends and not self._ends_soon(delegation_id):
@@ -101,11 +102,11 @@ class Delegations:
         return True
 
     def _ends_soon(self, delegation_id: str) -> bool:
-        return self._ends[delegation_id] < _now() + self._least
+        return self._ends[delegation_id] < _now() + self._min_left
 
     def _renew_if_due(self, delegation_id: str) -> bool:
         """Say whether this asked the server at all: not, if it did so a moment ago."""
-        if _now() - self._tried.get(delegation_id, _LONG_AGO) < _PAUSE:
+        if _now() - self._tried.get(delegation_id, _LONG_AGO) < _RETRY_INTERVAL:
             return False
         self._tried[delegation_id] = _now()
         try:
@@ -117,6 +118,10 @@ class Delegations:
             self._log.warning("the credentials of jobs (delegation %s) end soon: %s", delegation_id, error)
         return True
 
+    def _own_end(self) -> datetime:
+        self._credentials.ensure()
+        return self._credentials.expires() or _NEVER
+
     def _held_until(self, delegation_id: str) -> datetime:
         try:
             return self._end_of_held(delegation_id)
@@ -127,22 +132,17 @@ class Delegations:
     def _end_of_held(self, delegation_id: str) -> datetime:
         return min(cert.not_valid_after_utc for cert in load_certificates(self._api.held_delegation(delegation_id)))
 
-    def _own_end(self) -> datetime:
-        return _end_of(self._proxy.read())
-
     def _renew(self, delegation_id: str) -> None:
         self._sign(delegation_id, self._api.renew_delegation(delegation_id))
         if delegation_id == self._current:
             self._share()
 
     def _sign(self, delegation_id: str, request: bytes) -> None:
-        proxy = self._proxy.read()
-        self._api.sign_delegation(delegation_id, sign_request(request, proxy))
-        self._ends[delegation_id] = _end_of(proxy)
-
-
-def _end_of(proxy: bytes) -> datetime:
-    return min(cert.not_valid_after_utc for cert in holder(load_certificates(proxy)))
+        chain = self._credentials.sign(request)
+        if chain is None:
+            raise OperationNotPossibleError("these credentials cannot be delegated to a compute element")
+        self._api.sign_delegation(delegation_id, chain)
+        self._ends[delegation_id] = min(cert.not_valid_after_utc for cert in holder(load_certificates(chain)))
 
 
 def _now() -> datetime:

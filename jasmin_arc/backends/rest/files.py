@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, BinaryIO, cast
 
 from urllib3.exceptions import HTTPError
 
-from jasmin_arc.backends.http.client import MOST_BYTES, has_length
+from jasmin_arc.backends.http.client import MAX_BYTES, Client, has_length
 from jasmin_arc.backends.http.deadline import limited
-from jasmin_arc.backends.http.errors import error_for_transport
 from jasmin_arc.backends.rest.documents import listing
 from jasmin_arc.description import path_parts
 from jasmin_arc.exceptions import JobNotFoundError, OutputError, ServerError
@@ -23,30 +22,30 @@ if TYPE_CHECKING:
     from jasmin_arc.backends.rest.api import Api
 
 _BUFFER = 1 << 20
-_LONGEST_LISTING = MOST_BYTES
-_SLOWEST = 10_000
+_MAX_LISTING_BYTES = MAX_BYTES
+_MIN_SPEED = 10_000
 """Bytes per second that a download must reach on the whole, not counting the reader's own time"""
 
 
 def list_files(api: Api, job_id: str, path: str) -> list[RemoteFile]:
     """List one directory of the session directory."""
     folder = _inside(path)
-    response = api.download(api.job_name(job_id), folder)
+    response = api.download(api.native_id(job_id), folder)
     if response.status != 200 or not _is_listing(response):
         _discard(response)
         raise JobNotFoundError(f"there is no such job or directory: {job_id} {folder}")
-    raw = _Download(response, f"{job_id} {folder}", api.client.endpoint, api.client.timeout)
+    raw = _Download(response, f"{job_id} {folder}", api.client)
     with io.BufferedReader(raw, _BUFFER) as stream:
-        text = stream.read(_LONGEST_LISTING + 1)
-    if len(text) > _LONGEST_LISTING:
-        raise ServerError(f"the server lists more than {_LONGEST_LISTING} bytes of names: {job_id} {folder}")
+        text = stream.read(_MAX_LISTING_BYTES + 1)
+    if len(text) > _MAX_LISTING_BYTES:
+        raise ServerError(f"the server lists more than {_MAX_LISTING_BYTES} bytes of names: {job_id} {folder}")
     return listing(text, folder)
 
 
 def open_file(api: Api, job_id: str, path: str, offset: int) -> BinaryIO:
     """Open a file of the session directory."""
     name = _inside(path)
-    response = api.download(api.job_name(job_id), name, offset=offset)
+    response = api.download(api.native_id(job_id), name, offset=offset)
     what = f"{job_id} {name}"
     if response.status == 416:
         _discard(response)
@@ -55,7 +54,7 @@ def open_file(api: Api, job_id: str, path: str, offset: int) -> BinaryIO:
         _discard(response)
         raise JobNotFoundError(f"there is no such job or file: {what}")
     _check_range(response, offset, what)
-    raw = _Download(response, what, api.client.endpoint, api.client.timeout)
+    raw = _Download(response, what, api.client)
     return cast(BinaryIO, io.BufferedReader(raw, _BUFFER))
 
 
@@ -93,18 +92,17 @@ def _discard(response: BaseHTTPResponse) -> None:
 class _Download(io.RawIOBase):
     """The body of a reply, which is whole or an error."""
 
-    def __init__(self, response: BaseHTTPResponse, what: str, endpoint: str, timeout: float) -> None:
+    def __init__(self, response: BaseHTTPResponse, what: str, client: Client) -> None:
         self._response = response
         if not has_length(response):
             response.close()
             raise OutputError(f"the server does not tell the size of {what}")
         length = response.headers.get("Content-Length")
         self._what = what
-        self._endpoint = endpoint
-        self._timeout = timeout
+        self._client = client
         # At the slowest speed, a read takes half the time that is allowed for it.
-        self._step = int(timeout * _SLOWEST / 2) + 1
-        self._left = timeout + (int(length) if length is not None else 1 << 40) / _SLOWEST
+        self._step = int(client.timeout * _MIN_SPEED / 2) + 1
+        self._left = client.timeout + (int(length) if length is not None else 1 << 40) / _MIN_SPEED
 
     def readable(self) -> bool:
         """Say that it can be read."""
@@ -114,12 +112,12 @@ class _Download(io.RawIOBase):
         """Read some of it; 0 only at the end of the whole."""
         began = time.monotonic()
         try:
-            with limited(min(self._timeout, self._left)):
+            with limited(min(self._client.timeout, self._left)):
                 piece = self._response.read(min(len(buffer), self._step))
         except (HTTPError, OSError) as error:
             self._response.close()
             raise OutputError(
-                f"the download of {self._what} broke off: {error_for_transport(error, 'GET', self._endpoint)}"
+                f"the download of {self._what} broke off: {self._client.error_for(error, 'GET')}"
             ) from error
         finally:
             self._left -= time.monotonic() - began

@@ -6,7 +6,8 @@ from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING
 
 from jasmin_arc._support.text import printable
-from jasmin_arc.backends.rest.documents import children, local, parse, text, texts
+from jasmin_arc._support.xml import all_of, first_text, name_of, texts
+from jasmin_arc.backends.rest.documents import read_xml
 from jasmin_arc.constants import ARC_REST_STATES, STDERR_NAME, STDOUT_NAME, JobState
 from jasmin_arc.description import path_parts
 from jasmin_arc.exceptions import ServerError
@@ -26,37 +27,38 @@ def general_state(native: str) -> JobState:
     return ARC_REST_STATES.get(native, JobState.OTHER if native else JobState.UNDEFINED)
 
 
-def job_info(job_id: str, activity: Element) -> JobInfo:
+def job_info(activity: Element, native_id: str = "") -> JobInfo:
     """Read a ``ComputingActivity``. It is as old as the last run of the server's information provider."""
     native = next((state[8:] for state in texts(activity, "State") if state.startswith("arcrest:")), "")
     slots = _number(activity, "RequestedSlots")
     wall = _seconds(activity, "UsedTotalWallTime")
     return JobInfo(
-        id=job_id,
+        id="",
+        native_id=native_id,
         state=general_state(native),
         native_state=printable(native, max_length=50),
-        name=printable(text(activity, "Name")),
+        name=printable(first_text(activity, "Name")),
         exit_code=_number(activity, "ExitCode"),
-        queue=printable(text(activity, "Queue")),
+        queue=printable(first_text(activity, "Queue")),
         nodes=tuple(map(printable, texts(activity, "ExecutionNode"))),
         slots=slots,
         position=_number(activity, "WaitingPosition") or None,
-        submitted=parse_time(text(activity, "SubmissionTime")),
-        started=parse_time(text(activity, "StartTime")),
-        ended=parse_time(text(activity, "ComputingManagerEndTime") or text(activity, "EndTime")),
+        submitted=parse_time(first_text(activity, "SubmissionTime")),
+        started=parse_time(first_text(activity, "StartTime")),
+        ended=parse_time(first_text(activity, "ComputingManagerEndTime") or first_text(activity, "EndTime")),
         # The server multiplies by the slots.
         wall_time=wall / max(slots or 1, 1) if wall is not None else None,
         cpu_time=_seconds(activity, "UsedTotalCPUTime"),
         memory=_megabytes(activity, "UsedMainMemory"),
         errors=tuple(map(printable, texts(activity, "Error"))),
-        proxy_expires=parse_time(text(activity, "ProxyExpirationTime")),
-        session_expires=parse_time(text(activity, "WorkingAreaEraseTime")),
+        proxy_expires=parse_time(first_text(activity, "ProxyExpirationTime")),
+        session_expires=parse_time(first_text(activity, "WorkingAreaEraseTime")),
     )
 
 
 def stream_names(activity: Element) -> dict[str, str]:
     """Read from a ``ComputingActivity`` which files of the session directory have standard output and error."""
-    told = {STDOUT_NAME: text(activity, "StdOut"), STDERR_NAME: text(activity, "StdErr")}
+    told = {STDOUT_NAME: first_text(activity, "StdOut"), STDERR_NAME: first_text(activity, "StdErr")}
     return {stream: "/".join(parts) for stream, path in told.items() if (parts := _parts_inside(path))}
 
 
@@ -71,24 +73,24 @@ def site_info(endpoint: str, document: bytes) -> SiteInfo:
 
     :raises ServerError: if it is none
     """
-    found = parse(document)
-    service = next((entry for entry in found.iter() if local(entry) == "ComputingService"), None)
+    found = read_xml(document)
+    service = next((entry for entry in found.iter() if name_of(entry) == "ComputingService"), None)
     if service is None:
-        if local(found) != "InfoRoot":
+        if name_of(found) != "InfoRoot":
             raise ServerError(
-                f"the server {endpoint} does not describe itself; does ARC_SERVER name a compute element?"
+                f"the server {endpoint} does not describe itself", advice="does ARC_SERVER name a compute element?"
             )
         return SiteInfo(endpoint=endpoint)
-    managers = list(children(service, "ComputingManager"))
+    managers = all_of(service, "ComputingManager")
     slots = next((number for manager in managers if (number := _number(manager, "TotalSlots")) is not None), None)
-    endpoints = list(children(service, "ComputingEndpoint"))
+    endpoints = all_of(service, "ComputingEndpoint")
     return SiteInfo(
         endpoint=endpoint,
-        name=printable(text(service, "Name")),
-        queues=tuple(_queue(share, slots) for share in children(service, "ComputingShare")),
+        name=printable(first_text(service, "Name")),
+        queues=tuple(_queue(share, slots) for share in all_of(service, "ComputingShare")),
         runtime_environments=tuple(_environments(managers)),
-        interfaces=tuple(dict.fromkeys(printable(text(entry, "InterfaceName")) for entry in endpoints)),
-        healthy=all(text(entry, "HealthState") in ("", "ok") for entry in endpoints),
+        interfaces=tuple(dict.fromkeys(printable(first_text(entry, "InterfaceName")) for entry in endpoints)),
+        healthy=all(first_text(entry, "HealthState") in ("", "ok") for entry in endpoints),
     )
 
 
@@ -109,7 +111,7 @@ def number(written: str) -> int | None:
 
 
 def _number(element: Element, name: str) -> int | None:
-    return number(text(element, name))
+    return number(first_text(element, name))
 
 
 def _seconds(element: Element, name: str) -> timedelta | None:
@@ -131,7 +133,7 @@ def _queue(share: Element, total_slots: int | None) -> QueueInfo:
     wall, cpu = _limit(share, "MaxWallTime"), _limit(share, "MaxCPUTime")
     memory = _limit(share, "MaxMainMemory") or _limit(share, "MaxVirtualMemory")
     return QueueInfo(
-        name=printable(text(share, "MappingQueue") or text(share, "Name")),
+        name=printable(first_text(share, "MappingQueue") or first_text(share, "Name")),
         max_wall_time=timedelta(seconds=wall) if wall else None,
         max_cpu_time=timedelta(seconds=cpu) if cpu else None,
         max_slots=_limit(share, "MaxSlotsPerJob"),
@@ -147,7 +149,7 @@ def _environments(managers: list[Element]) -> list[str]:
     names = []
     for manager in managers:
         for entry in manager.iter():
-            if local(entry) == "ApplicationEnvironment":
-                version = text(entry, "AppVersion")
-                names.append(printable(text(entry, "AppName") + (f"-{version}" if version else "")))
+            if name_of(entry) == "ApplicationEnvironment":
+                version = first_text(entry, "AppVersion")
+                names.append(printable(first_text(entry, "AppName") + (f"-{version}" if version else "")))
     return sorted(set(names))

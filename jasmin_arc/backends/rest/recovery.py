@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from jasmin_arc.job_list import JobList, JobRecord
 
 _WORKERS = 4
-_LONGEST_DESCRIPTION = 16 << 20
+_MAX_DESCRIPTION_BYTES = 16 << 20
 """Enough for a hundred thousand inputs"""
 _STILL_ON_ITS_WAY = timedelta(minutes=15)
 """For how long after the intention its job may still come to be.
@@ -68,17 +68,16 @@ class Recovery:
         return settled
 
     def _settle_created(self, records: Sequence[JobRecord], failures: list[JasminArcError]) -> dict[str, bool]:
-        names, _ = self._api.names(record.id or "" for record in records)
-        known = list(names)
-        results = run_all(lambda job_id: is_complete(self._api, names[job_id]), known, workers=_WORKERS)
+        tokens = {record.id or "": record.token for record in records}
+        native_ids, _ = self._api.native_ids(tokens)
+        results = run_all(lambda job_id: is_complete(self._api, native_ids[job_id]), native_ids, workers=_WORKERS)
         failures += [result for result in results if isinstance(result, JasminArcError)]
-        answers = {job_id: result for job_id, result in zip(known, results) if not isinstance(result, JasminArcError)}
-        kept = [job_id for job_id, complete in answers.items() if complete]
+        kept = [job_id for job_id, complete in zip(native_ids, results) if complete is True]
         self._job_list.commit(kept)
-        tokens = {names[job_id]: record.token for record in records if (job_id := record.id or "") in answers}
+        dead = [job_id for job_id, complete in zip(native_ids, results) if complete is False]
         erased: list[str] = []
         try:
-            erased = self._erase({name: token for name, token in tokens.items() if self._api.job_url(name) not in kept})
+            erased = self._erase({native_ids[job_id]: tokens[job_id] for job_id in dead})
         except ServerError as error:
             failures.append(error)
         return {**dict.fromkeys(kept, True), **dict.fromkeys(erased, False)}
@@ -93,7 +92,7 @@ class Recovery:
         except ServerError as error:
             failures.append(error)
             return {}
-        ids = {token: self._api.job_url(name) for name, token in found.items()}
+        ids = {token: self._api.job_url(native_id) for native_id, token in found.items()}
         self._job_list.created(ids, missing_ok=True)
         settled = self._settle_created(
             [replace(record, id=ids[record.token]) for record in records if record.token in ids], failures
@@ -108,47 +107,47 @@ class Recovery:
     def _search(
         self, records: Sequence[JobRecord], created: Collection[str]
     ) -> tuple[dict[str, str], list[JasminArcError]]:
-        """Return the tokens of those that exist, by name, and why other jobs could not be looked at."""
-        known = {*self._job_list.ids(self._api.client.endpoint), *created}
-        names, _ = self._api.names(known)
-        strangers = sorted(set(self._api.jobs()) - set(names.values()))
+        """Return the tokens of those that exist, by native id, and why other jobs could not be looked at."""
+        known, _ = self._api.native_ids({*self._job_list.ids(self._api.client.endpoint), *created})
+        strangers = sorted(set(self._api.jobs()) - set(known.values()))
         candidates = self._candidates(strangers, records)
         tokens = {record.token for record in records}
         results = run_all(self._token, candidates, workers=_WORKERS)
-        found = {name: token for name, token in zip(candidates, results) if isinstance(token, str) and token in tokens}
+        found = {job: token for job, token in zip(candidates, results) if isinstance(token, str) and token in tokens}
         return found, [result for result in results if isinstance(result, JasminArcError)]
 
-    def _candidates(self, names: Sequence[str], records: Sequence[JobRecord]) -> list[str]:
+    def _candidates(self, native_ids: Sequence[str], records: Sequence[JobRecord]) -> list[str]:
         """Leave out jobs that cannot be those of the records, as far as few questions tell."""
-        left = self._with_credentials_of(names, {record.delegation_id for record in records})
-        answers = self._api.ask("info", left) if left else {}
+        left = self._with_credentials_of(native_ids, {record.delegation_id for record in records})
         sought = _sought(records)
-        return [name for name in left if _may_be_sought(answers.get(name), sought)]
+        answers = self._api.query_jobs("info", left)
+        return [native_id for native_id in left if _may_be_sought(answers[native_id], sought)]
 
-    def _with_credentials_of(self, names: Sequence[str], delegations: Collection[str]) -> Sequence[str]:
+    def _with_credentials_of(self, native_ids: Sequence[str], delegations: Collection[str]) -> Sequence[str]:
         """Leave out jobs with other credentials. A job that has ended may have let go of its own.
 
         The library of ARC makes its own delegations, which the job list does not know.
         """
-        if "" in delegations or not names:
-            return names
-        answers = self._api.ask("delegations", names)
-        used = {name: set(answer.delegations) for name, answer in answers.items()}
-        return [name for name in names if not used.get(name) or used[name] & set(delegations)]
+        if "" in delegations:
+            return native_ids
+        answers = self._api.query_jobs("delegations", native_ids)
+        used = {native_id: set(answer.delegations) for native_id, answer in answers.items()}
+        return [native_id for native_id in native_ids if not used[native_id] or used[native_id] & set(delegations)]
 
-    def _token(self, name: str) -> str:
-        description = self._api.diagnose(name, "description", most=_LONGEST_DESCRIPTION) or ""
+    def _token(self, native_id: str) -> str:
+        description = self._api.diagnose(native_id, "description", max_bytes=_MAX_DESCRIPTION_BYTES) or ""
         return description.partition(ANNOTATION_PREFIX)[2].partition("<")[0].strip()
 
     def _erase(self, tokens: Mapping[str, str]) -> list[str]:
-        """Erase jobs and forget them, and return their ids."""
-        if not tokens:
-            return []
-        gone = erase(self._api, list(tokens))
-        self._job_list.forget(tokens[name] for name in gone)
-        for name in tokens.keys() - gone:
-            self._log.warning("the job %s can never run, but cannot be erased now", self._api.job_url(name))
-        return [self._api.job_url(name) for name in gone]
+        """Erase jobs and forget them, and return their job ids.
+
+        :param tokens: by native id
+        """
+        gone = erase(self._api, tokens)
+        self._job_list.forget(tokens[native_id] for native_id in gone)
+        for native_id in tokens.keys() - gone:
+            self._log.warning("the job %s can never run, but cannot be erased now", self._api.job_url(native_id))
+        return [self._api.job_url(native_id) for native_id in gone]
 
 
 def _sought(records: Sequence[JobRecord]) -> dict[str, tuple[datetime, datetime]]:
@@ -162,11 +161,11 @@ def _sought(records: Sequence[JobRecord]) -> dict[str, tuple[datetime, datetime]
     }
 
 
-def _may_be_sought(answer: JobAnswer | None, sought: Mapping[str, tuple[datetime, datetime]]) -> bool:
+def _may_be_sought(answer: JobAnswer, sought: Mapping[str, tuple[datetime, datetime]]) -> bool:
     """Say whether a job may be one of those sought. Of a new one, the server may not know anything yet."""
-    if answer is None or answer.info is None:
+    if answer.info is None:
         return True
-    info = job_info("", answer.info)
+    info = job_info(answer.info)
     if not info.name or info.submitted is None:
         return True
     if _plain(info.name) not in sought:

@@ -10,10 +10,10 @@ from __future__ import annotations
 import re
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, TypeVar, Union
 
 from jasmin_arc._support.parallel import run_all
 from jasmin_arc._support.text import printable
@@ -29,11 +29,11 @@ if TYPE_CHECKING:
 
 ENDS = frozenset({"FINISHED", "FAILED", "KILLED", "WIPED"})
 """The states in which nothing happens to a job any more"""
-_ONE_BY_ONE = 4
+_MIN_LISTED = 4
 """Up to so many jobs, a question each is mostly cheaper than the list of all that the user has"""
-_AS_COSTLY = 10
+_LISTED_PER_QUESTION = 10
 """So many jobs in the list of all cost the server about as much as a question about one"""
-_MOST_ONE_BY_ONE = 100
+_MAX_ONE_BY_ONE = 100
 _IN_BATCH_SYSTEM = "RUNNING"
 _SEEN_IN_BATCH_SYSTEM = frozenset({"QUEUING", "RUNNING", "HELD", "EXITINGLRMS", "OTHER"})
 _REST_STATES = {
@@ -53,240 +53,235 @@ _REST_STATES = {
 _LISTED = tuple(state for state in ARC_REST_STATES if state != "WIPED")
 """The states that are believed when they stand in the list of all jobs"""
 _ATTEMPTS = 5
-_MOMENT = 0.02
+_RETRY_STEP = 0.02
+"""Seconds by which each pause between attempts is longer than the one before"""
 _WORKERS = 8
 _NO_REASON = re.compile(r"\A\s*<|[\x00-\x08\x0e-\x1f]")
 """What a text about a failure never has: a web page's beginning, or characters of binary data"""
 _STATE = re.compile(r"[A-Z][A-Z:_-]{1,40}")
-_SLOWEST_LOOK = 1.0
+_MAX_POLL_INTERVAL = 1.0
 """Seconds between two looks at jobs that are to run again"""
 _RESTART_SECONDS = 10.0
 """For how long the server may take to begin with a job that it was told to run again"""
 _CANCELLED = "canceled by external request"
-_MOST_KNOWN = 100_000
+_MAX_CACHED = 100_000
 _BATCH_SECONDS = 2.0
 """For how long what was written of a job in the batch system counts: the server writes it once a minute"""
 
-_NOTHING = JobInfo(id="", state=JobState.UNDEFINED)
-
-_Known = TypeVar("_Known")
+_Cached = TypeVar("_Cached")
+Answer = Union[str, JasminArcError]
+"""A job's native state, or why it cannot be told now"""
 
 
 class States:
-    """Asks for states and all that is known of jobs. All names are the server's own. Threads may share it."""
+    """Asks for states and all that is known of jobs, which are given by their native ids. Threads may share it."""
 
     def __init__(self, api: Api) -> None:
         self._api = api
         self._lock = threading.Lock()
         self._listed = 0
         self._changing: dict[str, bool] = {}
-        self._told_to_end: dict[str, bool] = {}
+        self._cancelled: dict[str, bool] = {}
         self._failures: dict[str, tuple[str, tuple[str, ...]]] = {}
         self._batch: dict[str, tuple[str, float]] = {}
-        self._logged: dict[str, JobInfo] = {}
+        self._ended: dict[str, JobInfo] = {}
 
-    def native(self, names: Sequence[str]) -> dict[str, str]:
+    def live_states(self, native_ids: Sequence[str]) -> dict[str, Answer]:
         """Return the jobs' present native states; those that the server does not know are absent.
 
-        Of many jobs that have failed, those that this process has not told to end are ``FAILED``, though another
+        Of many jobs that have failed, those that this process has not cancelled are ``FAILED``, though another
         process may have killed them: the server tells that only job by job.
-        """
-        live = self._live(names)
-        written = self._written([name for name, state in live.items() if state == _IN_BATCH_SYSTEM])
-        self._read_failures(name for name, state in live.items() if state == "FAILED" and name in self._told_to_end)
-        return dict(self._settle(live, written))
 
-    def infos(self, ids: Mapping[str, str]) -> dict[str, JobInfo]:
-        """Return all that is known of the jobs, by job id.
-
-        :param ids: the jobs' names, by job id
+        :raises JasminArcError: if no job could be answered for
         """
-        live = self._live(list(ids.values()))
-        answers = self._api.ask("info", list(live)) if live else {}
-        written = {name: job_info("", answer.info) for name, answer in answers.items() if answer.info is not None}
-        told = {name: info.native_state for name, info in written.items()}
+        answers = self._live(native_ids)
+        in_batch = [native_id for native_id, state in answers.items() if state == _IN_BATCH_SYSTEM]
+        written: Mapping[str, str] = {}
+        try:
+            written = self._written(in_batch)
+        except JasminArcError as error:
+            answers.update(dict.fromkeys(in_batch, error))
+        live = {native_id: state for native_id, state in answers.items() if isinstance(state, str)}
+        if not live:
+            _raise_first(answers)
+        self._read_failures(job for job, state in live.items() if state == "FAILED" and job in self._cancelled)
+        answers.update((job, self._reconcile(job, state, written.get(job, ""))) for job, state in live.items())
+        return answers
+
+    def infos(self, native_ids: Mapping[str, str]) -> dict[str, JobInfo]:
+        """Return all that is known of the jobs, by job id; those that the server does not know are absent.
+
+        :param native_ids: by job id
+        :raises JasminArcError: if one of them could not be asked about
+        """
+        live = _raise_first(self._live(list(native_ids.values())))
+        infos = {
+            job: job_info(answer.info, job)
+            for job, answer in self._api.query_jobs("info", live).items()
+            if answer.info is not None
+        }
+        written = {job: info.native_state for job, info in infos.items()}
         self._read_failures(
-            name for name, state in live.items() if state == "FAILED" and told.get(name) not in ("FAILED", "KILLED")
+            job for job, state in live.items() if state == "FAILED" and written.get(job) not in ("FAILED", "KILLED")
         )
-        infos = {name: self._merged(state, written.get(name, _NOTHING)) for name, state in self._settle(live, told)}
-        late = [name for name, info in infos.items() if info.native_state in ENDS and told.get(name) not in ENDS]
-        infos.update(zip(late, self._all(lambda name: self._completed(name, infos[name]), late)))
-        return {job_id: _with_code(replace(infos[name], id=job_id)) for job_id, name in ids.items() if name in infos}
+        for job, told in live.items():
+            state = self._reconcile(job, told, written.get(job, ""))
+            known = infos.get(job) or JobInfo(id="", native_id=job, state=JobState.UNDEFINED)
+            infos[job] = replace(known, state=general_state(state), native_state=state)
+        late = {job: infos[job] for job in live if infos[job].native_state in ENDS and written.get(job) not in ENDS}
+        infos.update(_raise_first(dict(zip(late, run_all(self._completed, late.values(), workers=_WORKERS)))))
+        return {job_id: _with_code(infos[job], job_id) for job_id, job in native_ids.items() if job in live}
 
-    def _settle(self, live: Mapping[str, str], written: Mapping[str, str]) -> Iterator[tuple[str, str]]:
-        return ((name, self._settled(name, state, written.get(name, ""))) for name, state in live.items())
-
-    def _all(self, action: Callable[[str], _Known], names: Iterable[str]) -> list[_Known]:
-        """Do something for each job, several at a time; the first error is raised."""
-        results: list[_Known] = []
-        for result in run_all(action, names, workers=_WORKERS):
-            if isinstance(result, JasminArcError):
-                raise result
-            results.append(result)
-        return results
-
-    def _read_failures(self, names: Iterable[str]) -> None:
+    def _read_failures(self, native_ids: Iterable[str]) -> None:
         # That they failed is known. Where the reason cannot be read, the next question tries again.
-        unread = [name for name in names if name not in self._failures]
-        if unread:
-            run_all(self._failure, unread, workers=_WORKERS)
+        run_all(self._failure, [job for job in native_ids if job not in self._failures], workers=_WORKERS)
 
-    def _live(self, names: Sequence[str]) -> dict[str, str]:
+    def _live(self, native_ids: Sequence[str]) -> dict[str, Answer]:
         """Return live states, in which all in the batch system are RUNNING, and those killed are FAILED."""
-        if len(names) <= max(_ONE_BY_ONE, min(self._listed // _AS_COSTLY, _MOST_ONE_BY_ONE)):
-            found = {name: state for name, state in zip(names, self._all(self._own_state, names)) if state}
+        if len(native_ids) <= max(_MIN_LISTED, min(self._listed // _LISTED_PER_QUESTION, _MAX_ONE_BY_ONE)):
+            states = dict(zip(native_ids, run_all(self._live_state, native_ids, workers=_WORKERS)))
+            found = {job: state for job, state in states.items() if state}
         else:
             listed = self._api.jobs(_LISTED)
             self._listed = len(listed)
-            found = {name: listed[name] for name in names if name in listed}
-        if len(found) == len(names):
-            return found
-        return {**found, **self._overlooked([name for name in names if name not in found])}
+            found = {job: listed[job] for job in native_ids if job in listed}
+        missing = [job for job in native_ids if job not in found]
+        return {**found, **self._overlooked(missing)} if missing else found
 
-    def _overlooked(self, names: Sequence[str]) -> dict[str, str]:
+    def _overlooked(self, native_ids: Sequence[str]) -> dict[str, Answer]:
         """Return the states of jobs that exist though they seemed not to.
 
         A-REX moves the file with the state from folder to folder. In between, a job seems to be WIPED, or to have no
         state at all.
-
-        :raises ServerUnavailableError: if a job is there, and its state is not to be had
         """
-        if not names:
-            return {}
-        answers = self._api.ask("status", names)
-        there = [name for name in names if self._is_there(answers[name])]
-        return dict(zip(there, self._all(lambda name: self._patiently(name, answers[name].state), there)))
+        try:
+            answers = self._api.query_jobs("status", native_ids)
+        except JasminArcError as error:
+            return dict.fromkeys(native_ids, error)
+        there = [answer for answer in answers.values() if answer.code != 404]
+        states = run_all(self._overlooked_state, there, workers=_WORKERS)
+        return {answer.native_id: state for answer, state in zip(there, states)}
 
-    def _is_there(self, answer: JobAnswer) -> bool:
-        if not answer.done and answer.code != 404:
-            raise ServerError(
-                f"the server does not tell whether there is a job {self._api.job_url(answer.id)}: "
-                f"{answer.code} {answer.reason}"
-            )
-        return answer.done
-
-    def _patiently(self, name: str, written: str) -> str:
+    def _overlooked_state(self, answer: JobAnswer) -> str:
+        url = self._api.job_url(answer.native_id)
+        if not answer.done:
+            raise ServerError(f"the server does not tell whether there is a job {url}: {answer.code} {answer.reason}")
         for attempt in range(3 * _ATTEMPTS):
-            pause(_MOMENT * attempt)
-            state = self._own_state(name)
+            pause(_RETRY_STEP * attempt)
+            state = self._live_state(answer.native_id)
             if state:
                 return state
-        if written in ENDS - {"WIPED"}:
-            return written
-        raise ServerUnavailableError(f"the compute element does not tell the state of {self._api.job_url(name)} now")
+        if answer.state in ENDS - {"WIPED"}:
+            return answer.state
+        raise ServerUnavailableError(f"the compute element does not tell the state of {url} now")
 
-    def _own_state(self, name: str) -> str:
+    def _live_state(self, native_id: str) -> str:
+        """Return the state of one job; an empty text for a job that is not there."""
         for _ in range(_ATTEMPTS):
-            state = self._told_state(name)
+            state = self._state_in_file(native_id)
             if state != "FINISHED":
                 return state
-            if self._failure(name) is not None:
+            if self._failure(native_id) is not None:
                 return "FAILED"
-            if self._stays_finished(name):
+            if self._stays_finished(native_id):
                 return state
-        raise ServerUnavailableError(f"the compute element tells one state after another of {self._api.job_url(name)}")
+        url = self._api.job_url(native_id)
+        raise ServerUnavailableError(f"the compute element tells one state after another of {url}")
 
-    def _told_state(self, name: str) -> str:
-        """Return the state in the job's own file, which is empty for a job that is not there.
+    def _state_in_file(self, native_id: str) -> str:
+        """Return the state in the job's own file; an empty text for a job that is not there.
 
         :raises ServerError: if there is something else than a state in it
         """
-        written = self._api.diagnose(name, "status", most=1000)
+        written = self._api.diagnose(native_id, "status", max_bytes=1000)
         if written is None:
             return ""
         word = written.strip()
         if not _STATE.fullmatch(word):
-            told = printable(word, max_length=50)
-            raise ServerError(f"the server does not tell the state of {self._api.job_url(name)}, but {told!r}")
+            url = self._api.job_url(native_id)
+            raise ServerError(f"the server does not tell the state of {url}, but {printable(word, max_length=50)!r}")
         return _REST_STATES.get(word, "OTHER")
 
-    def _stays_finished(self, name: str) -> bool:
+    def _stays_finished(self, native_id: str) -> bool:
         """Say whether a job that has not failed is really finished.
 
         A job that is about to run again loses the mark of its failure a moment before its state changes.
         """
-        for _ in range(_ATTEMPTS if name in self._changing else 0):
-            pause(5 * _MOMENT)
-            if self._told_state(name) != "FINISHED":
+        for _ in range(_ATTEMPTS if native_id in self._changing else 0):
+            pause(5 * _RETRY_STEP)
+            if self._state_in_file(native_id) != "FINISHED":
                 return False
         return True
 
-    def _failure(self, name: str) -> tuple[str, tuple[str, ...]] | None:
+    def _failure(self, native_id: str) -> tuple[str, tuple[str, ...]] | None:
         """Read in which state a job failed, and what went wrong; ``None`` for a job that has not failed."""
-        written = self._api.diagnose(name, "failed", most=1 << 16)
+        written = self._api.diagnose(native_id, "failed", max_bytes=1 << 16)
         if written is None:
             return None
         if _NO_REASON.search(written):
-            raise ServerError(f"the server sends something else than why {self._api.job_url(name)} failed")
+            raise ServerError(f"the server sends something else than why {self._api.job_url(native_id)} failed")
         lines = tuple(printable(line) for line in written.splitlines() if line.strip())
         failure = ("KILLED" if _CANCELLED in written else "FAILED", lines)
-        self._remember(self._failures, name, failure)
+        self._cache(self._failures, native_id, failure)
         return failure
 
-    def _written(self, names: Sequence[str]) -> dict[str, str]:
+    def _written(self, native_ids: Sequence[str]) -> dict[str, str]:
         """Return what the information provider has written of the jobs' states."""
-        if not names:
-            return {}
         now = time.monotonic()
-        known = {name: state for name in names if (state := self._known(name, now))}
-        missing = [name for name in names if name not in known]
-        for name, answer in (self._api.ask("status", missing) if missing else {}).items():
-            known[name] = answer.state
-            self._remember(self._batch, name, (answer.state, now))
+        fresh = {
+            job: entry for job in native_ids if (entry := self._batch.get(job)) and now - entry[1] < _BATCH_SECONDS
+        }
+        known = {job: state for job, (state, _) in fresh.items() if state}
+        for job, answer in self._api.query_jobs("status", [job for job in native_ids if job not in known]).items():
+            known[job] = answer.state
+            self._cache(self._batch, job, (answer.state, now))
         return known
 
-    def _known(self, name: str, now: float) -> str:
-        state, read = self._batch.get(name, ("", 0.0))
-        return state if now - read < _BATCH_SECONDS else ""
-
-    def _settled(self, name: str, live: str, written: str) -> str:
+    def _reconcile(self, native_id: str, live: str, written: str) -> str:
+        """Put together what is live and what the information provider has written."""
         if live == _IN_BATCH_SYSTEM:
             # Nothing written yet means that it has not been there for long.
             return written if written in _SEEN_IN_BATCH_SYSTEM else "QUEUING"
-        if live == "FAILED" and name in self._failures:
-            return self._failures[name][0]
+        if live == "FAILED" and native_id in self._failures:
+            return self._failures[native_id][0]
         return "KILLED" if (live, written) == ("FAILED", "KILLED") else live
 
-    def told_to_end(self, names: Iterable[str]) -> None:
-        """Note jobs that this process has told to end: how they ended is worth a question each."""
-        for name in names:
-            self._remember(self._told_to_end, name, True)
+    def note_cancelled(self, native_ids: Iterable[str]) -> None:
+        """Note jobs that this process has cancelled: how they ended is worth a question each."""
+        for native_id in native_ids:
+            self._cache(self._cancelled, native_id, True)
 
-    def forget(self, names: Iterable[str]) -> None:
+    def discard(self, native_ids: Iterable[str]) -> None:
         """Take nothing for granted any more of jobs that are being erased or run again."""
-        for name in names:
-            self._remember(self._changing, name, True)
+        for native_id in native_ids:
+            self._cache(self._changing, native_id, True)
             with self._lock:
-                self._failures.pop(name, None)
-                self._batch.pop(name, None)
-                self._told_to_end.pop(name, None)
-                self._logged.pop(name, None)
+                for cache in (self._failures, self._batch, self._cancelled, self._ended):
+                    cache.pop(native_id, None)
 
-    def wait_for_another_run(self, names: Iterable[str]) -> list[str]:
+    def wait_for_another_run(self, native_ids: Iterable[str]) -> list[str]:
         """Wait until jobs that are to run again have left their old end, and return those that have not in time."""
-        left = list(names)
+        left = list(native_ids)
         until = time.monotonic() + _RESTART_SECONDS
-        delay = 5 * _MOMENT
+        delay = 5 * _RETRY_STEP
         while left and time.monotonic() < until:
             pause(delay)
-            delay = min(2 * delay, _SLOWEST_LOOK)
-            live = self._live(left)
-            left = [name for name in left if live.get(name) in ENDS]
+            delay = min(2 * delay, _MAX_POLL_INTERVAL)
+            live = _raise_first(self._live(left))
+            left = [native_id for native_id in left if live.get(native_id) in ENDS]
         return left
 
-    def _merged(self, state: str, written: JobInfo) -> JobInfo:
-        return replace(written, state=general_state(state), native_state=state)
-
-    def _completed(self, name: str, info: JobInfo) -> JobInfo:
+    def _completed(self, info: JobInfo) -> JobInfo:
         """Add what the information provider has not yet written of a job that has just ended."""
-        known = self._logged.get(name)
+        known = self._ended.get(info.native_id)
         if known is not None and known.native_state == info.native_state:
             return known
-        _, errors = self._failures.get(name) or ("", ())
-        log = self._log_of_end(name, patient=info.native_state == "FINISHED")
+        finished = info.native_state == "FINISHED"
+        _, errors = self._failures.get(info.native_id) or ("", ())
+        log = self._log_of_end(info.native_id, patient=finished)
         completed = replace(
             info,
-            errors=errors if info.native_state != "FINISHED" else (),
+            errors=() if finished else errors,
             exit_code=number(log.get("exitcode", "")),
             nodes=info.nodes or tuple(filter(None, [printable(log.get("nodename", ""))])),
             started=parse_time(log.get("LRMSStartTime", "")) or info.started,
@@ -294,33 +289,41 @@ class States:
             wall_time=_duration(log.get("WallTime", "")),
             position=None,
         )
-        if completed.exit_code is not None or info.native_state != "FINISHED":
-            self._remember(self._logged, name, completed)
+        if completed.exit_code is not None or not finished:
+            self._cache(self._ended, info.native_id, completed)
         return completed
 
-    def _log_of_end(self, name: str, *, patient: bool) -> dict[str, str]:
+    def _log_of_end(self, native_id: str, *, patient: bool) -> dict[str, str]:
         """Read what was logged of a job's end. Right after it, the file may be on its way to another folder.
 
         :param patient: whether the log surely has an exit code
         """
         log: dict[str, str] = {}
         for attempt in range(_ATTEMPTS if patient else 1):
-            pause(_MOMENT * attempt)
-            log = _assignments(self._api.diagnose(name, "diag") or "")
+            pause(_RETRY_STEP * attempt)
+            log = _assignments(self._api.diagnose(native_id, "diag") or "")
             if "exitcode" in log:
                 break
         return log
 
-    def _remember(self, known: dict[str, _Known], name: str, value: _Known) -> None:
+    def _cache(self, cache: dict[str, _Cached], native_id: str, value: _Cached) -> None:
         with self._lock:
-            known.pop(name, None)
-            known[name] = value
-            while len(known) > _MOST_KNOWN:
-                del known[next(iter(known))]
+            cache.pop(native_id, None)
+            cache[native_id] = value
+            while len(cache) > _MAX_CACHED:
+                del cache[next(iter(cache))]
 
 
-def _with_code(info: JobInfo) -> JobInfo:
-    return replace(info, exit_code=_reported_code(info)) if info.exit_code is None else info
+def _raise_first(answers: Mapping[str, _Cached | JasminArcError]) -> dict[str, _Cached]:
+    """Return the answers if there is no error among them, else raise the first one."""
+    for answer in answers.values():
+        if isinstance(answer, JasminArcError):
+            raise answer
+    return dict(answers)  # type: ignore[arg-type]
+
+
+def _with_code(info: JobInfo, job_id: str) -> JobInfo:
+    return replace(info, id=job_id, exit_code=_reported_code(info) if info.exit_code is None else info.exit_code)
 
 
 def _reported_code(info: JobInfo) -> int | None:

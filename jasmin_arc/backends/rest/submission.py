@@ -7,9 +7,8 @@ the job list. Wherever this process is killed, :mod:`~jasmin_arc.backends.rest.r
 from __future__ import annotations
 
 import contextlib
-import logging
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -18,6 +17,7 @@ from jasmin_arc.constants import RUN_SCRIPT_NAME
 from jasmin_arc.description import JobDescription
 from jasmin_arc.description.formats.adl import submission_adl
 from jasmin_arc.exceptions import (
+    Advice,
     InputFileError,
     JasminArcError,
     JobListError,
@@ -27,7 +27,7 @@ from jasmin_arc.exceptions import (
     ServerUnavailableError,
     SubmissionUnknownError,
 )
-from jasmin_arc.job_list import JobList, new_token
+from jasmin_arc.job_list.journal import Batch, Entry, Journal
 from jasmin_arc.staging import StagedInput, plan_inputs, upload_all
 
 if TYPE_CHECKING:
@@ -43,46 +43,50 @@ _POST_BYTES = 4 << 20
 _POSTS_AT_ONCE = 4
 _UPLOADS_AT_ONCE = 8
 _PIECE = 1 << 20
+_SETTLED = Advice("{recover} settles it")
 
 Progress = Callable[[int], object]
 Create = Callable[[bytes], "list[JobAnswer]"]
 
 
-@dataclass
-class _Job:
+@dataclass(eq=False)
+class PendingJob:
     """A job on its way."""
 
-    description: JobDescription
+    entry: Entry
     inputs: tuple[StagedInput, ...] = ()
-    token: str = ""
     adl: str = ""
-    delegation_id: str = ""
-    name: str = ""
-    """What the server calls it"""
+    native_id: str = ""
     outcome: str | JasminArcError | None = None
 
 
 class Submitter:
     """Submits jobs to one compute element."""
 
-    def __init__(self, api: Api, delegations: Delegations, job_list: JobList, log: logging.Logger) -> None:
+    def __init__(self, api: Api, delegations: Delegations, journal: Journal) -> None:
         self._api = api
         self._delegations = delegations
-        self._job_list = job_list
-        self._log = log
-        # SQLite lets waiting threads sleep for longer than needed.
-        self._writing = threading.Lock()
+        self._journal = journal
+
+    def plan(self, description: JobDescription) -> PendingJob:
+        """Check the inputs of a job, which has an outcome already where something is wrong with them."""
+        job = PendingJob(Entry(description, self._api.client.endpoint))
+        try:
+            job.inputs = plan_inputs(description)
+        except JasminArcError as error:
+            job.outcome = error
+        return job
 
     def submit(
         self, descriptions: Sequence[JobDescription], progress: Progress | None = None
     ) -> list[str | JasminArcError]:
         """See :meth:`jasmin_arc.backends.base.Backend.submit`."""
-        jobs = [_planned(description) for description in descriptions]
+        jobs = [self.plan(description) for description in descriptions]
         for wave in _waves([job for job in jobs if job.outcome is None]):
             try:
                 self._submit_wave(wave, progress)
             except JasminArcError as error:
-                if not any(_was_sent(job) for job in jobs):
+                if not any(job.adl and job.outcome is not None for job in jobs):
                     raise
                 # What became of the waves before must reach the caller.
                 for job in jobs:
@@ -92,56 +96,44 @@ class Submitter:
             progress(sum(job.outcome is not None and not job.adl for job in jobs))
         if jobs and all(isinstance(job.outcome, NoTargetsAvailableError) for job in jobs):
             raise jobs[0].outcome  # type: ignore[misc]
-        return [job.outcome if job.outcome is not None else _never_tried(job) for job in jobs]
+        return [job.outcome or JobSubmissionError("the job was not submitted") for job in jobs]
 
-    def _submit_wave(self, wave: Sequence[_Job], progress: Progress | None) -> None:
+    def _submit_wave(self, wave: Sequence[PendingJob], progress: Progress | None) -> None:
         self._delegate(wave)
         for job in wave:
             _describe(job)
         jobs = [job for job in wave if job.outcome is None]
-        self._intend(jobs)
-        try:
-            self._create(jobs, progress)
-            self._upload([job for job in jobs if job.outcome is None], progress)
-        finally:
-            self._release([job for job in jobs if not isinstance(job.outcome, str)])
+        with self._journal.submitting([job.entry for job in jobs]) as batch:
+            self._create(jobs, batch, progress)
+            self._upload([job for job in jobs if job.outcome is None], batch, progress)
 
-    def _delegate(self, jobs: Sequence[_Job]) -> None:
+    def _delegate(self, jobs: Sequence[PendingJob]) -> None:
         """See that the server is there, and give credentials to the jobs that need them."""
-        needy = [job for job in jobs if job.description.needs_credentials]
+        needy = [job for job in jobs if job.entry.description.needs_credentials]
         try:
             if not needy:
                 self._api.check_reachable()
             for job in needy:
-                job.delegation_id = self._delegations.current()
+                job.entry.delegation_id = self._delegations.current()
         except ServerUnavailableError as error:
             raise NoTargetsAvailableError(f"nothing was submitted: {error}") from error
 
-    def _intend(self, jobs: Sequence[_Job]) -> None:
-        endpoint = self._api.client.endpoint
-        records = [
-            self._job_list.record(job.description, endpoint=endpoint, token=job.token, delegation_id=job.delegation_id)
-            for job in jobs
-        ]
-        with self._writing:
-            self._job_list.intend(records)
-
     # --- The first phase ---
 
-    def _create(self, jobs: Sequence[_Job], progress: Progress | None) -> None:
+    def _create(self, jobs: Sequence[PendingJob], batch: Batch, progress: Progress | None) -> None:
         chunks = list(_chunks(jobs))
-        with self._api.creating() as create:
-            results = run_all(lambda chunk: self._post(create, chunk), chunks, workers=_POSTS_AT_ONCE)
+        create = self._api.job_creator()
+        results = run_all(lambda chunk: self._post(create, chunk, batch), chunks, workers=_POSTS_AT_ONCE)
         for chunk, result in zip(chunks, results):
             for job in chunk:
                 if isinstance(result, JasminArcError) and job.outcome is None:
                     job.outcome = result
-        refused = [job for job in jobs if job.outcome is not None]
-        self._forget([job for job in refused if not isinstance(job.outcome, (SubmissionUnknownError, JobListError))])
-        if progress is not None and refused:
-            progress(len(refused))
+        failed = [job for job in jobs if job.outcome is not None]
+        batch.drop(job.entry.token for job in failed if not isinstance(job.outcome, SubmissionUnknownError))
+        if progress is not None and failed:
+            progress(len(failed))
 
-    def _post(self, create: Create, jobs: Sequence[_Job]) -> None:
+    def _post(self, create: Create, jobs: Sequence[PendingJob], batch: Batch) -> None:
         """Create the jobs of one request, and write down their ids before anything else is done with them."""
         document = "<ActivityDescriptions>" + "".join(job.adl for job in jobs) + "</ActivityDescriptions>"
         try:
@@ -155,149 +147,115 @@ class Submitter:
         _check_answers(answers, jobs)
         for job, answer in zip(jobs, answers):
             if answer.done:
-                job.name = answer.id
+                job.native_id = answer.native_id
             else:
+                name = job.entry.description.name
                 job.outcome = JobSubmissionError(
-                    f"the compute element refuses the job {job.description.name!r}: {answer.reason or answer.code}"
+                    f"the compute element refuses the job {name!r}: {answer.reason or answer.code}"
                 )
+        self.write_ids([job for job in jobs if job.native_id], batch)
+
+    def write_ids(self, jobs: Sequence[PendingJob], batch: Batch) -> None:
+        """Write down the ids of jobs that exist now; where that is impossible they are given up."""
         try:
-            with self._writing:
-                self._job_list.created({job.token: self._api.job_url(job.name) for job in jobs if job.name})
+            batch.created({job.entry.token: self._api.job_url(job.native_id) for job in jobs})
         except JobListError as error:
-            self._erase([job for job in jobs if job.name])
-            raise JobListError(f"the job was not submitted, as its id cannot be written down: {error}") from error
+            unlisted = JobListError(f"the job was not submitted, as its id cannot be written down: {error}")
+            unlisted.__cause__ = error
+            self.give_up(dict.fromkeys(jobs, unlisted), batch)
 
     # --- The second phase ---
 
-    def _upload(self, jobs: Sequence[_Job], progress: Progress | None) -> None:
-        by_id = {self._api.job_url(job.name): job for job in jobs}
+    def _upload(self, jobs: Sequence[PendingJob], batch: Batch, progress: Progress | None) -> None:
         lock = threading.Lock()
 
-        def put(job_id: str, staged: StagedInput) -> None:
-            self._put(by_id[job_id].name, staged)
+        def put(job: PendingJob, staged: StagedInput) -> None:
+            self._put(job.native_id, staged)
             if staged.commits and progress is not None:
                 with lock:
                     progress(1)
 
-        failures = upload_all({job_id: job.inputs for job_id, job in by_id.items()}, put, workers=_UPLOADS_AT_ONCE)
-        failed = {job_id: error for job_id, error in failures.items() if not self._arrived(by_id[job_id])}
-        self._commit({job_id: job for job_id, job in by_id.items() if job_id not in failed})
-        if failed:
-            self._give_up({job_id: by_id[job_id] for job_id in failed}, failed)
+        failures = upload_all({job: job.inputs for job in jobs}, put, workers=_UPLOADS_AT_ONCE)
+        failed = {job: error for job, error in failures.items() if not self._arrived(job)}
+        self.commit([job for job in jobs if job not in failed], batch)
+        self.give_up(failed, batch)
 
-    def _put(self, name: str, staged: StagedInput) -> None:
+    def _put(self, native_id: str, staged: StagedInput) -> None:
         try:
             with staged.open() as stream:
                 pieces = _exactly(stream, staged)
                 body = b"".join(pieces) if staged.size <= _PIECE else pieces
-                self._api.upload(name, staged.name, body, staged.size)
+                self._api.upload(native_id, staged.name, body, staged.size)
         except OSError as error:
             raise InputFileError(f"input {staged.name!r}: cannot be read: {error.strerror}") from error
 
-    def _arrived(self, job: _Job) -> bool:
+    def _arrived(self, job: PendingJob) -> bool:
         """Say whether a job whose upload failed is complete all the same, as just the answer was lost."""
         try:
-            return is_complete(self._api, job.name)
+            return is_complete(self._api, job.native_id)
         except ServerError:
             return False
 
-    def _commit(self, jobs: Mapping[str, _Job]) -> None:
-        if not jobs:
-            return
-        try:
-            with self._writing:
-                self._job_list.commit(jobs)
-        except JobListError as error:
-            for job_id, job in jobs.items():
-                job.outcome = SubmissionUnknownError(
-                    f"the job {job_id} will run, but that cannot be written down: {error}. Once it can, call recover()"
-                )
-                job.outcome.__cause__ = error
-            return
-        for job_id, job in jobs.items():
-            job.outcome = job_id
+    def commit(self, jobs: Sequence[PendingJob], batch: Batch) -> None:
+        """Write down that jobs run, which is their outcome."""
+        ids = {self._api.job_url(job.native_id): job for job in jobs}
+        unlisted = batch.commit(ids)
+        for job_id, job in ids.items():
+            job.outcome = unlisted.get(job_id, job_id)
 
-    def _give_up(self, jobs: Mapping[str, _Job], errors: Mapping[str, JasminArcError]) -> None:
-        erased = self._erase(list(jobs.values()))
-        for job_id, job in jobs.items():
-            error = errors[job_id]
-            if job.name not in erased:
+    def give_up(self, failed: Mapping[PendingJob, JasminArcError], batch: Batch) -> None:
+        """Erase jobs that exist and must not run. Why is their outcome, or that they cannot be erased."""
+        erased: set[str] = set()
+        with contextlib.suppress(ServerError):
+            erased = erase(self._api, [job.native_id for job in failed])
+        for job, error in failed.items():
+            if job.native_id not in erased:
+                url = self._api.job_url(job.native_id)
                 job.outcome = SubmissionUnknownError(
-                    f"the inputs of the job {job_id} were not all uploaded ({error}), and it cannot be erased now. "
-                    "recover() settles it"
+                    f"the job {url} was not submitted ({error}), but cannot be erased now", advice=_SETTLED
                 )
-            elif isinstance(error, InputFileError):
+            elif isinstance(error, (InputFileError, JobListError, JobSubmissionError)):
                 job.outcome = error
+                continue
             else:
                 job.outcome = JobSubmissionError(f"the job was not submitted: {error}")
             job.outcome.__cause__ = error
-        self._forget([job for job in jobs.values() if job.name in erased])
-
-    # --- Undoing ---
-
-    def _erase(self, jobs: Sequence[_Job]) -> set[str]:
-        with contextlib.suppress(ServerError):
-            return erase(self._api, [job.name for job in jobs])
-        return set()
-
-    def _forget(self, jobs: Sequence[_Job]) -> None:
-        self._unless_locked(self._job_list.forget, jobs)
-
-    def _release(self, jobs: Sequence[_Job]) -> None:
-        self._unless_locked(self._job_list.release, jobs)
-
-    def _unless_locked(self, change: Callable[[Iterable[str]], None], jobs: Sequence[_Job]) -> None:
-        # What stays in the list by mistake is settled by recover(), so this must not hide the true outcome.
-        if jobs:
-            try:
-                with self._writing:
-                    change([job.token for job in jobs])
-            except JobListError as error:
-                self._log.warning("%s", error)
+        batch.drop(job.entry.token for job in failed if job.native_id in erased)
 
 
-def erase(api: Api, names: Sequence[str]) -> set[str]:
-    """Cancel and erase jobs that must not run, and return the names of those that are gone or will be.
+def erase(api: Api, native_ids: Collection[str]) -> set[str]:
+    """Cancel and erase jobs that must not run, and return those that are gone or will be.
 
     :raises ServerError: if the server cannot be asked
     """
-    killed = api.tell("kill", names)
-    cleaned = api.tell("clean", names)
-    gone = {name for name, answer in cleaned.items() if answer.code == 404}
-    return gone | {name for name in names if all(name in told and told[name].done for told in (killed, cleaned))}
+    killed = api.act_on_jobs("kill", native_ids)
+    cleaned = api.act_on_jobs("clean", native_ids)
+    gone = {job for job, answer in cleaned.items() if answer.code == 404}
+    return gone | {job for job in native_ids if all(job in done and done[job].done for done in (killed, cleaned))}
 
 
-def is_complete(api: Api, name: str) -> bool:
+def is_complete(api: Api, native_id: str) -> bool:
     """Say whether the run script of a job is there, which was the last thing to be uploaded."""
-    received = api.diagnose(name, "input_status") or ""
+    received = api.diagnose(native_id, "input_status") or ""
     return any(line.strip().lstrip("/") == RUN_SCRIPT_NAME for line in received.splitlines())
 
 
-def _was_sent(job: _Job) -> bool:
-    return bool(job.adl) and job.outcome is not None
-
-
-def _planned(description: JobDescription) -> _Job:
-    try:
-        return _Job(description, plan_inputs(description), new_token())
-    except JasminArcError as error:
-        return _Job(description, outcome=error)
-
-
-def _describe(job: _Job) -> None:
+def _describe(job: PendingJob) -> None:
     inputs = [(staged.name, None) for staged in job.inputs]
+    entry = job.entry
     try:
-        job.adl = submission_adl(job.description, inputs, token=job.token, delegation_id=job.delegation_id)
+        job.adl = submission_adl(entry.description, inputs, token=entry.token, delegation_id=entry.delegation_id)
     except JasminArcError as error:
         job.outcome = error
 
 
-def _check_answers(answers: Sequence[JobAnswer], jobs: Sequence[_Job]) -> None:
-    names = [answer.id for answer in answers if answer.done]
-    if len(answers) != len(jobs) or "" in names or len(set(names)) != len(names):
+def _check_answers(answers: Sequence[JobAnswer], jobs: Sequence[PendingJob]) -> None:
+    native_ids = [answer.native_id for answer in answers if answer.done]
+    if len(answers) != len(jobs) or "" in native_ids or len(set(native_ids)) != len(native_ids):
         raise SubmissionUnknownError(
             f"the compute element's answer to a submission of {len(jobs)} jobs does not tell which of them exist; "
-            "they do not run, and recover() settles them"
+            "they do not run",
+            advice=Advice("{recover} settles them"),
         )
 
 
@@ -314,26 +272,24 @@ def _exactly(file: BinaryIO, staged: StagedInput) -> Iterator[bytes]:
         raise InputFileError(f"input {staged.name!r}: it grew while it was uploaded")
 
 
-def _waves(jobs: Sequence[_Job]) -> Iterator[list[_Job]]:
+def _waves(jobs: Sequence[PendingJob]) -> Iterator[list[PendingJob]]:
     yield from _cut(jobs, _WAVE_JOBS, _WAVE_BYTES, lambda job: sum(staged.size for staged in job.inputs))
 
 
-def _chunks(jobs: Sequence[_Job]) -> Iterator[list[_Job]]:
+def _chunks(jobs: Sequence[PendingJob]) -> Iterator[list[PendingJob]]:
     yield from _cut(jobs, _POST_JOBS, _POST_BYTES, lambda job: len(job.adl))
 
 
-def _cut(jobs: Sequence[_Job], most: int, most_bytes: int, size: Callable[[_Job], int]) -> Iterator[list[_Job]]:
-    part: list[_Job] = []
+def _cut(
+    jobs: Sequence[PendingJob], max_jobs: int, max_bytes: int, size: Callable[[PendingJob], int]
+) -> Iterator[list[PendingJob]]:
+    part: list[PendingJob] = []
     total = 0
     for job in jobs:
-        if part and (len(part) == most or total + size(job) > most_bytes):
+        if part and (len(part) == max_jobs or total + size(job) > max_bytes):
             yield part
             part, total = [], 0
         part.append(job)
         total += size(job)
     if part:
         yield part
-
-
-def _never_tried(job: _Job) -> JobSubmissionError:
-    return JobSubmissionError(f"the job {job.description.name!r} was not submitted")

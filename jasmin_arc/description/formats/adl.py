@@ -79,7 +79,7 @@ def submitted_description(text: str) -> JobDescription:
 
     :raises InvalidJobDescription: if it is not ADL, or asks for something that is not supported here
     """
-    root = parse(text, "ADL", root=ADL + "ActivityDescription")
+    root = parse(text, _wrong, root=ADL + "ActivityDescription")
     for annotation in root.iterfind(f"{ADL}ActivityIdentification/{ADL}Annotation"):
         prefix, _, copy = (annotation.text or "").strip().partition(":")
         if prefix + ":" == DESCRIPTION_PREFIX:
@@ -88,6 +88,10 @@ def submitted_description(text: str) -> JobDescription:
             except ValueError as error:
                 raise InvalidJobDescription(f"the copy of the description is damaged: {error}") from error
     return from_adl(text)
+
+
+def _wrong(reason: str) -> InvalidJobDescription:
+    return InvalidJobDescription(f"ADL: {reason}")
 
 
 def _add_copy(identification: ElementTree.Element, description: JobDescription) -> None:
@@ -129,7 +133,7 @@ def from_adl(text: str) -> JobDescription:
 
     :raises InvalidJobDescription: if it is not ADL, or asks for something that is not supported here
     """
-    root = parse(text, "ADL", root=ADL + "ActivityDescription")
+    root = parse(text, _wrong, root=ADL + "ActivityDescription")
     check(root, ("ActivityIdentification", "Application", "Resources", "DataStaging"))
     draft = Draft()
     identification = only(root, "ActivityIdentification")

@@ -21,7 +21,7 @@ def from_jsdl(text: str) -> JobDescription:
 
     :raises InvalidJobDescription: if it is not JSDL, or asks for something that is not supported here
     """
-    root = parse(text, "JSDL", root=JSDL + "JobDefinition")
+    root = parse(text, _wrong, root=JSDL + "JobDefinition")
     check(root, ("JobDescription",))
     job = only(root, "JobDescription")
     check(job, ("JobIdentification", "Application", "Resources", "DataStaging"))
@@ -35,6 +35,10 @@ def from_jsdl(text: str) -> JobDescription:
     for entry in all_of(job, "DataStaging"):
         _read_staging(draft, entry)
     return draft.build()
+
+
+def _wrong(reason: str) -> InvalidJobDescription:
+    return InvalidJobDescription(f"JSDL: {reason}")
 
 
 def _read_application(draft: Draft, application: ElementTree.Element | None) -> None:

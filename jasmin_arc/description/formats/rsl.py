@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass
 from typing import Union
 
-from jasmin_arc._support.xml import LONGEST_TEXT
+from jasmin_arc._support.xml import MAX_LENGTH
 from jasmin_arc.exceptions import InvalidJobDescription
 
 Value = Union[str, "list[Value]"]
@@ -48,8 +48,8 @@ def quote(text: str) -> str:
 
 class _Parser:
     def __init__(self, text: str) -> None:
-        if len(text) > LONGEST_TEXT:
-            raise InvalidJobDescription(f"xRSL: the text is longer than {LONGEST_TEXT} characters")
+        if len(text) > MAX_LENGTH:
+            raise InvalidJobDescription(f"xRSL: the text is longer than {MAX_LENGTH} characters")
         self.text = text
         self.position = 0
         self.variables: dict[str, str] = {}

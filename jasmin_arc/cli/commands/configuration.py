@@ -13,11 +13,11 @@ from typing import Any
 import click
 
 from jasmin_arc._support.text import home_short
-from jasmin_arc.cli.common import ArcCommand, SubGroup
-from jasmin_arc.cli.context import Session
+from jasmin_arc.cli.app import ArcCommand, ArcGroup
+from jasmin_arc.cli.context import Context
 from jasmin_arc.cli.exit_codes import FAILED
-from jasmin_arc.cli.output import Column
 from jasmin_arc.config import ConnectionConfig, usual_path
+from jasmin_arc.display.columns import Column
 from jasmin_arc.exceptions import InvalidConfigError
 
 _STARTED = ("ARC_SERVER", "BACKEND", "CLIENT_CERT", "CLIENT_KEY", "CERTS_DIR", "OUTPUT_FILE")
@@ -25,16 +25,16 @@ _STARTED = ("ARC_SERVER", "BACKEND", "CLIENT_CERT", "CLIENT_KEY", "CERTS_DIR", "
 _HOW_TO_SET = "Those that begin with # have their default values; take the # away to set them."
 
 
-@click.group("config", cls=SubGroup, no_args_is_help=False)
+@click.group("config", cls=ArcGroup, no_args_is_help=False)
 def config_command() -> None:
     """Show the configuration, or start one."""
 
 
 @config_command.command("show", cls=ArcCommand)
 @click.pass_obj
-def show_command(session: Session) -> None:
+def show_command(context: Context) -> None:
     """Show each option's value and where it comes from."""
-    config = session.config()
+    config = context.config()
     rows = [
         {"option": option, "value": value, "source": config.sources[option]}
         for option, value in config.as_dict().items()
@@ -44,28 +44,26 @@ def show_command(session: Session) -> None:
         Column("value", "VALUE", lambda value: home_short(str(value))),
         Column("source", "FROM", lambda source: home_short(source.replace("the environment variable ", "$"))),
     )
-    session.output.table(rows, columns)
+    context.output.table(rows, columns)
 
 
 @config_command.command("init", cls=ArcCommand)
 @click.argument("path", required=False, type=click.Path(), metavar="[FILE]")
 @click.option("-f", "--force", is_flag=True, help="Replace a file that is there already.")
 @click.pass_obj
-def init_command(session: Session, path: str | None, force: bool) -> None:
+def init_command(context: Context, path: str | None, force: bool) -> None:
     """Write a configuration to start from, with comments that say what its options mean.
 
     FILE is by default the one that --config or $JASMIN_ARC_CONFIG names, or else ~/.config/jasmin_arc/config.json,
     where it is found by itself. Values given by --backend, --server or the environment are written down too.
     """
-    in_use = Path(session.config_path) if session.config_path else usual_path()
+    in_use = Path(context.config_path) if context.config_path else usual_path()
     # Reading expands a ~ that no shell has, so writing has to, or another file is written than is read.
     target = _expanded(Path(path) if path else in_use)
-    config = _to_start_from(session, writes_the_one_in_use=_same(target, in_use))
+    config = _to_start_from(context, writes_the_one_in_use=_same(target, in_use))
     options = {name: value for name, value in config.as_dict().items() if _is_set(name, config)}
-    if _write(session, target, json.dumps(_commented(config), indent=4) + "\n", force=force):
-        session.output.results.append({"path": target, "options": options})
-        if not session.output.json:
-            session.output.stream(_guidance(target))
+    if _write(context, target, json.dumps(_commented(config), indent=4) + "\n", force=force):
+        context.output.text(_guidance(target), {"path": target, "options": options})
 
 
 def _expanded(path: Path) -> Path:
@@ -79,14 +77,14 @@ def _same(one: Path, other: Path) -> bool:
     return _expanded(one).absolute() == _expanded(other).absolute()
 
 
-def _to_start_from(session: Session, *, writes_the_one_in_use: bool) -> ConnectionConfig:
+def _to_start_from(context: Context, *, writes_the_one_in_use: bool) -> ConnectionConfig:
     try:
-        return session.config()
+        return context.config()
     except InvalidConfigError:
         if not writes_the_one_in_use:
             raise
         # The file that is to be made is not there yet, or is to be replaced because it cannot be read.
-        return session.config(read_file=False)
+        return context.config(read_file=False)
 
 
 def _is_set(name: str, config: ConnectionConfig) -> bool:
@@ -106,14 +104,14 @@ def _commented(config: ConnectionConfig) -> dict[str, Any]:
     return lines
 
 
-def _write(session: Session, target: Path, text: str, *, force: bool) -> bool:
+def _write(context: Context, target: Path, text: str, *, force: bool) -> bool:
     if not force and os.path.lexists(target):
-        session.fail(f"{target} is there already; --force replaces it", kind="FileExists", code=FAILED)
+        context.fail(f"{target} is there already; --force replaces it", kind="FileExists", code=FAILED)
         return False
     try:
         _write_whole(target, text)
     except OSError as error:
-        session.fail(f"cannot write {target}: {error.strerror}", kind="OSError", code=FAILED)
+        context.fail(f"cannot write {target}: {error.strerror}", kind="OSError", code=FAILED)
         return False
     return True
 

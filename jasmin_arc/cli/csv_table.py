@@ -14,7 +14,7 @@ from typing import Any
 from jasmin_arc.exceptions import InputFileError, InvalidJobDescription
 
 _PLACEHOLDER = re.compile(r"\{([^{}]+)\}")
-_MOST_BYTES = 64 << 20
+_MAX_BYTES = 64 << 20
 
 
 def read_table(path: str) -> list[dict[str, str]]:
@@ -48,9 +48,9 @@ def _row(path: str, line: int, header: Sequence[str], cells: Sequence[str]) -> d
 def _text(path: str) -> str:
     try:
         if path == "-":
-            return sys.stdin.buffer.read(_MOST_BYTES).decode("utf-8-sig")
+            return sys.stdin.buffer.read(_MAX_BYTES).decode("utf-8-sig")
         with Path(path).open("rb") as file:
-            return file.read(_MOST_BYTES).decode("utf-8-sig")
+            return file.read(_MAX_BYTES).decode("utf-8-sig")
     except OSError as error:
         raise InputFileError(f"cannot read the table {path}: {error.strerror}") from error
     except UnicodeDecodeError as error:

@@ -9,18 +9,18 @@ from typing import Any
 
 import click
 
-from jasmin_arc.cli.common import ArcCommand, TakesCommand
-from jasmin_arc.cli.context import Session
+from jasmin_arc.cli.app import ArcCommand, TakesCommand, context_of
+from jasmin_arc.cli.commands.files import print_as_it_comes
+from jasmin_arc.cli.context import Context
 from jasmin_arc.cli.describing import describes_jobs, descriptions, take_fields
 from jasmin_arc.cli.exit_codes import FAILED, JOB_FAILED
-from jasmin_arc.cli.files import print_as_it_comes
 from jasmin_arc.cli.selection import selects_jobs
-from jasmin_arc.cli.watching import job_row, unknown_row
 from jasmin_arc.constants import STDERR_NAME, JobStatuses
 from jasmin_arc.description import JobDescription
-from jasmin_arc.exceptions import JasminArcError, JobNotFoundError, OutputError
+from jasmin_arc.display.columns import job_row, unknown_row
+from jasmin_arc.exceptions import Advice, JasminArcError, JobNotFoundError, OutputError
 
-_INTERRUPTED = "'jasmin-arc list' shows what was submitted, 'jasmin-arc recover' settles the rest"
+_INTERRUPTED = Advice("{list} shows what was submitted, {recover} settles the rest")
 
 
 @click.command("submit", cls=TakesCommand)
@@ -30,7 +30,7 @@ _INTERRUPTED = "'jasmin-arc list' shows what was submitted, 'jasmin-arc recover'
 @click.option("--check", is_flag=True, help="Send nothing; say what at the site stands in the way.")
 @click.pass_context
 def submit_command(
-    context: click.Context, /, files: tuple[str, ...], table: str | None, check: bool, **fields: Any
+    click_context: click.Context, /, files: tuple[str, ...], table: str | None, check: bool, **fields: Any
 ) -> None:
     """Submit jobs and print their ids.
 
@@ -42,39 +42,39 @@ def submit_command(
       jasmin-arc submit --table years.csv -i model.py -- python3 model.py {year}
       jasmin-arc submit *.xrsl
     """
-    session = context.find_object(Session) or Session()
-    jobs = descriptions(files, context.meta.get("command_line"), table, take_fields(fields))
+    context = context_of(click_context)
+    jobs = descriptions(files, click_context.meta.get("command_line"), table, take_fields(fields))
     if check:
-        _check(session, jobs)
+        _check(context, jobs)
         return
-    ids = _submit(session, jobs)
-    session.output.lines([{"id": job_id, "name": jobs[number].name} for number, job_id in ids.items()], "id")
-    if ids and session.gives_hints:
-        first = session.brief(next(iter(ids.values())))
-        session.hint(f"Watch: jasmin-arc status {first}   Results: jasmin-arc output {first}")
+    ids = _submit(context, jobs)
+    context.output.lines([{"id": job_id, "name": jobs[number].name} for number, job_id in ids.items()], "id")
+    if ids and context.gives_hints:
+        first = context.brief(next(iter(ids.values())))
+        context.hint(f"Watch: {context.program} status {first}   Results: {context.program} output {first}")
 
 
-def _submit(session: Session, jobs: Sequence[JobDescription]) -> dict[int, str]:
+def _submit(context: Context, jobs: Sequence[JobDescription]) -> dict[int, str]:
     """Submit the jobs, report failures, and return the ids by the jobs' places."""
-    many = len(jobs) > 1 and session.shows_progress
-    session.unsure(_INTERRUPTED)
+    many = len(jobs) > 1 and context.shows_progress
+    context.unsure(context.advice(_INTERRUPTED))
     places = [str(number) for number in range(len(jobs))]
-    with session.busy("submitting", bar=many):
-        results = session.each(places, lambda: session.arc.submit_jobs(jobs, progress=many), named=False)
-    session.unsure("")
+    with context.busy("submitting", bar=many):
+        results = context.each(places, lambda: context.arc.submit_jobs(jobs, progress=many), named=False)
+    context.unsure("")
     return {int(place): job_id for place, job_id in results.items() if job_id is not None}
 
 
-def _check(session: Session, jobs: Sequence[JobDescription]) -> None:
+def _check(context: Context, jobs: Sequence[JobDescription]) -> None:
     rows = []
-    with session.busy("asking the site"):
+    with context.busy("asking the site"):
         for job in jobs:
-            rows.append({"name": job.name, "problems": session.arc.check(job)})
+            rows.append({"name": job.name, "problems": context.arc.check(job)})
     for row in rows:
         text = "".join(f"{row['name']}: {problem}\n" for problem in row["problems"])
-        session.output.text(text or f"{row['name']}: nothing stands in the way\n", row)
+        context.output.text(text or f"{row['name']}: nothing stands in the way\n", row)
         if row["problems"]:
-            session.codes.append(FAILED)
+            context.codes.append(FAILED)
 
 
 @click.command("run", cls=TakesCommand)
@@ -84,7 +84,7 @@ def _check(session: Session, jobs: Sequence[JobDescription]) -> None:
 @click.option("--overwrite", is_flag=True, help="With --save: replace files that are there already.")
 @click.pass_context
 def run_command(
-    context: click.Context, /, file: str | None, directory: str | None, overwrite: bool, **fields: Any
+    click_context: click.Context, /, file: str | None, directory: str | None, overwrite: bool, **fields: Any
 ) -> None:
     """Submit a job, wait, print its output, exit with its code.
 
@@ -95,114 +95,112 @@ def run_command(
       jasmin-arc run -- hostname -f
       jasmin-arc run -i model.py -o result.nc --save results -- python3 model.py 1961
     """
-    session = context.find_object(Session) or Session()
+    context = context_of(click_context)
     files = (file,) if file is not None else ()
-    jobs = descriptions(files, context.meta.get("command_line"), None, take_fields(fields))
+    jobs = descriptions(files, click_context.meta.get("command_line"), None, take_fields(fields))
     if overwrite and directory is None:
         raise click.UsageError("--overwrite is about the files that --save writes; name their folder with --save")
-    if directory is not None and not overwrite and _is_in_the_way(session, jobs[0], directory):
+    if directory is not None and not overwrite and _is_in_the_way(context, jobs[0], directory):
         return
-    job_id = _submit(session, jobs).get(0)
+    job_id = _submit(context, jobs).get(0)
     if job_id is None:
         return
     row = {**unknown_row(job_id, jobs[0].name), "stdout": "", "stderr": "", "directory": None}
     # Here already, so that it is reported too if what follows fails or is interrupted.
-    session.output.results.append(row)
-    session.going_on([job_id], "follow")
-    _see_it_through(session, row)
-    session.going_on([])
+    context.output.results.append(row)
+    context.going_on([job_id], "follow")
+    _see_it_through(context, row)
+    context.going_on([])
     if directory is not None:
-        row["directory"] = _save(session, job_id, directory, overwrite=overwrite)
+        row["directory"] = _save(context, job_id, directory, overwrite=overwrite)
     if row["status"] != JobStatuses.COMPLETED.value:
-        _report_failure(session, job_id, row["exit_code"])
+        _report_failure(context, job_id, row["exit_code"])
 
 
-def _is_in_the_way(session: Session, job: JobDescription, directory: str) -> bool:
+def _is_in_the_way(context: Context, job: JobDescription, directory: str) -> bool:
     """Say so before the job runs, where it is plain that its outputs cannot be saved."""
-    names = job.outputs if job.outputs is not None else {session.arc.config.OUTPUT_FILE: None}
+    names = job.outputs if job.outputs is not None else {context.arc.config.OUTPUT_FILE: None}
     kept = [name for name, target in names.items() if target is None]
     for name in (*kept, "stdout.txt", "stderr.txt"):
         path = Path(directory).expanduser() / name
         if path.is_file():
             text = f"{path} is there already; nothing was submitted; --overwrite replaces it"
-            session.fail(text, kind=OutputError.__name__, code=FAILED)
+            context.fail(text, kind=OutputError.__name__, code=FAILED)
             return True
     return False
 
 
-def _see_it_through(session: Session, row: dict[str, Any]) -> None:
+def _see_it_through(context: Context, row: dict[str, Any]) -> None:
     """Wait until the job has ended, print its output, and note all that is known of it in its row."""
     job_id = row["id"]
-    print_as_it_comes(session, row, "stdout", f"running {session.brief(job_id)}")
-    row.update(job_row(session.arc.get_job_info(job_id), row["name"]))
-    errors = _read(session, job_id, STDERR_NAME)
+    print_as_it_comes(context, row, "stdout", f"running {context.brief(job_id)}")
+    row.update(job_row(context.arc.get_job_info(job_id), row["name"]))
+    errors = _read(context, job_id, STDERR_NAME)
     row["stderr"] = errors.decode("utf-8", "replace")
-    if not session.output.json:
+    if not context.output.json:
         sys.stdout.flush()
         sys.stderr.flush()
         sys.stderr.buffer.write(errors)
         sys.stderr.flush()
 
 
-def _read(session: Session, job_id: str, name: str) -> bytes:
+def _read(context: Context, job_id: str, name: str) -> bytes:
     try:
-        return session.arc.read(job_id, name, encoding=None)
+        return context.arc.read(job_id, name, encoding=None)
     except JobNotFoundError:
         return b""
     except JasminArcError as error:
         # The job's end is known already: its outputs and its exit code must not be lost with this file.
-        session.fail_with(error, job=job_id)
-        command = f"jasmin-arc cat {session.brief(job_id)} {name}"
-        session.say(session.repeatable(f"the job has ended; '{command}' prints its {name}"))
+        context.fail_with(error, job=job_id)
+        command = context.command(f"cat {context.brief(job_id)} {name}")
+        context.say(f"the job has ended; {command} prints its {name}")
         return b""
 
 
-def _save(session: Session, job_id: str, directory: str, *, overwrite: bool) -> str | None:
-    session.unsure(f"the job has ended; 'jasmin-arc output {session.brief(job_id)}' saves its outputs")
+def _save(context: Context, job_id: str, directory: str, *, overwrite: bool) -> str | None:
+    command = context.command(f"output {context.brief(job_id)}")
+    context.unsure(f"the job has ended; {command} saves its outputs")
     saved = None
     try:
-        saved = session.arc.save_job_outputs(job_id, directory=directory, overwrite=overwrite)
+        saved = context.arc.save_job_outputs(job_id, directory=directory, overwrite=overwrite)
     except JasminArcError as error:
-        session.fail_with(error, job=job_id)
-        session.say(session.how_to_get_back())
-    session.unsure("")
+        context.fail_with(error, job=job_id)
+        context.say(context.how_to_get_back())
+    context.unsure("")
     return saved
 
 
-def _report_failure(session: Session, job_id: str, exit_code: int | None) -> None:
+def _report_failure(context: Context, job_id: str, exit_code: int | None) -> None:
     code = exit_code if exit_code is not None and 0 < exit_code < 256 else JOB_FAILED
     told = f" with exit code {exit_code}" if exit_code else ""
-    text = f"the job failed{told}; 'jasmin-arc explain {session.brief(job_id)}' says why"
+    text = f"the job failed{told}; {context.command(f'explain {context.brief(job_id)}')} says why"
     # Scripts go by the job's own code; an output that could not be read or saved has been told, and must not hide it.
-    session.codes.clear()
-    session.fail(text, kind="JobFailedError", code=code, job=job_id)
+    context.codes.clear()
+    context.fail(text, kind="JobFailedError", code=code, job=job_id)
 
 
 @click.command("resubmit", cls=ArcCommand)
 @selects_jobs
-def resubmit_command(session: Session, ids: list[str]) -> None:
+def resubmit_command(context: Context, ids: list[str]) -> None:
     """Submit the same again, as new jobs.
 
     Prints the new ids. The old jobs stay as they are.
     """
-    if not ids:
-        return
-    session.unsure(_INTERRUPTED)
-    many = len(ids) > 1 and session.shows_progress
-    with session.busy("submitting", bar=many):
-        new = session.each(ids, lambda: session.arc.resubmit_jobs(ids, progress=many))
-    session.output.lines([{"id": job_id, "resubmission_of": old} for old, job_id in new.items()], "id")
+    context.unsure(context.advice(_INTERRUPTED))
+    many = len(ids) > 1 and context.shows_progress
+    with context.busy("submitting", bar=many):
+        new = context.each(ids, lambda: context.arc.resubmit_jobs(ids, progress=many))
+    context.output.lines([{"id": job_id, "resubmission_of": old} for old, job_id in new.items()], "id")
 
 
 @click.command("restart", cls=ArcCommand)
 @selects_jobs
-def restart_command(session: Session, ids: list[str]) -> None:
+def restart_command(context: Context, ids: list[str]) -> None:
     """Let the site take up failed jobs at the step that failed, under their ids.
 
     Only jobs that were submitted with --rerun can be restarted. A program that ran and failed is not run again so: use
     resubmit for that.
     """
-    if ids:
-        with session.busy("restarting"):
-            done = session.each(ids, lambda: session.arc.restart_jobs(ids))
-        session.output.done(list(done), "restarted")
+    with context.busy("restarting"):
+        done = context.each(ids, lambda: context.arc.restart_jobs(ids))
+    context.output.done(done, "restarted")

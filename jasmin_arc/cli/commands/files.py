@@ -9,15 +9,13 @@ from typing import Any
 
 import click
 
-from jasmin_arc.cli.common import ArcCommand
-from jasmin_arc.cli.context import Session
+from jasmin_arc.cli.app import ArcCommand
+from jasmin_arc.cli.context import Context
 from jasmin_arc.cli.exit_codes import FAILED
-from jasmin_arc.cli.output import Column, size
 from jasmin_arc.cli.selection import selects_jobs, selects_one_job
 from jasmin_arc.constants import STDOUT_NAME
+from jasmin_arc.display.columns import FILES
 from jasmin_arc.exceptions import JobNotFoundError
-
-FILES = (Column("size", "SIZE", size, right=True), Column("name", "NAME"))
 
 
 @click.command("output", cls=ArcCommand)
@@ -26,98 +24,96 @@ FILES = (Column("size", "SIZE", size, right=True), Column("name", "NAME"))
 @click.option("--overwrite", is_flag=True, help="Replace files that are there already.")
 @selects_jobs
 def output_command(
-    session: Session, ids: list[str], *, directory: str, patterns: tuple[str, ...], overwrite: bool
+    context: Context, ids: list[str], *, directory: str, patterns: tuple[str, ...], overwrite: bool
 ) -> None:
     """Download the outputs of jobs.
 
     Each job's outputs go into a folder of their own, called like the last part of its id, and the folders are printed.
     Standard output and error are saved as stdout.txt and stderr.txt. The jobs stay at the site until 'clean'.
     """
-    if not ids:
-        return
-    many = len(ids) > 1 and session.shows_progress
-    with session.busy("downloading", bar=many):
-        saved = session.each(
+    many = len(ids) > 1 and context.shows_progress
+    with context.busy("downloading", bar=many):
+        saved = context.each(
             ids,
-            lambda: session.arc.save_outputs(
+            lambda: context.arc.save_outputs(
                 ids, directory, files=list(patterns) or None, overwrite=overwrite, progress=many
             ),
         )
     rows = [{"id": job_id, "directory": folder} for job_id, folder in saved.items() if folder is not None]
-    session.output.lines(rows, "directory")
+    context.output.lines(rows, "directory")
     missing = [job_id for job_id, folder in saved.items() if folder is None]
-    for job_id, short in session.short_ids(missing).items():
-        text = f"there is nothing to save of {short}; 'jasmin-arc show {short}' tells its state"
-        session.fail(text, kind="OutputError", code=FAILED, job=job_id)
+    for job_id, short in context.short_ids(missing).items():
+        text = f"there is nothing to save of {short}; {context.command(f'show {short}')} tells its state"
+        context.fail(text, kind="OutputError", code=FAILED, job=job_id)
 
 
 @click.command("files", cls=ArcCommand)
 @selects_one_job
 @click.argument("path", default="")
-def files_command(session: Session, job_id: str, *, path: str) -> None:
+def files_command(context: Context, job_id: str, *, path: str) -> None:
     """List a job's files.
 
     PATH is one of its folders. Files can be listed while the job runs.
     """
-    with session.busy("asking for the files"):
-        files = session.arc.list_files(job_id, path)
+    with context.busy("asking for the files"):
+        files = context.arc.list_files(job_id, path)
     rows = [
         {"name": file.name + ("/" if file.is_dir else ""), "size": file.size, "is_dir": file.is_dir} for file in files
     ]
-    session.output.table(rows, FILES)
+    context.output.table(rows, FILES)
 
 
 @click.command("cat", cls=ArcCommand)
 @selects_one_job
 @click.argument("names", nargs=-1, metavar="[FILE]...")
-def cat_command(session: Session, job_id: str, *, names: Sequence[str]) -> None:
+def cat_command(context: Context, job_id: str, *, names: Sequence[str]) -> None:
     """Print files of a job, also while it runs.
 
     FILE is stdout by default, and may be stderr or any that 'files' shows.
     """
     for name in names or (STDOUT_NAME,):
-        if session.output.json:
-            session.output.text("", {"id": job_id, "file": name, "text": session.arc.read(job_id, name)})
+        if context.output.json:
+            context.output.text("", {"id": job_id, "file": name, "text": context.arc.read(job_id, name)})
             continue
         try:
-            with session.arc.open(job_id, name) as stream:
+            with context.arc.open(job_id, name) as stream:
                 sys.stdout.flush()
                 shutil.copyfileobj(stream, sys.stdout.buffer)
         except JobNotFoundError as error:
-            session.fail_with(error, job=job_id)
+            context.fail_with(error, job=job_id)
 
 
 @click.command("follow", cls=ArcCommand)
 @selects_one_job
 @click.argument("name", default=STDOUT_NAME, metavar="[FILE]")
-def follow_command(session: Session, job_id: str, *, name: str) -> None:
+def follow_command(context: Context, job_id: str, *, name: str) -> None:
     """Print a file of a job as it grows.
 
     FILE is stdout by default. Ends with the job.
     """
-    session.going_on([job_id], "follow")
+    context.going_on([job_id], "follow")
     row = {"id": job_id, "file": name, "text": ""}
-    session.output.results.append(row)
+    context.output.results.append(row)
     try:
-        print_as_it_comes(session, row, "text", "waiting for output")
+        print_as_it_comes(context, row, "text", "waiting for output")
     except JobNotFoundError as error:
-        session.output.results.remove(row)
-        session.fail_with(error, job=job_id)
-    session.going_on([])
+        context.output.results.remove(row)
+        context.fail_with(error, job=job_id)
+    context.going_on([])
 
 
-def print_as_it_comes(session: Session, row: dict[str, Any], key: str, what: str) -> None:
+def print_as_it_comes(context: Context, row: dict[str, Any], key: str, what: str) -> None:
     """Print a job's file while it grows, byte for byte; for JSON, keep its text under ``key`` of the row.
 
     :param row: has the job's ``id`` and the ``file``; what came before an interruption stands in it too
     """
     kept = []
     try:
-        with session.busy(what):
-            for block in session.arc.follow(row["id"], row.get("file", STDOUT_NAME), encoding=None):
-                session.quiet()
-                session.output.stream_bytes(block)
-                if session.output.json:
+        with context.busy(what):
+            for block in context.arc.follow(row["id"], row.get("file", STDOUT_NAME), encoding=None):
+                context.quiet()
+                context.output.stream(block)
+                if context.output.json:
                     kept.append(block)
     finally:
         row[key] = b"".join(kept).decode("utf-8", "replace")

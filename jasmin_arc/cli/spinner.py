@@ -5,16 +5,15 @@ from __future__ import annotations
 import sys
 import threading
 import time
-from types import TracebackType
 
 from jasmin_arc._support.parallel import start_thread
 
-_PATIENCE = 1.0
-_PACE = 0.5
+_SHOW_AFTER = 1.0
+_INTERVAL = 0.5
 _CLEAR = "\r\x1b[K"
 
 
-class Busy:
+class Spinner:
     """Shows what is going on and for how long, from the first second on.
 
     :param show: whether there is a person who looks
@@ -27,14 +26,12 @@ class Busy:
         self._lock = threading.Lock()
         self._dirty = False
 
-    def __enter__(self) -> Busy:
+    def __enter__(self) -> Spinner:
         if self._show:
-            start_thread(self._run, "jasmin-arc progress")
+            start_thread(self._run, "jasmin-arc spinner")
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.end()
 
     def end(self) -> None:
@@ -51,9 +48,9 @@ class Busy:
 
     def _run(self) -> None:
         begin = time.monotonic()
-        delay = _PATIENCE
+        delay = _SHOW_AFTER
         while not self._ended.wait(delay):
-            delay = _PACE
+            delay = _INTERVAL
             minutes, seconds = divmod(int(time.monotonic() - begin), 60)
             with self._lock:
                 if not self._ended.is_set() and not _is_asking():

@@ -1,0 +1,79 @@
+"""Which columns tables have, and the rows for jobs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from jasmin_arc._support.text import one_line
+from jasmin_arc.constants import JobState
+from jasmin_arc.display.values import duration, for_people, size
+from jasmin_arc.job_info import JobInfo
+
+Row = Mapping[str, Any]
+_STYLES = {"completed": "green", "failed": "red", "in progress": "cyan", "unknown": "dim"}
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of a table.
+
+    :param key: where its values are in the rows
+    :param title: its heading on a terminal
+    :param show: how a value is written on a terminal
+    :param whole: whether it keeps its width, whatever becomes of the others
+    :param from_width: how wide a terminal must be for this column
+    """
+
+    key: str
+    title: str
+    show: Callable[[Any], str] = for_people
+    style: Callable[[Row], str] | None = None
+    whole: bool = False
+    right: bool = False
+    from_width: int = 0
+
+
+def _status_style(row: Row) -> str:
+    return _STYLES.get(str(row.get("status")), "")
+
+
+_JOB = Column("id", "JOB", whole=True)
+_STATUS = Column("status", "STATUS", style=_status_style, whole=True)
+_NAME = Column("name", "NAME")
+JOBS = (
+    _JOB,
+    _STATUS,
+    Column("state", "STATE", whole=True, from_width=90),
+    Column("exit_code", "EXIT", right=True, from_width=60),
+    Column("submitted", "SUBMITTED", whole=True, from_width=70),
+    _NAME,
+)
+ENDS = (_JOB, _STATUS, _NAME)
+OUTCOMES = (_JOB, Column("outcome", "OUTCOME"))
+DONE = (Column("id", "", whole=True), Column("done", ""))
+"""Which job, and what was done with it"""
+FILES = (Column("size", "SIZE", size, right=True), _NAME)
+QUEUES = (
+    Column("name", "QUEUE", one_line),
+    Column("free_slots", "FREE", right=True),
+    Column("total_slots", "SLOTS", right=True),
+    Column("running", "RUNNING", right=True),
+    Column("waiting", "WAITING", right=True),
+    Column("max_wall_time", "MAX TIME", duration, right=True),
+    Column("max_slots", "MAX SLOTS", right=True),
+    Column("max_memory", "MAX MEMORY", size, right=True),
+)
+
+
+def job_row(info: JobInfo, name: str = "") -> dict[str, Any]:
+    """Return all that is known of a job, as it stands in JSON."""
+    row = {"id": info.id, "name": info.name or name, "status": info.status.value}
+    row.update({key: value for key, value in asdict(info).items() if key not in row})
+    return row
+
+
+def unknown_row(job_id: str, name: str) -> dict[str, Any]:
+    """Return a row like that of :func:`job_row` for a job of which nothing is known."""
+    return {**job_row(JobInfo(job_id, JobState.UNDEFINED, name=name)), "status": "unknown", "state": ""}

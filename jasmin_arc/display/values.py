@@ -1,0 +1,111 @@
+"""How values are written: for programs, for people, and in JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime, timedelta
+from enum import Enum
+from pathlib import Path
+from typing import Any
+
+from jasmin_arc._support.text import one_line
+
+_MIN_SHORT = 8
+"""How long a shortened id is at least"""
+
+
+def for_json(value: Any) -> Any:
+    """Return the value in types that JSON has: times in ISO 8601, durations in seconds."""
+    if isinstance(value, Mapping):
+        return {str(key): for_json(entry) for key, entry in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [for_json(entry) for entry in value]
+    if isinstance(value, datetime):
+        return value.isoformat(timespec="seconds").replace("+00:00", "Z")
+    if isinstance(value, timedelta):
+        seconds = value.total_seconds()
+        return int(seconds) if seconds == int(seconds) else seconds
+    if isinstance(value, Enum):
+        return value.value
+    return str(value) if isinstance(value, Path) else value
+
+
+def for_programs(value: Any) -> str:
+    """Write a value without tabs or line ends; ``-`` stands for none."""
+    value = for_json(value)
+    if value is None or value == "" or value == []:
+        return "-"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, list):
+        return ",".join(map(for_programs, value))
+    return one_line(str(value)) or "-"
+
+
+def for_people(value: Any) -> str:
+    """Write a value of any kind on one line."""
+    if value is None:
+        return ""
+    if isinstance(value, datetime):
+        return value.astimezone().strftime("%Y-%m-%d %H:%M:%S")
+    if isinstance(value, timedelta):
+        return duration(value)
+    if isinstance(value, (list, tuple)):
+        return ", ".join(map(for_people, value))
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return one_line(str(for_json(value)))
+
+
+def duration(value: timedelta | None) -> str:
+    """Write a duration as a clock shows it."""
+    if value is None:
+        return ""
+    if timedelta(0) < value < timedelta(seconds=10):
+        return f"{value.total_seconds():.2f} s"
+    seconds = int(value.total_seconds())
+    days, rest = divmod(abs(seconds), 86400)
+    clock = f"{rest // 3600}:{rest // 60 % 60:02}:{rest % 60:02}"
+    return ("-" if seconds < 0 else "") + (f"{days}d {clock}" if days else clock)
+
+
+def size(value: int | None) -> str:
+    """Write a number of bytes, in powers of 1024."""
+    if value is None:
+        return ""
+    amount = float(value)
+    for unit in ("B", "kB", "MB", "GB"):
+        if amount < 1024:
+            return f"{amount:.0f} {unit}" if unit == "B" or amount >= 10 else f"{amount:.1f} {unit}"
+        amount /= 1024
+    return f"{amount:.1f} TB"
+
+
+# --- Job ids ---
+
+
+def last_part(job_id: object) -> str:
+    """Return the last part of a job id: the rest of it is the same for all jobs of a place."""
+    return one_line(str(job_id).rstrip("/").rpartition("/")[2])
+
+
+def short_ids(job_ids: Iterable[str], others: Iterable[str] = ()) -> dict[str, str]:
+    """Return, for each id, the shortest beginning of its last part that no other job has, for people to type.
+
+    :param others: the ids of further jobs
+    """
+    parts = {job_id: last_part(job_id) for job_id in job_ids}
+    ordered = sorted({*parts.values(), *map(last_part, others)})
+    lengths = dict.fromkeys(ordered, _MIN_SHORT)
+    # In sorted order, the two beside a name have the longest beginnings in common with it.
+    for name, following in zip(ordered, ordered[1:]):
+        needed = _in_common(name, following) + 1
+        lengths[name] = max(lengths[name], needed)
+        lengths[following] = max(lengths[following], needed)
+    return {job_id: part[: lengths[part]] for job_id, part in parts.items()}
+
+
+def _in_common(one: str, other: str) -> int:
+    """Return the length of the longest beginning that both texts have."""
+    pairs = enumerate(zip(one, other))
+    return next((place for place, (a, b) in pairs if a != b), min(len(one), len(other)))
