@@ -100,8 +100,6 @@ class Store:
     def _rows(self, query: str, *values: object) -> list[sqlite3.Row]:
         return self._connection.execute(query, values).fetchall()
 
-    # What the submitting side asks
-
     def add(self, rows: Iterable[dict[str, Any]], *, host: str, slots: int) -> None:
         """Record new jobs of this host, all or none, and how many slots the host now has."""
         with self.transaction():
@@ -153,8 +151,6 @@ class Store:
             host,
         )
         return running, taken, waiting
-
-    # What the runner asks
 
     def slots(self, host: str) -> int:
         """How many slots a host has."""
