@@ -9,9 +9,13 @@ import os
 import stat
 import tempfile
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from jasmin_arc.credentials.proxy import DELEGATIONS_SUFFIX
 from jasmin_arc.credentials.rfc3820 import load_certificates
+
+if TYPE_CHECKING:
+    from jasmin_arc.credentials import Credentials
 
 _MAX_BYTES = 1 << 16
 
@@ -21,11 +25,10 @@ class DelegationFile:
 
     It is a convenience: what cannot be read or written is taken for missing, and what it says must be checked with the
     server before it is used. Delegations that were made with another proxy are left out, for they have its attributes.
-
-    :param proxy: the path of the proxy
     """
 
-    def __init__(self, proxy: Path) -> None:
+    def __init__(self, credentials: Credentials) -> None:
+        proxy = credentials.client_certificate() or Path(os.devnull)
         self._path = proxy.with_name(proxy.name + DELEGATIONS_SUFFIX)
         self._fingerprint = ""
         with contextlib.suppress(OSError, ValueError):
@@ -38,6 +41,8 @@ class DelegationFile:
 
     def put(self, endpoint: str, delegation_id: str) -> None:
         """Remember a delegation."""
+        if not self._fingerprint:
+            return
         text = json.dumps({"proxy": self._fingerprint, "delegations": {**self._read(), endpoint: delegation_id}})
         with contextlib.suppress(OSError):
             descriptor, temporary = tempfile.mkstemp(prefix=f".{self._path.name}-", dir=self._path.parent)

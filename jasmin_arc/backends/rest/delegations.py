@@ -57,19 +57,12 @@ class Delegations:
                 self._share()
             return self._current
 
-    def _file(self) -> DelegationFile | None:
-        certificate = self._credentials.client_certificate()
-        return None if certificate is None else DelegationFile(certificate)
-
     def _share(self) -> None:
-        file = self._file()
-        if file is not None:
-            file.put(self._api.client.endpoint, self._current)
+        DelegationFile(self._credentials).put(self._api.client.endpoint, self._current)
 
     def _find(self) -> None:
         """Take the delegation that another process has made with this proxy, if the server still holds it."""
-        file = self._file()
-        known = file.get(self._api.client.endpoint) if file is not None else ""
+        known = DelegationFile(self._credentials).get(self._api.client.endpoint)
         if not is_native_id(known):
             return
         try:
