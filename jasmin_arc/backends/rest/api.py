@@ -53,8 +53,6 @@ class Api:
         self._lock = threading.Lock()
         self._base = ""
 
-    # --- Job ids ---
-
     def job_url(self, native_id: str) -> str:
         """Return the job id."""
         return f"{self.client.endpoint}/rest/{_ID_VERSION}/jobs/{native_id}"
@@ -84,8 +82,6 @@ class Api:
             except JobNotFoundError as error:
                 foreign[job_id] = error
         return found, foreign
-
-    # --- Requests ---
 
     def base(self) -> str:
         """Return the path of the interface's newest version that both sides know."""
@@ -193,8 +189,6 @@ class Api:
 
     def _session(self, native_id: str, path: str) -> str:
         return f"{self.base()}/jobs/{native_id}/session/{quote(path, errors='surrogateescape')}".rstrip("/")
-
-    # --- Delegations ---
 
     def new_delegation(self) -> tuple[str, bytes]:
         """Begin a delegation: return its id and the certificate request."""

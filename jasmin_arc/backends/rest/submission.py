@@ -117,8 +117,6 @@ class Submitter:
         except ServerUnavailableError as error:
             raise NoTargetsAvailableError(f"nothing was submitted: {error.message}", advice=error.advice) from error
 
-    # --- The first phase ---
-
     def _create(self, jobs: Sequence[PendingJob], batch: Batch, count: Progress) -> None:
         chunks = list(_cut(jobs, _POST_JOBS, _POST_BYTES, lambda job: len(job.adl)))
         create = self._api.job_creator()
@@ -163,8 +161,6 @@ class Submitter:
             )
             unlisted.__cause__ = error
             self.give_up(dict.fromkeys(jobs, unlisted), batch)
-
-    # --- The second phase ---
 
     def _upload(self, jobs: Sequence[PendingJob], batch: Batch, count: Progress) -> None:
         lock = threading.Lock()
