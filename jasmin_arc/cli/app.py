@@ -3,77 +3,66 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable
 from importlib import import_module
-from typing import Any, NamedTuple
+from typing import Any
 
 import click
 
 from jasmin_arc.backends.table import NAMES
 from jasmin_arc.cli.context import Context
 
-
-class _Entry(NamedTuple):
-    module: str
-    help: str
-
-
-SECTIONS: dict[str, dict[str, _Entry]] = {
+SECTIONS = {
     "Submit": {
-        "run": _Entry("submit", "Submit a job, wait, print its output, exit with its code."),
-        "submit": _Entry("submit", "Submit jobs and print their ids."),
-        "resubmit": _Entry("submit", "Submit the same again, as new jobs."),
-        "restart": _Entry("submit", "Let the site take up failed jobs at the step that failed, under their ids."),
+        "run": "Submit a job, wait, print its output, exit with its code.",
+        "submit": "Submit jobs and print their ids.",
+        "resubmit": "Submit the same again, as new jobs.",
+        "restart": "Let the site take up failed jobs at the step that failed, under their ids.",
     },
     "Watch": {
-        "list": _Entry("watch", "List jobs."),
-        "status": _Entry("watch", "Print the status of jobs."),
-        "wait": _Entry("watch", "Wait until jobs have ended."),
-        "show": _Entry("watch", "Print all that is known of jobs."),
-        "explain": _Entry("watch", "Say why a job failed, or why it does not start."),
+        "list": "List jobs.",
+        "status": "Print the status of jobs.",
+        "wait": "Wait until jobs have ended.",
+        "show": "Print all that is known of jobs.",
+        "explain": "Say why a job failed, or why it does not start.",
     },
     "Files": {
-        "output": _Entry("files", "Download the outputs of jobs."),
-        "files": _Entry("files", "List a job's files."),
-        "cat": _Entry("files", "Print files of a job, also while it runs."),
-        "follow": _Entry("files", "Print a file of a job as it grows."),
+        "output": "Download the outputs of jobs.",
+        "files": "List a job's files.",
+        "cat": "Print files of a job, also while it runs.",
+        "follow": "Print a file of a job as it grows.",
     },
     "End": {
-        "cancel": _Entry("end", "Cancel jobs."),
-        "clean": _Entry("end", "Erase ended jobs and their files from the site."),
-        "renew": _Entry("end", "Give jobs' credentials a new lifetime."),
-        "recover": _Entry("end", "Settle submissions that were interrupted."),
+        "cancel": "Cancel jobs.",
+        "clean": "Erase ended jobs and their files from the site.",
+        "renew": "Give jobs' credentials a new lifetime.",
+        "recover": "Settle submissions that were interrupted.",
     },
     "Set up": {
-        "doctor": _Entry("setup", "Check what a first job needs, with remedies."),
-        "config": _Entry("configuration", "Show the configuration, or start one."),
-        "proxy": _Entry("setup", "Make, show or remove the proxy certificate."),
-        "site": _Entry("setup", "Show queues, limits and runtime environments."),
-        "completion": _Entry("setup", "Print the completion script for a shell."),
+        "doctor": "Check what a first job needs, with remedies.",
+        "config": "Show the configuration, or start one.",
+        "proxy": "Make, show or remove the proxy certificate.",
+        "site": "Show queues, limits and runtime environments.",
+        "completion": "Print the completion script for a shell.",
     },
 }
-COMMANDS = {name: entry for entries in SECTIONS.values() for name, entry in entries.items()}
-
-ELSEWHERE = {
-    "stat": "status",
-    "sub": "submit",
-    "get": "output",
-    "fetch": "output",
-    "download": "output",
-    "kill": "cancel",
-    "resub": "resubmit",
-    "ls": "files",
-    "jobs": "list",
-    "info": "site",
-    "logs": "follow",
-    "tail": "follow",
-    "delete": "clean",
-    "rm": "clean",
-    "help": "--help",
-    "test": "doctor",
-    "resume": "restart",
-    "sync": "list",
+"""The commands and what their help begins with; those of a section stand in one module, which is called like it"""
+COMMANDS = {name: section for section, commands in SECTIONS.items() for name in commands}
+_OTHER_NAMES = {
+    "status": "stat",
+    "submit": "sub",
+    "output": "get fetch download",
+    "cancel": "kill",
+    "resubmit": "resub",
+    "restart": "resume",
+    "files": "ls",
+    "list": "jobs sync",
+    "site": "info",
+    "follow": "logs tail",
+    "clean": "delete rm",
+    "doctor": "test",
+    "--help": "help",
 }
+ELSEWHERE = {other: name for name, others in _OTHER_NAMES.items() for other in others.split()}
 """What other programs call it"""
 
 
@@ -85,50 +74,29 @@ def context_of(context: click.Context) -> Context:
     return context.find_object(Context) or Context()
 
 
-def _common(flags: str, name: str, store: Callable[[Context, Any], None], **attributes: Any) -> click.Option:
-    def take(context: click.Context, _parameter: click.Parameter, value: Any) -> None:
-        if value not in (None, False):
-            store(context_of(context), value)
+def _store(context: click.Context, parameter: click.Parameter, value: Any) -> None:
+    if value in (None, False):
+        return
+    ours, name = context_of(context), str(parameter.name)
+    if name in ("BACKEND", "ARC_SERVER"):
+        ours.options[name] = value
+    else:
+        setattr(ours.output if name == "json" else ours, name, value)
 
-    return click.Option([*flags.split(), name], expose_value=False, callback=take, **attributes)
 
-
-def _option(name: str) -> Callable[[Context, Any], None]:
-    return lambda context, value: context.options.update({name: value})
+def _common(names: str, text: str, **attributes: Any) -> click.Option:
+    return click.Option(names.split(), expose_value=False, callback=_store, help=text, **attributes)
 
 
 def _common_options() -> list[click.Parameter]:
+    config = "The JSON file with the configuration (default: $JASMIN_ARC_CONFIG)."
+    backend = "How jobs are run; 'local' is this machine."
     return [
-        _common(
-            "--config",
-            "config_path",
-            lambda context, value: setattr(context, "config_path", value),
-            type=click.Path(dir_okay=False),
-            metavar="FILE",
-            help="The JSON file with the configuration (default: $JASMIN_ARC_CONFIG).",
-        ),
-        _common(
-            "--backend",
-            "backend",
-            _option("BACKEND"),
-            type=click.Choice(NAMES),
-            help="How jobs are run; 'local' is this machine.",
-        ),
-        _common("--server", "server", _option("ARC_SERVER"), metavar="HOST:PORT/PATH", help="The compute element."),
-        _common(
-            "--json",
-            "as_json",
-            lambda context, value: setattr(context.output, "json", value),
-            is_flag=True,
-            help="Print one JSON document.",
-        ),
-        _common(
-            "-v --verbose",
-            "verbose",
-            lambda context, value: setattr(context, "verbose", value),
-            is_flag=True,
-            help="Show the log and the details of errors.",
-        ),
+        _common("--config config_path", config, type=click.Path(dir_okay=False), metavar="FILE"),
+        _common("--backend BACKEND", backend, type=click.Choice(NAMES)),
+        _common("--server ARC_SERVER", "The compute element.", metavar="HOST:PORT/PATH"),
+        _common("--json json", "Print one JSON document.", is_flag=True),
+        _common("-v --verbose verbose", "Show the log and the details of errors.", is_flag=True),
     ]
 
 
@@ -201,11 +169,9 @@ class TakesCommand(ArcCommand):
     """A command that takes another program's command line after ``--``; it is left exactly as given."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        if "--" in args:
-            at = args.index("--")
-            ctx.meta["command_line"] = args[at + 1 :]
-            args = args[:at]
-        return super().parse_args(ctx, args)
+        at = args.index("--") if "--" in args else len(args)
+        ctx.params["command"] = args[at + 1 :] if at < len(args) else None
+        return super().parse_args(ctx, args[:at])
 
     def collect_usage_pieces(self, ctx: click.Context) -> list[str]:
         return [*super().collect_usage_pieces(ctx), "[-- PROGRAM [ARGUMENT]...]"]
@@ -218,9 +184,9 @@ class _Program(ArcGroup):
         return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        entry = COMMANDS.get(cmd_name)
-        if entry is not None:
-            command = getattr(import_module(f"jasmin_arc.cli.commands.{entry.module}"), f"{cmd_name}_command")
+        if cmd_name in COMMANDS:
+            module = COMMANDS[cmd_name].lower().replace(" ", "")
+            command = getattr(import_module(f"jasmin_arc.cli.commands.{module}"), f"{cmd_name}_command")
             assert isinstance(command, ArcCommand)
             return command
         if not ctx.resilient_parsing:
@@ -230,9 +196,9 @@ class _Program(ArcGroup):
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
         # Without loading them.
         width = max(map(len, COMMANDS))
-        for title, entries in SECTIONS.items():
+        for title, commands in SECTIONS.items():
             with formatter.section(title):
-                formatter.write_dl([(name.ljust(width), entry.help) for name, entry in entries.items()])
+                formatter.write_dl([(name.ljust(width), text) for name, text in commands.items()])
 
 
 def _no_such(context: Context, name: str) -> str:

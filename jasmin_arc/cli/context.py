@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import chain
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from jasmin_arc._support.bulk import summarize_ids
 from jasmin_arc._support.text import one_line
@@ -99,18 +99,24 @@ class Context:
             self._arc.close()
 
     def each(
-        self, job_ids: Sequence[str], call: Callable[[], Sequence[_Result] | None], *, named: bool = True
-    ) -> dict[str, _Result | None]:
+        self, what: str, job_ids: Sequence[str], call: Callable[..., Any], *, bar: bool = False, named: bool = True
+    ) -> dict[str, Any]:
         """Make a bulk call, report its failures, and return the results of the jobs for which it worked.
 
+        :param what: what is going on meanwhile
+        :param bar: whether the call can show a bar of its own, and takes the keyword ``progress``
         :param named: whether ``job_ids`` are ids of jobs, rather than mere places
         """
+        if not job_ids:
+            return {}
+        many = len(job_ids) > 1 and self.shows_progress
         try:
-            results: Sequence[_Result | JasminArcError | None] = call() or [None] * len(job_ids)
+            with self.busy(what, bar=bar and many):
+                results = call(progress=many) if bar else call()
         except PartialFailureError as error:
             results = error.results
-        done: dict[str, _Result | None] = {}
-        for job_id, result in zip(job_ids, results):
+        done = {}
+        for job_id, result in zip(job_ids, results or [None] * len(job_ids)):
             if isinstance(result, JasminArcError):
                 self.fail_with(result, job=job_id if named else None)
             else:

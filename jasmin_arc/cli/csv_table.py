@@ -23,7 +23,7 @@ def read_table(path: str) -> list[dict[str, str]]:
     :raises InputFileError: if it cannot be read
     :raises InvalidJobDescription: if it is no such table; the message names the line
     """
-    text = _text(path)
+    text = read_text(path)
     # Only what ends a line in CSV does so here; str.splitlines would break cells at form feeds and U+2028 too.
     lines = io.StringIO(text, newline="")
     reader = csv.reader(lines, delimiter="\t" if "\t" in text.partition("\n")[0] else ",", strict=True)
@@ -45,16 +45,21 @@ def _row(path: str, line: int, header: Sequence[str], cells: Sequence[str]) -> d
     return dict(zip(header, (cell.strip() for cell in cells)))
 
 
-def _text(path: str) -> str:
+def read_text(path: str) -> str:
+    """Read a file that holds UTF-8 text; ``-`` is standard input.
+
+    :raises InputFileError: if it cannot be read
+    :raises InvalidJobDescription: if it holds anything else
+    """
     try:
         if path == "-":
             return sys.stdin.buffer.read(_MAX_BYTES).decode("utf-8-sig")
         with Path(path).open("rb") as file:
             return file.read(_MAX_BYTES).decode("utf-8-sig")
     except OSError as error:
-        raise InputFileError(f"cannot read the table {path}: {error.strerror}") from error
+        raise InputFileError(f"cannot read {path}: {error.strerror}") from error
     except UnicodeDecodeError as error:
-        raise InvalidJobDescription(f"{path}: is not UTF-8 text; save it as CSV in UTF-8") from error
+        raise InvalidJobDescription(f"{path}: is not UTF-8 text") from error
 
 
 def fill(value: Any, row: Mapping[str, str]) -> Any:

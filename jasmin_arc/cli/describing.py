@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from jasmin_arc.cli.csv_table import check_placeholders, fill, read_table
+from jasmin_arc.cli.csv_table import check_placeholders, fill, read_table, read_text
 from jasmin_arc.description import JobDescription
 from jasmin_arc.exceptions import InputFileError, InvalidJobDescription
 
@@ -20,7 +20,6 @@ _READERS = {
     ".jsdl": JobDescription.from_jsdl,
     ".json": JobDescription.from_json,
 }
-_MAX_BYTES = 64 << 20
 
 
 def _pair(context: click.Context, parameter: click.Parameter, values: Sequence[str]) -> dict[str, str]:
@@ -83,7 +82,7 @@ def describes_jobs(function: Callable[..., Any]) -> Callable[..., Any]:
     return function
 
 
-def take_fields(arguments: Mapping[str, Any]) -> dict[str, Any]:
+def given_fields(arguments: Mapping[str, Any]) -> dict[str, Any]:
     """Return what was given of the fields of a job description."""
     names = {field.name for field in fields(JobDescription)}
     return {name: value for name, value in arguments.items() if name in names and value not in (None, (), {})}
@@ -137,7 +136,7 @@ def _of_file(path: str, values: Mapping[str, Any]) -> JobDescription:
         kinds = ", ".join(_READERS)
         raise click.UsageError(f"{path!r} is no job description ({kinds}); to run it as a command, put -- before it")
     named = _with_named_inputs(values)
-    text = _text(path)
+    text = read_text(path)
     try:
         description = read(text)
         return description.replace(**named) if named else description
@@ -147,16 +146,6 @@ def _of_file(path: str, values: Mapping[str, Any]) -> JobDescription:
 
 def _about(where: str, error: InvalidJobDescription | InputFileError) -> InvalidJobDescription | InputFileError:
     return type(error)(f"{where}: {error.message}", advice=error.advice)
-
-
-def _text(path: str) -> str:
-    try:
-        with Path(path).open("rb") as file:
-            return file.read(_MAX_BYTES).decode("utf-8-sig")
-    except OSError as error:
-        raise InputFileError(f"cannot read {path}: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise InvalidJobDescription(f"{path}: is not UTF-8 text") from error
 
 
 def _with_named_inputs(values: Mapping[str, Any]) -> dict[str, Any]:

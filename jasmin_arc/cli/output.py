@@ -52,9 +52,14 @@ class Output:
         if self.json:
             return
         if self.is_terminal:
-            console().print(make_record(row))
+            self.print_record(row)
         else:
             self._print_lines(f"{key}\t{for_programs(value)}" for key, value in row.items())
+
+    def print_record(self, row: Row) -> None:
+        """Print the properties of one thing on a terminal."""
+        screen = console()
+        screen.print(make_record(row, screen.width))
 
     def done(self, job_ids: Iterable[str], what: str) -> None:
         """Print what was done with each job."""

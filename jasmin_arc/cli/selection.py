@@ -25,80 +25,57 @@ _MAX_SHOWN = 5
 _WHAT_A_JOB_IS = "JOB is an id, a unique part of it, a name, or a pattern of names; - reads ids from standard input."
 
 
-class JobName(click.ParamType):  # type: ignore[type-arg]
-    """A job on the command line; the shell completes it from the job list, the newest first. No server is asked."""
+def complete_job(ctx: click.Context, _parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Return the jobs of the job list that begin so, by id and by name, the newest first. No server is asked."""
+    context = context_of(ctx)
+    try:
+        from jasmin_arc.job_list import JobList
 
-    name = "job"
-
-    def shell_complete(
-        self,
-        ctx: click.Context,
-        param: click.Parameter,  # noqa: ARG002
-        incomplete: str,
-    ) -> list[CompletionItem]:
-        context = context_of(ctx)
-        try:
-            from jasmin_arc.job_list import JobList
-
-            job_list = JobList(context.config().JOBS_INFO_FILE, timeout=1.0)
-            jobs = job_list.select(context.arc.backend.endpoint)[::-1]
-        except JasminArcError:
-            return []
-        items = [CompletionItem(last_part(job.id), help=job.name) for job in jobs]
-        items += [CompletionItem(name) for name in dict.fromkeys(job.name for job in jobs) if name]
-        return [item for item in items if item.value.startswith(incomplete)]
+        job_list = JobList(context.config().JOBS_INFO_FILE, timeout=1.0)
+        jobs = job_list.select(context.arc.backend.endpoint)[::-1]
+    except JasminArcError:
+        return []
+    items = [CompletionItem(last_part(job.id), help=job.name) for job in jobs]
+    items += [CompletionItem(name) for name in dict.fromkeys(job.name for job in jobs) if name]
+    return [item for item in items if item.value.startswith(incomplete)]
 
 
-class Since(click.ParamType):  # type: ignore[type-arg]
-    """A span of time until now."""
-
-    name = "duration"
-
-    def convert(
-        self,
-        value: Any,
-        param: click.Parameter | None,  # noqa: ARG002
-        ctx: click.Context | None,
-    ) -> timedelta:
-        from jasmin_arc.description.quantities import parse_duration
-
-        try:
-            return parse_duration(value, "--since")
-        except JasminArcError as error:
-            raise click.UsageError(str(error), ctx) from error
+def _complete_status(_context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[str]:
+    return [status for status in STATUSES if status.startswith(incomplete)]
 
 
-class Status(click.ParamType):  # type: ignore[type-arg]
-    """A status, written with a space, a hyphen or an underscore."""
+def _status(context: click.Context, _parameter: click.Parameter, value: str | None) -> JobStatuses | None:
+    if value is None:
+        return None
+    wanted = value.lower().replace(" ", "-").replace("_", "-")
+    if wanted not in STATUSES:
+        raise click.UsageError(f"there is no status {value!r}; it is one of {', '.join(STATUSES)}", context)
+    return STATUSES[wanted]
 
-    name = "status"
 
-    def convert(
-        self,
-        value: Any,
-        param: click.Parameter | None,  # noqa: ARG002
-        ctx: click.Context | None,
-    ) -> JobStatuses:
-        wanted = str(value).lower().replace(" ", "-").replace("_", "-")
-        if wanted not in STATUSES:
-            raise click.UsageError(f"there is no status {value!r}; it is one of {', '.join(STATUSES)}", ctx)
-        return STATUSES[wanted]
+def _since(context: click.Context, _parameter: click.Parameter, value: str | None) -> timedelta | None:
+    from jasmin_arc.description.quantities import parse_duration
 
-    def shell_complete(
-        self,
-        ctx: click.Context,  # noqa: ARG002
-        param: click.Parameter,  # noqa: ARG002
-        incomplete: str,
-    ) -> list[CompletionItem]:
-        return [CompletionItem(status) for status in STATUSES if status.startswith(incomplete)]
+    try:
+        return None if value is None else parse_duration(value, "--since")
+    except JasminArcError as error:
+        raise click.UsageError(str(error), context) from error
 
 
 def filters(function: Callable[..., Any]) -> Callable[..., Any]:
     """Add the options that describe jobs."""
     for option in (
-        click.option("--since", type=Since(), metavar="DURATION", help="Jobs submitted within this time, such as 2h."),
+        click.option(
+            "--since", callback=_since, metavar="DURATION", help="Jobs submitted within this time, such as 2h."
+        ),
         click.option("--name", metavar="PATTERN", help="Jobs with names like this, such as 'model-*'."),
-        click.option("--status", type=Status(), metavar="STATUS", help=f"Jobs that are {', '.join(STATUSES)}."),
+        click.option(
+            "--status",
+            callback=_status,
+            shell_complete=_complete_status,
+            metavar="STATUS",
+            help=f"Jobs that are {', '.join(STATUSES)}.",
+        ),
     ):
         function = option(function)
     return function
@@ -108,7 +85,7 @@ def selects_jobs(function: Callable[..., Any]) -> Callable[..., Any]:
     """Add what names and describes jobs, and pass the ids that it means; without any there is nothing to do."""
 
     @filters
-    @click.argument("words", nargs=-1, type=JobName(), metavar="[JOB|-]...")
+    @click.argument("words", nargs=-1, shell_complete=complete_job, metavar="[JOB|-]...")
     @click.option("-a", "--all", "everything", is_flag=True, help="All jobs.")
     @click.pass_obj
     @functools.wraps(function)
@@ -129,7 +106,7 @@ def selects_jobs(function: Callable[..., Any]) -> Callable[..., Any]:
 def selects_one_job(function: Callable[..., Any]) -> Callable[..., Any]:
     """Add an argument for one job, and pass its id."""
 
-    @click.argument("word", type=JobName(), metavar="JOB")
+    @click.argument("word", shell_complete=complete_job, metavar="JOB")
     @click.pass_obj
     @functools.wraps(function)
     def wrapper(context: Context, /, *, word: str, **rest: Any) -> Any:
@@ -192,14 +169,19 @@ class Finder:
         return found
 
     def _match(self, word: str, jobs: _Jobs) -> list[str]:
-        exact = jobs.by_part.get(word) or jobs.called(word)
+        matches = re.compile(translate(word)).match
+        exact = jobs.by_part.get(word) or [
+            job_id for job_id, name in jobs.names.items() if name and (name == word or matches(name))
+        ]
         if exact:
             return exact
-        parts = jobs.with_part(word)
-        if len(parts) > 1:
-            shown = _shown(self._context, parts)
-            raise click.UsageError(f"{len(parts)} jobs match {word!r}: {shown}; type more of the id")
-        return parts
+        parts = [part for part in jobs.by_part if part.startswith(word)]
+        parts = parts or [part for part in jobs.by_part if word in part]
+        found = [job_id for part in parts for job_id in jobs.by_part[part]]
+        if len(found) > 1:
+            shown = _shown(self._context, found)
+            raise click.UsageError(f"{len(found)} jobs match {word!r}: {shown}; type more of the id")
+        return found
 
     @functools.cached_property
     def _listed(self) -> _Jobs:
@@ -214,27 +196,13 @@ class Finder:
 
 
 class _Jobs:
-    """Jobs by the texts that a word is compared with. The last parts of ids are made once, for all words.
-
-    :param names: the jobs' names by their ids
-    """
+    """What words are compared with: names by id, and ids by their last parts, which are made once for all words."""
 
     def __init__(self, names: Mapping[str, str]) -> None:
-        self._names = names
+        self.names = names
         self.by_part: dict[str, list[str]] = {}
         for job_id in names:
             self.by_part.setdefault(last_part(job_id), []).append(job_id)
-
-    def called(self, word: str) -> list[str]:
-        """Return the ids of the jobs with this name, or with a name that matches this pattern."""
-        matches = re.compile(translate(word)).match
-        return [job_id for job_id, name in self._names.items() if name and (name == word or matches(name))]
-
-    def with_part(self, text: str) -> list[str]:
-        """Return the ids that begin with a text; if there are none, those that have it anywhere."""
-        parts = [part for part in self.by_part if part.startswith(text)]
-        parts = parts or [part for part in self.by_part if text in part]
-        return [job_id for part in parts for job_id in self.by_part[part]]
 
 
 def _shown(context: Context, job_ids: Sequence[str]) -> str:

@@ -15,7 +15,7 @@ from typing import Any
 from jasmin_arc._support.text import home_short, one_line
 from jasmin_arc.backends.table import AUTO, BACKENDS, load
 from jasmin_arc.config import ConnectionConfig, UnknownOption
-from jasmin_arc.doctor.check import Check, CheckFailed, Examination, Look, Outcome, free_space
+from jasmin_arc.doctor.check import Check, CheckFailed, Examination, Look, Outcome, free_space, warning
 from jasmin_arc.exceptions import Advice, JasminArcError
 
 __all__ = ["Check", "Outcome", "examine"]
@@ -77,8 +77,7 @@ def _check(name: str, look: Look) -> Check:
     except CheckFailed as error:
         return Check(name, error.outcome, one_line(error.message), error.advice)
     except JasminArcError as error:
-        found, _, told = error.message.replace("cannot create a proxy: ", "").partition("; ")
-        advice = error.advice or Advice.of(told)
+        found, advice = error.message.replace("cannot create a proxy: ", ""), error.advice
     except OSError as error:
         found, advice = str(error), Advice.of("")
     return Check(name, Outcome.FAILED, one_line(found), advice or _REMEDIES.get(name, _REPORT))
@@ -92,12 +91,10 @@ def _configuration(config: ConnectionConfig) -> str:
     if not config.unknown:
         return summary
     ignored = ", ".join(f"{one_line(option.name)} ({home_short(option.origin)})" for option in config.unknown)
-    corrections = " ".join(map(_correction, config.unknown))
-    raise CheckFailed(
-        f"{summary}; these names are not options and have no effect: {ignored}",
-        advice=Advice("{corrections} {config_show} lists the options.", corrections=corrections),
-        outcome=Outcome.WARNING,
-    )
+    advice = " ".join(map(_correction, config.unknown))
+    if not all(option.nearest for option in config.unknown):
+        advice = Advice("{corrections} {config_show} lists the options.", corrections=advice)
+    raise warning(f"{summary}; these names are not options and have no effect: {ignored}", advice)
 
 
 def _correction(option: UnknownOption) -> str:

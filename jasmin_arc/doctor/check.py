@@ -1,4 +1,4 @@
-"""What the doctor's runner and the checks of each backend share."""
+"""What the doctor and the checks of each backend share."""
 
 from __future__ import annotations
 
@@ -48,9 +48,14 @@ class Check:
 class CheckFailed(JasminArcError):
     """What a check found is not ok."""
 
-    def __init__(self, message: str, *, advice: str = "", outcome: Outcome = Outcome.FAILED) -> None:
+    def __init__(self, message: str, advice: str = "", outcome: Outcome = Outcome.FAILED) -> None:
         super().__init__(message, advice=advice)
         self.outcome = outcome
+
+
+def warning(found: str, advice: str) -> CheckFailed:
+    """Return the error for what keeps no job from running now."""
+    return CheckFailed(found, advice, Outcome.WARNING)
 
 
 def skipped(why: str) -> CheckFailed:
@@ -58,7 +63,7 @@ def skipped(why: str) -> CheckFailed:
     return CheckFailed(why, outcome=Outcome.SKIPPED)
 
 
-@dataclass
+@dataclass(frozen=True)
 class Examination:
     """What all checks know."""
 
@@ -74,7 +79,8 @@ def free_space(folder: Path, option: str) -> str:
     :param option: which option names the folder
     :raises CheckFailed: if it cannot be written, or its disk is nearly full
     """
-    remedy = f"Free some space or quota there, or set {option} to a path on another disk."
+    named = f"{home_short(str(folder))} ({option})"
+    advice = f"Free some space or quota there, or set {option} to a path on another disk."
     try:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         with tempfile.NamedTemporaryFile(dir=folder, prefix=".jasmin_arc-doctor-") as file:
@@ -82,12 +88,8 @@ def free_space(folder: Path, option: str) -> str:
             file.flush()
             os.fsync(file.fileno())
     except OSError as error:
-        raise CheckFailed(
-            f"cannot write to {home_short(str(folder))} ({option}): {error.strerror}", advice=remedy
-        ) from error
+        raise CheckFailed(f"cannot write to {named}: {error.strerror}", advice) from error
     free = shutil.disk_usage(folder).free
     if free < _MIN_SPACE:
-        raise CheckFailed(
-            f"the disk of {home_short(str(folder))} ({option}) is nearly full", advice=remedy, outcome=Outcome.WARNING
-        )
+        raise warning(f"the disk of {named} is nearly full", advice)
     return f"{free / 2**30:.1f} GB free"

@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from datetime import datetime, timedelta, timezone
 
 from jasmin_arc.description import JobDescription
-from jasmin_arc.exceptions import JasminArcError, JobListError
+from jasmin_arc.exceptions import Advice, JasminArcError, JobListError
 from jasmin_arc.job_info import JobInfo
 from jasmin_arc.job_list import JobList
 
@@ -55,16 +55,19 @@ class Warnings:
                 self._log.warning("%s", warning)
 
 
-def short_credentials(jobs: Iterable[JobDescription], expires: datetime, *, now: datetime | None = None) -> str | None:
+def short_credentials(
+    jobs: Iterable[JobDescription], expires: datetime, *, now: datetime | None = None
+) -> Advice | None:
     """Return a warning if a job may run for longer than until the credentials end."""
     left = expires - (now or datetime.now(timezone.utc))
     longest = max((job.wall_time for job in jobs if job.wall_time is not None), default=timedelta())
     if longest <= left:
         return None
-    return (
-        f"the proxy ends at {expires:%Y-%m-%d %H:%M} UTC, and a job may run for {longest}. While a script waits for "
-        "jobs or asks about them, their credentials are renewed; otherwise call renew(), or set PROXY_VALIDITY_PERIOD "
-        "higher"
+    return Advice(
+        "the proxy ends at {end} UTC, and a job may run for {longest}. While a script waits for jobs or asks about "
+        "them, their credentials are renewed; otherwise call {renew}, or set PROXY_VALIDITY_PERIOD higher",
+        end=f"{expires:%Y-%m-%d %H:%M}",
+        longest=str(longest),
     )
 
 

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from jasmin_arc.exceptions import OutputError
+from jasmin_arc.exceptions import Advice, OutputError
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 _NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -19,7 +19,7 @@ _REASONS = {
     errno.ENOSPC: "the disk is full",
     errno.EDQUOT: "your quota on this file system is used up",
     errno.EFBIG: "the file is too large for this file system or your limits",
-    errno.EEXIST: "it is there already; choose another directory, or overwrite=True",
+    errno.EEXIST: "it is there already",
     errno.EISDIR: "a folder stands in its place",
     errno.ENOTDIR: "a symbolic link or a file stands where a folder is needed",
     errno.ELOOP: "a symbolic link stands where a folder is needed",
@@ -137,7 +137,8 @@ class TargetFolder:
 
     def _error(self, parts: tuple[str, ...], error: OSError) -> OutputError:
         reason = _REASONS.get(error.errno or 0) or error.strerror or str(error)
-        return OutputError(f"cannot save {self.path.joinpath(*parts)}: {reason}")
+        advice = Advice("choose another directory, or {overwrite}") if error.errno == errno.EEXIST else ""
+        return OutputError(f"cannot save {self.path.joinpath(*parts)}: {reason}", advice=advice)
 
 
 def _rename_to_new(folder: int, temporary: str, name: str) -> None:

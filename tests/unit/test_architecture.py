@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 from pathlib import Path
 
 import jasmin_arc
@@ -39,7 +40,7 @@ MAY_IMPORT = {
     "proxy": {"credentials"},
     "doctor": DATA | {"_support", "credentials", "job_list", "backends.table", "version"},
     "parts": BELOW_BACKENDS | SERVICES | {"backends.table"},
-    "arc_objects": {"exceptions", "_support", "parts"},
+    "arc_objects": {"exceptions", "_support", "backends.base", "parts"},
     "arc_interface": BELOW_BACKENDS | SERVICES | {"job", "arc_objects"},
     "display": DATA - {"config"} | {"_support"},
     "": DATA | {"arc_interface", "job", "explain", "version"},
@@ -59,6 +60,7 @@ def room(module: str) -> str:
     return ".".join(parts[:2]) if parts[:1] == ["backends"] and len(parts) > 1 else "".join(parts[:1])
 
 
+@functools.cache
 def modules() -> dict[str, Path]:
     return {
         ".".join(["jasmin_arc", *path.relative_to(PACKAGE).with_suffix("").parts]).removesuffix(".__init__"): path

@@ -26,7 +26,7 @@ from job_list_kit import add
 from jasmin_arc import ArcInterface
 from jasmin_arc._support.text import one_line
 from jasmin_arc.cli import selection as selecting
-from jasmin_arc.cli.app import COMMANDS, ELSEWHERE, ArcGroup, root
+from jasmin_arc.cli.app import COMMANDS, ELSEWHERE, SECTIONS, ArcGroup, root
 from jasmin_arc.cli.commands import configuration
 from jasmin_arc.cli.context import Context
 from jasmin_arc.cli.csv_table import check_placeholders, fill, read_table
@@ -34,7 +34,7 @@ from jasmin_arc.cli.describing import descriptions
 from jasmin_arc.cli.exit_codes import exit_code
 from jasmin_arc.cli.output import console
 from jasmin_arc.cli.process import run
-from jasmin_arc.cli.selection import Finder, JobName
+from jasmin_arc.cli.selection import Finder, complete_job
 from jasmin_arc.cli.words import shell_words
 from jasmin_arc.config import OPTIONS
 from jasmin_arc.display.columns import FILES, QUEUES, Column
@@ -97,9 +97,8 @@ def test_every_option_is_documented() -> None:
 
 
 def test_the_list_of_commands_says_what_each_says_itself() -> None:
-    for name, entry in COMMANDS.items():
-        first_line = (commands()[name].help or "").partition("\n")[0]
-        assert first_line.startswith(entry.help), name
+    for name, text in [entry for section in SECTIONS.values() for entry in section.items()]:
+        assert (commands()[name].help or "").partition("\n")[0].startswith(text), name
 
 
 def test_other_names_lead_to_commands() -> None:
@@ -307,7 +306,7 @@ def test_a_narrow_terminal_cuts_no_number(width: int, monkeypatch: pytest.Monkey
     assert listed.count("n") == 75
 
     row = {"id": "https://ce/" + "x" * 64, "exit_code": 123456, "memory": 987 << 30, "runtime_environments": ["a"]}
-    record = shown(lambda: make_record(row), width, monkeypatch)
+    record = shown(lambda: make_record(row, width), width, monkeypatch)
     assert "123456" in record
     assert "987 GB" in record
     assert record.count("x") == 64 + "exit code".count("x")
@@ -459,7 +458,7 @@ def test_only_the_ids_that_are_shown_are_shortened(finder: Finder, monkeypatch: 
 def test_completion_reads_no_descriptions(finder: Finder, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delattr(JobList, "get")
     context = click.Context(root, obj=Context())
-    items = JobName().shell_complete(context, click.Argument(["job"]), "")
+    items = complete_job(context, click.Argument(["job"]), "")
     assert [(item.value, item.help) for item in items] == [
         ("cccc", ""),
         ("baaa", "aaa"),
@@ -469,7 +468,7 @@ def test_completion_reads_no_descriptions(finder: Finder, monkeypatch: pytest.Mo
         ("model-1962", None),
         ("model-1961", None),
     ]
-    begin_so = JobName().shell_complete(context, click.Argument(["job"]), "aaa")
+    begin_so = complete_job(context, click.Argument(["job"]), "aaa")
     assert [item.value for item in begin_so] == ["aaa2", "aaa1", "aaa"]
 
 

@@ -9,7 +9,7 @@ from contextlib import AbstractContextManager
 from typing import Any, ClassVar
 
 from jasmin_arc._support.bulk import not_found
-from jasmin_arc.backends.base import Services
+from jasmin_arc.backends.base import ARC_OBJECTS, Services
 from jasmin_arc.backends.bindings import control, descriptions, submission
 from jasmin_arc.backends.bindings.log_capture import LogLine, reasons
 from jasmin_arc.backends.bindings.runtime import get_runtime
@@ -53,6 +53,7 @@ class BindingsBackend(RestBackend):
     """
 
     name: ClassVar[str] = "bindings"
+    capabilities: ClassVar[frozenset[str]] = RestBackend.capabilities | {ARC_OBJECTS}
 
     def __init__(self, config: ConnectionConfig, services: Services) -> None:
         self._runtime = get_runtime()

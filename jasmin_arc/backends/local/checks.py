@@ -17,7 +17,7 @@ def checks(examination: Examination) -> dict[str, Look]:
 
 def _shell() -> str:
     if not os.access("/bin/sh", os.X_OK):
-        raise CheckFailed("there is no /bin/sh, which starts every job", advice="Install a shell.")
+        raise CheckFailed("there is no /bin/sh, which starts every job", "Install a shell.")
     return "/bin/sh starts jobs"
 
 

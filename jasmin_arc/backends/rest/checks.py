@@ -7,22 +7,20 @@ import socket
 import ssl
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
-from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
+
+from cryptography import x509
 
 from jasmin_arc._support.text import home_short
 from jasmin_arc.backends.http.client import Client
 from jasmin_arc.backends.http.connection import check_identity, make_context
 from jasmin_arc.backends.rest.api import AREX, Api
 from jasmin_arc.backends.rest.glue2 import parse_time, site_info
-from jasmin_arc.credentials.proxy import ProxyManager
-from jasmin_arc.doctor.check import CheckFailed, Examination, Look, Outcome, skipped
+from jasmin_arc.credentials.proxy import ProxyInfo, ProxyManager
+from jasmin_arc.credentials.rfc3820 import belongs, name_text
+from jasmin_arc.credentials.user_certificate import read_chain, read_key
+from jasmin_arc.doctor.check import CheckFailed, Examination, Look, Outcome, skipped, warning
 from jasmin_arc.exceptions import Advice, InvalidConfigError, ProxyGenerationError
-
-if TYPE_CHECKING:
-    from cryptography import x509
-
-    from jasmin_arc.credentials.proxy import ProxyInfo
 
 _SOON = timedelta(days=14)
 _MAX_SKEW = timedelta(minutes=2)
@@ -61,34 +59,26 @@ class _Site:
     # --- The user's files ---
 
     def certificate(self) -> str:
-        from jasmin_arc.credentials.rfc3820 import name_text
-        from jasmin_arc.credentials.user_certificate import read_chain
-
         cert = self._certificate = read_chain(self.config)[0]
         now, end = datetime.now(timezone.utc), cert.not_valid_after_utc
         path = home_short(self.config.CLIENT_CERT)
         found = f"{path} is {name_text(cert.subject)}, valid until {end:%Y-%m-%d %H:%M} UTC"
         if end <= now:
-            raise CheckFailed(f"{found}: it has expired", advice=_NEW_CERTIFICATE)
+            raise CheckFailed(f"{found}: it has expired", _NEW_CERTIFICATE)
         if cert.not_valid_before_utc > now:
-            raise CheckFailed(f"{found}: it is not valid yet", advice="Set this machine's clock.")
+            raise CheckFailed(f"{found}: it is not valid yet", "Set this machine's clock.")
         if end - now < _SOON:
-            raise CheckFailed(f"{found}: it ends soon", advice=_NEW_CERTIFICATE, outcome=Outcome.WARNING)
+            raise warning(f"{found}: it ends soon", _NEW_CERTIFICATE)
         return found
 
     def private_key(self) -> str:
-        from jasmin_arc.credentials.rfc3820 import belongs
-        from jasmin_arc.credentials.user_certificate import read_key
-
         path = home_short(self.config.CLIENT_KEY)
         key, _ = read_key(self.config, lambda: _encrypted(path))
         if self._certificate is None:
             return f"{path} is private and can be read; there is no certificate to compare it with"
         if not belongs(key, self._certificate):
-            raise CheckFailed(
-                f"{path} does not belong to the certificate {home_short(self.config.CLIENT_CERT)}",
-                advice="Set CLIENT_CERT and CLIENT_KEY to files of the same pair.",
-            )
+            found = f"{path} does not belong to the certificate {home_short(self.config.CLIENT_CERT)}"
+            raise CheckFailed(found, "Set CLIENT_CERT and CLIENT_KEY to files of the same pair.")
         return f"{path} is private, and belongs to the certificate"
 
     def ca_certificates(self) -> str:
@@ -101,12 +91,10 @@ class _Site:
                 return f"{short} holds {len(context.get_ca_certs())} CA certificates"
             hashed = [entry for entry in path.iterdir() if entry.suffix[1:].isdigit() and len(entry.stem) == 8]
         except OSError as error:
-            raise CheckFailed(f"no CA certificates can be read from {short}: {error}", advice=advice) from error
+            raise CheckFailed(f"no CA certificates can be read from {short}: {error}", advice) from error
         if not hashed:
-            raise CheckFailed(
-                f"{short} holds no CA certificate under its hash, such as 5ed36f61.0",
-                advice=f"{advice} 'openssl rehash DIRECTORY' makes the hashes.",
-            )
+            found = f"{short} holds no CA certificate under its hash, such as 5ed36f61.0"
+            raise CheckFailed(found, f"{advice} 'openssl rehash DIRECTORY' makes the hashes.")
         return f"{short} holds {len(hashed)} CA certificates"
 
     def proxy(self) -> str:
@@ -119,10 +107,9 @@ class _Site:
         info = self._manager.info()
         assert info is not None
         if info.voms and info.time_left < timedelta(seconds=self.config.PROXY_RENEWAL_THRESHOLD):
-            raise CheckFailed(
+            raise warning(
                 f"{_description(info)}: it has VOMS attributes, so it is not renewed, and ends soon",
-                advice="Make a new one with the program that made it, such as 'arcproxy -S' or 'voms-proxy-init'.",
-                outcome=Outcome.WARNING,
+                "Make a new one with the program that made it, such as 'arcproxy -S' or 'voms-proxy-init'.",
             )
         return _description(info)
 
@@ -135,7 +122,7 @@ class _Site:
             raise CheckFailed(
                 f"{_description(info)}: it is not used, and it takes a valid certificate and its key (above) to make "
                 "another",
-                advice="Correct what is wrong with the certificate and its key, or bring a new proxy.",
+                "Correct what is wrong with the certificate and its key, or bring a new proxy.",
             ) from error
 
     # --- The server ---
@@ -144,10 +131,8 @@ class _Site:
         try:
             addresses = socket.getaddrinfo(self._host, self._port, type=socket.SOCK_STREAM)
         except (OSError, UnicodeError) as error:
-            raise CheckFailed(
-                f"the name {self._host} is not known here: {error}",
-                advice="Check ARC_SERVER for typing mistakes, and this machine's network.",
-            ) from error
+            found = f"the name {self._host} is not known here: {error}"
+            raise CheckFailed(found, "Check ARC_SERVER for typing mistakes, and this machine's network.") from error
         return f"{self._host} is {', '.join(dict.fromkeys(str(entry[4][0]) for entry in addresses))}"
 
     def tls(self) -> str:
@@ -189,11 +174,10 @@ class _Site:
         advice = "Set the clock, best by NTP: certificates are valid by the clock."
         # What the server publishes is some minutes old, but never of the future.
         if told - now > _MAX_SKEW:
-            behind = f"at least {(told - now).total_seconds():.0f} s behind the server"
-            raise CheckFailed(f"{here}, {behind}", advice=advice)
+            raise CheckFailed(f"{here}, at least {(told - now).total_seconds():.0f} s behind the server", advice)
         if now - told > _MAX_AGE:
             old = f"the server's news is of {told:%Y-%m-%d %H:%M:%S}: old, or this clock is ahead"
-            raise CheckFailed(f"{here}; {old}", advice=advice, outcome=Outcome.WARNING)
+            raise warning(f"{here}; {old}", advice)
         return f"{here}, as at the server, within minutes"
 
     def queues(self) -> str:
@@ -201,18 +185,15 @@ class _Site:
             raise skipped("the server could not be asked")
         queues = site_info(self.config.endpoint, self._published).queues
         if not queues:
-            raise CheckFailed(
-                "the site offers this certificate no queue",
-                advice="Ask the site to let you in, and tell them the name in your certificate (above).",
-            )
+            advice = "Ask the site to let you in, and tell them the name in your certificate (above)."
+            raise CheckFailed("the site offers this certificate no queue", advice)
         return f"{len(queues)}: {', '.join(queue.name for queue in queues)}"
 
 
 def _encrypted(path: str) -> str:
-    raise CheckFailed(
+    raise warning(
         f"{path} has a passphrase, so whether it belongs to the certificate is not known",
-        advice=Advice("Run {proxy_create} on a terminal before notebooks and scripts need the proxy."),
-        outcome=Outcome.WARNING,
+        Advice("Run {proxy_create} on a terminal before notebooks and scripts need the proxy."),
     )
 
 

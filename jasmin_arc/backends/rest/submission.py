@@ -43,6 +43,7 @@ _POST_BYTES = 4 << 20
 _POSTS_AT_ONCE = 4
 _UPLOADS_AT_ONCE = 8
 _PIECE = 1 << 20
+_NOT_SUBMITTED = "the job was not submitted"
 _SETTLED = Advice("{recover} settles it")
 
 Progress = Callable[[int], object]
@@ -116,7 +117,7 @@ class Submitter:
             for job in needy:
                 job.entry.delegation_id = self._delegations.current()
         except ServerUnavailableError as error:
-            raise NoTargetsAvailableError(f"nothing was submitted: {error}") from error
+            raise NoTargetsAvailableError(f"nothing was submitted: {error.message}", advice=error.advice) from error
 
     # --- The first phase ---
 
@@ -141,9 +142,9 @@ class Submitter:
         except SubmissionUnknownError:
             raise
         except ServerUnavailableError as error:
-            raise NoTargetsAvailableError(f"the job was not submitted: {error}") from error
+            raise NoTargetsAvailableError(f"{_NOT_SUBMITTED}: {error.message}", advice=error.advice) from error
         except ServerError as error:
-            raise JobSubmissionError(f"the job was not submitted: {error}") from error
+            raise JobSubmissionError(f"{_NOT_SUBMITTED}: {error.message}", advice=error.advice) from error
         _check_answers(answers, jobs)
         for job, answer in zip(jobs, answers):
             if answer.done:
@@ -160,7 +161,9 @@ class Submitter:
         try:
             batch.created({job.entry.token: self._api.job_url(job.native_id) for job in jobs})
         except JobListError as error:
-            unlisted = JobListError(f"the job was not submitted, as its id cannot be written down: {error}")
+            unlisted = JobListError(
+                f"{_NOT_SUBMITTED}, as its id cannot be written down: {error.message}", advice=error.advice
+            )
             unlisted.__cause__ = error
             self.give_up(dict.fromkeys(jobs, unlisted), batch)
 
@@ -212,13 +215,13 @@ class Submitter:
             if job.native_id not in erased:
                 url = self._api.job_url(job.native_id)
                 job.outcome = SubmissionUnknownError(
-                    f"the job {url} was not submitted ({error}), but cannot be erased now", advice=_SETTLED
+                    f"the job {url} was not submitted ({error.message}), but cannot be erased now", advice=_SETTLED
                 )
             elif isinstance(error, (InputFileError, JobListError, JobSubmissionError)):
                 job.outcome = error
                 continue
             else:
-                job.outcome = JobSubmissionError(f"the job was not submitted: {error}")
+                job.outcome = JobSubmissionError(f"{_NOT_SUBMITTED}: {error.message}", advice=error.advice)
             job.outcome.__cause__ = error
         batch.drop(job.entry.token for job in failed if job.native_id in erased)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import click
 
 from jasmin_arc.cli.app import ArcCommand
@@ -20,10 +22,9 @@ def cancel_command(context: Context, ids: list[str]) -> None:
 
     Those that have ended are left as they are.
     """
-    with context.busy("cancelling"):
-        statuses = context.each(ids, lambda: context.arc.get_job_statuses(ids))
-        running = [job_id for job_id, status in statuses.items() if status not in _ENDED]
-        done = context.each(running, lambda: context.arc.cancel_jobs(running)) if running else {}
+    statuses = context.each("asking for the jobs", ids, partial(context.arc.get_job_statuses, ids))
+    running = [job_id for job_id, status in statuses.items() if status not in _ENDED]
+    done = context.each("cancelling", running, partial(context.arc.cancel_jobs, running))
     context.output.done([job_id for job_id, status in statuses.items() if status in _ENDED], "had ended")
     context.output.done(done, "cancelled")
 
@@ -36,8 +37,7 @@ def clean_command(context: Context, ids: list[str], *, force: bool) -> None:
 
     Jobs whose outputs were never saved are refused, unless --force is given.
     """
-    with context.busy("erasing"):
-        done = context.each(ids, lambda: context.arc.clean_jobs(ids, force=force))
+    done = context.each("erasing", ids, partial(context.arc.clean_jobs, ids, force=force))
     context.output.done(done, "erased")
 
 
@@ -48,8 +48,7 @@ def renew_command(context: Context, ids: list[str]) -> None:
 
     A job that runs or waits for longer than a proxy lasts needs it, if it has files to send.
     """
-    with context.busy("renewing"):
-        done = context.each(ids, lambda: context.arc.renew(ids))
+    done = context.each("renewing", ids, partial(context.arc.renew, ids))
     context.output.done(done, "renewed")
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import sys
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import click
@@ -31,14 +32,9 @@ def output_command(
     Each job's outputs go into a folder of their own, called like the last part of its id, and the folders are printed.
     Standard output and error are saved as stdout.txt and stderr.txt. The jobs stay at the site until 'clean'.
     """
-    many = len(ids) > 1 and context.shows_progress
-    with context.busy("downloading", bar=many):
-        saved = context.each(
-            ids,
-            lambda: context.arc.save_outputs(
-                ids, directory, files=list(patterns) or None, overwrite=overwrite, progress=many
-            ),
-        )
+    wanted = list(patterns) or None
+    save = partial(context.arc.save_outputs, ids, directory, files=wanted, overwrite=overwrite)
+    saved = context.each("downloading", ids, save, bar=True)
     rows = [{"id": job_id, "directory": folder} for job_id, folder in saved.items() if folder is not None]
     context.output.lines(rows, "directory")
     missing = [job_id for job_id, folder in saved.items() if folder is None]

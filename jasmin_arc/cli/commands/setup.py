@@ -1,4 +1,4 @@
-"""Commands for the beginning: doctor, proxy, site, completion."""
+"""Commands for the beginning: doctor, config, proxy, site, completion."""
 
 from __future__ import annotations
 
@@ -9,16 +9,20 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from jasmin_arc.cli.app import ArcCommand, ArcGroup, context_of
+from jasmin_arc.cli.commands.configuration import config_command as config_command
 from jasmin_arc.cli.context import PROGRAM, Context
 from jasmin_arc.cli.exit_codes import FAILED
-from jasmin_arc.cli.output import console
 from jasmin_arc.display.columns import QUEUES, Column, Row
-from jasmin_arc.display.tables import make_record
 
 if TYPE_CHECKING:
     from jasmin_arc.doctor import Check
 
 _COLOURS = {"ok": "green", "warning": "yellow", "failed": "red", "skipped": "dim"}
+_CHECKS = (
+    Column("outcome", "", lambda text: text.ljust(7), lambda row: _COLOURS.get(row["outcome"], ""), whole=True),
+    Column("name", "", lambda text: text.ljust(15), lambda _: "bold", whole=True),
+    Column("found", "", style=lambda row: "" if row["outcome"] else "bold"),
+)
 
 
 @click.command("doctor", cls=ArcCommand)
@@ -55,16 +59,8 @@ def _print_check(context: Context, row: Row) -> None:
         keys = ("outcome", "name", "found", "remedy")
         context.output.table([row], [Column(key, key.upper()) for key in keys])
         return
-    from rich.table import Table
-    from rich.text import Text
-
-    line = Table.grid(padding=(0, 2, 0, 0))
-    for width in (7, 15, None):
-        line.add_column(min_width=width, overflow="fold")
-    line.add_row(Text(row["outcome"], _COLOURS[row["outcome"]]), Text(row["name"], "bold"), Text(row["found"]))
-    if row["remedy"]:
-        line.add_row("", "", Text(row["remedy"], "bold"))
-    console().print(line)
+    remedy = {"outcome": "", "name": "", "found": row["remedy"]}
+    context.output.print_table([row, remedy] if row["remedy"] else [row], _CHECKS)
 
 
 @click.command("site", cls=ArcCommand)
@@ -77,8 +73,8 @@ def site_command(context: Context) -> None:
     if output.json:
         output.results.append(row)
     elif output.is_terminal:
-        console().print(make_record({key: value for key, value in row.items() if key != "queues"}))
-        console().print()
+        output.print_record({key: value for key, value in row.items() if key != "queues"})
+        print()  # noqa: T201
         output.print_table(row["queues"], QUEUES)
     else:
         kind, name = Column("kind", ""), Column("name", "")

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import click
 
-from jasmin_arc.cli.app import ArcCommand, TakesCommand, context_of
+from jasmin_arc.cli.app import ArcCommand, TakesCommand
 from jasmin_arc.cli.commands.files import print_as_it_comes
 from jasmin_arc.cli.context import Context
-from jasmin_arc.cli.describing import describes_jobs, descriptions, take_fields
+from jasmin_arc.cli.describing import describes_jobs, descriptions, given_fields
 from jasmin_arc.cli.exit_codes import FAILED, JOB_FAILED
 from jasmin_arc.cli.selection import selects_jobs
 from jasmin_arc.constants import STDERR_NAME, JobStatuses
@@ -28,9 +29,15 @@ _INTERRUPTED = Advice("{list} shows what was submitted, {recover} settles the re
 @describes_jobs
 @click.option("--table", metavar="FILE", help="One job for each row of this CSV file; {column} is the row's value.")
 @click.option("--check", is_flag=True, help="Send nothing; say what at the site stands in the way.")
-@click.pass_context
+@click.pass_obj
 def submit_command(
-    click_context: click.Context, /, files: tuple[str, ...], table: str | None, check: bool, **fields: Any
+    context: Context,
+    /,
+    files: tuple[str, ...],
+    command: Sequence[str] | None,
+    table: str | None,
+    check: bool,
+    **fields: Any,
 ) -> None:
     """Submit jobs and print their ids.
 
@@ -42,8 +49,7 @@ def submit_command(
       jasmin-arc submit --table years.csv -i model.py -- python3 model.py {year}
       jasmin-arc submit *.xrsl
     """
-    context = context_of(click_context)
-    jobs = descriptions(files, click_context.meta.get("command_line"), table, take_fields(fields))
+    jobs = descriptions(files, command, table, given_fields(fields))
     if check:
         _check(context, jobs)
         return
@@ -56,11 +62,10 @@ def submit_command(
 
 def _submit(context: Context, jobs: Sequence[JobDescription]) -> dict[int, str]:
     """Submit the jobs, report failures, and return the ids by the jobs' places."""
-    many = len(jobs) > 1 and context.shows_progress
     context.unsure(context.advice(_INTERRUPTED))
     places = [str(number) for number in range(len(jobs))]
-    with context.busy("submitting", bar=many):
-        results = context.each(places, lambda: context.arc.submit_jobs(jobs, progress=many), named=False)
+    submit = partial(context.arc.submit_jobs, jobs)
+    results = context.each("submitting", places, submit, bar=True, named=False)
     context.unsure("")
     return {int(place): job_id for place, job_id in results.items() if job_id is not None}
 
@@ -82,9 +87,15 @@ def _check(context: Context, jobs: Sequence[JobDescription]) -> None:
 @describes_jobs
 @click.option("--save", "directory", metavar="DIRECTORY", help="Save the job's outputs there.")
 @click.option("--overwrite", is_flag=True, help="With --save: replace files that are there already.")
-@click.pass_context
+@click.pass_obj
 def run_command(
-    click_context: click.Context, /, file: str | None, directory: str | None, overwrite: bool, **fields: Any
+    context: Context,
+    /,
+    file: str | None,
+    command: Sequence[str] | None,
+    directory: str | None,
+    overwrite: bool,
+    **fields: Any,
 ) -> None:
     """Submit a job, wait, print its output, exit with its code.
 
@@ -95,17 +106,15 @@ def run_command(
       jasmin-arc run -- hostname -f
       jasmin-arc run -i model.py -o result.nc --save results -- python3 model.py 1961
     """
-    context = context_of(click_context)
-    files = (file,) if file is not None else ()
-    jobs = descriptions(files, click_context.meta.get("command_line"), None, take_fields(fields))
+    (job,) = descriptions((file,) if file is not None else (), command, None, given_fields(fields))
     if overwrite and directory is None:
         raise click.UsageError("--overwrite is about the files that --save writes; name their folder with --save")
-    if directory is not None and not overwrite and _is_in_the_way(context, jobs[0], directory):
+    if directory is not None and not overwrite and _is_in_the_way(context, job, directory):
         return
-    job_id = _submit(context, jobs).get(0)
+    job_id = _submit(context, [job]).get(0)
     if job_id is None:
         return
-    row = {**unknown_row(job_id, jobs[0].name), "stdout": "", "stderr": "", "directory": None}
+    row = {**unknown_row(job_id, job.name), "stdout": "", "stderr": "", "directory": None}
     # Here already, so that it is reported too if what follows fails or is interrupted.
     context.output.results.append(row)
     context.going_on([job_id], "follow")
@@ -187,9 +196,7 @@ def resubmit_command(context: Context, ids: list[str]) -> None:
     Prints the new ids. The old jobs stay as they are.
     """
     context.unsure(context.advice(_INTERRUPTED))
-    many = len(ids) > 1 and context.shows_progress
-    with context.busy("submitting", bar=many):
-        new = context.each(ids, lambda: context.arc.resubmit_jobs(ids, progress=many))
+    new = context.each("submitting", ids, partial(context.arc.resubmit_jobs, ids), bar=True)
     context.output.lines([{"id": job_id, "resubmission_of": old} for old, job_id in new.items()], "id")
 
 
@@ -201,6 +208,5 @@ def restart_command(context: Context, ids: list[str]) -> None:
     Only jobs that were submitted with --rerun can be restarted. A program that ran and failed is not run again so: use
     resubmit for that.
     """
-    with context.busy("restarting"):
-        done = context.each(ids, lambda: context.arc.restart_jobs(ids))
+    done = context.each("restarting", ids, partial(context.arc.restart_jobs, ids))
     context.output.done(done, "restarted")

@@ -6,6 +6,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
+from functools import partial
 from typing import Any
 
 import click
@@ -127,9 +128,8 @@ def show_command(context: Context, ids: list[str]) -> None:
 
 def _known(context: Context, ids: list[str]) -> list[dict[str, Any]]:
     """Ask for the jobs, and report those that are not known."""
-    with context.busy("asking for the jobs"):
-        infos = context.each(ids, lambda: context.arc.get_job_infos(ids))
-    return [job_row(info) for info in infos.values() if info is not None]
+    infos = context.each("asking for the jobs", ids, partial(context.arc.get_job_infos, ids))
+    return [job_row(info) for info in infos.values()]
 
 
 @click.command("wait", cls=ArcCommand)
@@ -140,22 +140,15 @@ def wait_command(context: Context, ids: list[str], *, timeout: float | None) -> 
 
     Prints each job's status. The exit code is 4 if a job failed, and 1 if time was up.
     """
-    many = len(ids) > 1 and context.shows_progress
     context.going_on(ids)
-    with context.busy("waiting", bar=many):
-        statuses = _wait(context, ids, timeout, progress=many)
-    context.going_on([])
-    _report_ends(context, {job_id: status for job_id, status in statuses.items() if status is not None})
-
-
-def _wait(context: Context, ids: list[str], timeout: float | None, *, progress: bool) -> dict[str, JobStatuses | None]:
-    """Wait for the jobs; where time is up, report that, and return the statuses of those that have ended."""
     try:
-        return context.each(ids, lambda: context.arc.wait(ids, timeout=timeout, progress=progress))
+        statuses = context.each("waiting", ids, partial(context.arc.wait, ids, timeout=timeout), bar=True)
     except WaitTimeoutError as error:
         context.fail_with(error)
         ended = [job_id for job_id in ids if job_id not in error.unfinished]
-        return context.each(ended, lambda: context.arc.get_job_statuses(ended)) if ended else {}
+        statuses = context.each("asking for the jobs", ended, partial(context.arc.get_job_statuses, ended))
+    context.going_on([])
+    _report_ends(context, statuses)
 
 
 def _report_ends(context: Context, statuses: dict[str, JobStatuses]) -> None:
