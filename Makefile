@@ -6,6 +6,9 @@
 DEBIAN_PYTHON := $(if $(wildcard /etc/debian_version),$(wildcard /usr/bin/python3))
 PYTHON ?= $(or $(DEBIAN_PYTHON),python3)
 VENV := .venv
+# Several tests at a time, as most of them wait.
+WORKERS ?= 6
+PYTEST = $(VENV)/bin/python -m pytest -n $(WORKERS) --no-loadscope-reorder
 GRID := tests/grid/grid.sh
 GRID_DIR ?= /tmp/jasmin-arc-grid
 export GRID_DIR
@@ -24,17 +27,17 @@ demo: venv  ## start the grid and run one job on it; the job's output comes last
 
 test: venv  ## run the tests; the grid is left as it was found (PYTEST_ARGS='-k name' for some of them)
 	@if [ -n "$$CI" ] || $(GRID) possible; then \
-	    JASMIN_ARC_TEST_CONFIG=$(CONFIG) $(GRID) with env PYTHON=$(VENV)/bin/python tests/run.sh $(PYTEST_ARGS); \
+	    JASMIN_ARC_TEST_CONFIG=$(CONFIG) $(GRID) with $(PYTEST) $(PYTEST_ARGS); \
 	else \
 	    echo "So the tests that need it are not run; they are named at the end."; \
-	    PYTHON=$(VENV)/bin/python tests/run.sh $(PYTEST_ARGS); \
+	    $(PYTEST) $(PYTEST_ARGS); \
 	fi
 
 test-quick: venv  ## run the tests that need no grid, in about a minute
-	@PYTHON=$(VENV)/bin/python tests/run.sh --without-grid $(PYTEST_ARGS)
+	@$(PYTEST) --without-grid $(PYTEST_ARGS)
 
 soak: venv  ## run the tests that take long: hundreds of kills, limits of minutes
-	@JASMIN_ARC_TEST_CONFIG=$(CONFIG) $(GRID) with env PYTHON=$(VENV)/bin/python tests/run.sh --soak $(PYTEST_ARGS)
+	@JASMIN_ARC_TEST_CONFIG=$(CONFIG) $(GRID) with $(PYTEST) --soak $(PYTEST_ARGS)
 
 lint: venv  ## check style and types
 	$(VENV)/bin/ruff check .

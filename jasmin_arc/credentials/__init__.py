@@ -33,21 +33,16 @@ class Credentials(Protocol):
 class NoCredentials:
     """For places that ask for none."""
 
-    def ensure(self) -> None:
-        """Do nothing."""
+    def ensure(self) -> None: ...
 
     def expires(self) -> datetime | None:
-        """Return ``None``: they do not end."""
         return None
 
     def client_certificate(self) -> Path | None:
-        """Return ``None``."""
         return None
 
     def headers(self) -> Mapping[str, str]:
-        """Return nothing."""
         return {}
 
     def sign(self, request: bytes) -> bytes | None:  # noqa: ARG002 - the protocol's parameter
-        """Return ``None``."""
         return None

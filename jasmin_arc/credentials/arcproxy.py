@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 TIMEOUT = 30.0
 """Seconds after which it is ended: 6.17 can loop for ever (bug 4100)."""
 
-_MOST_OUTPUT = 1 << 16
+_MAX_OUTPUT = 1 << 16
 
 
 def is_available(config: ConnectionConfig) -> bool:
@@ -49,7 +49,7 @@ def run_arcproxy(config: ConnectionConfig, target: Path, *, passphrase: bytes | 
         reason = f"{config.ARCPROXY_PATH} (ARCPROXY_PATH) cannot be run: {error.strerror}"
         raise ProxyGenerationError(f"cannot create a proxy: {reason}") from error
     if code != 0 or not target.exists():
-        raise ProxyGenerationError(f"cannot create a proxy: {config.ARCPROXY_PATH} {_reason(code, output)}")
+        raise _failure(config, code, output)
     target.chmod(0o600)
 
 
@@ -65,7 +65,7 @@ def _run(command: list[str], text: bytes) -> tuple[int, bytes]:
     ) as process:
         try:
             output = _exchange(process, text)
-            if len(output) < _MOST_OUTPUT:
+            if len(output) < _MAX_OUTPUT:
                 process.wait(TIMEOUT)
         except subprocess.TimeoutExpired:
             pass
@@ -90,17 +90,18 @@ def _exchange(process: subprocess.Popen[bytes], text: bytes) -> bytes:
     try:
         with contextlib.suppress(BrokenPipeError), process.stdin as stdin:
             stdin.write(text)
-        return process.stdout.read(_MOST_OUTPUT)
+        return process.stdout.read(_MAX_OUTPUT)
     finally:
         timer.cancel()
 
 
-def _reason(code: int, output: bytes) -> str:
+def _failure(config: ConnectionConfig, code: int, output: bytes) -> ProxyGenerationError:
+    what = f"cannot create a proxy: {config.ARCPROXY_PATH}"
     if code == -signal.SIGKILL:
-        return (
-            f"did not end within {TIMEOUT:g} s, or wrote without end, and was ended; where ARCPROXY_PATH names no "
-            "file, the proxy is made without that program"
+        return ProxyGenerationError(
+            f"{what} did not end within {TIMEOUT:g} s, or wrote without end, and was ended",
+            advice="where ARCPROXY_PATH names no file, the proxy is made without that program",
         )
     lines = output.decode(errors="replace").splitlines()
     told = [line for line in lines if line.strip() and not line.startswith(("WARNING:", "Your identity:"))]
-    return f"failed: {printable('; '.join(told[-4:])) or f'exit code {code}'}"
+    return ProxyGenerationError(f"{what} failed: {printable('; '.join(told[-4:])) or f'exit code {code}'}")

@@ -1,4 +1,4 @@
-"""Answer a compute element's certificate request with a proxy of ours, so that it can act for its user."""
+"""Answer a server's certificate request with a proxy, so that the server can act for the proxy's user."""
 
 from __future__ import annotations
 
@@ -13,32 +13,28 @@ from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from jasmin_arc.credentials.rfc3820 import PublicKey, chain_pem, load_proxy, sign_proxy
 from jasmin_arc.exceptions import ProxyGenerationError, ServerError
 
-_MOST_BYTES = 1 << 16
+_MAX_BYTES = 1 << 16
 _RSA_BITS = range(2048, 8193)
-_LEAST_EC_BITS = 256
+_MIN_EC_BITS = 256
 _BLOCK = re.compile(rb"-----BEGIN ((?:NEW )?CERTIFICATE REQUEST)-----([A-Za-z0-9+/=\s]+)-----END \1-----")
 _VERSION_1 = b"\x02\x01\x00"
 _UNKNOWN_VERSIONS = (b"\x02\x01\x01", b"\x02\x01\x02")
 
 
-def sign_request(csr_pem: bytes, proxy_pem: bytes, *, lifetime: timedelta | None = None) -> bytes:
+def sign_request(csr_pem: bytes, proxy_pem: bytes) -> bytes:
     """Sign the key of a certificate request, and return the chain to send back: no private key is in it.
+
+    It lasts as long as the proxy.
 
     :param csr_pem: what the server sent; nothing in it but its key is used
     :param proxy_pem: the whole text of a proxy file
-    :param lifetime: from now on; by default, and at most, as long as the proxy itself
     :raises ServerError: if the request makes no sense, is not signed by its own key, or the key is too weak
     :raises ProxyGenerationError: if the proxy cannot sign: it has expired, or is broken
     """
     public_key = _requested_key(csr_pem)
     try:
         chain, key = load_proxy(proxy_pem)
-        signed = sign_proxy(
-            public_key,
-            issuer_cert=chain[0],
-            issuer_key=key,
-            lifetime=timedelta.max if lifetime is None else lifetime,
-        )
+        signed = sign_proxy(public_key, issuer_cert=chain[0], issuer_key=key, lifetime=timedelta.max)
     except ValueError as error:
         raise ProxyGenerationError(f"cannot delegate: the proxy {error}", advice="make a new one") from error
     return chain_pem([signed, *chain])
@@ -60,7 +56,7 @@ def _requested_key(csr_pem: bytes) -> PublicKey:
 
 
 def _der(csr_pem: bytes) -> bytes:
-    found = _BLOCK.search(csr_pem) if len(csr_pem) <= _MOST_BYTES else None
+    found = _BLOCK.search(csr_pem) if len(csr_pem) <= _MAX_BYTES else None
     if found is None:
         raise ValueError(f"there is no PEM request in its {len(csr_pem)} bytes")
     return base64.b64decode(b"".join(found[2].split()), validate=True)
@@ -83,7 +79,7 @@ def _header_length(der: bytes) -> int:
 def _strong(key: object) -> PublicKey:
     if isinstance(key, rsa.RSAPublicKey) and key.key_size in _RSA_BITS:
         return key
-    if isinstance(key, ec.EllipticCurvePublicKey) and key.key_size >= _LEAST_EC_BITS:
+    if isinstance(key, ec.EllipticCurvePublicKey) and key.key_size >= _MIN_EC_BITS:
         return key
     raise ValueError("its key is neither RSA of 2048 to 8192 bits nor EC of 256 or more")
 

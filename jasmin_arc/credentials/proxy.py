@@ -18,10 +18,10 @@ from pathlib import Path
 
 from jasmin_arc.config import ConnectionConfig
 from jasmin_arc.credentials.arcproxy import is_available, run_arcproxy
-from jasmin_arc.credentials.user_certificate import MOST_BYTES, Credentials, read_chain, read_credentials
+from jasmin_arc.credentials.user_certificate import MAX_BYTES, KeyPair, read_chain, read_key_pair
 from jasmin_arc.exceptions import Advice, ProxyGenerationError
 
-LEAST_TIME_LEFT = timedelta(seconds=60)
+MIN_TIME_LEFT = timedelta(seconds=60)
 """A proxy that cannot be renewed is used as long as it lasts this long."""
 
 DELEGATIONS_SUFFIX = ".delegations"
@@ -29,7 +29,7 @@ DELEGATIONS_SUFFIX = ".delegations"
 
 _RETRY_SECONDS = 60.0
 _HAS_VOMS = "it has VOMS attributes, which a proxy that this library makes would not have"
-_NEW_VOMS = Advice(
+_KEEP_VOMS = Advice(
     "make a new one with the program that made it, such as 'arcproxy -S' or 'voms-proxy-init', or run {proxy_destroy} "
     "to use a plain proxy"
 )
@@ -87,19 +87,18 @@ class ProxyManager:
         It is made or renewed when needed. One that cannot be renewed, or that has VOMS attributes, is returned, with a
         warning, while it still lasts a minute.
 
-        :raises ProxyGenerationError: if there is none and none can be made, or if one with VOMS attributes has ended;
-            the message says what to do
+        :raises ProxyGenerationError: if there is none and none can be made, or if one with VOMS attributes has ended
         """
         with self._lock:
             present = self._present()
             if present is None:
-                return self._make(self._credentials())
+                return self._make(self._key_pair())
             if present.time_left >= timedelta(seconds=self._config.PROXY_RENEWAL_THRESHOLD):
                 return present.path
             return self._used_voms(present) if present.voms else self._renewed(present)
 
     def read(self) -> bytes:
-        """Return the content of a proxy file that lasts as long as :meth:`path` says. It holds the private key.
+        """Return the content of the proxy file that :meth:`path` gives. It holds the private key.
 
         :raises ProxyGenerationError: as :meth:`path` does, and if the file cannot be read or used any more
         """
@@ -115,7 +114,6 @@ class ProxyManager:
     # --- What a server is shown: jasmin_arc.credentials.Credentials ---
 
     def ensure(self) -> None:
-        """Make sure that there is a proxy, as :meth:`path` does."""
         self.path()
 
     def expires(self) -> datetime | None:
@@ -131,11 +129,9 @@ class ProxyManager:
         return self.path()
 
     def headers(self) -> dict[str, str]:
-        """Return nothing: a proxy is shown when the connection is made."""
         return {}
 
     def sign(self, request: bytes) -> bytes:
-        """Sign a certificate request with the proxy; see :func:`~jasmin_arc.credentials.delegation.sign_request`."""
         from jasmin_arc.credentials.delegation import sign_request
 
         return sign_request(request, self.read())
@@ -143,12 +139,11 @@ class ProxyManager:
     def create(self) -> Path:
         """Make a new proxy in place of the present one.
 
-        :raises ProxyGenerationError: if it cannot be made, or the present one has VOMS attributes, and has not ended or
-            cannot be used; the message says what to do
+        :raises ProxyGenerationError: if it cannot be made, or the present one has VOMS attributes and has not ended
         """
         with self._lock:
             self._refuse_to_replace_voms()
-            return self._make(self._credentials())
+            return self._make(self._key_pair())
 
     def info(self) -> ProxyInfo | None:
         """Describe the present proxy, expired or not; ``None`` where there is none.
@@ -222,12 +217,14 @@ class ProxyManager:
     def _used_voms(self, present: ProxyInfo) -> Path:
         """Use a proxy with VOMS attributes while it lasts: one that is made here would not have them."""
         ends = "ends" if present.time_left > timedelta(0) else "ended"
-        problem = f"the proxy {present.path} {ends} at {present.expires}, and is not renewed: {_HAS_VOMS}"
-        if present.time_left <= LEAST_TIME_LEFT:
-            raise ProxyGenerationError(problem, advice=_NEW_VOMS)
+        problem = ProxyGenerationError(
+            f"the proxy {present.path} {ends} at {present.expires}, and is not renewed: {_HAS_VOMS}", advice=_KEEP_VOMS
+        )
+        if present.time_left <= MIN_TIME_LEFT:
+            raise problem
         if self._warned_of is not present:
             self._warned_of = present
-            self._log.warning("%s; %s", problem, _NEW_VOMS)
+            self._log.warning("%s", problem)
         return present.path
 
     def _refuse_to_replace_voms(self) -> None:
@@ -241,15 +238,15 @@ class ProxyManager:
         if present is not None and present.voms and present.time_left > timedelta(0):
             raise ProxyGenerationError(
                 f"the proxy {present.path} is valid until {present.expires}, and is not replaced: {_HAS_VOMS}",
-                advice=_NEW_VOMS,
+                advice=_KEEP_VOMS,
             )
 
     def _renewed(self, present: ProxyInfo) -> Path:
-        usable = present.time_left > LEAST_TIME_LEFT
+        usable = present.time_left > MIN_TIME_LEFT
         if usable and time.monotonic() < self._retry_at:
             return present.path
         try:
-            return self._make(self._credentials(longer_than=present.expires))
+            return self._make(self._key_pair(longer_than=present.expires))
         except ProxyGenerationError as error:
             if not usable:
                 raise
@@ -258,18 +255,18 @@ class ProxyManager:
             self._log.warning("the proxy %s ends at %s and is not renewed: %s", present.path, present.expires, error)
             return present.path
 
-    def _credentials(self, *, longer_than: datetime | None = None) -> Credentials:
-        return read_credentials(self._config, passphrase=self._passphrase, longer_than=longer_than)
+    def _key_pair(self, *, longer_than: datetime | None = None) -> KeyPair:
+        return read_key_pair(self._config, passphrase=self._passphrase, longer_than=longer_than)
 
-    def _make(self, credentials: Credentials) -> Path:
+    def _make(self, pair: KeyPair) -> Path:
         target = self._target()
         with _translated(target), _private_folder(target) as folder:
             made = folder / "proxy"
             if is_available(self._config):
                 _check_space(folder)
-                run_arcproxy(self._config, made, passphrase=credentials.passphrase)
+                run_arcproxy(self._config, made, passphrase=pair.passphrase)
             else:
-                _write(made, self._native(credentials))
+                _write(made, self._native(pair))
             info = read_proxy(made)
             # Meanwhile the user may have made one with VOMS attributes.
             self._refuse_to_replace_voms()
@@ -278,12 +275,12 @@ class ProxyManager:
         self._log.info("made the proxy %s for %s, valid until %s", target, info.identity, info.expires)
         return target
 
-    def _native(self, credentials: Credentials) -> bytes:
+    def _native(self, pair: KeyPair) -> bytes:
         from jasmin_arc.credentials.rfc3820 import make_proxy
 
         self._log.info("there is no %s: the proxy is made without it", self._config.ARCPROXY_PATH)
         lifetime = timedelta(seconds=self._config.PROXY_VALIDITY_PERIOD)
-        return make_proxy(credentials.chain, credentials.key, lifetime=lifetime)
+        return make_proxy(pair.chain, pair.key, lifetime=lifetime)
 
     def _target(self) -> Path:
         configured = Path(self._config.PROXY_FILE).absolute()
@@ -363,7 +360,7 @@ def _read_own(path: Path) -> tuple[os.stat_result, bytes]:
         state = os.fstat(file.fileno())
         if not stat.S_ISREG(state.st_mode) or state.st_uid != os.geteuid():
             raise ValueError("is not a file of this user")
-        return state, file.read(MOST_BYTES)
+        return state, file.read(MAX_BYTES)
 
 
 def _write(path: Path, content: bytes) -> None:

@@ -170,14 +170,9 @@ def _key_block(pem: bytes) -> bytes:
 
 
 def _key_usage(public_key: PublicKey) -> x509.KeyUsage:
+    others = ("content_commitment", "data_encipherment", "key_agreement", "key_cert_sign", "crl_sign")
     return x509.KeyUsage(
         digital_signature=True,
-        content_commitment=False,
         key_encipherment=isinstance(public_key, rsa.RSAPublicKey),
-        data_encipherment=False,
-        key_agreement=False,
-        key_cert_sign=False,
-        crl_sign=False,
-        encipher_only=False,
-        decipher_only=False,
+        **dict.fromkeys((*others, "encipher_only", "decipher_only"), False),
     )

@@ -21,18 +21,17 @@ if TYPE_CHECKING:
     from jasmin_arc.config import ConnectionConfig
     from jasmin_arc.credentials.rfc3820 import PrivateKey
 
-MOST_BYTES = 1 << 20
+MAX_BYTES = 1 << 20
 """No certificate, key or proxy is longer; more is not read."""
 
-_CONVERTED = "a PKCS#12 file (.p12, .pfx) is converted by: "
-_HOW_CERT = f"{_CONVERTED}openssl pkcs12 -in FILE -clcerts -nokeys -out usercert.pem"
-_HOW_KEY = f"{_CONVERTED}(umask 077; openssl pkcs12 -in FILE -nocerts -out userkey.pem)"
-
-_NEW_CERTIFICATE = "ask your certificate authority for a new one"
+_CONVERT = "a PKCS#12 file (.p12, .pfx) is converted by: "
+_CONVERT_CERT = f"{_CONVERT}openssl pkcs12 -in FILE -clcerts -nokeys -out usercert.pem"
+_CONVERT_KEY = f"{_CONVERT}(umask 077; openssl pkcs12 -in FILE -nocerts -out userkey.pem)"
+_NEW_CERT = "ask your certificate authority for a new one"
 
 
 @dataclass(frozen=True)
-class Credentials:
+class KeyPair:
     """A pair that belongs together and is in date."""
 
     chain: list[x509.Certificate]
@@ -42,9 +41,9 @@ class Credentials:
     """What decrypts the key file."""
 
 
-def read_credentials(
+def read_key_pair(
     config: ConnectionConfig, *, passphrase: Callable[[], str] | None, longer_than: datetime | None = None
-) -> Credentials:
+) -> KeyPair:
     """Read ``CLIENT_CERT`` and ``CLIENT_KEY``.
 
     :param passphrase: returns the passphrase of an encrypted key; without it a terminal is asked, unless this is a
@@ -58,10 +57,11 @@ def read_credentials(
     from jasmin_arc.credentials.rfc3820 import belongs
 
     if not belongs(key, chain[0]):
-        raise _cannot(
-            f"{_key_name(config)} does not belong to {_cert_name(config)}", "set both options to files of the same pair"
+        raise _impossible(
+            f"{_key_name(config)} does not belong to {_cert_name(config)}",
+            advice="set both options to files of the same pair",
         )
-    return Credentials(chain, key, secret)
+    return KeyPair(chain, key, secret)
 
 
 def read_chain(config: ConnectionConfig) -> list[x509.Certificate]:
@@ -75,7 +75,7 @@ def read_chain(config: ConnectionConfig) -> list[x509.Certificate]:
     try:
         first, *others = load_certificates(_read(config.CLIENT_CERT, name))
     except ValueError as error:
-        raise _cannot(f"{name} {error}", _HOW_CERT) from error
+        raise _impossible(f"{name} {error}", advice=_CONVERT_CERT) from error
     # A server trusts its own copy of the root, or none.
     return [first, *(cert for cert in others if cert.issuer != cert.subject)]
 
@@ -84,14 +84,18 @@ def _check_dates(cert: x509.Certificate, name: str, longer_than: datetime | None
     now = datetime.now(timezone.utc).replace(microsecond=0)
     begin, end = cert.not_valid_before_utc, cert.not_valid_after_utc
     if end <= now:
-        raise _cannot(f"{name} expired at {end}", _NEW_CERTIFICATE)
+        raise _impossible(f"{name} expired at {end}", advice=_NEW_CERT)
     if begin > now:
-        raise _cannot(f"{name} is not valid before {begin}, and now is {now}", "check the clock")
+        raise _impossible(f"{name} is not valid before {begin}, and now is {now}", advice="check the clock")
     if longer_than is not None and end <= longer_than:
-        raise ProxyGenerationError(f"{name} ends at {end}, which no proxy outlasts", advice=_NEW_CERTIFICATE)
+        raise ProxyGenerationError(f"{name} ends at {end}, which no proxy outlasts", advice=_NEW_CERT)
 
 
 def read_key(config: ConnectionConfig, passphrase: Callable[[], str] | None) -> tuple[PrivateKey, bytes | None]:
+    """Read ``CLIENT_KEY``, and return it with its passphrase, if it has one.
+
+    :raises ProxyGenerationError: if that is impossible
+    """
     from jasmin_arc.credentials.rfc3820 import is_encrypted, load_key
 
     name = _key_name(config)
@@ -100,7 +104,7 @@ def read_key(config: ConnectionConfig, passphrase: Callable[[], str] | None) -> 
         secret = _ask(config, passphrase) if is_encrypted(pem) else None
         return load_key(pem, secret), secret
     except ValueError as error:
-        raise _cannot(f"{name} {error}", _HOW_KEY) from error
+        raise _impossible(f"{name} {error}", advice=_CONVERT_KEY) from error
 
 
 def _ask(config: ConnectionConfig, passphrase: Callable[[], str] | None) -> bytes:
@@ -108,22 +112,23 @@ def _ask(config: ConnectionConfig, passphrase: Callable[[], str] | None) -> byte
         return passphrase().encode()
     name = _key_name(config)
     if sys.stdin is None or not sys.stdin.isatty():
-        advice = Advice(
-            "run {proxy_create} on a terminal, or set CLIENT_KEY to a copy without passphrase: "
-            "(umask 077; openssl pkey -in {key} -out ~/.arc/userkey-nopass.pem)",
-            key=shlex.quote(config.CLIENT_KEY),
+        copy = f"(umask 077; openssl pkey -in {shlex.quote(config.CLIENT_KEY)} -out ~/.arc/userkey-nopass.pem)"
+        raise _impossible(
+            f"{name} is encrypted, and there is no terminal to ask for its passphrase",
+            advice=Advice(
+                "run {proxy_create} on a terminal, or set CLIENT_KEY to a copy without passphrase: {copy}", copy=copy
+            ),
         )
-        raise _cannot(f"{name} is encrypted, and there is no terminal to ask for its passphrase", advice)
     if threading.current_thread().daemon:
         # Ctrl-C would not end the question, and the end of the program would leave the terminal without echo.
-        raise _cannot(
+        raise _impossible(
             f"{name} is encrypted, and its passphrase cannot be asked for in the background",
-            Advice("run {proxy_create}, which a program that runs already profits from"),
+            advice=Advice("run {proxy_create}, which a program that runs already profits from"),
         )
     try:
         return getpass.getpass(f"Passphrase of {config.CLIENT_KEY}: ").encode()
     except EOFError as error:
-        raise _cannot(f"no passphrase was given for {name}") from error
+        raise _impossible(f"no passphrase was given for {name}") from error
 
 
 def _read(path: str, name: str, *, private: bool = False) -> bytes:
@@ -131,19 +136,16 @@ def _read(path: str, name: str, *, private: bool = False) -> bytes:
         # A named pipe must not block.
         with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb") as file:
             mode = os.fstat(file.fileno()).st_mode
-            text = file.read(MOST_BYTES) if stat.S_ISREG(mode) else b""
+            text = file.read(MAX_BYTES) if stat.S_ISREG(mode) else b""
     except FileNotFoundError as error:
-        raise _cannot(f"{name} does not exist", "set that option to where yours is") from error
+        raise _impossible(f"{name} does not exist", advice="set that option to where yours is") from error
     except OSError as error:
-        raise _cannot(f"{name} cannot be read: {error.strerror}") from error
+        raise _impossible(f"{name} cannot be read: {error.strerror}") from error
     # arcproxy draws the line here too: a group may share a key, the world may not.
     if private and mode & stat.S_IRWXO:
-        raise _cannot(f"{name} is open to every user of this machine", f"run: chmod 600 {shlex.quote(path)}")
+        advice = f"run: chmod 600 {shlex.quote(path)}"
+        raise _impossible(f"{name} is open to every user of this machine", advice=advice)
     return text
-
-
-def _cannot(why: str, advice: str = "") -> ProxyGenerationError:
-    return ProxyGenerationError(f"cannot create a proxy: {why}", advice=advice)
 
 
 def _cert_name(config: ConnectionConfig) -> str:
@@ -152,3 +154,7 @@ def _cert_name(config: ConnectionConfig) -> str:
 
 def _key_name(config: ConnectionConfig) -> str:
     return f"the private key {config.CLIENT_KEY} (CLIENT_KEY)"
+
+
+def _impossible(why: str, *, advice: str = "") -> ProxyGenerationError:
+    return ProxyGenerationError(f"cannot create a proxy: {why}", advice=advice)

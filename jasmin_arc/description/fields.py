@@ -24,16 +24,13 @@ _Value = TypeVar("_Value")
 
 
 def is_url(source: object) -> bool:
-    """Say whether an input's source, or an output's target, is a URL."""
+    """Return whether an input's source, or an output's target, is a URL."""
     return isinstance(source, str) and bool(_URL.match(source))
 
 
 def is_pattern(output: str) -> bool:
-    """Say whether the name of an output is a pattern of a shell."""
+    """Return whether the name of an output is a pattern of a shell."""
     return any(char in output for char in "*?[")
-
-
-# --- Names in the session directory ---
 
 
 def path_parts(path: str) -> list[str]:
@@ -70,9 +67,6 @@ def output_name(value: Any, field: str = "outputs") -> str:
     return name
 
 
-# --- Texts ---
-
-
 def _text(value: Any, field: str, *, max_bytes: int | None = None) -> str:
     if not isinstance(value, str):
         raise InvalidJobDescription(f"{field}: must be a text, not {value!r}")
@@ -94,13 +88,6 @@ def _list(values: Any, field: str) -> list[Any]:
     return list(values)
 
 
-def _mapping(values: Any, field: str, what: str) -> Mapping[Any, Any]:
-    values = {} if values is None else values
-    if not isinstance(values, Mapping):
-        raise InvalidJobDescription(f"{field}: must be a mapping of {what}, not {values!r}")
-    return values
-
-
 def _arguments(values: Any, field: str) -> tuple[str, ...]:
     return tuple(_text(value, field, max_bytes=MAX_ARGUMENT) for value in _list(values, field))
 
@@ -120,7 +107,7 @@ def _steps(values: Any, field: str) -> tuple[tuple[str, ...], ...]:
     return steps
 
 
-def _name(value: Any, field: str) -> str:
+def _printable(value: Any, field: str) -> str:
     text = _text(value, field)
     if not text.strip() or not text.isprintable():
         raise InvalidJobDescription(f"{field}: must be printable text, not {value!r}")
@@ -133,18 +120,15 @@ def default_name(program: str) -> str:
 
 
 def _word(value: Any, field: str) -> str:
-    text = _text(value, field)
-    if not text or not text.isprintable() or " " in text:
+    if " " in (text := _printable(value, field)):
         raise InvalidJobDescription(f"{field}: must be one word, not {value!r}")
     return text
 
 
-def _words(values: Any, field: str) -> tuple[str, ...]:
-    return tuple(_word(value, field) for value in _list(values, field))
-
-
 def _environment(values: Any, field: str) -> FrozenDict[str, str]:
-    given = _mapping(values, field, "names to values")
+    given = {} if values is None else values
+    if not isinstance(given, Mapping):
+        raise InvalidJobDescription(f"{field}: must be a mapping of names to values, not {values!r}")
     for key, value in given.items():
         if not isinstance(key, str) or not _VARIABLE.match(key):
             raise InvalidJobDescription(f"{field}: not the name of a variable: {key!r}")
@@ -153,18 +137,14 @@ def _environment(values: Any, field: str) -> FrozenDict[str, str]:
 
 
 def _native(values: Any, field: str) -> FrozenDict[str, tuple[str, ...]]:
-    given = _mapping(values, field, "backends to lists of options").items()
-    options = {_word(backend, field): _list(entries, f"{field}: {backend}") for backend, entries in given}
-    return FrozenDict(
-        {
-            backend: tuple(_name(entry, f"{field}: {backend}") for entry in entries)
-            for backend, entries in options.items()
-            if entries
-        }
-    )
-
-
-# --- Numbers ---
+    given = {} if values is None else values
+    if not isinstance(given, Mapping):
+        raise InvalidJobDescription(f"{field}: must be a mapping of backends to lists of options, not {values!r}")
+    options: dict[str, tuple[str, ...]] = {}
+    for backend, entries in given.items():
+        what = f"{field}: {_word(backend, field)}"
+        options[backend] = tuple(_printable(entry, what) for entry in _list(entries, what))
+    return FrozenDict({backend: entries for backend, entries in options.items() if entries})
 
 
 def _at_least(minimum: int) -> Callable[[Any, str], int]:
@@ -180,9 +160,6 @@ def _flag(value: Any, field: str) -> bool:
     if not isinstance(value, bool):
         raise InvalidJobDescription(f"{field}: must be True or False, not {value!r}")
     return value
-
-
-# --- Files ---
 
 
 def _inputs(values: Any, field: str) -> FrozenDict[str, str | Path | bytes]:
@@ -268,7 +245,7 @@ def _optional(check: Callable[[Any, str], _Value]) -> Callable[[Any, str], _Valu
 CHECKS: dict[str, Callable[[Any, str], Any]] = {
     "executable": _program,
     "arguments": _arguments,
-    "name": _optional(_name),
+    "name": _optional(_printable),
     "inputs": _inputs,
     "outputs": _optional(_outputs),
     "environment": _environment,
@@ -279,7 +256,7 @@ CHECKS: dict[str, Callable[[Any, str], Any]] = {
     "memory": _optional(parse_size),
     "wall_time": _optional(parse_duration),
     "cpu_time": _optional(parse_duration),
-    "runtime_environments": _words,
+    "runtime_environments": lambda values, field: tuple(_word(value, field) for value in _list(values, field)),
     "stdin": _optional(_stdin),
     "steps": _steps,
     "stop_on_failure": _flag,

@@ -13,7 +13,7 @@ _LONG_NAMES = {"second": "s", "minute": "m", "hour": "h", "day": "d", "week": "w
 _PART = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([a-z]+)\s*")
 _CLOCK = re.compile(r"(?:(\d+)-)?(\d+):([0-5]?\d):([0-5]?\d)\Z")
 _SIZE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([kmgtp]?)(?:i?b)?\s*\Z", re.IGNORECASE)
-_LONGEST = 10 * 365 * 86400
+_MAX_SECONDS = 10 * 365 * 86400
 
 
 def parse_duration(value: Any, field: str) -> timedelta:
@@ -28,10 +28,10 @@ def parse_duration(value: Any, field: str) -> timedelta:
         seconds = _seconds(value.strip().lower())
     elif isinstance(value, (int, float)) and not isinstance(value, bool):
         # A whole number may be too large for a float.
-        seconds = float(max(min(value, _LONGEST + 1), 0))
+        seconds = float(max(min(value, _MAX_SECONDS + 1), 0))
     else:
         seconds = None
-    if seconds is None or not 0 < seconds <= _LONGEST:
+    if seconds is None or not 0 < seconds <= _MAX_SECONDS:
         raise InvalidJobDescription(
             f"{field}: must be a duration of more than 0, such as '2h', '1h 30m', '01:30:00' or 5400 (seconds), "
             f"not {value!r}"

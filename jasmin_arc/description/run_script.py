@@ -1,7 +1,7 @@
 """The shell script that a job runs, whatever the place.
 
 No compute element delivers arguments and environment exactly as given (A-REX puts them between double quotes into a
-script of its own), so the program is started by a script of ours, which is one of the job's inputs.
+script of its own), so this script, which is one of the job's inputs, starts the program.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ import shlex
 from collections.abc import Iterable
 from pathlib import PurePosixPath
 
-from jasmin_arc.constants import RUN_SCRIPT_NAME
 from jasmin_arc.description import RESERVED_PREFIX, JobDescription
 
 STDIN_NAME = ".jasmin_arc_stdin"
@@ -21,14 +20,13 @@ STDIN_NAME = ".jasmin_arc_stdin"
 OUTPUT_LIST_NAME = ".jasmin_arc_outputs"
 """The session file that names the outputs that the patterns of a description matched"""
 
-
-_THE_SHELLS_OWN = re.compile(
+_SHELL_VARIABLE = re.compile(
     "_|BASH.*|DIRSTACK|EPOCHREALTIME|EPOCHSECONDS|EUID|FUNCNAME|GROUPS|HISTCMD|LINENO|OPTIND|PPID|RANDOM|SECONDS"
     "|SHELLOPTS|SHLVL|SRANDOM|UID"
 )
-"""Variables that some shells do not let one set, or give values of their own"""
-_AT_ONCE = 100
-"""How many files one chmod gets: a command line has a greatest length"""
+"""Variables that some shells do not let a script set, or set themselves"""
+_MAX_FILES = 100
+"""How many files one chmod gets: the length of a command line is limited"""
 
 
 def run_script(description: JobDescription, executables: Iterable[str] = ()) -> bytes:
@@ -44,7 +42,7 @@ def run_script(description: JobDescription, executables: Iterable[str] = ()) -> 
         # The name is quoted as well, so that nothing of it is ever read as a command.
         f"export {shlex.quote(f'{name}={value}')}"
         for name, value in description.environment.items()
-        if not _is_the_shells_own(name)
+        if not _SHELL_VARIABLE.fullmatch(name)
     ]
     redirect = f" < {STDIN_NAME}" if description.stdin is not None else ""
     commands = [_command(command, description) + redirect for command in description.commands]
@@ -74,29 +72,32 @@ def _input_program(program: str, description: JobDescription) -> str | None:
 def _make_executable(description: JobDescription, executables: Iterable[str]) -> list[str]:
     programs = {_input_program(command[0], description) for command in description.commands}
     files = sorted({*filter(None, programs), *(f"./{name}" for name in executables)})
-    groups = [files[start : start + _AT_ONCE] for start in range(0, len(files), _AT_ONCE)]
+    groups = [files[start : start + _MAX_FILES] for start in range(0, len(files), _MAX_FILES)]
     return [f"chmod u+rx {shlex.join(group)}" for group in groups]
 
 
 def _command(command: tuple[str, ...], description: JobDescription) -> str:
     program = _input_program(command[0], description) or command[0]
-    own = [f"{name}={value}" for name, value in description.environment.items() if _is_the_shells_own(name)]
+    own = [f"{name}={value}" for name, value in description.environment.items() if _SHELL_VARIABLE.fullmatch(name)]
     # What has a = in it would be one more variable to env, but not to nice.
     start = ["/usr/bin/env", *own, *(["/usr/bin/nice", "-n", "0"] if "=" in program else [])] if own else []
     return shlex.join([*start, program, *command[1:]])
-
-
-def _is_the_shells_own(name: str) -> bool:
-    return _THE_SHELLS_OWN.fullmatch(name) is not None
 
 
 def _one_after_another(commands: list[str], *, stop: bool) -> list[str]:
     lines = ["jasmin_arc_status=0"]
     for command in commands:
         # In a subshell and with exec, so that a step named like a shell's own word is the program all the same.
-        step = [f"(exec {command})", "jasmin_arc_step=$?"]
-        step.append('[ "$jasmin_arc_status" -ne 0 ] || jasmin_arc_status=$jasmin_arc_step')
-        lines += [f'if [ "$jasmin_arc_status" -eq 0 ]; then\n{_indent(step)}\nfi'] if stop else step
+        if stop:
+            lines += [
+                'if [ "$jasmin_arc_status" -eq 0 ]; then',
+                f"    (exec {command})",
+                "    jasmin_arc_status=$?",
+                "fi",
+            ]
+        else:
+            lines += [f"(exec {command})", "jasmin_arc_step=$?"]
+            lines.append('[ "$jasmin_arc_status" -ne 0 ] || jasmin_arc_status=$jasmin_arc_step')
     return lines
 
 
@@ -116,22 +117,4 @@ def _then_list_outputs(steps: list[str], patterns: list[str]) -> list[str]:
 
 def _glob(pattern: str) -> str:
     """Quote all but the characters that make the pattern one."""
-    quoted = ""
-    for char in pattern:
-        quoted += (
-            char if char in "*?[]!-^" or (char.isascii() and char.isalnum()) or char in "/._" else shlex.quote(char)
-        )
-    return quoted
-
-
-def _indent(lines: list[str]) -> str:
-    return "\n".join("    " + line for line in lines)
-
-
-__all__ = [
-    "OUTPUT_LIST_NAME",
-    "RUN_SCRIPT_NAME",
-    "STDIN_NAME",
-    "input_of",
-    "run_script",
-]
+    return re.sub(r"[^A-Za-z0-9*?\[\]!^/._-]", lambda match: shlex.quote(match[0]), pattern)

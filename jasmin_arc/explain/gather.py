@@ -63,7 +63,7 @@ def _description(backend: Backend, job_id: str, record: JobRecord | None, *, the
 
 
 def _has_run_script(logs: Mapping[str, str]) -> bool:
-    """Say whether the job was submitted by this library, as far as the place tells how it was described."""
+    """Return whether the job was submitted by this library, as far as the place tells how it was described."""
     return RUN_SCRIPT_NAME in logs.get("description", RUN_SCRIPT_NAME)
 
 

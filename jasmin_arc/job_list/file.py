@@ -10,7 +10,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 from jasmin_arc.exceptions import JobListError
-from jasmin_arc.job_list.sqlite import Database, empty_database, make_durable, make_file, open_database
+from jasmin_arc.job_list.sqlite import Database, make_durable, make_file, open_database
 
 _VERSION = 1
 ARC_COLUMNS = (
@@ -47,14 +47,30 @@ _INDEXES = {
     "jasmin_arc_times": "jasmin_arc_times ON jobs(localsubmissiontime, id)",
 }
 
+_SET_ANOTHER = "set JOBS_INFO_FILE to another path"
+_IN_PLAIN_WORDS = (
+    ("locked", "is locked by another process", "look for one that hangs"),
+    (
+        "not a database",
+        "is not an SQLite file (perhaps one of an ARC before version 6) and is left as it is",
+        f"move it away, or {_SET_ANOTHER}",
+    ),
+    ("full", "cannot be written: the disk is full or your quota is used up; nothing was changed", ""),
+    ("disk I/O", "cannot be read or written: is the disk full, your quota used up, or the file system gone?", ""),
+    ("readonly", "cannot be written: you may only read the file or its folder", ""),
+    ("malformed", "is damaged", "move it away and run ARC's arcsync to list the jobs of the compute element again"),
+    ("no such column", "has a table 'jobs' that is not ARC's", _SET_ANOTHER),
+    ("no column named", "has a table 'jobs' that is not ARC's", _SET_ANOTHER),
+)
+"""What SQLite says, what that means, and what can be done"""
+
 
 class JobListFile:
     """An SQLite file, opened anew for each transaction.
 
-    So there is nothing to share between threads or to inherit by a fork, and a file that another program replaces is
-    seen at once. Every error is a :class:`~jasmin_arc.exceptions.JobListError`.
+    So threads and forks share nothing, and a file that another program replaces is seen at once. Every error is a
+    :class:`~jasmin_arc.exceptions.JobListError`.
 
-    :param path: the file; nothing is opened or created until it is needed
     :param timeout: the seconds to wait for other processes that are writing
     """
 
@@ -96,16 +112,16 @@ class JobListFile:
                 database.text_factory = lambda text: text.decode("utf-8", "replace")
                 yield database
         except (sqlite3.Error, OSError, UnicodeError) as error:
-            raise JobListError(f"the job list {self.path} {_in_plain_words(error, self._timeout)}") from error
+            raise self._translated(error) from error
 
     def _open(self, *, write: bool) -> Database:
         path = os.path.realpath(self.path)
         if write:
             make_file(path)
         elif not os.path.lexists(path):
-            return empty_database()
+            return open_database(None, patience=0.0)
         if not stat.S_ISREG(os.stat(path).st_mode):  # noqa: PTH116 - fails as SQLite's own open would
-            raise JobListError(f"the job list {self.path} is not a regular file; set JOBS_INFO_FILE to another path")
+            raise JobListError(f"the job list {self.path} is not a regular file", advice=_SET_ANOTHER)
         return open_database(path, patience=self._timeout)
 
     def _check(self, database: Database) -> set[str]:
@@ -115,8 +131,8 @@ class JobListFile:
             versions = database.execute("SELECT value FROM jasmin_arc_meta WHERE key = 'version'").fetchall()
             if versions != [(_VERSION,)]:
                 raise JobListError(
-                    f"the job list {self.path} was written by another version of this library; "
-                    "update it: pip install --upgrade jasmin-arc-py"
+                    f"the job list {self.path} was written by another version of this library",
+                    advice="update it: pip install --upgrade jasmin-arc-py",
                 )
         return names
 
@@ -128,21 +144,10 @@ class JobListFile:
         if "jasmin_arc_meta" not in there:
             database.execute("INSERT INTO jasmin_arc_meta VALUES ('version', ?)", (_VERSION,))
 
-
-def _in_plain_words(error: Exception, timeout: float) -> str:
-    text = str(error)
-    advice = {
-        "locked": f"is locked by another process, for {timeout:g} s now; look for one that hangs",
-        "not a database": "is not an SQLite file (perhaps one of an ARC before version 6) and is left as it is; "
-        "move it away, or set JOBS_INFO_FILE to another path",
-        "full": "cannot be written: the disk is full or your quota is used up; nothing was changed",
-        "disk I/O": "cannot be read or written: is the disk full, your quota used up, or the file system gone?",
-        "readonly": "cannot be written: you may only read the file or its folder",
-        "malformed": "is damaged; move it away and run ARC's arcsync to list the jobs of the compute element again",
-        "no such column": "has a table 'jobs' that is not ARC's; set JOBS_INFO_FILE to another path",
-        "no column named": "has a table 'jobs' that is not ARC's; set JOBS_INFO_FILE to another path",
-    }
-    for sign, plain in advice.items():
-        if sign in text:
-            return f"{plain} ({text})"
-    return f"cannot be read or written: {text}"
+    def _translated(self, error: Exception) -> JobListError:
+        text = str(error)
+        found = (entry for entry in _IN_PLAIN_WORDS if entry[0] in text)
+        _, problem, advice = next(found, ("", "cannot be read or written", ""))
+        if "locked" in text:
+            problem += f", for {self._timeout:g} s now"
+        return JobListError(f"the job list {self.path} {problem} ({text})", advice=advice)

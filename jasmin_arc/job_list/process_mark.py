@@ -39,10 +39,8 @@ def _lives(pid: int, start: str) -> bool:
         return _start(pid) == start
     try:
         os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except OSError:
-        return True
+    except OSError as error:
+        return not isinstance(error, ProcessLookupError)
     return True
 
 

@@ -21,7 +21,7 @@ def new_token() -> str:
 
 
 def now() -> datetime:
-    """Return the present time, aware and in UTC."""
+    """The present time, aware and in UTC."""
     return datetime.now(timezone.utc)
 
 

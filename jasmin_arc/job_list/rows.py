@@ -24,7 +24,7 @@ _ENDS = {state.value: state for state in JobState}
 
 _ARC_SCHEME = "https:"
 """How the ids of those jobs begin that ARC's tools know as well"""
-_ARC_INTERFACE = "org.nordugrid.arcrest"
+_ARC_INTERFACES = ("statusinterface", "managementinterfacename", "serviceinformationinterfacename")
 _FIELDS = tuple(entry.name for entry in fields(JobRecord) if entry.name != "contents")
 _OURS = ", ".join(_FIELDS)
 _THEIRS = "id, name, managementurl, localsubmissiontime, delegationid"
@@ -67,14 +67,8 @@ def _time(value: object) -> datetime:
         return datetime.fromtimestamp(0, timezone.utc)
 
 
-# --- Our table ---
-
-
 def insert(database: sqlite3.Connection, records: Iterable[JobRecord], **changes: object) -> None:
-    """Insert records into our table.
-
-    :param changes: values that go before those of the records
-    """
+    """Insert records into our table, with changed values."""
     marks = ", ".join("?" * len(_FIELDS))
     rows = [_row(record, changes) for record in records]
     database.executemany(f"INSERT INTO jasmin_arc_jobs({_OURS}) VALUES ({marks})", rows)
@@ -153,9 +147,6 @@ def _glob(pattern: str) -> str:
     return re.sub(rf"{_SET}|\[", lambda found: "[[]" if found[0] == "[" else "?", pattern)
 
 
-# --- ARC's table ---
-
-
 def insert_arc(database: sqlite3.Connection, records: Iterable[JobRecord]) -> None:
     """Insert those records into ARC's table that are of ARC's jobs."""
     rows = [_arc_row(record) for record in records if (record.id or "").startswith(_ARC_SCHEME)]
@@ -165,32 +156,28 @@ def insert_arc(database: sqlite3.Connection, records: Iterable[JobRecord]) -> No
 
 def _arc_row(record: JobRecord) -> tuple[str, ...]:
     job_id, url = record.id or "", record.endpoint
-    values = dict.fromkeys(ARC_COLUMNS, "")
-    values.update(id=job_id, idfromendpoint=job_id.rpartition("/")[2], name=record.name)
-    for service in ("status", "management", "serviceinformation"):
-        values[f"{service}url"] = url
-        values["statusinterface" if service == "status" else f"{service}interfacename"] = _ARC_INTERFACE
-    values.update(serviceinformationhost=urlsplit(url).hostname or "", delegationid=record.delegation_id)
-    values.update(localsubmissiontime=str(int(record.submitted.timestamp())))
+    values = {
+        **dict.fromkeys(ARC_COLUMNS, ""),
+        "id": job_id,
+        "idfromendpoint": job_id.rpartition("/")[2],
+        "name": record.name,
+        **dict.fromkeys(("statusurl", "managementurl", "serviceinformationurl"), url),
+        **dict.fromkeys(_ARC_INTERFACES, "org.nordugrid.arcrest"),
+        "serviceinformationhost": urlsplit(url).hostname or "",
+        "localsubmissiontime": str(int(record.submitted.timestamp())),
+        "delegationid": record.delegation_id,
+    }
     return tuple(map(escape, values.values()))
 
 
 def arc_records_by_id(database: sqlite3.Connection, job_ids: Sequence[str]) -> Iterator[JobRecord]:
-    """The records of the rows of ARC's table with these ids."""
+    """The records of ARC's table with these ids."""
     return map(_arc_record, _by_id(database, f"SELECT {_THEIRS} FROM jobs", job_ids))
 
 
 def _arc_record(row: Sequence[object]) -> JobRecord:
     job_id, name, endpoint, submitted, delegation_id = map(_unescape, row)
-    return JobRecord(
-        token="",
-        endpoint=endpoint.rstrip("/"),
-        name=name,
-        id=job_id,
-        phase=SUBMITTED,
-        submitted=_time(submitted),
-        delegation_id=delegation_id,
-    )
+    return JobRecord("", endpoint.rstrip("/"), name, "", job_id, SUBMITTED, _time(submitted), delegation_id)
 
 
 def summary_of(record: JobRecord) -> JobSummary:
@@ -207,15 +194,9 @@ def select_arc(database: sqlite3.Connection, endpoint: str | None, name: str | N
     )
     # For many rows, one pass through the indexes of both tables is faster than a look-up of each id.
     foreign = _FOREIGN_RECENT if len(recent.fetchall()) <= _FEW else _FOREIGN
-    rows = database.execute(
-        f"SELECT {_THEIRS} FROM jobs WHERE id IN ({foreign}) AND {_OF_ENDPOINT} ORDER BY rowid",
-        values,
-    )
-    jobs = [summary_of(_arc_record(row)) for row in rows]
+    query = f"SELECT {_THEIRS} FROM jobs WHERE id IN ({foreign}) AND {_OF_ENDPOINT} ORDER BY rowid"
+    jobs = [summary_of(_arc_record(row)) for row in database.execute(query, values)]
     return [job for job in jobs if job.submitted.timestamp() >= start and (name is None or fnmatchcase(job.name, name))]
-
-
-# --- Both tables ---
 
 
 def next_id(database: sqlite3.Connection, job_id: str, side: str) -> str | None:
@@ -223,8 +204,6 @@ def next_id(database: sqlite3.Connection, job_id: str, side: str) -> str | None:
     order, nearest = ("DESC", max) if side == "<" else ("ASC", min)
     found = []
     for table, listed in (("jasmin_arc_jobs", _LISTED), ("jobs", "id != ''")):
-        found += database.execute(
-            f"SELECT id FROM {table} WHERE id {side} ? AND {listed} ORDER BY id {order} LIMIT 1",
-            (escape(job_id),),
-        ).fetchall()
+        query = f"SELECT id FROM {table} WHERE id {side} ? AND {listed} ORDER BY id {order} LIMIT 1"
+        found += database.execute(query, (escape(job_id),)).fetchall()
     return _unescape(nearest(found)[0]) if found else None

@@ -41,7 +41,7 @@ class Spool:
     def __init__(self, folder: Path, log: logging.Logger) -> None:
         self.folder = folder
         self._log = log
-        self._warned = False
+        self._failed = False
         self._verified: set[tuple[str, int, int, int]] = set()
 
     def name_of(self, source: object) -> str | None:
@@ -62,14 +62,11 @@ class Spool:
             self._kept(self.folder / name, content)
 
     def is_empty(self) -> bool:
-        """Say whether there is nothing to erase."""
+        """Whether there is nothing to erase."""
         return not self._names()
 
     def erase_all_but(self, needed: Collection[str]) -> None:
-        """Erase the contents with other names than these, and what killed processes left. Other files stay.
-
-        A file that cannot be erased stays, too.
-        """
+        """Erase other contents than these, and what killed processes left, as far as that can be erased."""
         for name in self._names().difference(needed):
             with suppress(OSError):
                 if _NAME.match(name) or _is_left_over(self.folder / name):
@@ -80,13 +77,11 @@ class Spool:
 
         :raises InputFileError: if it has another one, or is not there, or cannot be read
         """
-        if not self._is_here(source):
-            return
-        problem = self._problem(source)
+        problem = self._problem(source) if self._is_here(source) else ""
         if problem:
             raise InputFileError(
-                f"contents of inputs that were given as bytes {problem}; "
-                "submit the job as a new one, with these contents"
+                f"contents of inputs that were given as bytes {problem}",
+                advice="submit the job as a new one, with these contents",
             )
 
     def _problem(self, path: Path) -> str:
@@ -112,24 +107,23 @@ class Spool:
             if not self._is_kept(path):
                 _write(path, content)
         except OSError as error:
-            if not self._warned:
+            if not self._failed:
                 self._log.warning(
                     "contents of inputs cannot be kept in %s (%s): their jobs are submitted all the same, but "
                     "cannot be submitted again by their ids; free some space, or look at the folder's permissions",
                     self.folder,
                     error.strerror,
                 )
-            self._warned = True
-            return False
-        self._warned = False
-        return True
+            self._failed = True
+        else:
+            self._failed = False
+        return not self._failed
 
     def _is_kept(self, path: Path) -> bool:
-        try:
+        # A file that cannot be read is replaced, as one that is not there.
+        with suppress(OSError):
             return self._is_sound(path)
-        except OSError:
-            # A file that cannot be read is replaced, as one that is not there.
-            return False
+        return False
 
     def _is_sound(self, path: Path) -> bool:
         found = path.stat()

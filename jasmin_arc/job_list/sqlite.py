@@ -37,22 +37,15 @@ class Database(sqlite3.Connection):
                     raise
 
 
-def open_database(path: str, *, patience: float) -> Database:
+def open_database(path: str | None, *, patience: float) -> Database:
     """Open an SQLite file that exists. Transactions begin and end by statements alone.
 
-    :param path: an absolute path
+    :param path: an absolute path; ``None`` for an empty database without a file
     :param patience: the seconds that a statement waits for the lock of another process
     """
-    plain = path.replace("%", "%25").replace("?", "%3f").replace("#", "%23")
-    return _connect(f"file://{plain}?mode=rw", patience)
-
-
-def empty_database() -> Database:
-    """Open a database without a file."""
-    return _connect(":memory:", 0.0)
-
-
-def _connect(name: str, patience: float) -> Database:
+    name = ":memory:"
+    if path is not None:
+        name = "file://" + path.replace("%", "%25").replace("?", "%3f").replace("#", "%23") + "?mode=rw"
     step = min(_STEP_SECONDS, patience)
     database = sqlite3.connect(name, uri=True, timeout=step, isolation_level=None, factory=Database)
     database.patience = patience

@@ -6,6 +6,6 @@ All of it knows the contract of :class:`~jasmin_arc.backends.base.Backend`, and 
 from __future__ import annotations
 
 from jasmin_arc.staging.inputs import StagedInput, plan_inputs, upload_all
-from jasmin_arc.staging.outputs import EVERYTHING, folders_of, save_many, save_outputs
+from jasmin_arc.staging.outputs import EVERYTHING, folders_of, save_many
 
-__all__ = ["EVERYTHING", "StagedInput", "folders_of", "plan_inputs", "save_many", "save_outputs", "upload_all"]
+__all__ = ["EVERYTHING", "StagedInput", "folders_of", "plan_inputs", "save_many", "upload_all"]

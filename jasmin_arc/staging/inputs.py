@@ -14,7 +14,7 @@ from typing import BinaryIO, Generic, TypeVar
 
 from jasmin_arc._support.parallel import WorkerPool
 from jasmin_arc.constants import RUN_SCRIPT_NAME
-from jasmin_arc.description import JobDescription, is_url, session_name
+from jasmin_arc.description import JobDescription, session_name
 from jasmin_arc.description.run_script import STDIN_NAME, run_script
 from jasmin_arc.exceptions import InputFileError, InvalidJobDescription, JasminArcError
 
@@ -49,7 +49,7 @@ class StagedInput:
         """
         if isinstance(self.source, bytes):
             return io.BytesIO(self.source)
-        stream = _open_file(self.name, self.source)
+        stream = _open_file(self.source, f"input {self.name!r}")
         size = os.fstat(stream.fileno()).st_size
         if size != self.size:
             stream.close()
@@ -70,7 +70,7 @@ def plan_inputs(description: JobDescription, *, script: MakeScript = run_script)
     """
     files: dict[str, StagedInput] = {}
     for name, source in description.inputs.items():
-        for staged in [] if is_url(source) else _expand(name, source):
+        for staged in _staged(name, source):
             if staged.name in files:
                 raise InputFileError(
                     f"inputs: two of them would be {staged.name!r} in the session directory: "
@@ -140,15 +140,15 @@ class _JobUpload(Generic[_Job]):
             self._pool.add(partial(self._upload, last), first=True)
 
 
-def _expand(name: str, source: str | Path | bytes) -> Iterator[StagedInput]:
+def _staged(top: str, source: str | Path | bytes) -> Iterator[StagedInput]:
+    """The file, or the files below the folder, in the order of their names; nothing for a URL."""
     if isinstance(source, bytes):
-        yield _stage(name, source, "input")
-    else:
-        yield from _walk(name, Path(source))
+        yield _stage(top, source)
+    if isinstance(source, Path):
+        yield from _walk(top, source)
 
 
 def _walk(top: str, start: Path) -> Iterator[StagedInput]:
-    """The file, or the files below the folder, in the order of their names."""
     waiting: list[tuple[str, Path, tuple[tuple[int, int], ...]]] = [(top, start, ())]
     seen = 0
     while waiting:
@@ -156,9 +156,9 @@ def _walk(top: str, start: Path) -> Iterator[StagedInput]:
         seen += 1
         if seen > MAX_FILES:
             raise InputFileError(f"input {top!r}: more than {MAX_FILES} files; send them as one archive")
-        found = _status(name, path)
+        found = _status(path, f"input {name!r}")
         if not stat.S_ISDIR(found.st_mode):
-            yield _stage(name, path, "input")
+            yield _stage(name, path)
             continue
         here = (found.st_dev, found.st_ino)
         if here in above:
@@ -183,36 +183,36 @@ def _checked_name(name: str, path: Path) -> str:
         raise InputFileError(f"input {str(path)!r}: cannot be sent under its name: {error}") from error
 
 
-def _stage(name: str, source: str | Path | bytes, kind: str) -> StagedInput:
+def _stage(name: str, source: Path | bytes, what: str = "") -> StagedInput:
+    """Look at one file.
+
+    :param what: what to call it in an error
+    """
     if isinstance(source, bytes):
         return StagedInput(name, source, len(source))
-    with _open_file(name, Path(source), kind) as stream:
+    with _open_file(source, what or f"input {name!r}") as stream:
         found = os.fstat(stream.fileno())
-        return StagedInput(name, Path(source), found.st_size, bool(found.st_mode & stat.S_IXUSR))
+        return StagedInput(name, source, found.st_size, bool(found.st_mode & stat.S_IXUSR))
 
 
-def _status(name: str, path: Path, kind: str = "input") -> os.stat_result:
+def _status(path: Path, what: str) -> os.stat_result:
     try:
         return path.stat()
     except (OSError, ValueError) as error:
-        raise InputFileError(f"{_what(kind, name)}: {_reason(path, error)}") from error
+        raise InputFileError(f"{what}: {_reason(path, error)}") from error
 
 
-def _open_file(name: str, path: Path, kind: str = "input") -> BinaryIO:
-    mode = _status(name, path, kind).st_mode
+def _open_file(path: Path, what: str) -> BinaryIO:
+    mode = _status(path, what).st_mode
     if stat.S_ISDIR(mode):
-        raise InputFileError(f"{_what(kind, name)}: {path} is a folder, not a file")
+        raise InputFileError(f"{what}: {path} is a folder, not a file")
     if not stat.S_ISREG(mode):
-        raise InputFileError(f"{_what(kind, name)}: {path} is not a file but a pipe, a socket or a device")
+        raise InputFileError(f"{what}: {path} is not a file but a pipe, a socket or a device")
     try:
         # A pipe that has taken the file's place since must not block.
         return os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb")
     except OSError as error:
-        raise InputFileError(f"{_what(kind, name)}: {_reason(path, error)}") from error
-
-
-def _what(kind: str, name: str) -> str:
-    return "stdin" if kind == "stdin" else f"{kind} {name!r}"
+        raise InputFileError(f"{what}: {_reason(path, error)}") from error
 
 
 def _reason(path: Path, error: Exception) -> str:

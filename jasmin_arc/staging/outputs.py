@@ -27,45 +27,6 @@ _STREAMS = (STDOUT_NAME, STDERR_NAME)
 Saved = Union[list[Path], JasminArcError]
 
 
-def save_outputs(
-    backend: Backend,
-    job_id: str,
-    directory: Path,
-    *,
-    outputs: Sequence[str],
-    overwrite: bool = False,
-    workers: int = 8,
-    planned: Callable[[int, int], None] | None = None,
-    progress: Callable[[int], None] | None = None,
-) -> list[Path]:
-    """Save a job's stdout and stderr, as ``stdout.txt`` and ``stderr.txt``, and its outputs under their own names.
-
-    A file stands under its final name only when it is complete. Interrupted, this returns at once and leaves no
-    temporary file behind, though what was already complete.
-
-    :param directory: where to; made if there is something to save
-    :param outputs: names of files and folders, and patterns; one that is absent is no error
-    :param overwrite: whether files that are there already are replaced
-    :param planned: called once, before the download, with the number of files and of their bytes
-    :param progress: called with the size of each piece that has arrived
-    :returns: the files and the empty folders, in order of their names; nothing where there is nothing
-    :raises JobNotFoundError: if there is no such job
-    :raises OutputError: if a file is there already, has an impossible name, or did not arrive whole
-    """
-    result = save_many(
-        backend,
-        {job_id: directory},
-        outputs=lambda _: outputs,
-        overwrite=overwrite,
-        workers=workers,
-        planned=planned,
-        progress=progress,
-    )[job_id]
-    if isinstance(result, JasminArcError):
-        raise result
-    return result
-
-
 def save_many(
     backend: Backend,
     directories: Mapping[str, Path],
@@ -77,12 +38,19 @@ def save_many(
     progress: Callable[[int], None] | None = None,
     job_done: Callable[[], None] | None = None,
 ) -> dict[str, Saved]:
-    """Save the outputs of many jobs, each into its own directory, as :func:`save_outputs` does for one.
+    """Save the stdout and stderr of jobs, as ``stdout.txt`` and ``stderr.txt``, and their outputs under their names.
 
-    :param outputs: tells the outputs of a job
-    :param planned: called for each job
+    A file stands under its final name only when it is complete. Interrupted, this returns at once and leaves no
+    temporary file behind, though what was already complete.
+
+    :param directories: by job id, where to; a directory is made if there is something to save
+    :param outputs: tells the outputs of a job: names of files and folders, and patterns; one that is absent is no error
+    :param overwrite: whether files that are there already are replaced
+    :param planned: called once for each job, before its download, with the number of files and of their bytes
+    :param progress: called with the size of each piece that has arrived
     :param job_done: called when a job's outputs are saved, or have failed
-    :returns: by job id the paths that were saved, or the error
+    :returns: by job id the files and the empty folders that were saved, in order of their names, or the error, such as
+        an :class:`~jasmin_arc.exceptions.OutputError` where a file is there already or did not arrive whole
     """
     lock = threading.Lock()
     notes = _Notes(_in_turn(lock, planned), _in_turn(lock, progress), _in_turn(lock, job_done))

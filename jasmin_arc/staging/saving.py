@@ -16,7 +16,7 @@ from jasmin_arc.description import JobDescription
 from jasmin_arc.exceptions import JasminArcError
 from jasmin_arc.job_list import JobList, JobRecord
 from jasmin_arc.job_list.ledger import Ledger
-from jasmin_arc.staging.outputs import EVERYTHING, folders_of, save_many, save_outputs
+from jasmin_arc.staging.outputs import EVERYTHING, folders_of, save_many
 
 
 class Saver:
@@ -36,15 +36,16 @@ class Saver:
         target = directory or Path(tempfile.mkdtemp(prefix="jasmin_arc-"))
         try:
             with ProgressBar(None, "B", show=progress) as bar:
-                saved = save_outputs(
+                saved = save_many(
                     self._backend,
-                    job_id,
-                    target,
-                    outputs=self._outputs_of(self._job_list.get([job_id]).get(job_id), files),
+                    {job_id: target},
+                    outputs=lambda _: self._outputs_of(self._job_list.get([job_id]).get(job_id), files),
                     overwrite=overwrite,
                     planned=lambda count, size: self._announce(bar, count, size),
                     progress=bar.update,
-                )
+                )[job_id]
+            if isinstance(saved, JasminArcError):
+                raise saved
         except BaseException:
             if directory is None:
                 # Nobody was told where it is.

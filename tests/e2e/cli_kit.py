@@ -54,11 +54,11 @@ main()
 NEVER_CLOSES = [
     sys.executable,
     "-c",
-    "import time; from jasmin_arc import ArcInterface; from jasmin_arc.cli import main\n"
-    "ArcInterface.close = lambda _: time.sleep(60)\n"
+    "import sys, time; from jasmin_arc import ArcInterface; from jasmin_arc.cli import main\n"
+    "ArcInterface.close = lambda _: (print('closing', file=sys.stderr), time.sleep(60))\n"
     "main()",
 ]
-"""The program, with an end that hangs"""
+"""The program, with an end that hangs, and says that it has begun"""
 _ESCAPE = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 _LONGEST = 120
 

@@ -169,10 +169,10 @@ def test_arguments_inputs_and_environment_arrive(backend: BindingsBackend, jobs:
 
 
 def test_what_is_known_of_jobs_that_ended(backend: BindingsBackend, jobs: dict[str, str]) -> None:
-    three = ended(backend, jobs["exit 3"])
+    # The compute element writes this down later than the end, which REST saw.
+    three = until(backend, jobs["exit 3"], lambda info: info.final and bool(info.name))
     assert (three.state, three.exit_code, three.name) == ("Failed", 3, "three")
     assert three.errors and three.submitted and three.ended and three.nodes
-    # The compute element writes this down later than the end, which REST saw.
     until(backend, jobs["exit 3"], lambda info: info.session_expires is not None)
     assert "exit" in backend.evidence(jobs["exit 3"])["errors"].lower()
     assert backend.description(jobs["exit 3"]).name == "three"
@@ -466,6 +466,7 @@ def test_the_site(backend: BindingsBackend) -> None:
 
 CHILD = """
     import atexit, ctypes, json, sys
+    from jasmin_arc.backends.base import Services
     from jasmin_arc.backends.bindings import BindingsBackend
     from jasmin_arc.config import ConnectionConfig
     from jasmin_arc.job_list import JobList

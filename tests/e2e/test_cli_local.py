@@ -687,14 +687,13 @@ def test_ids_are_told_before_the_job_list_is_brought_up_to_date(shell: Shell) ->
         cwd=shell.home,
         env=shell.environment,
         stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
     )
     with process:
-        assert process.stdout is not None
+        assert process.stdout is not None and process.stderr is not None
         assert process.stdout.readline().startswith(b"local://")
-        # The first one may come before the end that hangs.
-        while process.poll() is None:
-            process.send_signal(signal.SIGINT)
-            time.sleep(0.2)
+        assert process.stderr.readline() == b"closing\n"
+        process.send_signal(signal.SIGINT)
     assert process.returncode == 130
 
 

@@ -30,6 +30,10 @@ CSR = (
 )
 
 
+_proxies: dict[Path, bytes] = {}
+"""Proxies that were made, by the certificate of the user: to make one takes long"""
+
+
 class Setup:
     """The compute element, the server that it stands behind, and the backend that asks it."""
 
@@ -52,7 +56,17 @@ class Setup:
             }
         )
         self.job_list = JobList(Path(self.config.JOBS_INFO_FILE))
+        if not any(name.startswith("PROXY") for name in options):
+            self._put_proxy(certificates.user_cert)
         self.backend = self.another_backend()
+
+    def _put_proxy(self, user_cert: Path) -> None:
+        if user_cert not in _proxies:
+            _proxies[user_cert] = ProxyManager(self.config, logging.getLogger("test")).path().read_bytes()
+        else:
+            proxy = Path(self.config.PROXY_FILE)
+            proxy.touch(mode=0o600)
+            proxy.write_bytes(_proxies[user_cert])
 
     def another_backend(self) -> RestBackend:
         log = logging.getLogger("test")

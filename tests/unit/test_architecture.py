@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 from pathlib import Path
 
 import jasmin_arc
@@ -59,6 +60,7 @@ def room(module: str) -> str:
     return ".".join(parts[:2]) if parts[:1] == ["backends"] and len(parts) > 1 else "".join(parts[:1])
 
 
+@functools.cache
 def modules() -> dict[str, Path]:
     return {
         ".".join(["jasmin_arc", *path.relative_to(PACKAGE).with_suffix("").parts]).removesuffix(".__init__"): path

@@ -44,6 +44,11 @@ def interrupted() -> Iterator[None]:
     assert time.monotonic() - start < 2
 
 
+@pytest.fixture(autouse=True)
+def durability() -> None:
+    """Let SQLite wait for the disk, as it does for users."""
+
+
 @pytest.fixture
 def job_list(tmp_path: Path) -> JobList:
     job_list = JobList(tmp_path / "jobs.dat")

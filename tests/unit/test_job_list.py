@@ -420,16 +420,17 @@ while True:
 """
 
 
-def test_sigkill_while_writing_leaves_whole_transactions(tmp_path: Path) -> None:
+@pytest.mark.parametrize("rounds", [8, pytest.param(200, marks=pytest.mark.soak)])
+def test_sigkill_while_writing_leaves_whole_transactions(tmp_path: Path, rounds: int) -> None:
     path = tmp_path / "jobs.dat"
     committed = 0
-    for round_number in range(30):
+    for round_number in range(rounds):
         writer = subprocess.Popen([sys.executable, "-c", WRITER, path], stdout=subprocess.PIPE, text=True)
         with writer:
             assert writer.stdout is not None
             committed += int(writer.stdout.readline())
             # At another point of its work each time.
-            time.sleep(round_number * 0.0007)
+            time.sleep(0.02 * round_number / rounds)
             writer.kill()
             committed += sum(int(line) for line in writer.stdout if line.endswith("\n"))
         job_list = JobList(path)

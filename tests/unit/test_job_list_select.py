@@ -50,6 +50,7 @@ def add(job_list: JobList, *names: str, **values: object) -> list[str]:
 def written_by_arc(job_list: JobList, name: str, submitted: datetime, *, endpoint: str = ENDPOINT) -> str:
     row = (f"{endpoint}/rest/1.0/jobs/{name}", name.replace("%", "%25"), endpoint, str(int(submitted.timestamp())))
     with closing(sqlite3.connect(job_list.path)) as database, database:
+        database.execute("PRAGMA synchronous = OFF")
         database.execute(
             "INSERT INTO jobs(id, name, managementurl, localsubmissiontime, delegationid) VALUES (?, ?, ?, ?, '')", row
         )

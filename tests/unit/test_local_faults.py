@@ -161,15 +161,33 @@ def test_a_job_that_cannot_be_started_says_why(kit: Kit) -> None:
     assert "could not be started: [Errno 2]" in info.errors[0]
 
 
-def test_a_full_disk_loses_neither_how_a_job_ended_nor_its_outputs(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def layout(tmp_path: Path) -> Layout:
+    """A folder with one job, without a runner."""
     layout = Layout(str(tmp_path), "host")
     layout.make()
+    Path(layout.session("key")).mkdir(parents=True)
+    return layout
+
+
+def supervisor_of(layout: Layout, script: str, *, output_list: str = "", then: Callable[[], object] = int) -> int:
+    """Start a supervisor for the job, as the runner does; its exit code is 0 if all went well, and `then` as well."""
+    Path(layout.session("key"), RUN_SCRIPT_NAME).write_text(script)
+    spec = {"wall_time": None, "environment": {"PATH": os.defpath}, "outputs": ["output"], "output_list": output_list}
+    child = os.fork()
+    if child == 0:
+        try:
+            supervisor.supervise(layout, "key", spec)
+            then()
+        finally:
+            os._exit(sys.exc_info()[0] is not None)
+    return child
+
+
+def test_a_full_disk_loses_neither_how_a_job_ended_nor_its_outputs(
+    layout: Layout, monkeypatch: pytest.MonkeyPatch
+) -> None:
     session = Path(layout.session("key"))
-    session.mkdir(parents=True)
-    (session / RUN_SCRIPT_NAME).write_text(f"touch out.nc scratch; echo out.nc > {OUTPUT_LIST_NAME}; exit 3")
-    spec = {"wall_time": None, "environment": {}, "outputs": [], "output_list": OUTPUT_LIST_NAME}
     room: list[bool] = []
 
     def full(path: str, value: object) -> None:
@@ -178,17 +196,28 @@ def test_a_full_disk_loses_neither_how_a_job_ended_nor_its_outputs(
             raise OSError(errno.ENOSPC, "No space left on device")
         write_json(path, value)
 
+    def check() -> None:
+        assert room == [False, True, True]
+
     monkeypatch.setattr(supervisor, "write_json", full)
-    child = os.fork()
-    if child == 0:
-        try:
-            supervisor.supervise(layout, "key", spec)
-            assert room == [False, True, True]
-        finally:
-            os._exit(sys.exc_info()[0] is not None)
+    monkeypatch.setattr(supervisor.time, "sleep", lambda _: None)
+    script = f"touch out.nc scratch; echo out.nc > {OUTPUT_LIST_NAME}; exit 3"
+    child = supervisor_of(layout, script, output_list=OUTPUT_LIST_NAME, then=check)
     assert os.waitpid(child, 0)[1] == 0
     assert json.loads(Path(layout.job("key", "done")).read_text())["exit_code"] == 3
     assert sorted(path.name for path in session.iterdir()) == ["out.nc", "stderr", "stdout"]
+
+
+def test_a_process_that_does_not_listen_is_killed(layout: Layout, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(supervisor, "GRACE_SECONDS", 0.2)
+    output = Path(layout.session("key"), "output")
+    stubborn = "env -i sh -c 'trap \"\" TERM; echo $$ > pid; mv pid output; while :; do sleep 1; done' & sleep 300"
+    child = supervisor_of(layout, stubborn)
+    until(output.exists)
+    os.kill(child, signal.SIGTERM)
+    assert os.waitpid(child, 0)[1] == 0
+    assert json.loads(Path(layout.job("key", "done")).read_text())["state"] == "KILLED"
+    assert not alive(int(output.read_text()))
 
 
 def test_a_machine_that_went_down_leaves_failed_jobs(kit: Kit) -> None:
@@ -255,8 +284,8 @@ def test_tidying_up_that_was_cut_short_is_done_once_more(tmp_path: Path) -> None
 def test_a_job_of_another_host_is_not_judged_here(kit: Kit) -> None:
     job_id = kit.run("true").id
     elsewhere = job_id.replace(os.uname().nodename, "elsewhere", 1)
+    kit.kill_runner()
     change_record(kit, "UPDATE jobs SET host = 'elsewhere', boot = 'other', state = 'RUNNING', ended = NULL")
-    until(kit.no_runner)
     assert kit.backend.list_jobs() == [elsewhere]
     info = kit.info(elsewhere)
     assert (info.state, info.nodes) == ("Running", ("elsewhere",))
@@ -439,12 +468,13 @@ def test_the_jobs_before_a_failure_have_their_answers(kit: Kit, monkeypatch: pyt
         original(self, *args, **kwargs)  # type: ignore[arg-type]
 
     monkeypatch.setattr(Store, "add", add)
-    results = kit.backend.submit([shell("true")] * 250)
+    monkeypatch.setattr(local_backend, "_BATCH_SIZE", 20)
+    results = kit.backend.submit([shell("true")] * 30)
     ids = [result for result in results if isinstance(result, str)]
-    assert len(ids) == 200
-    assert {type(result) for result in results[200:]} == {JobSubmissionError}
+    assert len(ids) == 20
+    assert {type(result) for result in results[20:]} == {JobSubmissionError}
     assert {info.state for info in kit.ended(*ids)} == {"Finished"}
-    assert len(list(Path(kit.layout.jobs).iterdir())) == len(kit.job_list.ids()) == 200
+    assert len(list(Path(kit.layout.jobs).iterdir())) == len(kit.job_list.ids()) == 20
     assert kit.job_list.unfinished(kit.backend.endpoint) == []
 
 

@@ -734,6 +734,6 @@ def test_no_secret_is_in_a_repr_or_a_log(pki: Pki, make_manager: MakeManager, ca
     caplog.set_level(logging.DEBUG)
     pki.write("userkey.pem", key_pem(rsa_key(), b"hunter2"))
     manager = make_manager(passphrase=lambda: "hunter2")
-    text = repr(manager._credentials()) + repr(manager.path()) + repr(manager.info()) + repr(manager) + caplog.text
+    text = repr(manager._key_pair()) + repr(manager.path()) + repr(manager.info()) + repr(manager) + caplog.text
     assert "hunter2" not in text
     assert "PRIVATE" not in text

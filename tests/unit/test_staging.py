@@ -14,16 +14,22 @@ import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from memory_backend import MemoryBackend
 
-from jasmin_arc.exceptions import InvalidJobDescription, JobNotFoundError, OutputError, ServerUnavailableError
+from jasmin_arc.exceptions import (
+    InvalidJobDescription,
+    JasminArcError,
+    JobNotFoundError,
+    OutputError,
+    ServerUnavailableError,
+)
 from jasmin_arc.job_info import RemoteFile
-from jasmin_arc.staging import EVERYTHING, folders_of, save_many, save_outputs
+from jasmin_arc.staging import EVERYTHING, folders_of, save_many
 from jasmin_arc.staging.session_tree import SessionTree, list_tree
 from jasmin_arc.staging.target_folder import TargetFolder
 
@@ -49,6 +55,15 @@ def tree(folder: Path) -> dict[str, bytes | None]:
         elif not any(path.iterdir()):
             found[str(path.relative_to(folder))] = None
     return found
+
+
+def save_outputs(
+    backend: MemoryBackend, job_id: str, directory: Path, *, outputs: Sequence[str], **options: Any
+) -> list[Path]:
+    saved = save_many(backend, {job_id: directory}, outputs=lambda _: outputs, **options)[job_id]
+    if isinstance(saved, JasminArcError):
+        raise saved
+    return saved
 
 
 def save(files: dict[str, object], target: Path, *outputs: str, overwrite: bool = False) -> list[Path]:
@@ -554,14 +569,10 @@ def test_a_real_write_error_leaves_nothing(tmp_path: Path) -> None:
     script = """
         import resource, sys
         from pathlib import Path
-        from jasmin_arc.exceptions import OutputError
-        from jasmin_arc.staging import save_outputs
+        from jasmin_arc.staging import save_many
         from memory_backend import MemoryBackend
         resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
-        try:
-            save_outputs(MemoryBackend({"x": bytes(200_000)}), "job", Path(sys.argv[1]), outputs=["x"])
-        except OutputError as error:
-            print(error)
+        print(save_many(MemoryBackend({"x": bytes(200_000)}), {"job": Path(sys.argv[1])}, outputs=lambda _: ["x"]))
     """
     assert "too large" in run_script(script, tmp_path)
     assert tree(tmp_path) == {}
@@ -651,7 +662,7 @@ def test_downloads_that_are_given_up_are_not_read_on(tmp_path: Path) -> None:
 BLOCKED = """
     import sys, threading
     from pathlib import Path
-    from jasmin_arc.staging import save_outputs
+    from jasmin_arc.staging import save_many
     from memory_backend import MemoryBackend
     class Blocked:
         sent = False
@@ -663,7 +674,7 @@ BLOCKED = """
             return b"first"
         def close(self):
             pass
-    save_outputs(MemoryBackend({"x": Blocked}), "job", Path(sys.argv[1]), outputs=["x"])
+    save_many(MemoryBackend({"x": Blocked}), {"job": Path(sys.argv[1])}, outputs=lambda _: ["x"])
 """
 
 

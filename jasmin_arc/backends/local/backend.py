@@ -73,8 +73,6 @@ class LocalBackend(Backend):
     def owns(self, job_id: str) -> bool:
         return bool(self._ids.key(job_id))
 
-    # ---- submitting
-
     def submit(
         self, jobs: Sequence[JobDescription], *, progress: Callable[[int], object] | None = None
     ) -> list[str | JasminArcError]:
@@ -86,7 +84,9 @@ class LocalBackend(Backend):
         for start in range(0, len(jobs), _BATCH_SIZE):
             batch = jobs[start : start + _BATCH_SIZE]
             try:
-                results += self._submit(batch)
+                with self._store() as store:
+                    submission = Submission(self._layout, self._ids, self._journal, store, slots=self._slots)
+                    results += submission.submit(batch, self._wake)
             except JasminArcError as error:
                 if start == 0:
                     raise
@@ -95,11 +95,6 @@ class LocalBackend(Backend):
             if progress is not None:
                 progress(len(batch))
         return results
-
-    def _submit(self, batch: Sequence[JobDescription]) -> list[str | JasminArcError]:
-        with self._store() as store:
-            submission = Submission(self._layout, self._ids, self._journal, store, slots=self._slots)
-            return submission.submit(batch, self._wake)
 
     def recover(self) -> dict[str, JobInfo | None]:
         """Settle submissions whose process was killed: a job whose record was written runs, another never will."""
@@ -111,8 +106,6 @@ class LocalBackend(Backend):
         self._job_list.commit(found)
         self._job_list.forget(record.token for job_id, record in left.items() if job_id not in found)
         return {job_id: found.get(job_id) for job_id in left}
-
-    # ---- asking
 
     def query(self, job_ids: Sequence[str]) -> dict[str, JobInfo]:
         """See :meth:`Backend.query`. Of a job of another host, the last that its runner has written down."""
@@ -149,8 +142,6 @@ class LocalBackend(Backend):
         rows = store.get(list({key for _, key in parts.values()}))
         return {wanted: rows[key] for wanted, (host, key) in parts.items() if key in rows and rows[key]["host"] == host}
 
-    # ---- ending
-
     def cancel(self, job_ids: Sequence[str]) -> dict[str, JasminArcError]:
         """See :meth:`Backend.cancel`. The end comes soon; a job may take some seconds to end by itself."""
         with self._store() as store:
@@ -184,8 +175,6 @@ class LocalBackend(Backend):
         if row["ended"] is None:
             raise OperationNotPossibleError(f"the job {job_id} has not ended", advice="cancel it before it is erased")
         remove_tree(self._layout.job(row["key"]))
-
-    # ---- looking inside
 
     def list_files(self, job_id: str, path: str = "", *, recursive: bool = False) -> list[RemoteFile]:
         """See :meth:`Backend.list_files`. Symbolic links that lead out of the session folder are left out."""
@@ -238,8 +227,6 @@ class LocalBackend(Backend):
     def close(self) -> None:
         """Do nothing: no call leaves anything open."""
 
-    # ---- what all of it needs
-
     def _not_found(self, job_id: str) -> JobNotFoundError:
         if not job_id.startswith("local://") or self._ids.split(job_id):
             return JobNotFoundError(f"there is no job {job_id} on this machine")
@@ -255,9 +242,8 @@ class LocalBackend(Backend):
             with Store(self._layout.database) as store:
                 yield store
         except (OSError, sqlite3.Error) as error:
-            raise ServerError(
-                f"the jobs in LOCAL_DIR, {self._layout.root}, cannot be read or written: {error}"
-            ) from error
+            where = f"the jobs in LOCAL_DIR, {self._layout.root}"
+            raise ServerError(f"{where}, cannot be read or written: {error}") from error
 
     def _wake(self) -> None:
         """Call the runner, and start one if none answers."""

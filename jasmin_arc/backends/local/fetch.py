@@ -24,6 +24,10 @@ class _NotFetchedError(Exception):
     """The input cannot be had."""
 
 
+class _PassingError(Exception):
+    """The next try may succeed."""
+
+
 def main(root: str, host: str, key: str) -> None:
     """Fetch the inputs of a job, and write down whether they are all there."""
     layout = Layout(root, host)
@@ -58,10 +62,6 @@ def _fetch(url: str, target: Path) -> None:
                 raise _NotFetchedError(f"cannot fetch the input URL {shown(url)}: {error}") from error
             time.sleep(number)
     return None
-
-
-class _PassingError(Exception):
-    """The next try may succeed."""
 
 
 def _download(url: str, target: Path) -> None:

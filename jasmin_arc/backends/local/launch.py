@@ -23,7 +23,7 @@ def wake(layout: Layout) -> bool:
     try:
         os.write(descriptor, b".")
     except BlockingIOError:
-        # The pipe is full of calls that it has yet to hear.
+        # The pipe is full: the runner has wake-ups pending already.
         return True
     except BrokenPipeError:
         return False
@@ -47,7 +47,7 @@ def start(layout: Layout) -> None:
     if os.path.exists(layout.log) and os.path.getsize(layout.log) > _LOG_LIMIT:
         os.replace(layout.log, layout.log + ".old")
     with open(layout.log, "ab", opener=private) as log:
-        # The shell leaves at once, so that the runner is nobody's child and no zombie of ours.
+        # The shell ends at once, so that the runner is not a child of this process and leaves no zombie here.
         subprocess.run(
             ["/bin/sh", "-c", '"$@" &', "sh", *command(layout, "run")],
             check=False,

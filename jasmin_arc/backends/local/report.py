@@ -6,7 +6,6 @@ import os
 import sqlite3
 from collections.abc import Iterator
 from datetime import datetime, timedelta, timezone
-from pathlib import Path
 
 from jasmin_arc.backends.local.job_spec import QUEUE
 from jasmin_arc.backends.local.layout import Layout
@@ -21,7 +20,7 @@ def native_state(layout: Layout, row: sqlite3.Row) -> str:
     state = str(row["state"])
     if state != "RUNNING" or row["host"] != layout.host:
         return state
-    if any(Path(layout.job(row["key"], name)).exists() for name in ("exit", "done")):
+    if any(os.path.exists(layout.job(row["key"], name)) for name in ("exit", "done")):
         return "FINISHING"
     return "KILLING" if row["cancel"] else state
 
@@ -47,7 +46,7 @@ def job_info(layout: Layout, row: sqlite3.Row, job_id: str, position: int | None
         submitted=_time(row["submitted"]),
         started=started,
         ended=ended,
-        wall_time=max((ended or _now()) - started, timedelta(0)) if started else None,
+        wall_time=max((ended or datetime.now(timezone.utc)) - started, timedelta(0)) if started else None,
         cpu_time=None if row["cpu_time"] is None else timedelta(seconds=row["cpu_time"]),
         memory=row["memory"],
         errors=tuple(row["errors"].splitlines()),
@@ -75,22 +74,14 @@ def _life(layout: Layout, row: sqlite3.Row) -> Iterator[str]:
 
 
 def _log_lines(layout: Layout, key: str) -> str:
-    return "\n".join(line for line in _tail(Path(layout.log), _LOG_BYTES).splitlines() if key in line)
-
-
-def _tail(path: Path, size: int) -> str:
     try:
-        with path.open("rb") as file:
-            file.seek(0, os.SEEK_END)
-            file.seek(max(file.tell() - size, 0))
-            return file.read().decode("utf-8", "replace")
+        with open(layout.log, "rb") as file:
+            file.seek(max(os.path.getsize(layout.log) - _LOG_BYTES, 0))
+            lines = file.read().decode("utf-8", "replace").splitlines()
     except OSError:
         return ""
+    return "\n".join(line for line in lines if key in line)
 
 
 def _time(seconds: float | None) -> datetime | None:
     return None if seconds is None else datetime.fromtimestamp(seconds, timezone.utc)
-
-
-def _now() -> datetime:
-    return datetime.now(timezone.utc)

@@ -38,9 +38,7 @@ _PATIENCE = 30
 def main(root: str, host: str) -> None:
     """Run the jobs of this host, unless another runner does already."""
     layout = Layout(root, host)
-    while True:
-        if lock(layout.lock) is not None:
-            break
+    while lock(layout.lock) is None:
         if launch.wake(layout):
             return
         # The other is about to end, or has only begun.
@@ -130,7 +128,6 @@ class _Runner:
         return busy
 
     def _reap(self) -> None:
-        """Collect the children that have ended."""
         while True:
             try:
                 pid, _ = os.waitpid(-1, os.WNOHANG)
@@ -141,10 +138,7 @@ class _Runner:
             if self._supervisors.pop(pid, None) is None:
                 self._dead.add(pid)
 
-    # ---- ends
-
     def _ended(self) -> dict[str, dict[str, Any]]:
-        """How running jobs ended since the last turn."""
         own = set(self._supervisors.values())
         looks = {key: self._look(key, row) for key, row in self._running.items() if key not in own}
         return {key: record for key, record in looks.items() if record}
@@ -153,7 +147,8 @@ class _Runner:
         """How a running job ended; ``None`` if it has not. A job that was about to be started is started."""
         done = self._layout.job(key, "done")
         if os.path.exists(done):
-            return self._record(done)
+            record: dict[str, Any] = read_json(done)
+            return record
         if os.path.exists(self._layout.job(key, "claim")):
             return None if is_locked(self._layout.job(key, "claim")) else self._orphaned(row)
         if key in self._forked:
@@ -167,17 +162,11 @@ class _Runner:
         unknown = "the process that watched the job is gone, and how the job ended is not known"
         return left_behind(self._layout, row, unknown)
 
-    def _record(self, path: str) -> dict[str, Any]:
-        record: dict[str, Any] = read_json(path)
-        return record
-
     def _forget(self, key: str) -> None:
         self._running.pop(key, None)
         self._forked.discard(key)
         self._signalled.discard(key)
         remove(*(self._layout.job(key, name) for name in ("claim", "done", "exit", "fetched")))
-
-    # ---- cancelling
 
     def _cancel(self) -> dict[str, dict[str, Any]]:
         """Tell the supervisors of cancelled jobs, and end those that do not run yet."""
@@ -210,8 +199,6 @@ class _Runner:
         with open(path, encoding="ascii") as file:
             return int(file.read() or 0) or None
 
-    # ---- preparing
-
     def _next_fetches(self) -> list[sqlite3.Row]:
         room = max(_FETCHES - len(self._fetchers), 0)
         rows = self._store.in_state(self._layout.host, "ACCEPTED", limit=room, fetch=1)
@@ -234,8 +221,6 @@ class _Runner:
                 if spec is not None:
                     clean_up(self._layout, key, spec)
         return errors
-
-    # ---- starting
 
     def _next_starts(self, ended: dict[str, Any]) -> list[sqlite3.Row]:
         """First come, first served: nobody overtakes a job that waits for more slots."""
@@ -292,10 +277,10 @@ class _Bell:
 
     def wait(self, seconds: float) -> bool:
         """Wait to be called, and say whether somebody did."""
-        if not select.select([self._descriptor], [], [], seconds)[0]:
-            return False
-        os.read(self._descriptor, 65536)
-        return True
+        called = bool(select.select([self._descriptor], [], [], seconds)[0])
+        if called:
+            os.read(self._descriptor, 65536)
+        return called
 
     def close(self) -> None:
         """Let nobody call any more."""
@@ -304,7 +289,6 @@ class _Bell:
 
 
 def _complain() -> None:
-    """Write the error that is being handled into the log."""
     import traceback
 
     traceback.print_exc()

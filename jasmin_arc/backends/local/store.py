@@ -40,6 +40,7 @@ _SHOWN = (
     "key, host, boot, state, cancel, name, slots, submitted, started, ended, exit_code, cpu_time, memory, errors, seq"
 )
 """All columns but the plan, which is the job's specification and can be long"""
+_NOTHING_KNOWN: dict[str, Any] = {"started": None, "exit_code": None, "cpu_time": None, "memory": None}
 
 
 class Store:
@@ -64,12 +65,11 @@ class Store:
             if found not in (0, _VERSION):
                 raise sqlite3.DatabaseError(f"it was made by another version of jasmin_arc (format {found})")
             if not found:
-                for statement in _SCHEMA:
+                for statement in (*_SCHEMA, f"PRAGMA user_version = {_VERSION}"):
                     self._connection.execute(statement)
-                self._connection.execute(f"PRAGMA user_version = {_VERSION}")
 
     def _version(self) -> int:
-        return int(self._connection.execute("PRAGMA user_version").fetchone()[0])
+        return int(self._row("PRAGMA user_version")[0])
 
     def close(self) -> None:
         """Close the connection."""
@@ -94,7 +94,11 @@ class Store:
                 self._connection.execute("ROLLBACK")
             raise
 
-    # ---- what the submitting side asks
+    def _row(self, query: str, *values: object) -> Any:
+        return self._connection.execute(query, values).fetchone()
+
+    def _rows(self, query: str, *values: object) -> list[sqlite3.Row]:
+        return self._connection.execute(query, values).fetchall()
 
     def add(self, rows: Iterable[dict[str, Any]], *, host: str, slots: int) -> None:
         """Record new jobs of this host, all or none, and how many slots the host now has."""
@@ -108,78 +112,72 @@ class Store:
 
     def get(self, keys: Sequence[str]) -> dict[str, sqlite3.Row]:
         """The jobs with these keys, without their specifications."""
-        found = {}
+        found: dict[str, sqlite3.Row] = {}
         for start in range(0, len(keys), _CHUNK):
             chunk = keys[start : start + _CHUNK]
-            query = f"SELECT {_SHOWN} FROM jobs WHERE key IN ({_marks(chunk)})"  # noqa: S608 - question marks alone
-            found.update({row["key"]: row for row in self._connection.execute(query, chunk)})
+            marks = ", ".join("?" * len(chunk))
+            found.update(
+                (row["key"], row) for row in self._rows(f"SELECT {_SHOWN} FROM jobs WHERE key IN ({marks})", *chunk)
+            )
         return found
 
     def ids(self) -> list[tuple[str, str]]:
         """Host and key of every job, the oldest first."""
-        return [
-            (row["host"], row["key"]) for row in self._connection.execute("SELECT host, key FROM jobs ORDER BY seq")
-        ]
+        return [(row["host"], row["key"]) for row in self._rows("SELECT host, key FROM jobs ORDER BY seq")]
 
     def positions(self, host: str) -> dict[str, int]:
         """By key, the place of each waiting job of a host in its queue; the first has 1."""
-        rows = self._connection.execute(
-            "SELECT key FROM jobs WHERE ended IS NULL AND host = ? AND state = 'QUEUING' ORDER BY seq", (host,)
-        )
-        return {row["key"]: place for place, row in enumerate(rows, 1)}
+        query = "SELECT key FROM jobs WHERE ended IS NULL AND host = ? AND state = 'QUEUING' ORDER BY seq"
+        return {row["key"]: place for place, row in enumerate(self._rows(query, host), 1)}
 
-    def cancel(self, keys: Sequence[str]) -> None:
+    def cancel(self, keys: Iterable[str]) -> None:
         """Ask for the end of jobs; the runner of their host sees to it."""
         with self.transaction():
-            self._connection.executemany(
-                "UPDATE jobs SET cancel = 1 WHERE key = ? AND ended IS NULL", [(key,) for key in keys]
-            )
+            self._each("UPDATE jobs SET cancel = 1 WHERE key = ? AND ended IS NULL", keys)
 
-    def delete(self, keys: Sequence[str]) -> None:
-        """Forget jobs."""
+    def delete(self, keys: Iterable[str]) -> None:
+        """Erase jobs from the record."""
         with self.transaction():
-            self._connection.executemany("DELETE FROM jobs WHERE key = ?", [(key,) for key in keys])
+            self._each("DELETE FROM jobs WHERE key = ?", keys)
+
+    def _each(self, statement: str, keys: Iterable[str]) -> None:
+        self._connection.executemany(statement, [(key,) for key in keys])
 
     def load(self, host: str) -> tuple[int, int, int]:
         """How many jobs of a host run, how many slots they take, and how many jobs wait."""
-        row = self._connection.execute(
+        running, taken, waiting = self._row(
             "SELECT COALESCE(SUM(state = 'RUNNING'), 0), COALESCE(SUM((state = 'RUNNING') * slots), 0), "
             "COALESCE(SUM(state <> 'RUNNING'), 0) FROM jobs WHERE ended IS NULL AND host = ?",
-            (host,),
-        ).fetchone()
-        return (row[0], row[1], row[2])
-
-    # ---- what the runner asks
+            host,
+        )
+        return running, taken, waiting
 
     def slots(self, host: str) -> int:
         """How many slots a host has."""
-        row = self._connection.execute("SELECT slots FROM hosts WHERE host = ?", (host,)).fetchone()
+        row = self._row("SELECT slots FROM hosts WHERE host = ?", host)
         return int(row[0]) if row else 1
 
     def has_open(self, host: str) -> bool:
-        """Say whether jobs of a host have not ended."""
-        query = "SELECT EXISTS (SELECT 1 FROM jobs WHERE ended IS NULL AND host = ?)"
-        return bool(self._connection.execute(query, (host,)).fetchone()[0])
+        """Whether jobs of a host have not ended."""
+        return bool(self._row("SELECT EXISTS (SELECT 1 FROM jobs WHERE ended IS NULL AND host = ?)", host)[0])
 
     def in_state(self, host: str, state: str, *, limit: int = -1, fetch: int = 0) -> list[sqlite3.Row]:
         """The jobs of a host in one state, specifications and all, the oldest first.
 
         :param fetch: 1 for only those with inputs to fetch
         """
-        return self._connection.execute(
-            "SELECT * FROM jobs WHERE ended IS NULL AND host = ? AND state = ? AND fetch >= ? ORDER BY seq LIMIT ?",
-            (host, state, fetch, limit),
-        ).fetchall()
+        return self._open(host, "state = ? AND fetch >= ? ORDER BY seq LIMIT ?", state, fetch, limit)
 
     def cancelled(self, host: str) -> list[sqlite3.Row]:
         """The jobs of a host that are to be cancelled and have not ended."""
-        query = "SELECT * FROM jobs WHERE ended IS NULL AND cancel = 1 AND host = ?"
-        return self._connection.execute(query, (host,)).fetchall()
+        return self._open(host, "cancel = 1")
 
     def of_former_boots(self, host: str, boot: str) -> list[sqlite3.Row]:
         """The jobs of a host that have not ended and were submitted before it was last started."""
-        query = "SELECT * FROM jobs WHERE ended IS NULL AND host = ? AND boot <> ?"
-        return self._connection.execute(query, (host, boot)).fetchall()
+        return self._open(host, "boot <> ?", boot)
+
+    def _open(self, host: str, condition: str, *values: object) -> list[sqlite3.Row]:
+        return self._rows(f"SELECT * FROM jobs WHERE ended IS NULL AND host = ? AND {condition}", host, *values)
 
     def queue_accepted(self, host: str) -> None:
         """Let all accepted jobs queue that have nothing to fetch."""
@@ -206,12 +204,5 @@ class Store:
 
     def spec(self, key: str) -> str | None:
         """The specification of a job, as it was added; ``None`` if the job was erased."""
-        row = self._connection.execute("SELECT plan FROM jobs WHERE key = ?", (key,)).fetchone()
+        row = self._row("SELECT plan FROM jobs WHERE key = ?", key)
         return None if row is None else str(row[0])
-
-
-_NOTHING_KNOWN: dict[str, Any] = {"started": None, "exit_code": None, "cpu_time": None, "memory": None}
-
-
-def _marks(values: Sequence[str]) -> str:
-    return ", ".join("?" * len(values))

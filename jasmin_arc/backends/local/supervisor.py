@@ -16,7 +16,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Optional
 
 from jasmin_arc.backends.local.ends import CANCELLED, failed
 from jasmin_arc.backends.local.layout import Layout
@@ -29,6 +29,8 @@ GRACE_SECONDS = 5.0
 _FORCE_SECONDS = 30.0
 """How long to insist on the end of processes that do not even die when killed"""
 _FULL_DISK_SECONDS = 600.0
+_Outcome = tuple[str, Optional[int], list[str]]
+"""State, exit code and errors"""
 _LINUX = sys.platform == "linux"
 _IGNORED = (signal.SIGINT, signal.SIGQUIT, signal.SIGPIPE, signal.SIGXFSZ, signal.SIGHUP)
 
@@ -108,24 +110,24 @@ class _Watch:
 
         :returns: how it ended, as the record has it
         """
-        stopped = ""
-        while self._status is None:
+        self._reap()
+        while self._status is None and not self._signals.cancelled and not self._is_late():
+            self._signals.wait(None if self._deadline is None else self._deadline - time.monotonic())
             self._reap()
-            stopped = self._why_stop() if self._status is None else ""
-            if stopped:
-                self._stop()
-                break
-            if self._status is None:
-                self._signals.wait(None if self._deadline is None else self._deadline - time.monotonic())
+        outcome = self._why_stopped() if self._status is None else _outcome_of(self._status)
+        if self._status is None:
+            self._stop()
         self._force()
-        return self._record(stopped)
+        return self._record(*outcome)
 
-    def _why_stop(self) -> str:
+    def _why_stopped(self) -> _Outcome:
         if self._signals.cancelled:
-            return "KILLED"
-        if self._deadline is not None and time.monotonic() >= self._deadline:
-            return "FAILED"
-        return ""
+            return "KILLED", None, [CANCELLED]
+        limit = f"the job was killed at its wall-time limit of {self._wall_time:g} s"
+        return "FAILED", None, ["LRMS error: (271) Job timeout", limit]
+
+    def _is_late(self) -> bool:
+        return self._deadline is not None and time.monotonic() >= self._deadline
 
     def _reap(self) -> bool:
         """Collect what has ended, and say whether something of the job still lives."""
@@ -140,7 +142,6 @@ class _Watch:
                 self._status = status
 
     def _stop(self) -> None:
-        """Ask the whole tree to end, and give it time to."""
         self._signal_all(signal.SIGTERM)
         self._signal_all(signal.SIGCONT)
         limit = time.monotonic() + GRACE_SECONDS
@@ -148,7 +149,6 @@ class _Watch:
             self._signals.wait(limit - time.monotonic())
 
     def _force(self) -> None:
-        """Kill what is left of the tree."""
         limit = time.monotonic() + _FORCE_SECONDS
         if not _LINUX:
             self._signal_all(signal.SIGKILL)
@@ -161,9 +161,8 @@ class _Watch:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.kill(pid, number)
 
-    def _record(self, stopped: str) -> dict[str, Any]:
+    def _record(self, state: str, code: int | None, errors: list[str]) -> dict[str, Any]:
         used = resource.getrusage(resource.RUSAGE_CHILDREN)
-        state, code, errors = self._outcome(stopped)
         return {
             "state": state,
             "started": self._started,
@@ -173,15 +172,6 @@ class _Watch:
             "memory": used.ru_maxrss * (1024 if _LINUX else 1),
             "errors": errors,
         }
-
-    def _outcome(self, stopped: str) -> tuple[str, int | None, list[str]]:
-        if stopped == "KILLED":
-            return "KILLED", None, [CANCELLED]
-        if stopped:
-            limit = f"the job was killed at its wall-time limit of {self._wall_time:g} s"
-            return "FAILED", None, ["LRMS error: (271) Job timeout", limit]
-        code = _exit_code(self._status)
-        return ("FAILED", code, [f"LRMS error: ({code}) Job failed"]) if code else ("FINISHED", 0, [])
 
 
 class _Signals:
@@ -208,7 +198,6 @@ class _Signals:
 
 
 def _start(session: str, environment: dict[str, str]) -> int:
-    """Start the run script, in a session of its own and with signals as usual."""
     create = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW
     os.chdir(session)
     return os.posix_spawn(
@@ -226,11 +215,9 @@ def _start(session: str, environment: dict[str, str]) -> int:
     )
 
 
-def _exit_code(status: int | None) -> int:
-    """The exit code as a shell has it."""
-    if status is None:
-        return 0
-    return os.WEXITSTATUS(status) if os.WIFEXITED(status) else 128 + os.WTERMSIG(status)
+def _outcome_of(status: int) -> _Outcome:
+    code = os.WEXITSTATUS(status) if os.WIFEXITED(status) else 128 + os.WTERMSIG(status)
+    return ("FAILED", code, [f"LRMS error: ({code}) Job failed"]) if code else ("FINISHED", 0, [])
 
 
 def _become_subreaper() -> None:

@@ -102,10 +102,7 @@ def _add_copy(identification: ElementTree.Element, description: JobDescription) 
 
 
 def to_adl(description: JobDescription) -> str:
-    """Write the description as ADL, for other tools of ARC.
-
-    :raises InvalidJobDescription: if ADL cannot express something; the message names the field
-    """
+    """See :meth:`jasmin_arc.description.JobDescription.to_adl`."""
     portable.refuse(description, ("account", "native"), "ADL")
     root = _root()
     add(add(root, ADL + "ActivityIdentification"), ADL + "Name", description.name, field="name")
@@ -129,10 +126,7 @@ def to_adl(description: JobDescription) -> str:
 
 
 def from_adl(text: str) -> JobDescription:
-    """Read a description in ADL.
-
-    :raises InvalidJobDescription: if it is not ADL, or asks for something that is not supported here
-    """
+    """See :meth:`jasmin_arc.description.JobDescription.from_adl`."""
     root = parse(text, _wrong, root=ADL + "ActivityDescription")
     check(root, ("ActivityIdentification", "Application", "Resources", "DataStaging"))
     draft = Draft()
@@ -172,10 +166,9 @@ def _add_resources(root: ElementTree.Element, description: JobDescription) -> No
         add(add(resources, ADL + "RuntimeEnvironment"), ADL + "Name", name, field="runtime_environments")
     if description.memory is not None:
         add(resources, ADL + "IndividualPhysicalMemory", str(description.memory))
-    if description.cpu_time is not None:
-        add(resources, ADL + "TotalCPUTime", str(int(description.cpu_time.total_seconds())))
-    if description.wall_time is not None:
-        add(resources, ADL + "WallTime", str(int(description.wall_time.total_seconds())))
+    for name, period in (("TotalCPUTime", description.cpu_time), ("WallTime", description.wall_time)):
+        if period is not None:
+            add(resources, ADL + name, str(int(period.total_seconds())))
     if description.slots != 1 or description.slots_per_host is not None:
         slots = add(resources, ADL + "SlotRequirement")
         add(slots, ADL + "NumberOfSlots", str(description.slots))
@@ -210,11 +203,8 @@ def _add_output(staging: ElementTree.Element, name: str, target: str | None = No
 
 
 def _read_application(draft: Draft, application: ElementTree.Element | None) -> None:
-    check(
-        application,
-        ("Executable", "Input", "Output", "Error", "Environment", "Rerun"),
-        ("RemoteLogging", "LoggingDirectory"),
-    )
+    known = ("Executable", "Input", "Output", "Error", "Environment", "Rerun")
+    check(application, known, ("RemoteLogging", "LoggingDirectory"))
     executable = only(application, "Executable")
     check(executable, ("Path", "Argument", "FailIfExitCodeNotEqualTo"))
     if number_of(executable, "FailIfExitCodeNotEqualTo"):
@@ -231,14 +221,9 @@ def _read_application(draft: Draft, application: ElementTree.Element | None) -> 
 
 
 def _read_resources(draft: Draft, resources: ElementTree.Element | None) -> None:
-    check(
-        resources,
-        (
-            *("RuntimeEnvironment", "SlotRequirement", "QueueName"),
-            *("IndividualPhysicalMemory", "TotalCPUTime", "WallTime"),
-        ),
-        ("OperatingSystem", "Platform", "DiskSpaceRequirement", "NodeAccess"),
-    )
+    needs = ("IndividualPhysicalMemory", "TotalCPUTime", "WallTime")
+    ignored = ("OperatingSystem", "Platform", "DiskSpaceRequirement", "NodeAccess")
+    check(resources, ("RuntimeEnvironment", "SlotRequirement", "QueueName", *needs), ignored)
     for environment in all_of(resources, "RuntimeEnvironment"):
         draft.runtime_environments.append(software_name(environment))
     draft.queue = text_of(resources, "QueueName")

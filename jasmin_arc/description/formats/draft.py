@@ -105,7 +105,7 @@ class Draft:
             return name, self.arguments[1:]
         if self.executable.startswith("$"):
             raise InvalidJobDescription(f"executable: {self.executable!r}: variables are not expanded")
-        if not self.executable.startswith("/") and not is_input(self.executable, inputs):
+        if not self.executable.startswith("/") and input_of(self.executable, inputs) is None:
             inputs[self.executable] = self.executable
         return self.executable, self.arguments
 
@@ -143,13 +143,8 @@ def software_name(element: ElementTree.Element) -> str:
     return text_of(element, "Name").strip() + (f"-{version}" if version else "")
 
 
-def is_input(program: str, inputs: Mapping[str, object]) -> bool:
-    """Say whether the program is one of the inputs, or a file in a folder that is one."""
-    return input_of(program, inputs) is not None
-
-
 def is_bare_name(program: str) -> bool:
-    """Say whether ``env`` takes it for a program to be found on the PATH."""
+    """Return whether ``env`` takes it for a program to be found on the PATH."""
     return bool(program) and not program.startswith("-") and "/" not in program and "=" not in program
 
 
@@ -166,7 +161,7 @@ def _why_not_executable(name: str, inputs: Mapping[str, str]) -> str:
 
 
 def is_executable(path: Path) -> bool:
-    """Say whether there is a file, which its owner may execute."""
+    """Return whether there is a file, which its owner may execute."""
     try:
         mode = path.stat().st_mode
     except (OSError, ValueError):

@@ -17,10 +17,7 @@ _EXACT = ("Exact", "UpperBoundedRange", "LowerBoundedRange")
 
 
 def from_jsdl(text: str) -> JobDescription:
-    """Read a description in JSDL.
-
-    :raises InvalidJobDescription: if it is not JSDL, or asks for something that is not supported here
-    """
+    """See :meth:`jasmin_arc.description.JobDescription.from_jsdl`."""
     root = parse(text, _wrong, root=JSDL + "JobDefinition")
     check(root, ("JobDescription",))
     job = only(root, "JobDescription")
@@ -42,21 +39,13 @@ def _wrong(reason: str) -> InvalidJobDescription:
 
 
 def _read_application(draft: Draft, application: ElementTree.Element | None) -> None:
-    check(
-        application,
-        ("POSIXApplication", "HPCProfileApplication"),
-        ("ApplicationName", "ApplicationVersion", "Description"),
-    )
+    ignored = ("ApplicationName", "ApplicationVersion", "Description")
+    check(application, ("POSIXApplication", "HPCProfileApplication"), ignored)
     # Writers that give both say the same twice.
     posix = only(application, "POSIXApplication")
     program = posix if posix is not None else only(application, "HPCProfileApplication")
-    check(
-        program,
-        (
-            *("Executable", "Argument", "Input", "Output", "Error", "Environment"),
-            *("WallTimeLimit", "CPUTimeLimit", "MemoryLimit", "ProcessCountLimit"),
-        ),
-    )
+    limits = ("WallTimeLimit", "CPUTimeLimit", "MemoryLimit", "ProcessCountLimit")
+    check(program, ("Executable", "Argument", "Input", "Output", "Error", "Environment", *limits))
     draft.executable = text_of(program, "Executable").strip()
     draft.arguments = [element.text or "" for element in all_of(program, "Argument")]
     draft.stdin = text_of(program, "Input").strip()
@@ -71,17 +60,10 @@ def _read_application(draft: Draft, application: ElementTree.Element | None) -> 
 
 
 def _read_resources(draft: Draft, resources: ElementTree.Element | None) -> None:
-    check(
-        resources,
-        (
-            *("TotalCPUCount", "IndividualCPUCount", "IndividualPhysicalMemory", "TotalCPUTime"),
-            *("QueueName", "CandidateTarget", "RunTimeEnvironment"),
-        ),
-        (
-            *("OperatingSystem", "CPUArchitecture", "Platform", "FileSystem"),
-            *("IndividualDiskSpace", "TotalDiskSpace", "IndividualCPUSpeed"),
-        ),
-    )
+    needs = ("TotalCPUCount", "IndividualCPUCount", "IndividualPhysicalMemory", "TotalCPUTime")
+    ignored = ("OperatingSystem", "CPUArchitecture", "Platform", "FileSystem")
+    sizes = ("IndividualDiskSpace", "TotalDiskSpace", "IndividualCPUSpeed")
+    check(resources, (*needs, "QueueName", "CandidateTarget", "RunTimeEnvironment"), (*ignored, *sizes))
     draft.slots = _quantity(resources, "TotalCPUCount") or draft.slots
     draft.slots_per_host = _quantity(resources, "IndividualCPUCount")
     draft.memory = _quantity(resources, "IndividualPhysicalMemory") or draft.memory
@@ -94,11 +76,8 @@ def _read_resources(draft: Draft, resources: ElementTree.Element | None) -> None
 
 
 def _read_staging(draft: Draft, entry: ElementTree.Element) -> None:
-    check(
-        entry,
-        ("FileName", "Source", "Target", "IsExecutable"),
-        ("CreationFlag", "DeleteOnTermination", "Name", "FileSize", "Checksum", "DownloadToCache"),
-    )
+    ignored = ("CreationFlag", "DeleteOnTermination", "Name", "FileSize", "Checksum", "DownloadToCache")
+    check(entry, ("FileName", "Source", "Target", "IsExecutable"), ignored)
     name = text_of(entry, "FileName").strip()
     source, target = only(entry, "Source"), only(entry, "Target")
     check(source, ("URI",))

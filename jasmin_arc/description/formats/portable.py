@@ -7,8 +7,8 @@ from pathlib import Path
 
 from jasmin_arc.constants import STDERR_NAME, STDOUT_NAME
 from jasmin_arc.description import JobDescription, is_pattern
-from jasmin_arc.description.formats.draft import ENV_PROGRAM, is_bare_name, is_executable, is_input
-from jasmin_arc.description.run_script import STDIN_NAME
+from jasmin_arc.description.formats.draft import ENV_PROGRAM, is_bare_name, is_executable
+from jasmin_arc.description.run_script import STDIN_NAME, input_of
 from jasmin_arc.exceptions import InvalidJobDescription
 
 
@@ -34,7 +34,7 @@ def command(description: JobDescription, language: str) -> tuple[str, ...]:
     program = description.executable
     if program.startswith("$"):
         raise InvalidJobDescription(f"executable: {language} takes {program!r} for a variable")
-    if program.startswith("/") or is_input(program, description.inputs):
+    if program.startswith("/") or input_of(program, description.inputs) is not None:
         return (program, *description.arguments)
     if not is_bare_name(program):
         raise InvalidJobDescription(

@@ -38,10 +38,7 @@ _UNITS = {"w": 7 * 86400, "d": 86400, "h": 3600, "m": 60, "s": 1}
 
 
 def to_xrsl(description: JobDescription) -> str:
-    """Write the description as xRSL, for other tools of ARC; memory is rounded up to whole MB, its unit there.
-
-    :raises InvalidJobDescription: if xRSL cannot express something; the message names the field
-    """
+    """See :meth:`jasmin_arc.description.JobDescription.to_xrsl`."""
     portable.refuse(description, ["native"], "xRSL")
     executable, *arguments = portable.command(description, "xRSL")
     lines = [_line("executable", [executable]), _line("arguments", arguments), _line("jobname", [description.name])]
@@ -59,10 +56,7 @@ def to_xrsl(description: JobDescription) -> str:
 
 
 def from_xrsl(text: str) -> JobDescription:
-    """Read a description in xRSL.
-
-    :raises InvalidJobDescription: if it is not xRSL, or asks for something that is not supported here
-    """
+    """See :meth:`jasmin_arc.description.JobDescription.from_xrsl`."""
     draft = Draft()
     seen: dict[str, rsl.Condition] = {}
     for condition in rsl.parse(text):
