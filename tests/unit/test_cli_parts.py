@@ -11,8 +11,10 @@ import re
 import sqlite3
 import subprocess
 import sys
+import threading
 import time
 from contextlib import closing
+from dataclasses import fields
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
@@ -23,7 +25,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from job_list_kit import add
 
-from jasmin_arc import ArcInterface
+from jasmin_arc import ArcInterface, JobDescription
 from jasmin_arc._support.text import one_line
 from jasmin_arc.cli import selection as selecting
 from jasmin_arc.cli.app import COMMANDS, ELSEWHERE, SECTIONS, ArcGroup, root
@@ -246,6 +248,33 @@ def test_a_placeholder_may_stand_in_a_path_with_an_equals_sign(tmp_path: Path, m
         "sst.nc": "data/year=1961/sst.nc",
         "1961.nc": "data/1961.nc",
     }
+
+
+def test_every_field_of_a_description_has_an_option() -> None:
+    without = {"executable", "arguments", "steps", "stop_on_failure"}
+    names = {field.name for field in fields(JobDescription)} - without
+    for command in ("run", "submit"):
+        assert names <= {parameter.name for parameter in commands()[command].params}
+
+
+def test_an_account_and_raw_options(own_home: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
+    submitted: list[JobDescription] = []
+    monkeypatch.setattr(ArcInterface, "submit_jobs", lambda _, jobs, **__: submitted.extend(jobs) or ["local://h/a"])
+    options = [
+        "--account",
+        "gold",
+        "--native",
+        "slurm=--constraint=skylake",
+        "--native",
+        "slurm=-q x",
+        "--native",
+        "a=b",
+    ]
+    assert run(["submit", *options, "--", "x"]) == 0
+    assert submitted[0].account == "gold"
+    assert dict(submitted[0].native) == {"slurm": ("--constraint=skylake", "-q x"), "a": ("b",)}
+    assert run(["submit", "--native", "fast", "--", "x"]) == 2
+    assert "--native needs BACKEND=OPTION, not 'fast'" in capsys.readouterr().err
 
 
 # --- What is printed ---
@@ -562,6 +591,14 @@ def test_no_call_of_the_library_is_left_in_its_messages() -> None:
 class Screen(io.StringIO):
     """A terminal."""
 
+    def __init__(self) -> None:
+        super().__init__()
+        self.written = threading.Event()
+
+    def write(self, text: str) -> int:
+        self.written.set()
+        return super().write(text)
+
     def isatty(self) -> bool:
         return True
 
@@ -569,14 +606,13 @@ class Screen(io.StringIO):
 def test_there_is_one_line_of_progress(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("jasmin_arc.cli.spinner._SHOW_AFTER", 0.01)
     monkeypatch.setenv("TERM", "xterm")
-    shown_with = {}
-    for bar in (True, False):
-        monkeypatch.setattr("sys.stderr", Screen())
-        with Context().busy("submitting", bar=bar):
-            time.sleep(0.2)
-        shown_with[bar] = sys.stderr.getvalue()  # type: ignore[attr-defined]
-    assert shown_with[True] == ""
-    assert "submitting ..." in shown_with[False]
+    monkeypatch.setattr("sys.stderr", screen := Screen())
+    threads = threading.active_count()
+    with Context().busy("submitting", bar=True):
+        assert threading.active_count() == threads
+    with Context().busy("submitting"):
+        assert screen.written.wait(30)
+    assert "submitting ..." in screen.getvalue()
 
 
 def test_the_watch_view_asks_for_a_twentieth_of_the_time(own_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
