@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from jasmin_arc._support.bulk import JobLike, job_id_of
+from jasmin_arc.backends.base import ARC_OBJECTS
 from jasmin_arc.exceptions import OperationNotPossibleError
 from jasmin_arc.parts import Parts
 
@@ -40,8 +41,7 @@ class ArcObjects(Parts):
 
         :raises JobNotFoundError: if no job with the given ID could be found
         """
-        checked = job_id_of(job_id)
-        return self._bindings().arc_job(checked)
+        return self._bindings().arc_job(job_id_of(job_id))
 
     def get_job_descriptions(self, description: str) -> Any:
         """Return an instance of ``arc.JobDescriptionList`` with the job that the given text describes.
@@ -52,10 +52,9 @@ class ArcObjects(Parts):
         return self._bindings().parse_descriptions(description)
 
     def _bindings(self) -> Any:
-        backend = self.backend
-        if backend.name != "bindings":
+        if ARC_OBJECTS not in self.backend.capabilities:
             raise OperationNotPossibleError(
-                f"this returns objects of the ARC bindings, which the {backend.name} backend does not use",
+                f"this returns objects of the ARC bindings, which the {self.backend.name} backend does not use",
                 advice="set BACKEND to bindings",
             )
-        return backend
+        return self.backend

@@ -7,7 +7,7 @@ import json
 import logging
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
@@ -124,18 +124,20 @@ class ConnectionConfig:
         :raises InvalidConfigError: if the file cannot be read or is not JSON, or a value is impossible
         """
         environ = os.environ if environ is None else environ
-        path = _path_to_read(config_path, environ) if read_file else None
+        path = config_path if config_path is not None else environ.get(CONFIG_PATH_VARIABLE)
+        if not path and config_path is None and default_path(environ).is_file():
+            path = default_path(environ)
         loaded = cls({})
         if environ.get("XDG_STATE_HOME"):
             loaded.LOCAL_DIR = os.path.join(environ["XDG_STATE_HOME"], "jasmin_arc")  # noqa: PTH118
-        if path is not None:
+        if path is not None and read_file:
             loaded._override(_read_json(path), os.fspath(path), logger)
         for name, text in _environment_options(environ).items():
             variable = ENVIRONMENT_PREFIX + name
             loaded._override({name: _from_text(name, text)}, f"the environment variable {variable}", logger)
+        if not isinstance(config, (Mapping, type(None))):
+            raise InvalidConfigError(f"config must be a mapping, not {_kind(config)}")
         if config is not None:
-            if not isinstance(config, Mapping):
-                raise InvalidConfigError(f"config must be a mapping, not {_kind(config)}")
             loaded._override(config, origin, logger)
         loaded._check_together("the configuration")
         return loaded
@@ -192,15 +194,7 @@ class ConnectionConfig:
 
 
 OPTIONS = tuple(name for name in vars(ConnectionConfig) if name.isupper())
-PATH_OPTIONS = (
-    "ARCPROXY_PATH",
-    "CERTS_DIR",
-    "CLIENT_CERT",
-    "CLIENT_KEY",
-    "JOBS_INFO_FILE",
-    "LOCAL_DIR",
-    "PROXY_FILE",
-)
+PATH_OPTIONS = ["ARCPROXY_PATH", "CERTS_DIR", "CLIENT_CERT", "CLIENT_KEY", "JOBS_INFO_FILE", "LOCAL_DIR", "PROXY_FILE"]
 
 
 def default_path(environ: Mapping[str, str] | None = None) -> Path:
@@ -215,15 +209,6 @@ def usual_path(environ: Mapping[str, str] | None = None) -> Path:
     """Return which file is read if no other is named, whether it is there or not."""
     environ = os.environ if environ is None else environ
     return Path(environ.get(CONFIG_PATH_VARIABLE) or default_path(environ))
-
-
-def _path_to_read(
-    config_path: str | os.PathLike[str] | None, environ: Mapping[str, str]
-) -> str | os.PathLike[str] | None:
-    if config_path is not None:
-        return config_path
-    usual = default_path(environ)
-    return environ.get(CONFIG_PATH_VARIABLE) or (usual if usual.is_file() else None)
 
 
 def _read_json(path: str | os.PathLike[str]) -> Any:
@@ -262,26 +247,44 @@ def _from_text(name: str, text: str) -> Any:
 
 
 def _checked(name: str, value: Any, origin: str) -> Any:
-    def wrong(reason: str) -> InvalidConfigError:
-        return InvalidConfigError(f"{origin}: {name} {reason}, not {_told(name, value)!r}")
+    try:
+        return _check(name, os.fspath(value) if isinstance(value, os.PathLike) else value)
+    except ValueError as error:
+        raise InvalidConfigError(f"{origin}: {name} {error}, not {_told(name, value)!r}") from error
 
+
+def _check(name: str, value: Any) -> Any:
+    """Return the value.
+
+    :raises ValueError: if it is impossible; the message goes on after the name of the option
+    """
     if isinstance(getattr(ConnectionConfig, name), int):
         if isinstance(value, bool) or not isinstance(value, int):
-            raise wrong("must be a whole number")
+            raise ValueError("must be a whole number")
         least = 0 if name == "LOCAL_SLOTS" else 1
         if not least <= value < 2**31:
-            raise wrong(f"must be at least {least}")
+            raise ValueError(f"must be at least {least}")
         return value
-    if isinstance(value, os.PathLike):
-        value = os.fspath(value)
     if not isinstance(value, str):
-        raise wrong("must be a text")
+        raise ValueError("must be a text")
     if "\0" in value or "\n" in value:
-        raise wrong("must be one line of text")
-    problem = _CHECKS.get(name, _not_empty)(value)
-    if problem:
-        raise wrong(problem)
+        raise ValueError("must be one line of text")
+    if name == "ARC_SERVER":
+        _endpoint(value)
+    elif name == "OUTPUT_FILE":
+        _check_output(value)
+    elif name == "BACKEND" and value not in NAMES:
+        raise ValueError(f"must be one of {', '.join(NAMES)}")
+    elif not value.strip():
+        raise ValueError("must not be empty")
     return value
+
+
+def _check_output(value: str) -> None:
+    try:
+        output_name(value, "it")
+    except InvalidJobDescription as error:
+        raise ValueError(str(error).partition(": ")[2]) from error
 
 
 def _told(name: str, value: Any) -> Any:
@@ -300,37 +303,6 @@ def without_secrets(address: str) -> str:
 
 _USER = re.compile(r"^(\s*[A-Za-z][A-Za-z0-9+.-]*://)?.*@", re.S)
 _QUERY = re.compile(r"[?#].*", re.S)
-
-
-def _not_empty(value: str) -> str | None:
-    return None if value.strip() else "must not be empty"
-
-
-def _check_server(value: str) -> str | None:
-    try:
-        _endpoint(value)
-    except ValueError as error:
-        return str(error)
-    return None
-
-
-def _check_backend(value: str) -> str | None:
-    return None if value in NAMES else f"must be one of {', '.join(NAMES)}"
-
-
-def _check_output(value: str) -> str | None:
-    try:
-        output_name(value, "it")
-    except InvalidJobDescription as error:
-        return str(error).partition(": ")[2]
-    return None
-
-
-_CHECKS: dict[str, Callable[[str], str | None]] = {
-    "ARC_SERVER": _check_server,
-    "BACKEND": _check_backend,
-    "OUTPUT_FILE": _check_output,
-}
 
 
 def _endpoint(server: str) -> str:
@@ -355,6 +327,5 @@ def _nearest(name: str) -> str:
 
 
 def _kind(value: Any) -> str:
-    return {dict: "an object", list: "an array", str: "a text", type(None): "null"}.get(
-        type(value), type(value).__name__
-    )
+    kinds = {dict: "an object", list: "an array", str: "a text", type(None): "null"}
+    return kinds.get(type(value), type(value).__name__)

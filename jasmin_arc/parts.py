@@ -11,7 +11,6 @@ import threading
 import weakref
 from collections.abc import Mapping
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING, Any, TextIO
 
 from jasmin_arc._support.logs import make_logger
@@ -150,11 +149,8 @@ class Parts:
             if part is not None:
                 part.close()
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def __repr__(self) -> str:
-        place = self.config.LOCAL_DIR if self.config.BACKEND == "local" else self.config.endpoint
-        return f"<{type(self).__name__} {self.config.BACKEND} {place}>"
+        return f"<{type(self).__name__} {self.config!r}>"

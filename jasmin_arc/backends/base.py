@@ -24,6 +24,7 @@ QUEUES = "queues"
 RUNTIME_ENVIRONMENTS = "runtime-environments"
 RENEW = "renew"
 RESTART = "restart"
+ARC_OBJECTS = "arc-objects"
 
 
 @dataclass(frozen=True)

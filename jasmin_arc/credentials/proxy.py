@@ -343,19 +343,23 @@ def _carries_voms(path: Path) -> bool:
     from jasmin_arc.credentials.rfc3820 import has_voms, load_certificates
 
     try:
-        return has_voms(load_certificates(_read_own(path)[1]))
+        return has_voms(load_certificates(read_own_file(path)[1]))
     except (OSError, ValueError):
         return False
 
 
 def _read_private(path: Path) -> tuple[os.stat_result, bytes]:
-    state, content = _read_own(path)
+    state, content = read_own_file(path)
     if state.st_mode & (stat.S_IRWXG | stat.S_IRWXO):
         raise ValueError("is open to other users, who may know its key; remove it and make a new one")
     return state, content
 
 
-def _read_own(path: Path) -> tuple[os.stat_result, bytes]:
+def read_own_file(path: Path) -> tuple[os.stat_result, bytes]:
+    """Read a file of this user, which is no link.
+
+    :raises ValueError: if it is something else
+    """
     with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW), "rb") as file:
         state = os.fstat(file.fileno())
         if not stat.S_ISREG(state.st_mode) or state.st_uid != os.geteuid():

@@ -15,6 +15,7 @@ import pytest
 from conftest import MakeArc
 
 from jasmin_arc import ArcInterface, JobDescription, JobStatuses, OperationNotPossibleError
+from jasmin_arc.backends.http.client import Request
 from jasmin_arc.backends.rest.backend import RestBackend
 
 pytestmark = pytest.mark.grid
@@ -146,7 +147,7 @@ def credentials_end(arc: ArcInterface, job_id: str) -> datetime:
     api = arc.backend._api
     (answer,) = api.ask("delegations", [api.job_name(job_id)]).values()
     path = f"{api.base()}/delegations/{answer.delegations[0]}?action=get"
-    return x509.load_pem_x509_certificates(api.client.once("POST", path, body=b"").body)[0].not_valid_after_utc
+    return x509.load_pem_x509_certificates(api.client.once(Request("POST", path, b"")).body)[0].not_valid_after_utc
 
 
 NEEDS_CREDENTIALS: dict[str, Any] = {"outputs": ["*.nc"]}

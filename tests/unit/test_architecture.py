@@ -40,7 +40,7 @@ MAY_IMPORT = {
     "proxy": {"credentials"},
     "doctor": DATA | {"_support", "credentials", "job_list", "backends.table", "version"},
     "parts": BELOW_BACKENDS | SERVICES | {"backends.table"},
-    "arc_objects": {"exceptions", "_support", "parts"},
+    "arc_objects": {"exceptions", "_support", "backends.base", "parts"},
     "arc_interface": BELOW_BACKENDS | SERVICES | {"job", "arc_objects"},
     "display": DATA - {"config"} | {"_support"},
     "": DATA | {"arc_interface", "job", "explain", "version"},

@@ -18,6 +18,7 @@ import pytest
 from faults.https_server import RESET, Certificates, Handler, HttpsServer, Reply, Request, Shown
 
 from jasmin_arc.backends.http.client import Client, RetryBudget
+from jasmin_arc.backends.http.client import Request as Ask
 from jasmin_arc.backends.http.connection import make_context
 from jasmin_arc.backends.http.errors import AnswerLostError, error_for_transport
 from jasmin_arc.backends.rest.api import AREX
@@ -73,7 +74,7 @@ def raw(*pieces: object) -> Reply:
 
 def test_a_reply_is_read_whole_and_the_connection_is_kept(serve: Serve) -> None:
     server, client = serve(answers(Reply(body=b"x" * 3_000_000)))
-    assert [len(client.read("GET", "/a").body) for _ in range(3)] == [3_000_000] * 3
+    assert [len(client.read(Ask("GET", "/a")).body) for _ in range(3)] == [3_000_000] * 3
     assert server.connections == 1
 
 
@@ -88,7 +89,7 @@ def test_a_server_whose_certificate_nobody_vouches_for_gets_nothing(serve: Serve
         kind=AREX,
     )
     with pytest.raises(ServerError, match=r"not trusted.*CERTS_DIR") as caught:
-        stranger.read("GET", "/a")
+        stranger.read(Ask("GET", "/a"))
     assert not isinstance(caught.value, ServerUnavailableError)
     assert server.requests == []
 
@@ -105,7 +106,7 @@ def test_a_certificate_for_another_host_is_refused(tmp_path: Path) -> None:
             kind=AREX,
         )
         with pytest.raises(ServerError, match="not valid for 'localhost'; ARC_SERVER must name the host as"):
-            client.read("GET", "/a")
+            client.read(Ask("GET", "/a"))
         assert server.requests == []
 
 
@@ -121,7 +122,7 @@ def test_trusted_certificates_may_be_a_folder_of_hashes(certificates: Certificat
         client = Client(
             server.endpoint, certs_dir=str(tmp_path), timeout=5, credentials=Shown(certificates.user_both), log=LOG
         )
-        assert client.read("GET", "/a").body == b"hello"
+        assert client.read(Ask("GET", "/a")).body == b"hello"
         client.close()
 
 
@@ -135,7 +136,7 @@ def test_missing_ca_certificates_are_a_matter_of_configuration(certificates: Cer
         kind=AREX,
     )
     with pytest.raises(InvalidConfigError, match="CERTS_DIR"):
-        client.read("GET", "/a")
+        client.read(Ask("GET", "/a"))
 
 
 def test_a_renewed_proxy_is_used(certificates: Certificates, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -146,12 +147,12 @@ def test_a_renewed_proxy_is_used(certificates: Certificates, tmp_path: Path, mon
         client = Client(
             server.endpoint, certs_dir=str(certificates.bundle), timeout=5, credentials=Shown(proxy), log=LOG
         )
-        client.read("GET", "/a")
-        client.read("GET", "/a")
+        client.read(Ask("GET", "/a"))
+        client.read(Ask("GET", "/a"))
         assert server.connections == 1
         (tmp_path / "new").write_bytes(certificates.user_both.read_bytes())
         (tmp_path / "new").rename(proxy)
-        client.read("GET", "/a")
+        client.read(Ask("GET", "/a"))
         assert server.connections == 2
         client.close()
 
@@ -163,11 +164,11 @@ def test_what_the_credentials_say_is_in_each_request_and_counts_for_a_connection
     shown = Shown(certificates.user_both, {"Authorization": "first"})
     with HttpsServer(certificates, answers(Reply())) as server:
         client = Client(server.endpoint, certs_dir=str(certificates.bundle), timeout=5, credentials=shown, log=LOG)
-        client.read("GET", "/a")
-        client.read("GET", "/a", headers={"Accept": "text/plain"})
+        client.read(Ask("GET", "/a"))
+        client.read(Ask("GET", "/a", headers={"Accept": "text/plain"}))
         # A server may take the whole connection for that of the first one.
         shown.head = {"Authorization": "second"}
-        client.read("GET", "/a")
+        client.read(Ask("GET", "/a"))
         client.close()
     assert [request.headers["authorization"] for request in server.requests] == ["first", "first", "second"]
     assert [request.headers["accept"] for request in server.requests] == ["*/*", "text/plain", "*/*"]
@@ -180,7 +181,7 @@ def test_the_environment_names_no_proxies(serve: Serve, monkeypatch: pytest.Monk
     monkeypatch.setenv("SSL_CERT_FILE", "/dev/null")
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", "/dev/null")
     _, client = serve(answers(Reply(body=b"direct")))
-    assert client.read("GET", "/a").body == b"direct"
+    assert client.read(Ask("GET", "/a")).body == b"direct"
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
@@ -188,7 +189,7 @@ def test_redirects_are_not_followed(serve: Serve, status: int) -> None:
     other, _ = serve(answers(Reply(body=b"stolen")))
     server, client = serve(answers(Reply(status, headers={"Location": f"{other.endpoint}/stolen"})))
     with pytest.raises(ServerError, match="redirects are not followed"):
-        client.read("GET", "/a")
+        client.read(Ask("GET", "/a"))
     assert (len(server.requests), other.connections) == (1, 0)
 
 
@@ -200,7 +201,7 @@ def test_an_endless_reply_is_cut_off(serve: Serve) -> None:
 
     _, client = serve(lambda request: Reply(raw=endless()))
     with pytest.raises(ServerError, match="more than 1000000 bytes"):
-        client.read("GET", "/a", max_bytes=1_000_000)
+        client.read(Ask("GET", "/a", max_bytes=1_000_000))
 
 
 @pytest.mark.parametrize(
@@ -221,12 +222,12 @@ def test_an_endless_reply_is_cut_off(serve: Serve) -> None:
 def test_what_is_not_a_whole_reply_is_an_error(serve: Serve, pieces: list[object]) -> None:
     _, client = serve(lambda request: Reply(raw=pieces))
     with pytest.raises(ServerError):
-        client.once("GET", "/a")
+        client.once(Ask("GET", "/a"))
 
 
 def test_a_read_is_repeated_until_it_succeeds(serve: Serve) -> None:
     server, client = serve(answers(raw(RESET), Reply(503), Reply(500, reason="internal error"), Reply(body=b"at last")))
-    assert client.read("GET", "/a").body == b"at last"
+    assert client.read(Ask("GET", "/a")).body == b"at last"
     assert len(server.requests) == 4
 
 
@@ -245,16 +246,16 @@ HEAD_503 = b"HTTP/1.1 503 Service Unavailable\r\n"
 )
 def test_an_error_counts_whatever_its_body_is_like(serve: Serve, reply: Reply) -> None:
     _, client = serve(answers(reply, Reply(body=b"at last")))
-    assert client.read("GET", "/a", max_bytes=1000).body == b"at last"
+    assert client.read(Ask("GET", "/a", max_bytes=1000)).body == b"at last"
     _, client = serve(answers(reply))
     with pytest.raises(ServerUnavailableError) as caught:
-        client.once("GET", "/a", max_bytes=1000)
+        client.once(Ask("GET", "/a", max_bytes=1000))
     assert caught.value.status == 503
 
 
 def test_a_connection_is_kept_after_an_error(serve: Serve) -> None:
     server, client = serve(answers(Reply(503, body=b"later"), Reply()))
-    client.read("GET", "/a")
+    client.read(Ask("GET", "/a"))
     assert server.connections == 1
 
 
@@ -262,13 +263,13 @@ def test_a_reply_that_would_fill_the_memory_is_refused(serve: Serve) -> None:
     # Of XML with many small elements, each byte takes 25 in memory.
     _, client = serve(answers(Reply(body=b"<b/>" * (5 << 20))))
     with pytest.raises(ServerError, match="more than"):
-        client.read("GET", "/a")
+        client.read(Ask("GET", "/a"))
 
 
 def test_what_is_not_a_read_is_sent_once(serve: Serve) -> None:
     server, client = serve(answers(Reply(503)))
     with pytest.raises(ServerUnavailableError):
-        client.once("POST", "/a", body=b"x")
+        client.once(Ask("POST", "/a", body=b"x"))
     assert len(server.requests) == 1
 
 
@@ -276,7 +277,7 @@ def test_what_is_not_a_read_is_sent_once(serve: Serve) -> None:
 def test_500_is_final_where_its_reason_says_so(serve: Serve, reason: str) -> None:
     server, client = serve(answers(Reply(500, reason=reason)))
     with pytest.raises(ServerError, match=reason) as caught:
-        client.read("GET", "/a")
+        client.read(Ask("GET", "/a"))
     assert caught.value.status == 500
     assert not isinstance(caught.value, ServerUnavailableError)
     assert len(server.requests) == 1
@@ -285,7 +286,7 @@ def test_500_is_final_where_its_reason_says_so(serve: Serve, reason: str) -> Non
 def test_the_server_says_when_to_come_back(serve: Serve) -> None:
     server, client = serve(answers(Reply(503, headers={"Retry-After": "1"}), Reply(body=b"later")))
     began = time.monotonic()
-    assert client.read("GET", "/a").body == b"later"
+    assert client.read(Ask("GET", "/a")).body == b"later"
     assert time.monotonic() - began >= 1
     assert len(server.requests) == 2
 
@@ -293,7 +294,7 @@ def test_the_server_says_when_to_come_back(serve: Serve) -> None:
 def test_a_server_that_wants_a_longer_pause_than_there_is_time_for(serve: Serve) -> None:
     server, client = serve(answers(Reply(503, headers={"Retry-After": "3600"})))
     with pytest.raises(ServerUnavailableError, match="503"):
-        client.read("GET", "/a")
+        client.read(Ask("GET", "/a"))
     assert len(server.requests) == 1
 
 
@@ -302,7 +303,7 @@ def test_retries_have_a_budget(serve: Serve) -> None:
     client._budget = RetryBudget(2)
     for _ in range(4):
         with pytest.raises(ServerUnavailableError):
-            client.read("GET", "/a")
+            client.read(Ask("GET", "/a"))
     assert len(server.requests) == 4 + 2
 
 
@@ -320,7 +321,7 @@ def test_time_is_bounded_whatever_trickles_in(serve: Serve, pieces: list[object]
     _, client = serve(lambda request: Reply(raw=pieces), timeout=1)
     began = time.monotonic()
     with pytest.raises(ServerUnavailableError, match="in time"):
-        client.read("GET", "/a")
+        client.read(Ask("GET", "/a"))
     assert time.monotonic() - began < 3
 
 
@@ -328,7 +329,7 @@ def test_a_server_that_never_shakes_hands(serve: Serve) -> None:
     _, client = serve(answers(Reply()), timeout=1, handshake=False)
     began = time.monotonic()
     with pytest.raises(ServerUnavailableError):
-        client.read("GET", "/a")
+        client.read(Ask("GET", "/a"))
     assert time.monotonic() - began < 3
 
 
@@ -352,7 +353,7 @@ def test_ctrl_c_during_the_handshake_leaves_no_socket_open(serve: Serve) -> None
     try:
         signal.setitimer(signal.ITIMER_REAL, 0.3)
         with pytest.raises(KeyboardInterrupt):
-            client.read("GET", "/a")
+            client.read(Ask("GET", "/a"))
     finally:
         signal.signal(signal.SIGALRM, before)
     gc.collect()
@@ -361,7 +362,7 @@ def test_ctrl_c_during_the_handshake_leaves_no_socket_open(serve: Serve) -> None
 def test_a_connection_that_the_server_has_closed_is_noticed(serve: Serve) -> None:
     server, client = serve(lambda request: raw(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"))
     for _ in range(3):
-        assert client.once("POST", "/a", body=b"").body == b"ok"
+        assert client.once(Ask("POST", "/a", body=b"")).body == b"ok"
         time.sleep(0.5)
     assert server.connections == 3
 
@@ -383,34 +384,34 @@ def test_a_connection_that_the_server_has_closed_is_noticed(serve: Serve) -> Non
 )
 def test_a_lost_answer_to_a_creation_is_unknown_and_not_asked_for_again(serve: Serve, reply: Reply) -> None:
     server, client = serve(answers(reply))
-    create = client.creator("/new", {})
+    create = client.creator()
     with pytest.raises(AnswerLostError):
-        create(b"<jobs/>")
+        create(Ask("POST", "/new", b"<jobs/>"))
     assert len(server.requests) == 1
 
 
 def test_a_creation_that_takes_too_long_is_unknown(serve: Serve) -> None:
     server, client = serve(lambda request: raw(30.0), timeout=1)
-    create = client.creator("/new", {})
+    create = client.creator()
     with pytest.raises(AnswerLostError):
-        create(b"<jobs/>")
+        create(Ask("POST", "/new", b"<jobs/>"))
     assert len(server.requests) == 1
 
 
 def test_a_refusal_is_no_lost_answer(serve: Serve) -> None:
     _, client = serve(answers(Reply(500, reason="No more jobs allowed")))
-    create = client.creator("/new", {})
+    create = client.creator()
     with pytest.raises(ServerError, match="No more jobs") as caught:
-        create(b"<jobs/>")
+        create(Ask("POST", "/new", b"<jobs/>"))
     assert not isinstance(caught.value, AnswerLostError)
 
 
 def test_a_creation_that_never_left_is_no_lost_answer(serve: Serve) -> None:
     server, client = serve(answers(Reply()))
-    create = client.creator("/new", {})
+    create = client.creator()
     server.close()
     with pytest.raises(ServerUnavailableError, match="cannot connect"):
-        create(b"<jobs/>")
+        create(Ask("POST", "/new", b"<jobs/>"))
 
 
 def test_creations_use_connections_of_their_own(serve: Serve) -> None:
@@ -418,12 +419,12 @@ def test_creations_use_connections_of_their_own(serve: Serve) -> None:
         return Reply(201)
 
     server, client = serve(handler)
-    client.read("GET", "/a")
+    client.read(Ask("GET", "/a"))
     for _ in range(2):
-        create = client.creator("/new", {})
-        create(b"1")
-        create(b"2")
-    client.read("GET", "/a")
+        create = client.creator()
+        create(Ask("POST", "/new", b"1"))
+        create(Ask("POST", "/new", b"2"))
+    client.read(Ask("GET", "/a"))
     assert [request.connection for request in server.requests] == [1, 2, 2, 2, 2, 1]
 
 
@@ -431,7 +432,7 @@ def test_creations_use_no_connection_that_has_been_idle(serve: Serve, monkeypatc
     monkeypatch.setattr("jasmin_arc.backends.http.client._MAX_IDLE_BEFORE_CREATING", 0.0)
     server, client = serve(lambda _request: Reply(201))
     for _ in range(2):
-        client.creator("/new", {})(b"1")
+        client.creator()(Ask("POST", "/new", b"1"))
     assert [request.connection for request in server.requests] == [1, 2]
 
 
@@ -444,7 +445,7 @@ def test_a_proxy_that_is_gone_is_an_error_in_plain_words(certificates: Certifica
         log=logging.getLogger("test"),
     )
     with pytest.raises(ProxyGenerationError, match=r"gone.*is gone"):
-        client.read("GET", "/a")
+        client.read(Ask("GET", "/a"))
 
 
 def test_an_upload_arrives_whole(serve: Serve) -> None:
@@ -458,13 +459,13 @@ CTRL_C = """
 import logging, sys, threading, time
 from pathlib import Path
 from types import SimpleNamespace
-from jasmin_arc.backends.http.client import Client
+from jasmin_arc.backends.http.client import Client, Request
 from jasmin_arc._support.parallel import run_all
 endpoint, certs_dir, proxy, requests = sys.argv[1:]
 shown = SimpleNamespace(client_certificate=lambda: Path(proxy), headers=dict)
 client = Client(endpoint, certs_dir=certs_dir, timeout=60, credentials=shown, log=logging.getLogger())
 print("ready", flush=True)
-run_all(lambda path: client.read("GET", path), ["/a"] * int(requests), workers=4)
+run_all(lambda path: client.read(Request("GET", path)), ["/a"] * int(requests), workers=4)
 """
 
 

@@ -9,8 +9,8 @@ from contextlib import AbstractContextManager
 from typing import Any, ClassVar
 
 from jasmin_arc._support.bulk import not_found
-from jasmin_arc.backends.base import Services
-from jasmin_arc.backends.bindings import control, descriptions, submission
+from jasmin_arc.backends.base import ARC_OBJECTS, Services
+from jasmin_arc.backends.bindings import control, submission
 from jasmin_arc.backends.bindings.log_capture import LogLine, reasons
 from jasmin_arc.backends.bindings.runtime import get_runtime
 from jasmin_arc.backends.bindings.translate import REST_INTERFACE, JobAddress, site_info
@@ -53,6 +53,7 @@ class BindingsBackend(RestBackend):
     """
 
     name: ClassVar[str] = "bindings"
+    capabilities: ClassVar[frozenset[str]] = RestBackend.capabilities | {ARC_OBJECTS}
 
     def __init__(self, config: ConnectionConfig, services: Services) -> None:
         self._runtime = get_runtime()
@@ -95,11 +96,11 @@ class BindingsBackend(RestBackend):
 
         :raises InvalidJobDescription: if it is none of these; the message says why
         """
-        readable = descriptions.without_jsdl(text)
+        readable = submission.without_jsdl(text)
         with self._library() as lines:
             found, why = submission.parse(self._arc, readable)
         if not len(found):
-            raise descriptions.not_a_description(text, why, lines)
+            raise submission.not_a_description(text, why, lines)
         return found
 
     # --- Submitting ---

@@ -34,7 +34,7 @@ _loaded: ModuleType | None = None
 def load_arc() -> ModuleType:
     """Return the module ``arc``: NorduGrid's bindings, complete.
 
-    :raises BindingsNotFoundError: if there are none for this Python; the message says what to do
+    :raises BindingsNotFoundError: if there are none for this Python
     """
     global _loaded
     with _lock:
@@ -53,8 +53,9 @@ def _already_imported() -> ModuleType | None:
         _forget()
         return None
     raise BindingsNotFoundError(
-        f"another package called 'arc' has been imported from {getattr(present, '__file__', 'an unknown place')}: "
-        "the NorduGrid ARC bindings have the same name, so use a Python environment without that package"
+        f"another package called 'arc' than the NorduGrid ARC bindings has been imported from "
+        f"{getattr(present, '__file__', 'an unknown place')}",
+        advice="use a Python environment without that package",
     )
 
 
@@ -72,7 +73,7 @@ def _find_folder() -> Path:
         if _compiled_half(folder) is not None:
             return folder
         others += [name for name in _listed(folder) if name.startswith("_arc.") and name.endswith(".so")]
-    raise BindingsNotFoundError(_advice(others))
+    raise _not_found(others)
 
 
 def _distribution_folders() -> list[str]:
@@ -91,14 +92,14 @@ def _compiled_half(folder: Path) -> Path | None:
     return next((path for path in candidates if path.is_file()), None)
 
 
-def _advice(others: list[str]) -> str:
+def _not_found(others: list[str]) -> BindingsNotFoundError:
     here = f"Python {sys.version_info[0]}.{sys.version_info[1]} ({sys.executable})"
     if not others:
-        return f"{here} finds no NorduGrid ARC bindings: {INSTALL}"
+        return BindingsNotFoundError(f"{here} finds no NorduGrid ARC bindings", advice=INSTALL)
     versions = sorted({_python_version(name) for name in others})
-    return (
-        f"the NorduGrid ARC bindings of this machine are for {' and '.join(versions)}, and this is {here}: "
-        f"use that Python, for example in a virtual environment made by /usr/bin/python3 -m venv"
+    return BindingsNotFoundError(
+        f"the NorduGrid ARC bindings of this machine are for {' and '.join(versions)}, and this is {here}",
+        advice="use that Python, for example in a virtual environment made by /usr/bin/python3 -m venv",
     )
 
 
@@ -122,8 +123,8 @@ def _load(folder: Path) -> ModuleType:
     except (ImportError, OSError, AttributeError) as error:
         _forget()
         raise BindingsNotFoundError(
-            f"the NorduGrid ARC bindings in {folder} cannot be loaded: {error}; {INSTALL} again, in one version with "
-            "the other nordugrid-arc packages"
+            f"the NorduGrid ARC bindings in {folder} cannot be loaded: {error}",
+            advice=f"{INSTALL} again, in one version with the other nordugrid-arc packages",
         ) from error
     return module
 
@@ -145,10 +146,10 @@ def _forget() -> None:
 
 
 def leave_without_destructors() -> None:
-    """See to it that the process ends right after C's own buffers are written, with its own exit code.
+    """Let the process end right after C's own buffers are written, with its own exit code.
 
-    A static destructor of libarccommon waits forever for a lock that nobody gives back, so none of them may run; ARC's
-    own tools end with ``_exit`` too. Python's own exit (atexit, threads, buffers) comes before all this.
+    A static destructor of libarccommon waits forever for a lock that nobody gives back, so none may run; ARC's own
+    tools end with ``_exit`` too. Python's own exit (atexit, threads, buffers) comes before all this.
     """
     if not sys.platform.startswith("linux"):
         return

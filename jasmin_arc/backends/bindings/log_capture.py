@@ -28,7 +28,7 @@ _LINE = re.compile(
     r"\[\d+/\d+\] (?P<text>.*)"
 )
 _TRUNCATE_AT = 4 * 2**20
-_LONGEST_REASON = 600
+_MAX_REASON = 600
 _REASON = re.compile(r"Fail|Unable|Unexpected|Missing|Cannot|Could not|Invalid|Error", re.IGNORECASE)
 # What only repeats that something failed, and what goes wrong in every call.
 _NO_REASON = re.compile(
@@ -117,7 +117,7 @@ def reasons(lines: Sequence[LogLine]) -> str:
     relevant = [line for line in lines if _is_reason(line)]
     gravest = max((line.level for line in relevant), default=0)
     texts = [" ".join(_WRAPPING.sub("", line.text).split()) for line in relevant if line.level == gravest]
-    return "; ".join(dict.fromkeys(text.strip("()") for text in texts))[:_LONGEST_REASON]
+    return "; ".join(dict.fromkeys(text.strip("()") for text in texts))[:_MAX_REASON]
 
 
 def _is_reason(line: LogLine) -> bool:

@@ -1,4 +1,4 @@
-"""Submits one job through the bindings, and finds out what became of it where they do not tell."""
+"""Reads descriptions and submits one job through the bindings, and finds out what became of it."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from jasmin_arc.backends.bindings.log_capture import LogLine, reasons
 from jasmin_arc.backends.bindings.translate import REST_INTERFACE
+from jasmin_arc.description.formats.adl import to_adl
+from jasmin_arc.description.formats.jsdl import from_jsdl
 from jasmin_arc.exceptions import (
     Advice,
     InputFileError,
@@ -26,6 +28,7 @@ from jasmin_arc.exceptions import (
 if TYPE_CHECKING:
     from jasmin_arc.staging import StagedInput
 
+_JSDL = re.compile(r"<(?:[\w.-]+:)?JobDefinition[\s>]")
 _REJECTED = re.compile(r"Failed to submit all jobs: \d{3} (.*)")
 _ANSWER_LOST = re.compile(r"Failed to submit all jobs")
 # The delegation comes before the job, which is not sent without it.
@@ -58,6 +61,24 @@ def _place(entry: StagedInput, place: Path) -> Path:
     else:
         place.symlink_to(Path(os.path.abspath(entry.source)))  # noqa: PTH100 - a link at the end is followed all the same
     return place
+
+
+def without_jsdl(text: str) -> str:
+    """Return the text itself, or as ADL if it is JSDL, which ARC 6 and later do not parse.
+
+    :raises InvalidJobDescription: if it is JSDL and not valid
+    """
+    if not isinstance(text, str) or "\0" in text:
+        raise InvalidJobDescription(f"a job description must be a text in xRSL, ADL or JSDL, not {text!r:.80}")
+    if not _JSDL.search(text):
+        return text
+    return to_adl(from_jsdl(text))
+
+
+def not_a_description(text: str, why: str, lines: Sequence[LogLine]) -> InvalidJobDescription:
+    """The error for a text that the library does not accept, with what it said."""
+    said = "; ".join(dict.fromkeys(filter(None, (" ".join(why.split()), reasons(lines)))))
+    return InvalidJobDescription(f"not a valid job description in xRSL, ADL or JSDL ({said}): {text.strip()[:60]!r}")
 
 
 def parse(arc: Any, text: str) -> tuple[Any, str]:

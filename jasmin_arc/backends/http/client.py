@@ -12,6 +12,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from urllib3 import BaseHTTPResponse, HTTPSConnectionPool, Timeout
@@ -46,6 +47,22 @@ _MIN_SPEED = 20_000
 """Bytes per second that an upload must reach on the whole"""
 
 _Result = TypeVar("_Result")
+
+
+class Request(NamedTuple):
+    """A request. Its reply is read into memory."""
+
+    method: str
+    path: str
+    body: bytes | Iterable[bytes] | None = None
+    headers: Mapping[str, str] = MappingProxyType({})
+    max_bytes: int = MAX_BYTES
+    """The longest reply"""
+    allow: Collection[int] = ()
+    """The HTTP statuses of errors that the caller deals with"""
+
+    def __str__(self) -> str:
+        return f"{self.method} {self.path}"
 
 
 class Reply(NamedTuple):
@@ -128,55 +145,30 @@ class Client:
         self._answered = float("-inf")
         self._budget = RetryBudget()
 
-    def read(
-        self,
-        method: str,
-        path: str,
-        *,
-        body: bytes | None = None,
-        headers: Mapping[str, str] | None = None,
-        max_bytes: int = MAX_BYTES,
-        allow: Collection[int] = (),
-    ) -> Reply:
-        """Send a request that changes nothing. It is repeated when it fails for a reason that may pass.
+    def read(self, request: Request) -> Reply:
+        """Send a request that changes nothing. It is repeated when it fails for a reason that may pass."""
+        return self._patiently(lambda: self.once(request))
 
-        :param max_bytes: the longest reply
-        :param allow: the HTTP statuses of errors that the caller deals with
-        """
-        return self._patiently(
-            lambda: self.once(method, path, body=body, headers=headers, max_bytes=max_bytes, allow=allow)
-        )
-
-    def once(
-        self,
-        method: str,
-        path: str,
-        *,
-        body: bytes | None = None,
-        headers: Mapping[str, str] | None = None,
-        max_bytes: int = MAX_BYTES,
-        allow: Collection[int] = (),
-    ) -> Reply:
-        """Send a request once, whatever comes of it. For the parameters see :meth:`read`."""
+    def once(self, request: Request) -> Reply:
+        """Send a request once, whatever comes of it."""
         pool = self._connect().usual
         with limited(self.timeout):
-            response = self._send(pool, method, path, body, headers or {})
-            return self._whole(response, f"{method} {path}", max_bytes, allow)
+            return self._whole(self._send(pool, request), request)
 
-    def creator(self, path: str, headers: Mapping[str, str]) -> Callable[[bytes], Reply]:
-        """Return a function that POSTs what creates things: never twice, whatever happens.
+    def creator(self) -> Callable[[Request], Reply]:
+        """Return a function that sends what creates things: never twice, whatever happens.
 
         It has connections of its own, of which none has been idle for so long that the server may be closing it.
         Threads may share it. It raises :class:`~jasmin_arc.backends.http.errors.AnswerLostError` if the request may
         have been dealt with although no answer came back.
         """
-        return partial(self._create, self._connect().creating, path, headers)
+        return partial(self._create, self._connect().creating)
 
-    def _create(self, pool: HTTPSConnectionPool, path: str, headers: Mapping[str, str], body: bytes) -> Reply:
+    def _create(self, pool: HTTPSConnectionPool, request: Request) -> Reply:
         begin_request()
         try:
             with limited(3 * self.timeout):
-                return self._whole(self._send(pool, "POST", path, body, headers), f"POST {path}")
+                return self._whole(self._send(pool, request), request)
         except ServerError as error:
             # An answer of another kind is the server's own word that nothing was created.
             if not request_was_sent() or (error.status is not None and not isinstance(error, RetryLaterError)):
@@ -189,18 +181,19 @@ class Client:
         :param pieces: its content, together exactly ``size`` bytes
         """
         headers = {"Content-Length": str(size), "Content-Type": "application/octet-stream"}
+        request = Request("PUT", path, pieces, headers)
         pool = self._connect().usual
         with limited(self.timeout + size / _MIN_SPEED):
-            self._whole(self._send(pool, "PUT", path, pieces, headers), f"PUT {path}")
+            self._whole(self._send(pool, request), request)
 
     def download(self, path: str, *, offset: int = 0, allow: Collection[int] = ()) -> BaseHTTPResponse:
         """Begin to GET a file, from ``offset`` on, and return the reply with its body unread."""
-        headers = {"Range": f"bytes={offset}-"} if offset else {}
+        request = Request("GET", path, headers={"Range": f"bytes={offset}-"} if offset else {})
 
         def begin() -> BaseHTTPResponse:
-            response = self._send(self._connect().usual, "GET", path, None, headers)
+            response = self._send(self._connect().usual, request)
             if response.status not in (200, 206, *allow):
-                self._whole(response, f"GET {path}")
+                self._whole(response, request)
             return response
 
         return self._patiently(begin)
@@ -253,21 +246,14 @@ class Client:
         usual.headers = creating.headers = headers
         return _Pools(version, usual, creating)
 
-    def _send(
-        self,
-        pool: HTTPSConnectionPool,
-        method: str,
-        path: str,
-        body: bytes | Iterable[bytes] | None,
-        headers: Mapping[str, str],
-    ) -> BaseHTTPResponse:
+    def _send(self, pool: HTTPSConnectionPool, request: Request) -> BaseHTTPResponse:
         left = max(0.001, remaining())
         try:
             return pool.urlopen(
-                method,
-                path,
-                body=body,
-                headers={**pool.headers, **headers},
+                request.method,
+                request.path,
+                body=request.body,
+                headers={**pool.headers, **request.headers},
                 retries=False,
                 redirect=False,
                 timeout=Timeout(connect=min(CONNECT_SECONDS, left), read=left),
@@ -275,33 +261,31 @@ class Client:
                 decode_content=False,
             )
         except (HTTPError, OSError) as error:
-            raise self.error_for(error, f"{method} {path}") from error
+            raise self.error_for(error, request) from error
 
-    def error_for(self, error: Exception, what: str) -> ServerError:
-        """Translate an error of urllib3, or of the layers below it.
+    def error_for(self, error: Exception, request: object) -> ServerError:
+        """Translate an error of urllib3, or of the layers below it."""
+        return error_for_transport(error, str(request), self.endpoint, self._kind)
 
-        :param what: what was asked, such as ``GET /path``
-        """
-        return error_for_transport(error, what, self.endpoint, self._kind)
-
-    def _whole(
-        self, response: BaseHTTPResponse, what: str, max_bytes: int = MAX_BYTES, allow: Collection[int] = ()
-    ) -> Reply:
-        if not 200 <= response.status < 300 and response.status not in allow:
+    def _whole(self, response: BaseHTTPResponse, request: Request) -> Reply:
+        if not 200 <= response.status < 300 and response.status not in request.allow:
             _drop(response)
             later = response.headers.get("Retry-After")
-            raise error_for_status(response.status, response.reason or "", later, what, self.endpoint, self._kind)
-        body = self._body(response, what, max_bytes)
+            raise error_for_status(
+                response.status, response.reason or "", later, str(request), self.endpoint, self._kind
+            )
+        body = self._body(response, request)
         self._budget.earn()
         self._answered = time.monotonic()
         return Reply(response.status, response.headers, body)
 
-    def _body(self, response: BaseHTTPResponse, what: str, max_bytes: int) -> bytes:
+    def _body(self, response: BaseHTTPResponse, request: Request) -> bytes:
         """Read the body to its end, after which the connection is free again."""
+        max_bytes = request.max_bytes
         with closing(response):
             if not has_length(response):
                 # As when the connection broke in the middle of the headers.
-                raise ServerUnavailableError(f"the server {self.endpoint} sends a reply without its length ({what})")
+                raise ServerUnavailableError(f"the server {self.endpoint} sends a reply without its length ({request})")
             body = bytearray()
             length = response.length_remaining
             try:
@@ -309,9 +293,9 @@ class Client:
                 while len(body) != length and (piece := response.read(min(_PIECE, max_bytes + 1 - len(body)))):
                     body += piece
                     if len(body) > max_bytes:
-                        raise ServerError(f"the server {self.endpoint} sends more than {max_bytes} bytes ({what})")
+                        raise ServerError(f"the server {self.endpoint} sends more than {max_bytes} bytes ({request})")
             except (HTTPError, OSError) as error:
-                raise self.error_for(error, what) from error
+                raise self.error_for(error, request) from error
             response.release_conn()
             return bytes(body)
 

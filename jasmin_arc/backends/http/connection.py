@@ -40,16 +40,14 @@ class Connection(HTTPSConnection):
 
     @property
     def is_connected(self) -> bool:
-        """Whether the connection can be used for another request."""
         return super().is_connected and time.monotonic() - self._last_used < self._max_idle
 
     def request(self, *args: Any, **options: Any) -> None:
-        """Send a request. The pool connects before it calls this."""
+        # The pool has connected before.
         note_sent()
         super().request(*args, **options)
 
     def getresponse(self) -> Any:
-        """Read the reply."""
         if _QUICKACK is not None and self.sock is not None:
             self.sock.setsockopt(socket.IPPROTO_TCP, _QUICKACK, 1)
         self._last_used = time.monotonic()

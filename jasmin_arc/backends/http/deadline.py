@@ -68,7 +68,6 @@ class DeadlineSocket(ssl.SSLSocket):
     """A TLS socket that gives up at the deadline of the thread that uses it."""
 
     def do_handshake(self, block: bool = False) -> None:
-        """Shake hands within the deadline as a whole."""
         try:
             self._set_timeout()
             super().do_handshake(block)
@@ -78,7 +77,7 @@ class DeadlineSocket(ssl.SSLSocket):
             raise
 
     def recv(self, *args: Any, **options: Any) -> bytes:
-        """Read. Python tries this before the handshake with a server that has hung up already."""
+        # Python tries this before the handshake with a server that has hung up already.
         try:
             return super().recv(*args, **options)
         except OSError as error:
@@ -88,12 +87,10 @@ class DeadlineSocket(ssl.SSLSocket):
             raise
 
     def recv_into(self, *args: Any, **options: Any) -> int:
-        """Read."""
         self._set_timeout()
         return super().recv_into(*args, **options)
 
     def send(self, *args: Any, **options: Any) -> int:
-        """Write."""
         self._set_timeout()
         return super().send(*args, **options)
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote, urlsplit
 
 from jasmin_arc._support.text import printable
-from jasmin_arc.backends.http.client import Client, Reply
+from jasmin_arc.backends.http.client import Client, Reply, Request
 from jasmin_arc.backends.http.errors import AnswerLostError, ServerKind
 from jasmin_arc.backends.rest.documents import JobAnswer, is_native_id, job_answers, job_states, versions
 from jasmin_arc.exceptions import Advice, JasminArcError, JobNotFoundError, ServerError, SubmissionUnknownError
@@ -53,8 +53,6 @@ class Api:
         self._lock = threading.Lock()
         self._base = ""
 
-    # --- Job ids ---
-
     def job_url(self, native_id: str) -> str:
         """Return the job id."""
         return f"{self.client.endpoint}/rest/{_ID_VERSION}/jobs/{native_id}"
@@ -85,13 +83,11 @@ class Api:
                 foreign[job_id] = error
         return found, foreign
 
-    # --- Requests ---
-
     def base(self) -> str:
         """Return the path of the interface's newest version that both sides know."""
         with self._lock:
             if not self._base:
-                offered = versions(self.client.read("GET", self._root).body)
+                offered = versions(self.client.read(Request("GET", self._root)).body)
                 common = next((version for version in _VERSIONS if version in offered), None)
                 if common is None:
                     raise ServerError(
@@ -107,12 +103,12 @@ class Api:
         :raises ServerUnavailableError: if it does not
         """
         if self.client.seconds_since_answer() > _REACHABLE_SECONDS:
-            self.client.read("GET", self._root)
+            self.client.read(Request("GET", self._root))
 
     def jobs(self, states: Collection[str] = ()) -> dict[str, str]:
         """List all own jobs; with ``states``, those that are in one of them right now, with their state."""
         query = f"?state={','.join(states)}" if states else ""
-        return job_states(self.client.read("GET", f"{self.base()}/jobs{query}").body)
+        return job_states(self.client.read(Request("GET", f"{self.base()}/jobs{query}")).body)
 
     def query_jobs(self, action: str, native_ids: Iterable[str]) -> dict[str, JobAnswer]:
         """Ask something of many jobs: ``status``, ``info`` or ``delegations``. The answers are by native id.
@@ -148,9 +144,9 @@ class Api:
                 answers.update({job: JobAnswer(job, error=error) for job in batch})
         return answers
 
-    def _bulk(self, action: str, native_ids: Sequence[str], send: Callable[..., Reply]) -> dict[str, JobAnswer]:
+    def _bulk(self, action: str, native_ids: Sequence[str], send: Callable[[Request], Reply]) -> dict[str, JobAnswer]:
         body = "<jobs>" + "".join(f"<job><id>{native_id}</id></job>" for native_id in native_ids) + "</jobs>"
-        reply = send("POST", f"{self.base()}/jobs?action={action}", body=body.encode("ascii"), headers=_XML)
+        reply = send(Request("POST", f"{self.base()}/jobs?action={action}", body.encode("ascii"), _XML))
         return {answer.native_id: answer for answer in job_answers(reply.body) if answer.native_id}
 
     def job_creator(self) -> Callable[[bytes], list[JobAnswer]]:
@@ -158,11 +154,12 @@ class Api:
 
         It raises :class:`~jasmin_arc.exceptions.SubmissionUnknownError` where it does not learn which jobs exist.
         """
-        post = self.client.creator(f"{self.base()}/jobs?action=new", _XML)
+        path = f"{self.base()}/jobs?action=new"
+        post = self.client.creator()
 
         def create(document: bytes) -> list[JobAnswer]:
             try:
-                reply = post(document)
+                reply = post(Request("POST", path, document, _XML))
             except AnswerLostError as error:
                 raise _unknown(f"was lost: {error}") from error
             try:
@@ -175,7 +172,7 @@ class Api:
     def diagnose(self, native_id: str, what: str, *, max_bytes: int = _MAX_LOG_BYTES) -> str | None:
         """Read one of the files that the server keeps on a job; ``None`` if there is no such job or file."""
         path = f"{self.base()}/jobs/{native_id}/diagnose/{what}"
-        reply = self.client.read("GET", path, max_bytes=max_bytes, allow={404})
+        reply = self.client.read(Request("GET", path, max_bytes=max_bytes, allow={404}))
         if reply.status == 404:
             return None
         if "html" in reply.headers.get("Content-Type", ""):
@@ -193,11 +190,9 @@ class Api:
     def _session(self, native_id: str, path: str) -> str:
         return f"{self.base()}/jobs/{native_id}/session/{quote(path, errors='surrogateescape')}".rstrip("/")
 
-    # --- Delegations ---
-
     def new_delegation(self) -> tuple[str, bytes]:
         """Begin a delegation: return its id and the certificate request."""
-        reply = self.client.once("POST", f"{self.base()}/delegations?action=new", body=b"")
+        reply = self.client.once(Request("POST", f"{self.base()}/delegations?action=new", b""))
         location = reply.headers.get("Location", "")
         # 6.17 sends a path alone, and puts the query into it as well, before the id.
         delegation_id = location.rpartition("/")[2]
@@ -212,19 +207,22 @@ class Api:
 
     def renew_delegation(self, delegation_id: str) -> bytes:
         """Begin to renew a delegation: return the certificate request."""
-        return self.client.once("POST", f"{self.base()}/delegations/{delegation_id}?action=renew", body=b"").body
+        return self.client.once(Request("POST", self._delegation(delegation_id, "?action=renew"), b"")).body
 
     def held_delegation(self, delegation_id: str) -> bytes:
         """Return the certificates of a delegation, as the server holds them."""
-        return self.client.read("POST", f"{self.base()}/delegations/{delegation_id}?action=get", body=b"").body
+        return self.client.read(Request("POST", self._delegation(delegation_id, "?action=get"), b"")).body
 
     def sign_delegation(self, delegation_id: str, chain: bytes) -> None:
         """Complete a delegation, new or renewed."""
-        self.client.once("PUT", f"{self.base()}/delegations/{delegation_id}", body=chain, headers=_PEM)
+        self.client.once(Request("PUT", self._delegation(delegation_id), chain, _PEM))
+
+    def _delegation(self, delegation_id: str, query: str = "") -> str:
+        return f"{self.base()}/delegations/{delegation_id}{query}"
 
     def info(self) -> bytes:
         """Return the server's description of itself, in GLUE2."""
-        return self.client.read("GET", f"{self.base()}/info").body
+        return self.client.read(Request("GET", f"{self.base()}/info")).body
 
 
 def _batches(native_ids: Iterable[str]) -> Iterator[list[str]]:

@@ -10,16 +10,7 @@ from pathlib import Path
 from typing import BinaryIO, ClassVar
 
 from jasmin_arc._support.bulk import not_found
-from jasmin_arc.backends.base import (
-    INPUT_URLS,
-    OUTPUT_URLS,
-    QUEUES,
-    RENEW,
-    RESTART,
-    RUNTIME_ENVIRONMENTS,
-    Backend,
-    Services,
-)
+from jasmin_arc.backends import base
 from jasmin_arc.backends.http.client import Client
 from jasmin_arc.backends.rest.api import AREX, Api
 from jasmin_arc.backends.rest.credential_renewal import CredentialRenewal
@@ -49,7 +40,7 @@ from jasmin_arc.staging.session_tree import list_tree
 _LOGS = ("failed", "errors", "diag", "comment", "status", "description", "local", "input_status", "output_status")
 
 
-class RestBackend(Backend):
+class RestBackend(base.Backend):
     """A compute element with an ARC REST interface.
 
     Nothing is sent before the first call that needs an answer.
@@ -57,10 +48,10 @@ class RestBackend(Backend):
 
     name: ClassVar[str] = "rest"
     capabilities: ClassVar[frozenset[str]] = frozenset(
-        {INPUT_URLS, OUTPUT_URLS, QUEUES, RUNTIME_ENVIRONMENTS, RENEW, RESTART}
+        {base.INPUT_URLS, base.OUTPUT_URLS, base.QUEUES, base.RUNTIME_ENVIRONMENTS, base.RENEW, base.RESTART}
     )
 
-    def __init__(self, config: ConnectionConfig, services: Services) -> None:
+    def __init__(self, config: ConnectionConfig, services: base.Services) -> None:
         log, job_list, credentials = services.log, services.job_list, services.credentials()
         min_left = timedelta(seconds=config.PROXY_RENEWAL_THRESHOLD)
         self._log = log

@@ -39,7 +39,7 @@ class CredentialRenewal:
 
     def renew_for_states(self, states: Mapping[str, Answer]) -> None:
         """Look after jobs of which only the native states are known: now and then, ask when their credentials end."""
-        due = self._due(native_id for native_id, state in states.items() if state not in ENDS)
+        due = self._due(job for job, state in states.items() if isinstance(state, str) and state not in ENDS)
         try:
             answers = self._api.query_jobs("info", due)
         except JasminArcError as error:

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
+import json
 import logging
+import os
+import tempfile
 import threading
 import time
 from collections.abc import Iterable
 from datetime import datetime, timedelta, timezone
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from jasmin_arc.backends.rest.delegation_file import DelegationFile
 from jasmin_arc.backends.rest.documents import is_native_id
+from jasmin_arc.credentials.proxy import DELEGATIONS_SUFFIX, read_own_file
 from jasmin_arc.credentials.rfc3820 import holder, load_certificates
 from jasmin_arc.exceptions import JasminArcError, OperationNotPossibleError, ServerError
 
@@ -57,19 +63,12 @@ class Delegations:
                 self._share()
             return self._current
 
-    def _file(self) -> DelegationFile | None:
-        certificate = self._credentials.client_certificate()
-        return None if certificate is None else DelegationFile(certificate)
-
     def _share(self) -> None:
-        file = self._file()
-        if file is not None:
-            file.put(self._api.client.endpoint, self._current)
+        _SharedFile(self._credentials).put(self._api.client.endpoint, self._current)
 
     def _find(self) -> None:
         """Take the delegation that another process has made with this proxy, if the server still holds it."""
-        file = self._file()
-        known = file.get(self._api.client.endpoint) if file is not None else ""
+        known = _SharedFile(self._credentials).get(self._api.client.endpoint)
         if not is_native_id(known):
             return
         try:
@@ -143,6 +142,52 @@ class Delegations:
             raise OperationNotPossibleError("these credentials cannot be delegated to a compute element")
         self._api.sign_delegation(delegation_id, chain)
         self._ends[delegation_id] = min(cert.not_valid_after_utc for cert in holder(load_certificates(chain)))
+
+
+class _SharedFile:
+    """Tells the processes of a user, beside a proxy, one delegation that was made with it for each compute element.
+
+    It is a convenience: what cannot be read or written is taken for missing, and what it says must be checked with the
+    server before it is used. Delegations that were made with another proxy are left out, for they have its attributes.
+    """
+
+    def __init__(self, credentials: Credentials) -> None:
+        proxy = credentials.client_certificate() or Path(os.devnull)
+        self._path = proxy.with_name(proxy.name + DELEGATIONS_SUFFIX)
+        self._fingerprint = ""
+        with contextlib.suppress(OSError, ValueError):
+            (first, *_) = load_certificates(proxy.read_bytes())
+            self._fingerprint = hashlib.sha256(first.tbs_certificate_bytes).hexdigest()
+
+    def get(self, endpoint: str) -> str:
+        """Return the id of the delegation there; empty where none is known."""
+        return self._read().get(endpoint, "")
+
+    def put(self, endpoint: str, delegation_id: str) -> None:
+        """Remember a delegation."""
+        if not self._fingerprint:
+            return
+        text = json.dumps({"proxy": self._fingerprint, "delegations": {**self._read(), endpoint: delegation_id}})
+        with contextlib.suppress(OSError):
+            descriptor, temporary = tempfile.mkstemp(prefix=f".{self._path.name}-", dir=self._path.parent)
+            try:
+                with os.fdopen(descriptor, "w", encoding="ascii") as file:
+                    file.write(text)
+                os.replace(temporary, self._path)  # noqa: PTH105
+            except BaseException:
+                # Ctrl-C may come just after the file got its name.
+                Path(temporary).unlink(missing_ok=True)
+                raise
+
+    def _read(self) -> dict[str, str]:
+        try:
+            # The default folder of proxies is open to all users, so what is there may be anybody's.
+            found = json.loads(read_own_file(self._path)[1])
+            if not self._fingerprint or found["proxy"] != self._fingerprint:
+                return {}
+            return {str(endpoint): str(delegation) for endpoint, delegation in found["delegations"].items()}
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            return {}
 
 
 def _now() -> datetime:

@@ -41,10 +41,7 @@ class JobAnswer:
 
 
 def read_xml(document: bytes, *, root: str = "") -> Element:
-    """Read a document of the server.
-
-    :param root: the name that its outermost element must have, as a web page is well-formed too
-    """
+    """Read a document of the server. A web page is well-formed too, so the name of its root is checked."""
     return parse(document, _unreadable, root=root)
 
 

@@ -105,27 +105,23 @@ class _Download(io.RawIOBase):
         self._left = client.timeout + (int(length) if length is not None else 1 << 40) / _MIN_SPEED
 
     def readable(self) -> bool:
-        """Say that it can be read."""
         return True
 
     def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
-        """Read some of it; 0 only at the end of the whole."""
         began = time.monotonic()
         try:
             with limited(min(self._client.timeout, self._left)):
                 piece = self._response.read(min(len(buffer), self._step))
         except (HTTPError, OSError) as error:
             self._response.close()
-            raise OutputError(
-                f"the download of {self._what} broke off: {self._client.error_for(error, 'GET')}"
-            ) from error
+            why = self._client.error_for(error, "GET")
+            raise OutputError(f"the download of {self._what} broke off: {why}") from error
         finally:
             self._left -= time.monotonic() - began
         buffer[: len(piece)] = piece
         return len(piece)
 
     def close(self) -> None:
-        """Free the connection; one in the middle of a file is given up."""
         if not self.closed:
             # It closes by itself at its end; an empty one that was never read has not come to that.
             if self._response.closed:

@@ -30,8 +30,8 @@ _MAX_DESCRIPTION_BYTES = 16 << 20
 _STILL_ON_ITS_WAY = timedelta(minutes=15)
 """For how long after the intention its job may still come to be.
 
-Many jobs are written down at once, and the requests for the last of them leave minutes later, one after another. Even
-one whose sender died may then wait until the server deals with it.
+Many jobs are written down at once, and the requests for the last of them leave minutes later. Even one whose sender
+died may then wait until the server deals with it.
 """
 _CLOCKS_DIFFER = timedelta(hours=1)
 """By how much, at most, the server's clock and ours are taken to differ"""
@@ -48,8 +48,8 @@ class Recovery:
     def settle(self) -> dict[str, bool]:
         """Return by job id whether the job was kept (or else erased).
 
-        :raises ServerError: if the server cannot be asked about one of them, or about a job that may be a lost one;
-            what was not settled stays for the next time, and what was is logged
+        :raises ServerError: if the server cannot be asked about one of them, or about a job that may be a lost one.
+            What was not settled stays for the next time
         """
         unfinished = self._job_list.unfinished(self._api.client.endpoint)
         if unfinished:

@@ -1,8 +1,8 @@
 """What the jobs are doing right now.
 
-A-REX answers most questions from what its information provider last wrote, which on a busy site is a minute old. Live
-are the list of jobs with their states, and the job's own ``status`` file; these know nothing of the batch system,
-though. So the phase and the end are taken live, and what the batch system does with the job from what was written.
+A-REX answers most questions from what its information provider last wrote, which may be a minute old. Live are the list
+of jobs with their states, and the job's own ``status`` file; but these know nothing of the batch system. So the phase
+and the end are taken live, and what the batch system does with the job from what was written.
 """
 
 from __future__ import annotations
@@ -89,8 +89,8 @@ class States:
     def live_states(self, native_ids: Sequence[str]) -> dict[str, Answer]:
         """Return the jobs' present native states; those that the server does not know are absent.
 
-        Of many jobs that have failed, those that this process has not cancelled are ``FAILED``, though another
-        process may have killed them: the server tells that only job by job.
+        A job that failed and that this process has not cancelled is ``FAILED``, though another process may have killed
+        it: the server tells that only job by job.
 
         :raises JasminArcError: if no job could be answered for
         """
@@ -130,7 +130,11 @@ class States:
             infos[job] = replace(known, state=general_state(state), native_state=state)
         late = {job: infos[job] for job in live if infos[job].native_state in ENDS and written.get(job) not in ENDS}
         infos.update(_raise_first(dict(zip(late, run_all(self._completed, late.values(), workers=_WORKERS)))))
-        return {job_id: _with_code(infos[job], job_id) for job_id, job in native_ids.items() if job in live}
+        return {
+            job_id: replace(infos[job], id=job_id, exit_code=_exit_code(infos[job]))
+            for job_id, job in native_ids.items()
+            if job in live
+        }
 
     def _read_failures(self, native_ids: Iterable[str]) -> None:
         # That they failed is known. Where the reason cannot be read, the next question tries again.
@@ -149,11 +153,7 @@ class States:
         return {**found, **self._overlooked(missing)} if missing else found
 
     def _overlooked(self, native_ids: Sequence[str]) -> dict[str, Answer]:
-        """Return the states of jobs that exist though they seemed not to.
-
-        A-REX moves the file with the state from folder to folder. In between, a job seems to be WIPED, or to have no
-        state at all.
-        """
+        """Return the states of jobs that exist though they seemed not to: A-REX moves their files about."""
         try:
             answers = self._api.query_jobs("status", native_ids)
         except JasminArcError as error:
@@ -189,10 +189,7 @@ class States:
         raise ServerUnavailableError(f"the compute element tells one state after another of {url}")
 
     def _state_in_file(self, native_id: str) -> str:
-        """Return the state in the job's own file; an empty text for a job that is not there.
-
-        :raises ServerError: if there is something else than a state in it
-        """
+        """Return the state in the job's own file; an empty text for a job that is not there."""
         written = self._api.diagnose(native_id, "status", max_bytes=1000)
         if written is None:
             return ""
@@ -294,10 +291,7 @@ class States:
         return completed
 
     def _log_of_end(self, native_id: str, *, patient: bool) -> dict[str, str]:
-        """Read what was logged of a job's end. Right after it, the file may be on its way to another folder.
-
-        :param patient: whether the log surely has an exit code
-        """
+        """Read what was logged of a job's end. Right after it, the file may be on its way to another folder."""
         log: dict[str, str] = {}
         for attempt in range(_ATTEMPTS if patient else 1):
             pause(_RETRY_STEP * attempt)
@@ -322,14 +316,11 @@ def _raise_first(answers: Mapping[str, _Cached | JasminArcError]) -> dict[str, _
     return dict(answers)  # type: ignore[arg-type]
 
 
-def _with_code(info: JobInfo, job_id: str) -> JobInfo:
-    return replace(info, id=job_id, exit_code=_reported_code(info) if info.exit_code is None else info.exit_code)
-
-
-def _reported_code(info: JobInfo) -> int | None:
-    """Read the exit code from the error that it led to: a job that was restarted has no other record of it."""
+def _exit_code(info: JobInfo) -> int | None:
+    """Return the exit code. A job that was restarted has no other record of it than the error that it led to."""
     codes = (re.match(r"LRMS error: \((\d{1,3})\)", error) for error in info.errors)
-    return next((int(code[1]) for code in codes if code and 0 < int(code[1]) < 256), None)
+    reported = next((int(code[1]) for code in codes if code and 0 < int(code[1]) < 256), None)
+    return reported if info.exit_code is None else info.exit_code
 
 
 def _assignments(log: str) -> dict[str, str]:

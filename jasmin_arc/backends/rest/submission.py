@@ -78,14 +78,13 @@ class Submitter:
             job.outcome = error
         return job
 
-    def submit(
-        self, descriptions: Sequence[JobDescription], progress: Progress | None = None
-    ) -> list[str | JasminArcError]:
+    def submit(self, descriptions: Sequence[JobDescription], progress: Progress | None) -> list[str | JasminArcError]:
         """See :meth:`jasmin_arc.backends.base.Backend.submit`."""
+        count = progress or (lambda _jobs: None)
         jobs = [self.plan(description) for description in descriptions]
-        for wave in _waves([job for job in jobs if job.outcome is None]):
+        for wave in _cut([job for job in jobs if job.outcome is None], _WAVE_JOBS, _WAVE_BYTES, _input_bytes):
             try:
-                self._submit_wave(wave, progress)
+                self._submit_wave(wave, count)
             except JasminArcError as error:
                 if not any(job.adl and job.outcome is not None for job in jobs):
                     raise
@@ -93,20 +92,19 @@ class Submitter:
                 for job in jobs:
                     job.outcome = job.outcome if job.outcome is not None else error
                 break
-        if progress is not None:
-            progress(sum(job.outcome is not None and not job.adl for job in jobs))
+        count(sum(job.outcome is not None and not job.adl for job in jobs))
         if jobs and all(isinstance(job.outcome, NoTargetsAvailableError) for job in jobs):
             raise jobs[0].outcome  # type: ignore[misc]
         return [job.outcome or JobSubmissionError("the job was not submitted") for job in jobs]
 
-    def _submit_wave(self, wave: Sequence[PendingJob], progress: Progress | None) -> None:
+    def _submit_wave(self, wave: Sequence[PendingJob], count: Progress) -> None:
         self._delegate(wave)
         for job in wave:
             _describe(job)
         jobs = [job for job in wave if job.outcome is None]
         with self._journal.submitting([job.entry for job in jobs]) as batch:
-            self._create(jobs, batch, progress)
-            self._upload([job for job in jobs if job.outcome is None], batch, progress)
+            self._create(jobs, batch, count)
+            self._upload([job for job in jobs if job.outcome is None], batch, count)
 
     def _delegate(self, jobs: Sequence[PendingJob]) -> None:
         """See that the server is there, and give credentials to the jobs that need them."""
@@ -119,10 +117,8 @@ class Submitter:
         except ServerUnavailableError as error:
             raise NoTargetsAvailableError(f"nothing was submitted: {error.message}", advice=error.advice) from error
 
-    # --- The first phase ---
-
-    def _create(self, jobs: Sequence[PendingJob], batch: Batch, progress: Progress | None) -> None:
-        chunks = list(_chunks(jobs))
+    def _create(self, jobs: Sequence[PendingJob], batch: Batch, count: Progress) -> None:
+        chunks = list(_cut(jobs, _POST_JOBS, _POST_BYTES, lambda job: len(job.adl)))
         create = self._api.job_creator()
         results = run_all(lambda chunk: self._post(create, chunk, batch), chunks, workers=_POSTS_AT_ONCE)
         for chunk, result in zip(chunks, results):
@@ -131,8 +127,7 @@ class Submitter:
                     job.outcome = result
         failed = [job for job in jobs if job.outcome is not None]
         batch.drop(job.entry.token for job in failed if not isinstance(job.outcome, SubmissionUnknownError))
-        if progress is not None and failed:
-            progress(len(failed))
+        count(len(failed))
 
     def _post(self, create: Create, jobs: Sequence[PendingJob], batch: Batch) -> None:
         """Create the jobs of one request, and write down their ids before anything else is done with them."""
@@ -167,16 +162,14 @@ class Submitter:
             unlisted.__cause__ = error
             self.give_up(dict.fromkeys(jobs, unlisted), batch)
 
-    # --- The second phase ---
-
-    def _upload(self, jobs: Sequence[PendingJob], batch: Batch, progress: Progress | None) -> None:
+    def _upload(self, jobs: Sequence[PendingJob], batch: Batch, count: Progress) -> None:
         lock = threading.Lock()
 
         def put(job: PendingJob, staged: StagedInput) -> None:
             self._put(job.native_id, staged)
-            if staged.commits and progress is not None:
+            if staged.commits:
                 with lock:
-                    progress(1)
+                    count(1)
 
         failures = upload_all({job: job.inputs for job in jobs}, put, workers=_UPLOADS_AT_ONCE)
         failed = {job: error for job, error in failures.items() if not self._arrived(job)}
@@ -275,12 +268,8 @@ def _exactly(file: BinaryIO, staged: StagedInput) -> Iterator[bytes]:
         raise InputFileError(f"input {staged.name!r}: it grew while it was uploaded")
 
 
-def _waves(jobs: Sequence[PendingJob]) -> Iterator[list[PendingJob]]:
-    yield from _cut(jobs, _WAVE_JOBS, _WAVE_BYTES, lambda job: sum(staged.size for staged in job.inputs))
-
-
-def _chunks(jobs: Sequence[PendingJob]) -> Iterator[list[PendingJob]]:
-    yield from _cut(jobs, _POST_JOBS, _POST_BYTES, lambda job: len(job.adl))
+def _input_bytes(job: PendingJob) -> int:
+    return sum(staged.size for staged in job.inputs)
 
 
 def _cut(
