@@ -14,6 +14,7 @@ from typing import Any, TypeVar, Union
 from jasmin_arc.description.fields import (
     CHECKS,
     RESERVED_PREFIX,
+    FrozenDict,
     default_name,
     is_pattern,
     is_url,
@@ -21,7 +22,6 @@ from jasmin_arc.description.fields import (
     path_parts,
     session_name,
 )
-from jasmin_arc.description.frozen_dict import FrozenDict
 from jasmin_arc.exceptions import InvalidJobDescription
 
 InputSource = Union[str, "os.PathLike[str]", bytes]
@@ -195,7 +195,8 @@ class JobDescription:
         """Return the description as a JSON text; contents given as bytes are in base64. What is empty is left out."""
         # No outputs at all is not the same as the default output.
         given = {key: value for key, value in vars(self).items() if key == "outputs" or value not in ("", (), {})}
-        return json.dumps({key: _plain(value) for key, value in given.items() if value is not None}, sort_keys=True)
+        given = {key: value for key, value in given.items() if value is not None}
+        return json.dumps(given, default=_plain, sort_keys=True)
 
     @classmethod
     def from_json(cls, text: str) -> JobDescription:
@@ -267,25 +268,19 @@ def _absolute(source: _Source) -> _Source | Path:
     return source.absolute() if isinstance(source, Path) else source
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: Path | timedelta | bytes) -> str | float | dict[str, str]:
+    """What stands in JSON for a value that it does not know."""
     if isinstance(value, bytes):
         return {"base64": base64.b64encode(value).decode("ascii")}
-    if isinstance(value, timedelta):
-        return value.total_seconds()
-    if isinstance(value, Path):
-        return str(value)
-    if isinstance(value, dict):
-        return {key: _plain(entry) for key, entry in value.items()}
-    return value
+    return str(value) if isinstance(value, Path) else value.total_seconds()
 
 
 def _with_contents(values: dict[str, Any]) -> dict[str, Any]:
     """Read back those fields that may hold bytes."""
-    found = {**values, "stdin": _content("stdin", values.get("stdin"))}
     inputs = values.get("inputs")
     if isinstance(inputs, dict):
-        found["inputs"] = {name: _content("inputs", source) for name, source in inputs.items()}
-    return found
+        values = {**values, "inputs": {name: _content("inputs", source) for name, source in inputs.items()}}
+    return {**values, "stdin": _content("stdin", values.get("stdin"))}
 
 
 def _content(field: str, value: Any) -> Any:

@@ -6,11 +6,10 @@ import os
 import re
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path, PurePosixPath
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
 from urllib.parse import unquote, urlsplit
 
 from jasmin_arc.constants import STDERR_NAME, STDOUT_NAME
-from jasmin_arc.description.frozen_dict import FrozenDict
 from jasmin_arc.description.quantities import parse_duration, parse_size
 from jasmin_arc.exceptions import InputFileError, InvalidJobDescription
 
@@ -20,29 +19,45 @@ MAX_ARGUMENT = 128 * 1024 - 1
 """The kernel's own limit for one argument (``MAX_ARG_STRLEN``), in bytes without the final zero"""
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
+_Key = TypeVar("_Key")
 _Value = TypeVar("_Value")
 
 
+class FrozenDict(dict[_Key, _Value]):
+    """A dictionary that cannot be changed, and so can be hashed if its values can.
+
+    It is a ``dict``, so that it equals one with the same items and that ``json`` and ``dataclasses.asdict`` know it.
+    """
+
+    def _refuse(self, *_: Any, **__: Any) -> NoReturn:
+        raise TypeError("this dictionary cannot be changed; dict() makes a copy that can")
+
+    __setitem__ = __delitem__ = __ior__ = _refuse
+    clear = pop = popitem = setdefault = update = _refuse
+
+    def __hash__(self) -> int:  # type: ignore[override]
+        return hash(frozenset(self.items()))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # The default fills an empty one item by item.
+        return (type(self), (dict(self),))
+
+
 def is_url(source: object) -> bool:
-    """Return whether an input's source, or an output's target, is a URL."""
     return isinstance(source, str) and bool(_URL.match(source))
 
 
 def is_pattern(output: str) -> bool:
-    """Return whether the name of an output is a pattern of a shell."""
     return any(char in output for char in "*?[")
 
 
 def path_parts(path: str) -> list[str]:
-    """Split a path in the session directory into its parts, without empty ones and dots."""
+    """The parts of a path in the session directory, without empty ones and dots."""
     return [part for part in path.split("/") if part not in ("", ".")]
 
 
 def session_name(value: Any, field: str) -> str:
-    """Check the name of a file in the session directory, and return it in its simplest form.
-
-    :raises InvalidJobDescription: if it is empty, absolute, leaves the directory, or is reserved
-    """
+    """Return the name of a file in the session directory in its simplest form; an impossible one is an error."""
     text = _text(value, field)
     parts = path_parts(text)
     if text.startswith("/") or ".." in parts or not parts:
@@ -55,15 +70,11 @@ def session_name(value: Any, field: str) -> str:
 
 
 def output_name(value: Any, field: str = "outputs") -> str:
-    """Check the name of an output; otherwise as :func:`session_name`.
-
-    :raises InvalidJobDescription: if it starts with ``@`` as well
-    """
+    """As :func:`session_name`, for an output."""
     name = session_name(value, field)
     if name.startswith("@"):
-        raise InvalidJobDescription(
-            f"{field}: a compute element takes {name!r} for a list of outputs", advice="use a pattern such as '*.nc'"
-        )
+        problem = f"{field}: a compute element takes {name!r} for a list of outputs"
+        raise InvalidJobDescription(problem, advice="use a pattern such as '*.nc'")
     return name
 
 
@@ -125,10 +136,14 @@ def _word(value: Any, field: str) -> str:
     return text
 
 
+def _mapping(values: Any, field: str, of_what: str) -> Mapping[Any, Any]:
+    if values is not None and not isinstance(values, Mapping):
+        raise InvalidJobDescription(f"{field}: must be a mapping of {of_what}, not {values!r}")
+    return values or {}
+
+
 def _environment(values: Any, field: str) -> FrozenDict[str, str]:
-    given = {} if values is None else values
-    if not isinstance(given, Mapping):
-        raise InvalidJobDescription(f"{field}: must be a mapping of names to values, not {values!r}")
+    given = _mapping(values, field, "names to values")
     for key, value in given.items():
         if not isinstance(key, str) or not _VARIABLE.match(key):
             raise InvalidJobDescription(f"{field}: not the name of a variable: {key!r}")
@@ -137,11 +152,8 @@ def _environment(values: Any, field: str) -> FrozenDict[str, str]:
 
 
 def _native(values: Any, field: str) -> FrozenDict[str, tuple[str, ...]]:
-    given = {} if values is None else values
-    if not isinstance(given, Mapping):
-        raise InvalidJobDescription(f"{field}: must be a mapping of backends to lists of options, not {values!r}")
     options: dict[str, tuple[str, ...]] = {}
-    for backend, entries in given.items():
+    for backend, entries in _mapping(values, field, "backends to lists of options").items():
         what = f"{field}: {_word(backend, field)}"
         options[backend] = tuple(_printable(entry, what) for entry in _list(entries, what))
     return FrozenDict({backend: entries for backend, entries in options.items() if entries})

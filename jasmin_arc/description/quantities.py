@@ -17,10 +17,9 @@ _MAX_SECONDS = 10 * 365 * 86400
 
 
 def parse_duration(value: Any, field: str) -> timedelta:
-    """Read a duration: seconds, a timedelta, ``"90m"``, ``"1h 30m"``, ``"01:30:00"`` or ``"2-00:00:00"``.
+    """Read seconds, a timedelta, ``"90m"``, ``"1h 30m"``, ``"01:30:00"`` or ``"2-00:00:00"``; ten years at most.
 
     :returns: whole seconds, rounded up
-    :raises InvalidJobDescription: if it is none of these, is not more than 0, or more than ten years
     """
     if isinstance(value, timedelta):
         seconds: float | None = value.total_seconds()
@@ -32,10 +31,8 @@ def parse_duration(value: Any, field: str) -> timedelta:
     else:
         seconds = None
     if seconds is None or not 0 < seconds <= _MAX_SECONDS:
-        raise InvalidJobDescription(
-            f"{field}: must be a duration of more than 0, such as '2h', '1h 30m', '01:30:00' or 5400 (seconds), "
-            f"not {value!r}"
-        )
+        wanted = "a duration of more than 0, such as '2h', '1h 30m', '01:30:00' or 5400 (seconds)"
+        raise InvalidJobDescription(f"{field}: must be {wanted}, not {value!r}")
     return timedelta(seconds=-int(-seconds // 1))
 
 
@@ -49,35 +46,23 @@ def _seconds(text: str) -> float | None:
     total, position = 0.0, 0
     while position < len(text):
         part = _PART.match(text, position)
-        unit = part and _unit(part[2])
-        if not part or unit is None:
+        if not part:
+            return None
+        single = part[2].removesuffix("s") or "s"
+        unit = _SECONDS.get(_LONG_NAMES.get(single, single))
+        if unit is None:
             return None
         total += float(part[1]) * unit
         position = part.end()
     return total
 
 
-def _unit(name: str) -> int | None:
-    single = name[:-1] if name.endswith("s") and len(name) > 1 else name
-    return _SECONDS.get(_LONG_NAMES.get(single, single))
-
-
 def parse_size(value: Any, field: str) -> int:
-    """Read a size in bytes: a whole number, or a text such as ``"4 GB"`` or ``"512M"``.
-
-    Units are powers of 1024, as in Slurm.
-
-    :raises InvalidJobDescription: if it is neither, or not more than 0
-    """
-    size: int | None = None
-    if isinstance(value, str):
-        match = _SIZE.match(value)
-        if match:
-            # Infinite where it has hundreds of digits.
-            number = min(float(match[1]), 2.0**62)
-            size = int(number * 1024 ** " kmgtp".index(match[2].lower() or " "))
-    elif isinstance(value, int) and not isinstance(value, bool):
-        size = value
-    if size is None or not 0 < size < 2**62:
+    """Read a number of bytes, or a text such as ``"4 GB"`` or ``"512M"``. Units are powers of 1024, as in Slurm."""
+    size = value if isinstance(value, int) and not isinstance(value, bool) else 0
+    if isinstance(value, str) and (match := _SIZE.match(value)):
+        # The number is infinite where it has hundreds of digits.
+        size = int(min(float(match[1]), 2.0**62) * 1024 ** " kmgtp".index(match[2].lower() or " "))
+    if not 0 < size < 2**62:
         raise InvalidJobDescription(f"{field}: must be a size such as '4 GB' or a number of bytes, not {value!r}")
     return size

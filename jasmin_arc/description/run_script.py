@@ -30,11 +30,10 @@ _MAX_FILES = 100
 
 
 def run_script(description: JobDescription, executables: Iterable[str] = ()) -> bytes:
-    """Return the script, for ``/bin/sh`` in the session directory.
+    """Return the script, for ``/bin/sh`` in the session directory; file names and arguments need not be valid UTF-8.
 
     :param executables: the inputs that shall be executable, beside the programs themselves: files in the session
         directory, which compute elements and this library write without that mode
-    :returns: bytes, as file names and arguments need not be valid UTF-8
     """
     # Before the job's own environment is set, as that may lead to other tools, or to none.
     lines = ["#!/bin/sh", *_make_executable(description, executables)]

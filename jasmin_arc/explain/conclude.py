@@ -8,7 +8,7 @@ from datetime import timedelta
 
 from jasmin_arc._support.text import excerpt
 from jasmin_arc.constants import STDERR_NAME, JobState
-from jasmin_arc.explain.explanation import Explanation
+from jasmin_arc.explain import Explanation
 from jasmin_arc.explain.facts import Facts
 from jasmin_arc.explain.rules_failed import explain_failed
 from jasmin_arc.explain.rules_other import explain_other
@@ -52,12 +52,8 @@ def _evidence(facts: Facts) -> Iterator[str]:
 
 def _log_lines(facts: Facts, reported: list[str]) -> list[str]:
     lines = [excerpt(_PREFIX.sub("", line)) for line in facts.text.splitlines() if _TELLING.search(line)]
-    new = [
-        line
-        for line in lines
-        if not _EMPTY_WORDS.search(line) and not any(line[:_ALIKE] in error for error in reported)
-    ]
-    return list(dict.fromkeys(new))[-_MAX_LOG_LINES:]
+    lines = [line for line in lines if not any(line[:_ALIKE] in error for error in reported)]
+    return list(dict.fromkeys(line for line in lines if not _EMPTY_WORDS.search(line)))[-_MAX_LOG_LINES:]
 
 
 def _used(facts: Facts) -> Iterator[str]:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from functools import cached_property
+from typing import NamedTuple
 
 from jasmin_arc.constants import JobState
 from jasmin_arc.description import JobDescription
@@ -20,6 +21,14 @@ _MAX_LOG = 200_000
 _MAX_LINE = 1000
 _RULE = re.compile(r"^-{20,}\s*$", re.MULTILINE)
 _NOISE = re.compile(r"SLURM jobname: |\[[^]]*\] \[(?:INFO|VERBOSE|DEBUG)\] ")
+
+
+class Finding(NamedTuple):
+    """What a rule finds: a cause, its sentence and the advice, an ``Advice`` where it names actions."""
+
+    cause: str
+    summary: str
+    advice: str
 
 
 @dataclass(frozen=True)
@@ -58,10 +67,8 @@ class Facts:
     @property
     def queue(self) -> QueueInfo | None:
         """The job's queue, if the site publishes it."""
-        for queue in self.site.queues if self.site else ():
-            if queue.name == self.info.queue:
-                return queue
-        return None
+        queues = self.site.queues if self.site else ()
+        return next((queue for queue in queues if queue.name == self.info.queue), None)
 
     @property
     def copies(self) -> bool:
@@ -73,11 +80,6 @@ class Facts:
     def over_limits(self) -> list[str]:
         """The limits of its queue that the job is over, as far as they are known."""
         return over_limits(self.description, self.queue) if self.description and self.queue else []
-
-    @property
-    def memory_limit(self) -> int | None:
-        """The memory that the job asked for."""
-        return self.description.memory if self.description is not None else None
 
 
 def _without_noise(log: str) -> str:

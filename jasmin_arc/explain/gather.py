@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from typing import TypeVar
 
 from jasmin_arc._support.bulk import not_found
@@ -12,7 +12,7 @@ from jasmin_arc.description import JobDescription, is_pattern
 from jasmin_arc.exceptions import JasminArcError, JobNotFoundError
 from jasmin_arc.explain.facts import Facts
 from jasmin_arc.job_info import JobInfo
-from jasmin_arc.job_list import JobList, JobRecord
+from jasmin_arc.job_list import JobList
 from jasmin_arc.staging.reading import read_tail
 
 _TAIL_BYTES = 4096
@@ -23,26 +23,30 @@ def gather(backend: Backend, job_list: JobList, job_id: str, *, optional: Iterab
     """Ask the place where the job runs, and the job list, for all that may explain it.
 
     :param optional: outputs that are asked for by default, so that nothing is wrong where they are missing
-    :raises JobNotFoundError: if neither knows the job
-    :raises ServerError: if the place does not answer
     """
     record = job_list.get([job_id]).get(job_id)
     info = backend.query([job_id]).get(job_id)
     if info is None and record is None:
         raise not_found(job_id)
-    description = _description(backend, job_id, record, there=info is not None)
     known_end = record.final_state if record is not None else None
+    description = None
+    if record is not None and (text := record.description):
+        description = _tried(lambda: JobDescription.from_json(text))
+    elif info is not None:
+        description = _tried(lambda: backend.description(job_id))
     if info is None or info.state is JobState.DELETED:
         gone = info or JobInfo(id=job_id, state=JobState.DELETED, name=record.name if record is not None else "")
         return Facts(gone, description=description, known_end=known_end)
     logs = _tried(lambda: backend.evidence(job_id)) or {}
+    # Only this library's jobs have a run script; some places do not tell how a job was described.
+    has_run_script = RUN_SCRIPT_NAME in logs.get("description", RUN_SCRIPT_NAME)
     return Facts(
         info,
         logs=logs,
         stderr=(_tried(lambda: read_tail(backend, job_id, STDERR_NAME, _TAIL_BYTES)) or b"").decode("utf-8", "replace"),
         description=description,
         site=None if info.state in (JobState.FINISHED, JobState.KILLED) or info.exit_code else _tried(backend.site),
-        not_uploaded=tuple(_not_uploaded(backend, info, description)) if _has_run_script(logs) else (),
+        not_uploaded=tuple(_not_uploaded(backend, info, description)) if has_run_script else (),
         missing_outputs=tuple(_missing_outputs(backend, info, description, set(optional))),
         known_end=known_end,
     )
@@ -53,18 +57,6 @@ def _tried(ask: Callable[[], _Answer]) -> _Answer | None:
         return ask()
     except JasminArcError:
         return None
-
-
-def _description(backend: Backend, job_id: str, record: JobRecord | None, *, there: bool) -> JobDescription | None:
-    text = record.description if record is not None else ""
-    if text:
-        return _tried(lambda: JobDescription.from_json(text))
-    return _tried(lambda: backend.description(job_id)) if there else None
-
-
-def _has_run_script(logs: Mapping[str, str]) -> bool:
-    """Return whether the job was submitted by this library, as far as the place tells how it was described."""
-    return RUN_SCRIPT_NAME in logs.get("description", RUN_SCRIPT_NAME)
 
 
 def _not_uploaded(backend: Backend, info: JobInfo, description: JobDescription | None) -> list[str]:
@@ -88,16 +80,9 @@ def _missing_outputs(
         for name, target in (description.outputs or {}).items()
         if target is None and not is_pattern(name) and name not in optional
     ]
-    listings = {folder: _names_in(backend, info.id, folder) for folder in {_folder(name) for name in wanted}}
-    return [name for name in wanted if not _is_there(name, listings[_folder(name)])]
-
-
-def _is_there(name: str, listed: set[str] | None) -> bool:
-    return listed is None or name in listed
-
-
-def _folder(name: str) -> str:
-    return name.rpartition("/")[0]
+    folders = {name: name.rpartition("/")[0] for name in wanted}
+    listings = {folder: _names_in(backend, info.id, folder) for folder in set(folders.values())}
+    return [name for name in wanted if (listed := listings[folders[name]]) is not None and name not in listed]
 
 
 def _names_in(backend: Backend, job_id: str, folder: str) -> set[str] | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable, Sequence
 from datetime import timedelta
+from itertools import chain
 
 from jasmin_arc.description import JobDescription
 from jasmin_arc.site_info import QueueInfo, SiteInfo
@@ -30,7 +31,7 @@ def check(description: JobDescription, site: SiteInfo) -> list[str]:
 
 def over_limits(description: JobDescription, queue: QueueInfo) -> list[str]:
     """Return which of the queue's limits the job is over, one sentence each."""
-    slots = _least(queue.max_slots, queue.total_slots)
+    slots = min(filter(None, (queue.max_slots, queue.total_slots)), default=None)
     cpu_time = description.cpu_time / description.slots if description.cpu_time is not None else None
     pairs = [
         ("wall_time", description.wall_time, queue.max_wall_time),
@@ -47,9 +48,7 @@ def over_limits(description: JobDescription, queue: QueueInfo) -> list[str]:
 
 def _fits_nowhere(description: JobDescription, queues: Sequence[QueueInfo]) -> list[str]:
     problems = [over_limits(description, queue) for queue in queues]
-    if not problems or not all(problems):
-        return []
-    return [problem for queue_problems in problems for problem in queue_problems]
+    return list(chain.from_iterable(problems)) if all(problems) else []
 
 
 def _no_such(what: str, name: str, known: Iterable[str]) -> str:
@@ -58,11 +57,6 @@ def _no_such(what: str, name: str, known: Iterable[str]) -> str:
     hint = f"; did you mean {close[0]!r}?" if close else ""
     offered = f"; there is {', '.join(names)}" if names else "; the site offers none"
     return f"there is no {what} {name!r} at this site{hint or offered}"
-
-
-def _least(*limits: int | None) -> int | None:
-    known = [limit for limit in limits if limit]
-    return min(known) if known else None
 
 
 def _words(field: str, value: int | timedelta | None) -> str:

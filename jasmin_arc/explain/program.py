@@ -9,8 +9,7 @@ from jasmin_arc._support.text import excerpt
 from jasmin_arc.constants import RUN_SCRIPT_NAME
 from jasmin_arc.description.run_script import input_of
 from jasmin_arc.exceptions import Advice
-from jasmin_arc.explain.facts import Facts
-from jasmin_arc.explain.finding import Finding
+from jasmin_arc.explain.facts import Facts, Finding
 
 # dash says "SCRIPT: 3: exec: NAME: REASON", bash "SCRIPT: line 3: NAME: REASON", with "exec: " or without it.
 _RUN_SCRIPT_SAYS = re.compile(
@@ -34,7 +33,7 @@ _READ_STDERR = Advice("See the end of stderr for the program's own reason; {read
 
 
 def not_runnable(facts: Facts) -> Finding | None:
-    """Tell whether the program could not be started: the shells' exit codes for this are 126 and 127."""
+    """The program could not be started: the shells' exit codes for this are 126 and 127."""
     if facts.info.exit_code not in (126, 127):
         return None
     finding = _no_interpreter(facts) or _run_script_says(facts)
@@ -45,16 +44,13 @@ def not_runnable(facts: Facts) -> Finding | None:
 
 def _no_interpreter(facts: Facts) -> Finding | None:
     found = _BAD_INTERPRETER.search(facts.stderr) or _ENV_SAYS.search(facts.stderr)
-    if found is None or found["interpreter"] in _programs(facts):
+    # Some variables make the run script start the program by env as well.
+    commands = facts.description.commands if facts.description is not None else ()
+    if found is None or found["interpreter"] in {command[0] for command in commands}:
         return None
     name, interpreter = excerpt(found.groupdict().get("name") or "The program"), excerpt(found["interpreter"])
     summary = f"The interpreter that {name} names in its first line is not on the node: {interpreter}."
     return Finding("missing-interpreter", summary, _INTERPRETER_ADVICE)
-
-
-def _programs(facts: Facts) -> set[str]:
-    """What the job was to run: some variables make the run script start it by ``env`` as well."""
-    return {command[0] for command in facts.description.commands} if facts.description is not None else set()
 
 
 def _run_script_says(facts: Facts) -> Finding | None:
@@ -93,31 +89,17 @@ def _not_found_inside(facts: Facts) -> Finding:
 
 
 def ended_by_signal(facts: Facts) -> Finding | None:
-    """Tell whether the program was ended by a signal."""
-    name = _signal_name(facts.info.exit_code)
+    name = {128 + number: number.name for number in signal.Signals}.get(facts.info.exit_code or 0)
     if not name:
         return None
     if name == "SIGKILL":
-        return Finding(
-            "signal",
-            "The program was killed (SIGKILL); mostly, this means that it used more memory than it had.",
-            MORE_MEMORY,
-        )
+        summary = "The program was killed (SIGKILL); mostly, this means that it used more memory than it had."
+        return Finding("signal", summary, MORE_MEMORY)
     what = "crashed" if name in _CRASHES else "was ended by a signal"
     return Finding("signal", f"The program {what} ({name}).", _READ_STDERR)
 
 
-def _signal_name(exit_code: int | None) -> str:
-    if exit_code is None or not 128 < exit_code < 128 + signal.NSIG:
-        return ""
-    try:
-        return signal.Signals(exit_code - 128).name
-    except ValueError:
-        return ""
-
-
 def exit_code(facts: Facts) -> Finding | None:
-    """Tell whether the program says that it failed."""
     if not facts.info.exit_code:
         return None
     lines = [line for line in facts.stderr.splitlines() if line.strip()]

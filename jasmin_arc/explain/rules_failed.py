@@ -8,8 +8,7 @@ from collections.abc import Callable
 from jasmin_arc._support.text import excerpt
 from jasmin_arc.exceptions import Advice
 from jasmin_arc.explain import program
-from jasmin_arc.explain.facts import Facts
-from jasmin_arc.explain.finding import Finding
+from jasmin_arc.explain.facts import Facts, Finding
 
 _AGAIN = "Resubmit the job; if it happens again, show this to the site's support."
 CANCELLED = Finding("cancelled", "The job was cancelled at its user's request.", Advice("To run it again: {resubmit}."))
@@ -27,10 +26,6 @@ _REFUSED = (
     r"time limit is invalid|more processors requested|violates accounting|QOSMax\w*|PartitionTimeLimit|"
     r"cpu count per node can not be satisfied|node count specification invalid)"
 )
-
-
-def _cancelled(facts: Facts) -> Finding | None:
-    return CANCELLED if facts.says(r"cancell?ed by external request|user requested to cancel") else None
 
 
 def _wall_time(facts: Facts) -> Finding | None:
@@ -58,24 +53,20 @@ def _memory(facts: Facts) -> Finding | None:
     told = facts.says(r"out.of.memory|oom.?kill|(?<!without )memory limit|exceeded .{0,40}memory") or re.search(
         r"oom.?kill|MemoryError|bad_alloc|cannot allocate memory|out of memory", facts.stderr, re.IGNORECASE
     )
-    if not told and not _memory_was_full(facts):
+    limit = facts.description.memory if facts.description is not None else None
+    was_full = limit is not None and (facts.info.memory or 0) >= 0.95 * limit
+    if not told and not (was_full and facts.info.exit_code in (9, 137)):
         return None
-    asked = facts.memory_limit
-    limit = f", of which it had asked for {asked / 2**20:.0f} MB per slot" if asked else ""
-    return Finding("memory", f"The job ran out of memory{limit}.", program.MORE_MEMORY)
-
-
-def _memory_was_full(facts: Facts) -> bool:
-    limit, used = facts.memory_limit, facts.info.memory
-    return bool(facts.info.exit_code in (9, 137) and limit and used and used >= 0.95 * limit)
+    asked = f", of which it had asked for {limit / 2**20:.0f} MB per slot" if limit is not None else ""
+    return Finding("memory", f"The job ran out of memory{asked}.", program.MORE_MEMORY)
 
 
 def _ended_there(facts: Facts) -> Finding | None:
     found = facts.says(r"job was cancell?ed|node.?fail|launch failed|preempt|job missing from \w+\s*$")
     if not found:
         return None
-    who = f"The batch system ended the job, or somebody did so there ({excerpt(found[0])})."
-    return Finding("batch-system", who, _AGAIN)
+    summary = f"The batch system ended the job, or somebody did so there ({excerpt(found[0])})."
+    return Finding("batch-system", summary, _AGAIN)
 
 
 def _inputs_missing(facts: Facts) -> Finding | None:
@@ -91,10 +82,6 @@ def _inputs_missing(facts: Facts) -> Finding | None:
 
 
 # --- Copying files ---
-
-
-def _proxy(facts: Facts) -> Finding | None:
-    return _CREDENTIALS_ENDED if facts.says(r"(prox(y|ies)|credentials?|certificate)[^\n]{0,40}expired") else None
 
 
 def _output_missing(facts: Facts) -> Finding | None:
@@ -113,7 +100,7 @@ def _output_missing(facts: Facts) -> Finding | None:
 
 
 def output_not_sent(text: str) -> Finding | None:
-    """Tell whether an output could not be sent to the URL that it was to go to."""
+    """An output could not be sent to the URL that it was to go to."""
     found = _search(r"writing to destination: *(?P<url>[a-z]\S+?)(?: *: (?P<why>.+))?$|data upload failed", text)
     if found is None:
         return None
@@ -125,7 +112,7 @@ def output_not_sent(text: str) -> Finding | None:
 
 
 def input_url(text: str) -> Finding | None:
-    """Tell whether an input could not be fetched from its URL."""
+    """An input could not be fetched from its URL."""
     found = _search(
         r"(?:source replica|reading from source:|input URL(?: not found:)?) *(?P<url>[a-z]\w*://\S+?)"
         r"(?:: +(?P<why>.+)| \((?P<status>HTTP \d+)\))?$|data download failed",
@@ -202,18 +189,21 @@ def _not_handed_over(facts: Facts) -> Finding | None:
     )
 
 
-def _failed(facts: Facts) -> Finding:
+def explain_failed(facts: Facts) -> Finding:
+    """Find the cause of a failure."""
+    for rule in _RULES:
+        if finding := rule(facts):
+            return finding
     reason = excerpt(facts.info.errors[0]).rstrip(".") if facts.info.errors else "it is not said why"
     return Finding("batch-system", f"The job failed where it ran: {reason}.", _AGAIN)
 
 
-def explain_failed(facts: Facts) -> Finding:
-    """Find the cause of a failure."""
-    return next(filter(None, (rule(facts) for rule in _RULES)), None) or _failed(facts)
+def _if_said(pattern: str, finding: Finding) -> Callable[[Facts], Finding | None]:
+    return lambda facts: finding if facts.says(pattern) else None
 
 
 _RULES: tuple[Callable[[Facts], Finding | None], ...] = (
-    _cancelled,
+    _if_said(r"cancell?ed by external request|user requested to cancel", CANCELLED),
     _wall_time,
     _memory,
     _ended_there,
@@ -221,7 +211,7 @@ _RULES: tuple[Callable[[Facts], Finding | None], ...] = (
     program.ended_by_signal,
     program.exit_code,
     _inputs_missing,
-    _proxy,
+    _if_said(r"(prox(y|ies)|credentials?|certificate)[^\n]{0,40}expired", _CREDENTIALS_ENDED),
     _output_missing,
     lambda facts: output_not_sent(facts.verdict),
     lambda facts: input_url(facts.verdict),

@@ -7,13 +7,14 @@ from collections.abc import Callable
 from jasmin_arc._support.text import excerpt
 from jasmin_arc.constants import JobState
 from jasmin_arc.exceptions import Advice
-from jasmin_arc.explain.facts import Facts
-from jasmin_arc.explain.finding import Finding
+from jasmin_arc.explain.facts import Facts, Finding
 from jasmin_arc.explain.rules_failed import CANCELLED, input_url, output_not_sent
 
 _WAIT = "Wait; cancel the job if that cannot help, and correct it."
 _TRIES_AGAIN = " The compute element tries again for some time."
 _WAIT_A_LITTLE = "Wait a little."
+_HELD = Finding("held", "The batch system holds the job back.", "If this lasts, ask the site's support.")
+_HANDED_OVER = Finding("starting", "The compute element is handing the job to the batch system.", _WAIT_A_LITTLE)
 _ENDS = {JobState.FINISHED: "finished well", JobState.FAILED: "failed", JobState.KILLED: "been cancelled"}
 
 
@@ -22,7 +23,10 @@ def explain_other(facts: Facts) -> Finding:
     state = facts.info.state
     if state is JobState.KILLED or (facts.info.native_state == "KILLING" and state is not JobState.FINISHED):
         return CANCELLED
-    return (None if state.final else _credentials_ended(facts)) or _RULES.get(state, _unknown)(facts)
+    finding = None if state.final else _credentials_ended(facts)
+    if state in (JobState.HOLD, JobState.SUBMITTING, JobState.QUEUING):
+        finding = finding or _never_starts(facts)
+    return finding or _RULES.get(state, _unknown)(facts)
 
 
 def _finished(facts: Facts) -> Finding:
@@ -64,11 +68,8 @@ def _credentials_ended(facts: Facts) -> Finding | None:
 def _preparing(facts: Facts) -> Finding:
     failing = input_url(facts.text)
     if failing:
-        return Finding(
-            failing.cause,
-            failing.summary + _TRIES_AGAIN,
-            "Check the address; if it is wrong, cancel the job and submit it anew.",
-        )
+        advice = "Check the address; if it is wrong, cancel the job and submit it anew."
+        return Finding(failing.cause, failing.summary + _TRIES_AGAIN, advice)
     if facts.not_uploaded:
         return Finding(
             "inputs-missing",
@@ -88,22 +89,7 @@ def _never_starts(facts: Facts) -> Finding | None:
     )
 
 
-def _held(facts: Facts) -> Finding:
-    held = Finding("held", "The batch system holds the job back.", "If this lasts, ask the site's support.")
-    return _never_starts(facts) or held
-
-
-def _submitting(facts: Facts) -> Finding:
-    starting = Finding("starting", "The compute element is handing the job to the batch system.", _WAIT_A_LITTLE)
-    return _never_starts(facts) or starting
-
-
 def _queuing(facts: Facts) -> Finding:
-    advice = "Wait; jobs that ask for fewer slots and less time start sooner."
-    return _never_starts(facts) or Finding("waiting", f"The job waits for its turn{_behind(facts)}.", advice)
-
-
-def _behind(facts: Facts) -> str:
     parts = [f" in queue {facts.info.queue!r}"] if facts.info.queue else []
     if facts.info.position:
         parts.append(f" as number {facts.info.position}")
@@ -113,7 +99,8 @@ def _behind(facts: Facts) -> str:
     if queue is not None and queue.free_slots is not None:
         total = f" of {queue.total_slots}" if queue.total_slots else ""
         parts.append(f"; {queue.free_slots}{total} slots are free")
-    return "".join(parts)
+    advice = "Wait; jobs that ask for fewer slots and less time start sooner."
+    return Finding("waiting", f"The job waits for its turn{''.join(parts)}.", advice)
 
 
 def _running(facts: Facts) -> Finding:
@@ -143,9 +130,9 @@ _RULES: dict[JobState, Callable[[Facts], Finding]] = {
     JobState.DELETED: _deleted,
     JobState.ACCEPTED: _preparing,
     JobState.PREPARING: _preparing,
-    JobState.SUBMITTING: _submitting,
+    JobState.SUBMITTING: lambda _: _HANDED_OVER,
     JobState.QUEUING: _queuing,
-    JobState.HOLD: _held,
+    JobState.HOLD: lambda _: _HELD,
     JobState.RUNNING: _running,
     JobState.FINISHING: _finishing,
 }

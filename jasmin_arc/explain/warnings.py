@@ -16,20 +16,14 @@ SOON = timedelta(hours=12)
 
 
 class Warnings:
-    """Warns in the log of one interface, of each job once. What keeps it from doing so is no error of the caller.
-
-    :param log: receives the warnings
-    """
+    """Warns in the log of one interface, of each job once. What keeps it from doing so is no error of the caller."""
 
     def __init__(self, log: logging.Logger) -> None:
         self._log = log
         self._warned: set[str] = set()
 
     def short_credentials(self, jobs: Sequence[JobDescription], expires: Callable[[], datetime | None]) -> None:
-        """Warn of jobs that may run for longer than the credentials that go with them.
-
-        :param expires: tells when the credentials end
-        """
+        """Warn of jobs that may run for longer than the credentials that go with them."""
         limited = [job for job in jobs if job.wall_time is not None and job.needs_credentials]
         if not limited:
             return
@@ -74,10 +68,7 @@ def short_credentials(
 def sessions_ending(
     infos: Iterable[JobInfo], warned: Collection[str], *, now: datetime | None = None
 ) -> dict[str, str]:
-    """Return warnings, by job id, of ended jobs whose files will soon be erased.
-
-    :param warned: the ids of jobs that need no warning any more
-    """
+    """Return warnings, by job id, of ended jobs whose files will soon be erased and that are not in ``warned``."""
     limit = (now or datetime.now(timezone.utc)) + SOON
     return {
         info.id: f"the compute element erases the files of {info.id} at {info.session_expires:%Y-%m-%d %H:%M} UTC, "

@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, 
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path, PurePosixPath
-from typing import BinaryIO, Generic, TypeVar
+from typing import BinaryIO, TypeVar
 
 from jasmin_arc._support.parallel import WorkerPool
 from jasmin_arc.constants import RUN_SCRIPT_NAME
@@ -43,13 +43,10 @@ class StagedInput:
     """Whether its upload lets the job run, so that it must come last; true of the run script alone"""
 
     def open(self) -> BinaryIO:
-        """Open the content for reading.
-
-        :raises InputFileError: if the file cannot be read any more, or has another size by now
-        """
+        """Open the content for reading; a file that has another size by now is an error."""
         if isinstance(self.source, bytes):
             return io.BytesIO(self.source)
-        stream = _open_file(self.source, f"input {self.name!r}")
+        stream = _open_file(self.source, self.name)
         size = os.fstat(stream.fileno()).st_size
         if size != self.size:
             stream.close()
@@ -66,11 +63,12 @@ def plan_inputs(description: JobDescription, *, script: MakeScript = run_script)
     script is the last one, and the one that commits.
 
     :param script: makes the run script of the place, from the description and the names of the executable inputs
-    :raises InputFileError: if one does not exist, cannot be read, is not a file, or has the name of another
     """
     files: dict[str, StagedInput] = {}
     for name, source in description.inputs.items():
-        for staged in _staged(name, source):
+        if isinstance(source, str):
+            continue
+        for staged in [_stage(name, source)] if isinstance(source, bytes) else _walk(name, source):
             if staged.name in files:
                 raise InputFileError(
                     f"inputs: two of them would be {staged.name!r} in the session directory: "
@@ -80,7 +78,7 @@ def plan_inputs(description: JobDescription, *, script: MakeScript = run_script)
     executables = [name for name, staged in files.items() if staged.executable]
     _check_places(files, description.url_inputs)
     if description.stdin is not None:
-        files[STDIN_NAME] = _stage(STDIN_NAME, description.stdin, "stdin")
+        files[STDIN_NAME] = _stage(STDIN_NAME, description.stdin)
     content = script(description, executables)
     return (*files.values(), StagedInput(RUN_SCRIPT_NAME, content, len(content), commits=True))
 
@@ -95,60 +93,40 @@ def upload_all(
     :returns: by job the first failure; such a job is not committed, unless it was the commit that failed
     """
     failures: dict[_Job, JasminArcError] = {}
-    if len(jobs) == 1 and all(len(inputs) == 1 for inputs in jobs.values()):
-        # A thread takes longer to start than such an upload.
-        workers = 0
-    with WorkerPool(workers) as pool:
-        for job, inputs in jobs.items():
-            _JobUpload(job, inputs, put, pool, failures).start()
+    left = {job: sum(not staged.commits for staged in inputs) for job, inputs in jobs.items()}
+    lock = threading.Lock()
+
+    def upload(job: _Job, staged: StagedInput) -> None:
+        if job in failures:
+            return
+        try:
+            put(job, staged)
+        except JasminArcError as error:
+            failures.setdefault(job, error)
+            return
+        with lock:
+            left[job] -= 1
+            is_complete = left[job] == 0
+        if is_complete:
+            # The commit goes first, so that a complete job does not wait for the inputs of other jobs.
+            start(job, commits=True, first=True)
+
+    def start(job: _Job, *, commits: bool, first: bool = False) -> None:
+        for staged in jobs[job]:
+            if staged.commits is commits:
+                pool.add(partial(upload, job, staged), first=first)
+
+    # For a single upload, a thread takes longer to start than the upload itself.
+    is_single = len(jobs) == 1 and all(len(inputs) == 1 for inputs in jobs.values())
+    with WorkerPool(0 if is_single else workers) as pool:
+        for job in jobs:
+            start(job, commits=not left[job])
         pool.wait()
     return failures
 
 
-class _JobUpload(Generic[_Job]):
-    def __init__(
-        self,
-        job: _Job,
-        inputs: Sequence[StagedInput],
-        put: Callable[[_Job, StagedInput], None],
-        pool: WorkerPool,
-        failures: dict[_Job, JasminArcError],
-    ) -> None:
-        self._job, self._put, self._pool, self._failures = job, put, pool, failures
-        self._inputs = [staged for staged in inputs if not staged.commits]
-        self._commit = [staged for staged in inputs if staged.commits]
-        self._left = len(self._inputs)
-        self._lock = threading.Lock()
-
-    def start(self) -> None:
-        for staged in self._inputs or self._commit:
-            self._pool.add(partial(self._upload, staged))
-
-    def _upload(self, staged: StagedInput) -> None:
-        if self._job in self._failures:
-            return
-        try:
-            self._put(self._job, staged)
-        except JasminArcError as error:
-            self._failures.setdefault(self._job, error)
-            return
-        with self._lock:
-            self._left -= 1
-            commit = self._commit if self._left == 0 else []
-        for last in commit:
-            # It goes first, so that a complete job does not wait for the inputs of other jobs.
-            self._pool.add(partial(self._upload, last), first=True)
-
-
-def _staged(top: str, source: str | Path | bytes) -> Iterator[StagedInput]:
-    """The file, or the files below the folder, in the order of their names; nothing for a URL."""
-    if isinstance(source, bytes):
-        yield _stage(top, source)
-    if isinstance(source, Path):
-        yield from _walk(top, source)
-
-
 def _walk(top: str, start: Path) -> Iterator[StagedInput]:
+    """The file, or the files below the folder, in the order of their names."""
     waiting: list[tuple[str, Path, tuple[tuple[int, int], ...]]] = [(top, start, ())]
     seen = 0
     while waiting:
@@ -156,7 +134,7 @@ def _walk(top: str, start: Path) -> Iterator[StagedInput]:
         seen += 1
         if seen > MAX_FILES:
             raise InputFileError(f"input {top!r}: more than {MAX_FILES} files; send them as one archive")
-        found = _status(path, f"input {name!r}")
+        found = _status(path, name)
         if not stat.S_ISDIR(found.st_mode):
             yield _stage(name, path)
             continue
@@ -165,60 +143,59 @@ def _walk(top: str, start: Path) -> Iterator[StagedInput]:
             raise InputFileError(f"input {top!r}: the symbolic link {path} leads back to a folder that it is in")
         if len(above) > MAX_DEPTH:
             raise InputFileError(f"input {top!r}: more than {MAX_DEPTH} folders inside each other: {path}")
-        inside = sorted(_entries(top, path), reverse=True)
-        waiting += [(_checked_name(f"{name}/{entry}", path / entry), path / entry, (*above, here)) for entry in inside]
+        waiting += [(entry, there, (*above, here)) for entry, there in _inside(top, name, path)]
 
 
-def _entries(name: str, path: Path) -> list[str]:
+def _inside(top: str, name: str, path: Path) -> Iterator[tuple[str, Path]]:
+    """The names and the paths of what is in a folder, the last one first."""
     try:
-        return [entry.name for entry in path.iterdir()]
+        entries = sorted((entry.name for entry in path.iterdir()), reverse=True)
     except OSError as error:
-        raise InputFileError(f"input {name!r}: cannot read the folder {path}: {error.strerror}") from error
+        raise InputFileError(f"input {top!r}: cannot read the folder {path}: {error.strerror}") from error
+    for entry in entries:
+        try:
+            yield session_name(f"{name}/{entry}", "inputs"), path / entry
+        except InvalidJobDescription as error:
+            raise InputFileError(f"input {str(path / entry)!r}: cannot be sent under its name: {error}") from error
 
 
-def _checked_name(name: str, path: Path) -> str:
-    try:
-        return session_name(name, "inputs")
-    except InvalidJobDescription as error:
-        raise InputFileError(f"input {str(path)!r}: cannot be sent under its name: {error}") from error
-
-
-def _stage(name: str, source: Path | bytes, what: str = "") -> StagedInput:
-    """Look at one file.
-
-    :param what: what to call it in an error
-    """
+def _stage(name: str, source: Path | bytes) -> StagedInput:
     if isinstance(source, bytes):
         return StagedInput(name, source, len(source))
-    with _open_file(source, what or f"input {name!r}") as stream:
+    with _open_file(source, name) as stream:
         found = os.fstat(stream.fileno())
         return StagedInput(name, source, found.st_size, bool(found.st_mode & stat.S_IXUSR))
 
 
-def _status(path: Path, what: str) -> os.stat_result:
+def _status(path: Path, name: str) -> os.stat_result:
     try:
         return path.stat()
     except (OSError, ValueError) as error:
-        raise InputFileError(f"{what}: {_reason(path, error)}") from error
+        raise _unreadable(path, name, error) from error
 
 
-def _open_file(path: Path, what: str) -> BinaryIO:
-    mode = _status(path, what).st_mode
+def _open_file(path: Path, name: str) -> BinaryIO:
+    mode = _status(path, name).st_mode
     if stat.S_ISDIR(mode):
-        raise InputFileError(f"{what}: {path} is a folder, not a file")
+        raise InputFileError(f"{_what(name)}: {path} is a folder, not a file")
     if not stat.S_ISREG(mode):
-        raise InputFileError(f"{what}: {path} is not a file but a pipe, a socket or a device")
+        raise InputFileError(f"{_what(name)}: {path} is not a file but a pipe, a socket or a device")
     try:
         # A pipe that has taken the file's place since must not block.
         return os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb")
     except OSError as error:
-        raise InputFileError(f"{what}: {_reason(path, error)}") from error
+        raise _unreadable(path, name, error) from error
 
 
-def _reason(path: Path, error: Exception) -> str:
+def _unreadable(path: Path, name: str, error: Exception) -> InputFileError:
+    reason = f"cannot read {path}: {getattr(error, 'strerror', None) or error}"
     if isinstance(error, FileNotFoundError):
-        return f"{path} is a symbolic link to nothing" if path.is_symlink() else f"{path} does not exist"
-    return f"cannot read {path}: {getattr(error, 'strerror', None) or error}"
+        reason = f"{path} is a symbolic link to nothing" if path.is_symlink() else f"{path} does not exist"
+    return InputFileError(f"{_what(name)}: {reason}")
+
+
+def _what(name: str) -> str:
+    return "stdin" if name == STDIN_NAME else f"input {name!r}"
 
 
 def _origin(staged: StagedInput) -> str:

@@ -6,9 +6,10 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple, Union
+from typing import Union
 from urllib.parse import urlsplit
 
 from jasmin_arc._support.parallel import WorkerPool
@@ -27,6 +28,10 @@ _STREAMS = (STDOUT_NAME, STDERR_NAME)
 Saved = Union[list[Path], JasminArcError]
 
 
+def _ignore(*_: int) -> None:
+    pass
+
+
 def save_many(
     backend: Backend,
     directories: Mapping[str, Path],
@@ -34,9 +39,9 @@ def save_many(
     outputs: Callable[[str], Sequence[str]],
     overwrite: bool = False,
     workers: int = 8,
-    planned: Callable[[int, int], None] | None = None,
-    progress: Callable[[int], None] | None = None,
-    job_done: Callable[[], None] | None = None,
+    planned: Callable[[int, int], object] = _ignore,
+    progress: Callable[[int], object] = _ignore,
+    job_done: Callable[[], object] = _ignore,
 ) -> dict[str, Saved]:
     """Save the stdout and stderr of jobs, as ``stdout.txt`` and ``stderr.txt``, and their outputs under their names.
 
@@ -46,23 +51,22 @@ def save_many(
     :param directories: by job id, where to; a directory is made if there is something to save
     :param outputs: tells the outputs of a job: names of files and folders, and patterns; one that is absent is no error
     :param overwrite: whether files that are there already are replaced
-    :param planned: called once for each job, before its download, with the number of files and of their bytes
+    :param planned: called once for each job, before its download, with the number of files and of their bytes; as
+        the next two, by several threads
     :param progress: called with the size of each piece that has arrived
     :param job_done: called when a job's outputs are saved, or have failed
     :returns: by job id the files and the empty folders that were saved, in order of their names, or the error, such as
         an :class:`~jasmin_arc.exceptions.OutputError` where a file is there already or did not arrive whole
     """
-    lock = threading.Lock()
-    notes = _Notes(_in_turn(lock, planned), _in_turn(lock, progress), _in_turn(lock, job_done))
     jobs: dict[str, _JobDownload] = {}
     if directories:
         backend.authenticate()
+    groups = max(workers // max(len(directories), 1), 1)
     try:
         with WorkerPool(workers) as pool:
             for job_id, directory in directories.items():
                 folder = TargetFolder(Path(directory), overwrite=overwrite)
-                groups = max(workers // len(directories), 1)
-                jobs[job_id] = _JobDownload(backend, job_id, folder, pool, notes, groups)
+                jobs[job_id] = _JobDownload(backend, job_id, folder, pool, groups, planned, progress, job_done)
                 pool.add(partial(jobs[job_id].start, outputs))
             pool.wait()
     finally:
@@ -72,10 +76,7 @@ def save_many(
 
 
 def folders_of(job_ids: Iterable[str], root: Path) -> dict[str, Path]:
-    """Choose a folder for each job: the last part of its id; where two jobs share that, the host goes in front.
-
-    :returns: the folders by job id
-    """
+    """Choose a folder for each job: the last part of its id; where two jobs share that, the host goes in front."""
     names = {job_id: job_id.rstrip("/").rpartition("/")[2] for job_id in job_ids}
     count = Counter(names.values())
     return {
@@ -84,57 +85,42 @@ def folders_of(job_ids: Iterable[str], root: Path) -> dict[str, Path]:
     }
 
 
-class _Notes(NamedTuple):
-    """The caller's own functions, called by one thread at a time."""
-
-    planned: Callable[..., None]
-    progress: Callable[..., None]
-    job_done: Callable[..., None]
-
-
-def _in_turn(lock: threading.Lock, call: Callable[..., None] | None) -> Callable[..., None]:
-    def locked(*arguments: int) -> None:
-        if call is not None:
-            with lock:
-                call(*arguments)
-
-    return locked
-
-
+@dataclass
 class _JobDownload:
-    """The download of one job.
+    """The download of one job."""
 
-    :param groups: into how many groups its files are divided at least; the files of a group come one after another
-    """
-
-    def __init__(
-        self, backend: Backend, job_id: str, folder: TargetFolder, pool: WorkerPool, notes: _Notes, groups: int
-    ) -> None:
-        self.folder = folder
-        self.saved: list[Path] = []
-        self.error: JasminArcError | None = None
-        self._backend, self._job_id, self._pool, self._notes, self._groups = backend, job_id, pool, notes, groups
-        self._lock = threading.Lock()
-        self._left = 0
+    backend: Backend
+    job_id: str
+    folder: TargetFolder
+    pool: WorkerPool
+    groups: int
+    """Into how many groups its files are divided at least; the files of a group come one after another"""
+    planned: Callable[[int, int], object]
+    progress: Callable[[int], object]
+    job_done: Callable[[], object]
+    saved: list[Path] = field(default_factory=list)
+    error: JasminArcError | None = None
+    left: int = 0
+    """How many tasks are not done yet"""
+    lock: threading.Lock = field(default_factory=threading.Lock)
 
     def start(self, outputs: Callable[[str], Sequence[str]]) -> None:
-        """Find out what there is, and have it downloaded."""
         try:
-            tree = SessionTree(self._backend, self._job_id)
-            chosen = _choose(tree, outputs(self._job_id), lambda: self._backend.streams(self._job_id))
+            tree = SessionTree(self.backend, self.job_id)
+            chosen = _choose(tree, outputs(self.job_id), lambda: self.backend.streams(self.job_id))
             files = {target: entry for target, entry in chosen.items() if not entry.is_dir}
             self.folder.refuse_existing(files)
         except JasminArcError as error:
             self.error = error
             chosen, files = {}, {}
-        self._notes.planned(len(files), sum(entry.size or 0 for entry in files.values()))
-        tasks = [partial(self._save_group, group) for group in _grouped(files, self._groups)]
+        self.planned(len(files), sum(entry.size or 0 for entry in files.values()))
+        tasks = [partial(self._save_group, group) for group in _grouped(files, self.groups)]
         tasks += [partial(self._make_folder, target) for target in chosen if target not in files]
-        self._left = len(tasks)
+        self.left = len(tasks)
         if not tasks:
-            self._notes.job_done()
+            self.job_done()
         for task in tasks:
-            self._pool.add(partial(self._do, task))
+            self.pool.add(partial(self._do, task))
 
     def _do(self, task: Callable[[], None]) -> None:
         try:
@@ -142,11 +128,11 @@ class _JobDownload:
                 task()
         except JasminArcError as error:
             self.error = self.error or error
-        with self._lock:
-            self._left -= 1
-            last = not self._left
+        with self.lock:
+            self.left -= 1
+            last = not self.left
         if last:
-            self._notes.job_done()
+            self.job_done()
 
     def _make_folder(self, target: Parts) -> None:
         self.saved.append(self.folder.make_folder(target))
@@ -154,7 +140,7 @@ class _JobDownload:
     def _save_group(self, group: Mapping[str, tuple[Parts, RemoteFile]]) -> None:
         missing = dict(group)
         try:
-            for name, stream in self._backend.fetch(self._job_id, list(group)):
+            for name, stream in self.backend.fetch(self.job_id, list(group)):
                 with closing(stream):
                     if name not in missing:
                         raise self._not_downloaded(missing, f"{name!r} came instead")
@@ -169,7 +155,7 @@ class _JobDownload:
             raise self._not_downloaded(missing, "it did not arrive")
 
     def _not_downloaded(self, missing: Iterable[str], reason: str) -> OutputError:
-        return OutputError(f"could not download {next(iter(missing))!r} of job {self._job_id}: {reason}")
+        return OutputError(f"could not download {next(iter(missing))!r} of job {self.job_id}: {reason}")
 
     def _blocks(self, read: Callable[[int], bytes], entry: RemoteFile) -> Iterator[bytes]:
         """The content piece by piece; an error if it is not as long as listed, or once it is longer."""
@@ -178,11 +164,11 @@ class _JobDownload:
             count += len(block)
             if entry.size is not None and count > entry.size:
                 break
-            self._notes.progress(len(block))
+            self.progress(len(block))
             yield block
         if entry.size not in (None, count):
             raise OutputError(
-                f"{entry.name!r} of job {self._job_id} has {entry.size} bytes by its listing, but "
+                f"{entry.name!r} of job {self.job_id} has {entry.size} bytes by its listing, but "
                 f"{'more' if count > (entry.size or 0) else count} arrived; if the job still writes it, try again later"
             )
 
@@ -205,12 +191,15 @@ def _grouped(files: Mapping[Parts, RemoteFile], groups: int) -> Iterator[dict[st
 def _choose(
     tree: SessionTree, outputs: Sequence[str], told: Callable[[], Mapping[str, str]]
 ) -> dict[Parts, RemoteFile]:
-    """What to save, by the names to save it under.
-
-    :param told: asks the place which files standard output and error are in
-    """
+    """What to save, by the names to save it under; the place tells which files standard output and error are in."""
     found = [chosen for output in outputs for chosen in tree.choose(output)]
-    streams = _streams(tree, told)
+    streams = {name: file for name in _STREAMS if (file := tree.find(name)) is not None}
+    if STDOUT_NAME not in streams and not tree.is_empty:
+        # Jobs of other tools may call them as they like, and one file may be both.
+        for name, path in told().items():
+            file = tree.find(path)
+            if file is not None and file not in streams.values():
+                streams.setdefault(name, file)
     theirs = [parts for parts, _ in streams.values()]
     chosen = {parts: entry for parts, entry in found if parts not in theirs}
     taken = {parts[0] for parts in chosen}
@@ -218,15 +207,3 @@ def _choose(
         # An output of that very name keeps it.
         chosen[parts if f"{name}.txt" in taken else (f"{name}.txt",)] = entry
     return chosen
-
-
-def _streams(tree: SessionTree, told: Callable[[], Mapping[str, str]]) -> dict[str, tuple[Parts, RemoteFile]]:
-    """The files that standard output and error are in; one file may be both."""
-    found = {name: file for name in _STREAMS if (file := tree.find(name)) is not None}
-    if STDOUT_NAME not in found and not tree.is_empty:
-        # Jobs of other tools may call them as they like.
-        for name, path in told().items():
-            file = tree.find(path)
-            if file is not None and file not in found.values():
-                found.setdefault(name, file)
-    return found

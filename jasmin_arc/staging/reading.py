@@ -23,10 +23,7 @@ MAX_OUTAGE_PAUSE = 10.0
 
 
 def read_all(backend: Backend, job_id: str, name: str, *, offset: int = 0, limit: int | None = None) -> bytes:
-    """Return the content of a file of the session directory.
-
-    :param limit: the most bytes to return
-    """
+    """Return the content of a file of the session directory, of ``limit`` bytes at most."""
     with backend.open(job_id, name, offset) as stream:
         return stream.read() if limit is None else b"".join(_blocks(stream, limit))
 
@@ -54,12 +51,14 @@ def follow(
     A file that is not there yet is waited for; so is a server that does not answer for a while, or breaks off.
 
     :param log: receives a warning when the server is out of reach, and another when it is back
-    :raises JobNotFoundError: if there is no such job
     """
     offset, pause, outage = 0, MIN_PAUSE, False
     while True:
         try:
-            final = _is_final(backend, job_id)
+            state = backend.states([job_id]).get(job_id) or not_found(job_id)
+            if isinstance(state, JasminArcError):
+                raise state
+            final = state.final
             for block in _new_blocks(backend, job_id, name, offset):
                 offset += len(block)
                 pause = MIN_PAUSE
@@ -78,21 +77,11 @@ def follow(
 
 
 def decoded(blocks: Iterable[bytes], encoding: str) -> Iterator[str]:
-    """Read bytes as text, also where a block ends within a character; what cannot be read is replaced.
-
-    :raises LookupError: if there is no such encoding
-    """
+    """Read bytes as text, also where a block ends within a character; what cannot be read is replaced."""
     decoder = codecs.getincrementaldecoder(encoding)(errors="replace")
     for block in blocks:
         yield decoder.decode(block)
     yield decoder.decode(b"", final=True)
-
-
-def _is_final(backend: Backend, job_id: str) -> bool:
-    answer = backend.states([job_id]).get(job_id) or not_found(job_id)
-    if isinstance(answer, JasminArcError):
-        raise answer
-    return answer.final
 
 
 def _new_blocks(backend: Backend, job_id: str, name: str, offset: int) -> Iterator[bytes]:

@@ -32,7 +32,6 @@ def list_tree(list_folder: Callable[[str, str], list[RemoteFile]], job_id: str, 
     A folder whose name is impossible is in the answer, and is not entered.
 
     :param list_folder: lists one folder of a job; called from several threads
-    :raises OutputError: if there are too many files, or folders inside each other
     """
     found: list[RemoteFile] = []
     level: list[Parts] = [tuple(path.split("/")) if path else ()]
@@ -66,11 +65,10 @@ class SessionTree:
 
     @property
     def is_empty(self) -> bool:
-        """Whether there is nothing at all."""
         return not self._entries(())
 
     def find(self, path: str) -> tuple[Parts, RemoteFile] | None:
-        """Return the file of this very name, if there is one, and the parts of its path."""
+        """The file of this very name, if there is one, and the parts of its path."""
         parts = tuple(path.split("/"))
         for depth, name in enumerate(parts):
             if not self._is_folder(parts[:depth]) or name not in self._entries(parts[:depth]):
@@ -82,14 +80,11 @@ class SessionTree:
         """Find the files, and the empty folders, that a name or pattern stands for; folders with all that is in them.
 
         Patterns are those of a shell: ``*`` matches neither ``/`` nor a dot at the start.
-
-        :raises InvalidJobDescription: if the name or pattern would leave the session directory
         """
         found: list[Parts] = [()]
         for part in session_name(output, "outputs").split("/"):
-            found = [
-                (*parts, name) for parts in found if self._is_folder(parts) for name in self._matching(parts, part)
-            ]
+            folders = filter(self._is_folder, found)
+            found = [(*parts, name) for parts in folders for name in self._matching(parts, part)]
         for parts in found:
             yield from self._walk(parts)
 
@@ -116,19 +111,15 @@ class SessionTree:
             waiting += [(*parts, name) for name in reversed(inside)]
 
     def _get(self, parts: Parts, name: str) -> RemoteFile:
-        entry = self._entries(parts)[name]
-        if entry is None:
-            raise OutputError(
-                f"the output {'/'.join((*parts, name))!r} of job {self._job_id} cannot be saved: "
-                "the name is impossible here, or leads out of the folder, or there are two of it"
-            )
-        return entry
+        if entry := self._entries(parts)[name]:
+            return entry
+        raise OutputError(
+            f"the output {'/'.join((*parts, name))!r} of job {self._job_id} cannot be saved: "
+            "the name is impossible here, or leads out of the folder, or there are two of it"
+        )
 
     def _entries(self, parts: Parts, *, deep: bool = False) -> _Entries:
-        """The entries of a folder.
-
-        :param deep: whether all that is below it will be needed too
-        """
+        """The entries of a folder; ``deep``: all that is below it will be needed too."""
         if parts not in self._listings:
             _check_size(self._job_id, len(parts), self._count, self._max_files)
             listed = self._backend.list_files(self._job_id, "/".join(parts), recursive=deep)

@@ -30,13 +30,10 @@ _REASONS = {
 
 
 class TargetFolder:
-    """A folder to save files in. Threads may share it; every error is an :class:`OutputError`.
+    """A folder to save files in; it is made when the first one is written. Every error is an :class:`OutputError`.
 
-    Names are given as the parts between the slashes. Below the folder no symbolic link is followed. A file is
-    written under a temporary name beside its final one, and renamed once it is complete.
-
-    :param path: the folder; it is made when the first file is written
-    :param overwrite: whether files that are there already are replaced
+    Threads may share it. Names are given as the parts between the slashes. Below the folder no symbolic link is
+    followed. A file is written under a temporary name beside its final one, and renamed once it is complete.
     """
 
     def __init__(self, path: Path, *, overwrite: bool) -> None:
@@ -54,7 +51,6 @@ class TargetFolder:
                 raise self._error(parts, OSError(errno.EEXIST, ""))
 
     def write(self, parts: tuple[str, ...], blocks: Iterable[bytes]) -> Path:
-        """Write a file and return its path."""
         try:
             with self._folder(parts[:-1]) as folder, self._new_file(folder) as (temporary, descriptor):
                 with os.fdopen(descriptor, "wb") as file:
@@ -67,7 +63,6 @@ class TargetFolder:
         return self.path.joinpath(*parts)
 
     def make_folder(self, parts: tuple[str, ...]) -> Path:
-        """Make a folder, if it is not there, and return its path."""
         try:
             with self._folder(parts):
                 return self.path.joinpath(*parts)
@@ -118,18 +113,15 @@ class TargetFolder:
         with self._lock:
             self._go_on()
             if self._overwrite:
-                self._refuse_own(folder, name)
+                # Two names of the server can be one here, where the file system takes "A" for "a".
+                with suppress(FileNotFoundError):
+                    if _identity(folder, name) in self._written:
+                        raise OutputError(f"two outputs would both be {name!r} in {self.path}")
                 os.replace(temporary, name, src_dir_fd=folder, dst_dir_fd=folder)
             else:
                 _rename_to_new(folder, temporary, name)
             del self._temporary[temporary]
             self._written.add(_identity(folder, name))
-
-    def _refuse_own(self, folder: int, name: str) -> None:
-        # Two names of the server can be one here, where the file system takes "A" for "a".
-        with suppress(FileNotFoundError):
-            if _identity(folder, name) in self._written:
-                raise OutputError(f"two outputs would both be {name!r} in {self.path}")
 
     def _go_on(self) -> None:
         if self._abandoned:
@@ -147,18 +139,12 @@ def _rename_to_new(folder: int, temporary: str, name: str) -> None:
     except OSError as error:
         if error.errno not in _NO_LINKS:
             raise
-        _rename_without_links(folder, temporary, name)
-    else:
-        os.unlink(temporary, dir_fd=folder)
-
-
-def _rename_without_links(folder: int, temporary: str, name: str) -> None:
-    try:
-        _identity(folder, name)
-    except FileNotFoundError:
+        with suppress(FileNotFoundError):
+            _identity(folder, name)
+            raise FileExistsError(errno.EEXIST, "", name) from error
         os.rename(temporary, name, src_dir_fd=folder, dst_dir_fd=folder)
     else:
-        raise FileExistsError(errno.EEXIST, "", name)
+        os.unlink(temporary, dir_fd=folder)
 
 
 def _identity(folder: int, name: str) -> tuple[int, int]:

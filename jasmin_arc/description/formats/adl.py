@@ -10,7 +10,7 @@ that a broker would choose by (operating system, platform, disk space, node acce
 from __future__ import annotations
 
 import base64
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -18,7 +18,7 @@ from jasmin_arc._support.xml import add, all_of, check, is_true, number_of, only
 from jasmin_arc.constants import RUN_SCRIPT_NAME, STDERR_NAME, STDOUT_NAME
 from jasmin_arc.description import JobDescription
 from jasmin_arc.description.formats import portable
-from jasmin_arc.description.formats.draft import Draft, optional_duration, software_name
+from jasmin_arc.description.formats.draft import Draft, software_name
 from jasmin_arc.description.run_script import OUTPUT_LIST_NAME, STDIN_NAME
 from jasmin_arc.exceptions import InvalidJobDescription
 
@@ -29,6 +29,8 @@ ANNOTATION_PREFIX = "jasmin_arc:"
 DESCRIPTION_PREFIX = "jasmin_arc_description:"
 """What the annotation with the whole description starts with"""
 _MAX_COPY = 64 * 1024
+_INPUT = ("InputFile", "Source", "inputs")
+_OUTPUT = ("OutputFile", "Target", "outputs")
 
 
 def submission_adl(
@@ -45,41 +47,34 @@ def submission_adl(
     :param token: an unguessable word by which the job is found again; it becomes an annotation
     :param delegation_id: the delegated credentials, which A-REX demands as soon as it transfers a file itself, and
         for patterns of outputs
-    :raises InvalidJobDescription: if a name has a character that XML cannot carry, or there are an account or raw
-        options, which A-REX cannot take
     """
     portable.refuse(description, ("account", "native"), "A-REX")
-    root = _root()
-    identification = add(root, ADL + "ActivityIdentification")
-    add(identification, ADL + "Name", description.name, field="name")
-    if token:
-        add(identification, ADL + "Annotation", ANNOTATION_PREFIX + token)
-        _add_copy(identification, description)
-    application = add(root, ADL + "Application")
-    _add_executable(application, ("/bin/sh", RUN_SCRIPT_NAME))
-    _add_streams(application, description)
-    _add_resources(root, description)
+    annotations = _annotations(description, token) if token else ()
+    root, _ = _document(description, ("/bin/sh", RUN_SCRIPT_NAME), annotations=annotations)
     staging = add(root, ADL + "DataStaging")
     if delegation_id:
         add(staging, NORDUGRID + "DelegationID", delegation_id)
     for name, path in inputs:
         uri = "" if path is None else f"file://{path.absolute()}"
-        _add_input(staging, portable.input_name(name), uri)
+        _add_file(staging, _INPUT, portable.input_name(name), uri)
     for name, url in description.url_inputs.items():
-        _add_input(staging, portable.input_name(name), url, delegation_id)
+        _add_file(staging, _INPUT, portable.input_name(name), url, delegation_id)
     for name, target in portable.stored_outputs(description):
-        _add_output(staging, name, target, delegation_id)
+        _add_file(staging, _OUTPUT, name, target, delegation_id)
     if description.patterns:
-        _add_output(staging, "@" + OUTPUT_LIST_NAME)
+        _add_file(staging, _OUTPUT, "@" + OUTPUT_LIST_NAME, None)
     return to_text(root, ADL)
 
 
-def submitted_description(text: str) -> JobDescription:
-    """Read back what :func:`submission_adl` wrote, or what another client of ARC did.
+def _annotations(description: JobDescription, token: str) -> list[str]:
+    # What the server makes of the description does not tell what the run script does.
+    copy = base64.b64encode(description.to_json().encode()).decode()
+    return [ANNOTATION_PREFIX + token, *([DESCRIPTION_PREFIX + copy] if len(copy) <= _MAX_COPY else [])]
 
-    :raises InvalidJobDescription: if it is not ADL, or asks for something that is not supported here
-    """
-    root = parse(text, _wrong, root=ADL + "ActivityDescription")
+
+def submitted_description(text: str) -> JobDescription:
+    """Read back what :func:`submission_adl` wrote, or what another client of ARC did."""
+    root = _parse(text)
     for annotation in root.iterfind(f"{ADL}ActivityIdentification/{ADL}Annotation"):
         prefix, _, copy = (annotation.text or "").strip().partition(":")
         if prefix + ":" == DESCRIPTION_PREFIX:
@@ -90,44 +85,33 @@ def submitted_description(text: str) -> JobDescription:
     return from_adl(text)
 
 
-def _wrong(reason: str) -> InvalidJobDescription:
-    return InvalidJobDescription(f"ADL: {reason}")
-
-
-def _add_copy(identification: ElementTree.Element, description: JobDescription) -> None:
-    # What the server makes of the description does not tell what the run script does.
-    copy = base64.b64encode(description.to_json().encode()).decode()
-    if len(copy) <= _MAX_COPY:
-        add(identification, ADL + "Annotation", DESCRIPTION_PREFIX + copy)
+def _parse(text: str) -> ElementTree.Element:
+    return parse(text, lambda reason: InvalidJobDescription(f"ADL: {reason}"), root=ADL + "ActivityDescription")
 
 
 def to_adl(description: JobDescription) -> str:
     """See :meth:`jasmin_arc.description.JobDescription.to_adl`."""
     portable.refuse(description, ("account", "native"), "ADL")
-    root = _root()
-    add(add(root, ADL + "ActivityIdentification"), ADL + "Name", description.name, field="name")
-    application = add(root, ADL + "Application")
-    _add_executable(application, portable.command(description, "ADL"))
-    if description.stdin is not None:
-        add(application, ADL + "Input", STDIN_NAME)
-    _add_streams(application, description)
+    stdin = STDIN_NAME if description.stdin is not None else ""
+    root, application = _document(description, portable.command(description, "ADL"), stdin=stdin)
     for name, value in description.environment.items():
         variable = add(application, ADL + "Environment")
         add(variable, ADL + "Name", name, field="environment")
         add(variable, ADL + "Value", value, field=f"environment: {name}")
-    _add_resources(root, description)
     staging = add(root, ADL + "DataStaging")
     executables = portable.executables(description)
     for name, source in portable.inputs(description, "ADL"):
-        _add_input(staging, name, source, executable=name in executables)
+        element = _add_file(staging, _INPUT, name, source)
+        if name in executables:
+            add(element, ADL + "IsExecutable", "true")
     for name, target in portable.outputs(description, "ADL"):
-        _add_output(staging, name, target)
+        _add_file(staging, _OUTPUT, name, target)
     return to_text(root, ADL)
 
 
 def from_adl(text: str) -> JobDescription:
     """See :meth:`jasmin_arc.description.JobDescription.from_adl`."""
-    root = parse(text, _wrong, root=ADL + "ActivityDescription")
+    root = _parse(text)
     check(root, ("ActivityIdentification", "Application", "Resources", "DataStaging"))
     draft = Draft()
     identification = only(root, "ActivityIdentification")
@@ -141,23 +125,29 @@ def from_adl(text: str) -> JobDescription:
     return draft.build()
 
 
-def _root() -> ElementTree.Element:
+def _document(
+    description: JobDescription, command: Sequence[str], *, annotations: Iterable[str] = (), stdin: str = ""
+) -> tuple[ElementTree.Element, ElementTree.Element]:
+    """What the two views have in common, which is all but files and environment: the root, and the application."""
     ElementTree.register_namespace("nordugrid-adl", NORDUGRID.strip("{}"))
-    return ElementTree.Element(ADL + "ActivityDescription")
-
-
-def _add_executable(application: ElementTree.Element, command: Sequence[str]) -> None:
+    root = ElementTree.Element(ADL + "ActivityDescription")
+    identification = add(root, ADL + "ActivityIdentification")
+    add(identification, ADL + "Name", description.name, field="name")
+    for annotation in annotations:
+        add(identification, ADL + "Annotation", annotation)
+    application = add(root, ADL + "Application")
     executable = add(application, ADL + "Executable")
     add(executable, ADL + "Path", command[0], field="executable")
     for argument in command[1:]:
         add(executable, ADL + "Argument", argument, field="arguments")
-
-
-def _add_streams(application: ElementTree.Element, description: JobDescription) -> None:
+    if stdin:
+        add(application, ADL + "Input", stdin)
     add(application, ADL + "Output", STDOUT_NAME)
     add(application, ADL + "Error", STDERR_NAME)
     if description.rerun:
         add(application, NORDUGRID + "Rerun", str(description.rerun))
+    _add_resources(root, description)
+    return root, application
 
 
 def _add_resources(root: ElementTree.Element, description: JobDescription) -> None:
@@ -178,28 +168,18 @@ def _add_resources(root: ElementTree.Element, description: JobDescription) -> No
         add(resources, ADL + "QueueName", description.queue, field="queue")
 
 
-def _add_input(
-    staging: ElementTree.Element, name: str, source: str, delegation_id: str = "", *, executable: bool = False
-) -> None:
-    element = add(staging, ADL + "InputFile")
-    add(element, ADL + "Name", name, field="inputs")
-    if source:
-        origin = add(element, ADL + "Source")
-        add(origin, ADL + "URI", source, field="inputs")
+def _add_file(
+    staging: ElementTree.Element, kind: tuple[str, str, str], name: str, url: str | None, delegation_id: str = ""
+) -> ElementTree.Element:
+    element_name, location_name, field = kind
+    element = add(staging, ADL + element_name)
+    add(element, ADL + "Name", name, field=field)
+    if url:
+        location = add(element, ADL + location_name)
+        add(location, ADL + "URI", url, field=field)
         if delegation_id:
-            add(origin, ADL + "DelegationID", delegation_id)
-    if executable:
-        add(element, ADL + "IsExecutable", "true")
-
-
-def _add_output(staging: ElementTree.Element, name: str, target: str | None = None, delegation_id: str = "") -> None:
-    element = add(staging, ADL + "OutputFile")
-    add(element, ADL + "Name", name, field="outputs")
-    if target is not None:
-        destination = add(element, ADL + "Target")
-        add(destination, ADL + "URI", target, field="outputs")
-        if delegation_id:
-            add(destination, ADL + "DelegationID", delegation_id)
+            add(location, ADL + "DelegationID", delegation_id)
+    return element
 
 
 def _read_application(draft: Draft, application: ElementTree.Element | None) -> None:
@@ -228,12 +208,9 @@ def _read_resources(draft: Draft, resources: ElementTree.Element | None) -> None
         draft.runtime_environments.append(software_name(environment))
     draft.queue = text_of(resources, "QueueName")
     draft.memory = number_of(resources, "IndividualPhysicalMemory")
-    draft.cpu_time = optional_duration(number_of(resources, "TotalCPUTime"))
-    draft.wall_time = optional_duration(number_of(resources, "WallTime"))
-    _read_slots(draft, only(resources, "SlotRequirement"))
-
-
-def _read_slots(draft: Draft, slots: ElementTree.Element | None) -> None:
+    draft.cpu_time = number_of(resources, "TotalCPUTime")
+    draft.wall_time = number_of(resources, "WallTime")
+    slots = only(resources, "SlotRequirement")
     check(slots, ("NumberOfSlots", "SlotsPerHost", "ExclusiveExecution"))
     if is_true(slots, "ExclusiveExecution"):
         raise InvalidJobDescription("ExclusiveExecution is not supported; ask for as many slots as a host has")

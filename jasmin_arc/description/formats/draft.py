@@ -10,7 +10,6 @@ import shlex
 import stat
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import timedelta
 from pathlib import Path, PurePosixPath
 from xml.etree import ElementTree
 
@@ -22,11 +21,6 @@ from jasmin_arc.exceptions import InvalidJobDescription
 
 ENV_PROGRAM = "/usr/bin/env"
 """What finds a program on the node's PATH: to ARC's clients, a bare name is a local file"""
-_UNCHANGED = (
-    *("name", "environment", "queue", "account", "slots", "slots_per_host", "memory"),
-    *("wall_time", "cpu_time", "runtime_environments", "rerun"),
-)
-"""Fields that a description takes over as they are"""
 
 
 @dataclass
@@ -48,8 +42,8 @@ class Draft:
     slots: int | None = None
     slots_per_host: int | None = None
     memory: int | None = None
-    wall_time: timedelta | None = None
-    cpu_time: timedelta | None = None
+    wall_time: int | None = None
+    cpu_time: int | None = None
     runtime_environments: list[str] = field(default_factory=list)
     stdin: str = ""
     stdout: str = ""
@@ -57,11 +51,7 @@ class Draft:
     rerun: int | None = None
 
     def add_input(self, name: str, source: str) -> None:
-        """Add an input.
-
-        :raises InvalidJobDescription: if there is one of that name
-        """
-        name = name[2:] if name.startswith("./") else name
+        name = name.removeprefix("./")
         if name in self.inputs:
             raise InvalidJobDescription(f"inputs: two of them are called {name!r}")
         self.inputs[name] = source
@@ -72,10 +62,6 @@ class Draft:
         self.outputs["*" if name in ("/", ".", "./") else name] = "" if target.startswith("file:") else target
 
     def build(self) -> JobDescription:
-        """Return the description.
-
-        :raises InvalidJobDescription: if something is missing or impossible
-        """
         if not self.executable:
             raise InvalidJobDescription("executable: the text names no program")
         inputs = {name: _source(name, source) for name, source in self.inputs.items()}
@@ -83,13 +69,14 @@ class Draft:
         inputs.pop(STDIN_NAME, None)
         executable, arguments = self._command(inputs)
         self._check_executables(executable, inputs)
-        given = {name: getattr(self, name) for name in _UNCHANGED if getattr(self, name) not in (None, "")}
-        return JobDescription(
-            executable=executable, arguments=arguments, inputs=inputs, outputs=self._outputs(), stdin=stdin, **given
-        )
+        given = {**vars(self), "executable": executable, "arguments": arguments, "inputs": inputs}
+        given.update(outputs=self._outputs(), stdin=stdin)
+        for used in ("executables", "stdout", "stderr"):
+            del given[used]
+        return JobDescription(**{name: value for name, value in given.items() if value not in (None, "")})
 
     def _stdin(self, inputs: Mapping[str, str]) -> str | None:
-        name = self.stdin[2:] if self.stdin.startswith("./") else self.stdin
+        name = self.stdin.removeprefix("./")
         if not name:
             return None
         if name not in inputs and Path(name).is_absolute():
@@ -112,10 +99,8 @@ class Draft:
     def _check_executables(self, program: str, inputs: Mapping[str, str]) -> None:
         """Refuse what would not be executable: a job runs its program in any case, other files keep their modes."""
         for name, field_name in self.executables.items():
-            if PurePosixPath(name) != PurePosixPath(program):
-                reason = _why_not_executable(name, inputs)
-                if reason:
-                    raise InvalidJobDescription(f"{field_name}: {name!r} {reason}")
+            if PurePosixPath(name) != PurePosixPath(program) and (reason := _why_not_executable(name, inputs)):
+                raise InvalidJobDescription(f"{field_name}: {name!r} {reason}")
 
     def _outputs(self) -> dict[str, str | None] | None:
         if self.outputs is None:
@@ -126,16 +111,6 @@ class Draft:
         return {name: target for name, target in named.items() if target or name not in (STDOUT_NAME, STDERR_NAME)}
 
 
-def duration(seconds: int) -> timedelta:
-    """So many seconds; what is far too long stays so, for the description to refuse it."""
-    return timedelta(seconds=min(seconds, 10**12))
-
-
-def optional_duration(seconds: int | None) -> timedelta | None:
-    """So many seconds, if any are given."""
-    return None if seconds is None else duration(seconds)
-
-
 def software_name(element: ElementTree.Element) -> str:
     """The name of a runtime environment, with its version if it has one."""
     check(element, ("Name", "Version"))
@@ -144,7 +119,7 @@ def software_name(element: ElementTree.Element) -> str:
 
 
 def is_bare_name(program: str) -> bool:
-    """Return whether ``env`` takes it for a program to be found on the PATH."""
+    """Whether ``env`` looks for it on the PATH."""
     return bool(program) and not program.startswith("-") and "/" not in program and "=" not in program
 
 
@@ -155,13 +130,12 @@ def _why_not_executable(name: str, inputs: Mapping[str, str]) -> str:
     if is_url(inputs[place]):
         return "is fetched from a URL; only the program itself and files that are sent from here can be executable"
     path = Path(inputs[place], PurePosixPath(name).relative_to(place)).expanduser()
-    return (
-        "" if is_executable(path) else f"is sent as executable only if it is so here: chmod +x {shlex.quote(str(path))}"
-    )
+    advice = f"is sent as executable only if it is so here: chmod +x {shlex.quote(str(path))}"
+    return "" if is_executable(path) else advice
 
 
 def is_executable(path: Path) -> bool:
-    """Return whether there is a file, which its owner may execute."""
+    """Whether there is a file, and its owner may execute it."""
     try:
         mode = path.stat().st_mode
     except (OSError, ValueError):
@@ -171,11 +145,9 @@ def is_executable(path: Path) -> bool:
 
 def _source(name: str, source: str) -> str:
     """The URL, or the local path, as ARC's clients understand it: what follows ``file://`` is never unquoted."""
-    if not source:
-        return name
+    path = source.removeprefix("file:")
     if source.startswith("file://"):
-        path = source[len("file://") :]
+        path = path[2:]
         if not path.startswith("/"):
             raise InvalidJobDescription(f"inputs: {source!r}: a local file has no host: file:///path")
-        return path
-    return source[len("file:") :] if source.startswith("file:") else source
+    return path if source else name

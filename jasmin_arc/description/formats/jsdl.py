@@ -9,7 +9,7 @@ from xml.etree import ElementTree
 
 from jasmin_arc._support.xml import all_of, check, is_true, number_of, only, parse, text_of
 from jasmin_arc.description import JobDescription
-from jasmin_arc.description.formats.draft import Draft, optional_duration, software_name
+from jasmin_arc.description.formats.draft import Draft, software_name
 from jasmin_arc.exceptions import InvalidJobDescription
 
 JSDL = "{http://schemas.ggf.org/jsdl/2005/11/jsdl}"
@@ -18,7 +18,7 @@ _EXACT = ("Exact", "UpperBoundedRange", "LowerBoundedRange")
 
 def from_jsdl(text: str) -> JobDescription:
     """See :meth:`jasmin_arc.description.JobDescription.from_jsdl`."""
-    root = parse(text, _wrong, root=JSDL + "JobDefinition")
+    root = parse(text, lambda reason: InvalidJobDescription(f"JSDL: {reason}"), root=JSDL + "JobDefinition")
     check(root, ("JobDescription",))
     job = only(root, "JobDescription")
     check(job, ("JobIdentification", "Application", "Resources", "DataStaging"))
@@ -32,10 +32,6 @@ def from_jsdl(text: str) -> JobDescription:
     for entry in all_of(job, "DataStaging"):
         _read_staging(draft, entry)
     return draft.build()
-
-
-def _wrong(reason: str) -> InvalidJobDescription:
-    return InvalidJobDescription(f"JSDL: {reason}")
 
 
 def _read_application(draft: Draft, application: ElementTree.Element | None) -> None:
@@ -53,8 +49,8 @@ def _read_application(draft: Draft, application: ElementTree.Element | None) -> 
     draft.stderr = text_of(program, "Error").strip()
     for variable in all_of(program, "Environment"):
         draft.environment[variable.get("name", "")] = variable.text or ""
-    draft.wall_time = optional_duration(number_of(program, "WallTimeLimit"))
-    draft.cpu_time = optional_duration(number_of(program, "CPUTimeLimit"))
+    draft.wall_time = number_of(program, "WallTimeLimit")
+    draft.cpu_time = number_of(program, "CPUTimeLimit")
     draft.memory = number_of(program, "MemoryLimit")
     draft.slots = number_of(program, "ProcessCountLimit")
 
@@ -67,7 +63,7 @@ def _read_resources(draft: Draft, resources: ElementTree.Element | None) -> None
     draft.slots = _quantity(resources, "TotalCPUCount") or draft.slots
     draft.slots_per_host = _quantity(resources, "IndividualCPUCount")
     draft.memory = _quantity(resources, "IndividualPhysicalMemory") or draft.memory
-    draft.cpu_time = optional_duration(_quantity(resources, "TotalCPUTime")) or draft.cpu_time
+    draft.cpu_time = _quantity(resources, "TotalCPUTime") or draft.cpu_time
     target = only(resources, "CandidateTarget")
     check(target, ("QueueName",))
     draft.queue = (text_of(resources, "QueueName") or text_of(target, "QueueName")).strip()

@@ -13,21 +13,14 @@ from jasmin_arc.exceptions import InvalidJobDescription
 
 
 def refuse(description: JobDescription, fields: Iterable[str], what: str) -> None:
-    """Refuse fields that cannot be expressed.
-
-    :param what: the language, or the place, that has nothing for them
-    :raises InvalidJobDescription: if one of them is given
-    """
+    """Refuse fields for which a language, or a place, has nothing."""
     for field in fields:
         if getattr(description, field):
             raise InvalidJobDescription(f"{field}: {what} has no place for it", advice="leave it out")
 
 
 def command(description: JobDescription, language: str) -> tuple[str, ...]:
-    """The program and its arguments, so that ARC's clients run the same program.
-
-    :raises InvalidJobDescription: if there are steps, or the program cannot be named
-    """
+    """The program and its arguments, so that ARC's clients run the same program."""
     if description.steps or not description.stop_on_failure:
         field = "steps" if description.steps else "stop_on_failure"
         raise InvalidJobDescription(f"{field}: {language} describes a single program")
@@ -37,17 +30,13 @@ def command(description: JobDescription, language: str) -> tuple[str, ...]:
     if program.startswith("/") or input_of(program, description.inputs) is not None:
         return (program, *description.arguments)
     if not is_bare_name(program):
-        raise InvalidJobDescription(
-            f"executable: {program!r} is neither an absolute path, nor an input, nor a name on the PATH"
-        )
+        problem = f"{program!r} is neither an absolute path, nor an input, nor a name on the PATH"
+        raise InvalidJobDescription(f"executable: {problem}")
     return (ENV_PROGRAM, program, *description.arguments)
 
 
 def inputs(description: JobDescription, language: str) -> list[tuple[str, str]]:
-    """The inputs with their sources, the standard input among them.
-
-    :raises InvalidJobDescription: if the content of one is given as bytes
-    """
+    """The inputs with their sources, the standard input among them."""
     sources: dict[str, str | Path | bytes] = dict(description.inputs)
     if description.stdin is not None:
         sources[STDIN_NAME] = description.stdin
@@ -56,15 +45,12 @@ def inputs(description: JobDescription, language: str) -> list[tuple[str, str]]:
 
 def executables(description: JobDescription) -> list[str]:
     """The inputs that are files here, and executable."""
-    files = {name: source for name, source in description.inputs.items() if isinstance(source, Path)}
-    return [input_name(name) for name, source in files.items() if is_executable(source)]
+    files = description.inputs.items()
+    return [input_name(name) for name, source in files if isinstance(source, Path) and is_executable(source)]
 
 
 def outputs(description: JobDescription, language: str) -> list[tuple[str, str | None]]:
-    """The outputs with their targets, the two streams among them; nothing where that is left to the configuration.
-
-    :raises InvalidJobDescription: if one is a pattern
-    """
+    """The outputs with their targets, the two streams among them; nothing where that is left to the configuration."""
     if description.outputs is None:
         return []
     if description.patterns:

@@ -32,10 +32,9 @@ class Condition:
 
 
 def parse(text: str) -> list[Condition]:
-    """Read the conditions of one job.
-
-    :raises InvalidJobDescription: with the line, if the text is not RSL or describes alternatives or several jobs
-    """
+    """Read the conditions of one job; an error names the line."""
+    if len(text) > MAX_LENGTH:
+        raise InvalidJobDescription(f"xRSL: the text is longer than {MAX_LENGTH} characters")
     return _Parser(text).parse()
 
 
@@ -48,8 +47,6 @@ def quote(text: str) -> str:
 
 class _Parser:
     def __init__(self, text: str) -> None:
-        if len(text) > MAX_LENGTH:
-            raise InvalidJobDescription(f"xRSL: the text is longer than {MAX_LENGTH} characters")
         self.text = text
         self.position = 0
         self.variables: dict[str, str] = {}
@@ -107,12 +104,10 @@ class _Parser:
 
     def _substitute(self, condition: Condition) -> None:
         for pair in condition.values:
-            if not isinstance(pair, list) or len(pair) != 2:
-                raise self._error("rsl_substitution needs pairs of a name and a value")
-            name, value = pair
-            if not isinstance(name, str) or not isinstance(value, str):
-                raise self._error("rsl_substitution needs pairs of texts")
-            self.variables[name] = value
+            texts = [text for text in pair if isinstance(text, str)] if isinstance(pair, list) else []
+            if len(pair) != 2 or len(texts) != 2:
+                raise self._error("rsl_substitution needs pairs of texts: a name and a value")
+            self.variables[texts[0]] = texts[1]
 
     def _values(self, depth: int) -> list[Value]:
         if depth > _MAX_DEPTH:
@@ -133,16 +128,11 @@ class _Parser:
             if char == "#":
                 self._take("#")
                 self._next()
-            self._append(values, self._text(), joined=joined)
-
-    def _append(self, values: list[Value], text: str, *, joined: bool) -> None:
-        if not joined:
-            values.append(text)
-            return
-        left = values.pop() if values else None
-        if not isinstance(left, str):
-            raise self._error("# needs a text on its left")
-        values.append(left + text)
+            text = self._text()
+            left = (values.pop() if values else None) if joined else ""
+            if not isinstance(left, str):
+                raise self._error("# needs a text on its left")
+            values.append(left + text)
 
     def _text(self) -> str:
         char = self.text[self.position : self.position + 1]

@@ -12,11 +12,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable
-from datetime import timedelta
 
+from jasmin_arc.constants import STDERR_NAME, STDOUT_NAME
 from jasmin_arc.description import JobDescription
 from jasmin_arc.description.formats import portable, rsl
-from jasmin_arc.description.formats.draft import Draft, duration
+from jasmin_arc.description.formats.draft import Draft
 from jasmin_arc.description.run_script import STDIN_NAME
 from jasmin_arc.exceptions import InvalidJobDescription
 
@@ -41,17 +41,20 @@ def to_xrsl(description: JobDescription) -> str:
     """See :meth:`jasmin_arc.description.JobDescription.to_xrsl`."""
     portable.refuse(description, ["native"], "xRSL")
     executable, *arguments = portable.command(description, "xRSL")
-    lines = [_line("executable", [executable]), _line("arguments", arguments), _line("jobname", [description.name])]
-    if description.stdin is not None:
-        lines.append(_line("stdin", [STDIN_NAME]))
-    lines += [_line("stdout", ["stdout"]), _line("stderr", ["stderr"])]
-    outputs = [(name, target or "") for name, target in portable.outputs(description, "xRSL")]
-    lines.append(_pairs("inputfiles", portable.inputs(description, "xRSL")))
-    lines.append(_line("executables", portable.executables(description)))
-    lines.append(_pairs("outputfiles", outputs))
-    lines.append(_pairs("environment", description.environment.items()))
-    lines += [_line("runtimeenvironment", [name]) for name in description.runtime_environments]
-    lines += [_line(name, [value]) for name, value in _needs(description).items()]
+    lines = [
+        _line("executable", [executable]),
+        _line("arguments", arguments),
+        _line("jobname", [description.name]),
+        _line("stdin", [] if description.stdin is None else [STDIN_NAME]),
+        _line("stdout", [STDOUT_NAME]),
+        _line("stderr", [STDERR_NAME]),
+        _line("inputfiles", portable.inputs(description, "xRSL")),
+        _line("executables", portable.executables(description)),
+        _line("outputfiles", [(name, target or "") for name, target in portable.outputs(description, "xRSL")]),
+        _line("environment", description.environment.items()),
+        *(_line("runtimeenvironment", [name]) for name in description.runtime_environments),
+        *(_line(name, [str(value)]) for name, value in _needs(description).items() if value is not None),
+    ]
     return "&" + "\n ".join(filter(None, lines)) + "\n"
 
 
@@ -69,34 +72,25 @@ def from_xrsl(text: str) -> JobDescription:
     return draft.build()
 
 
-def _line(attribute: str, values: Iterable[str]) -> str:
-    quoted = " ".join(rsl.quote(value) for value in values)
-    return f"({attribute} = {quoted})" if quoted else ""
+def _line(attribute: str, values: Iterable[str | tuple[str, str]]) -> str:
+    quoted = [
+        rsl.quote(value) if isinstance(value, str) else f"({rsl.quote(value[0])} {rsl.quote(value[1])})"
+        for value in values
+    ]
+    return f"({attribute} = {' '.join(quoted)})" if quoted else ""
 
 
-def _pairs(attribute: str, pairs: Iterable[tuple[str, str]]) -> str:
-    quoted = " ".join(f"({rsl.quote(name)} {rsl.quote(value)})" for name, value in pairs)
-    return f"({attribute} = {quoted})" if quoted else ""
-
-
-def _needs(description: JobDescription) -> dict[str, str]:
-    needs: dict[str, str] = {}
-    if description.queue is not None:
-        needs["queue"] = description.queue
-    if description.account is not None:
-        needs["project"] = description.account
-    if description.slots != 1 or description.slots_per_host is not None:
-        needs["count"] = str(description.slots)
-    if description.slots_per_host is not None:
-        needs["countpernode"] = str(description.slots_per_host)
-    if description.memory is not None:
-        needs["memory"] = str(-(-description.memory // _MEGABYTE))
-    for attribute, period in (("walltime", description.wall_time), ("cputime", description.cpu_time)):
-        if period is not None:
-            needs[attribute] = f"{int(period.total_seconds())} seconds"
-    if description.rerun:
-        needs["rerun"] = str(description.rerun)
-    return needs
+def _needs(job: JobDescription) -> dict[str, str | int | None]:
+    return {
+        "queue": job.queue,
+        "project": job.account,
+        "count": job.slots if job.slots != 1 or job.slots_per_host is not None else None,
+        "countpernode": job.slots_per_host,
+        "memory": None if job.memory is None else -(-job.memory // _MEGABYTE),
+        "walltime": None if job.wall_time is None else f"{int(job.wall_time.total_seconds())} seconds",
+        "cputime": None if job.cpu_time is None else f"{int(job.cpu_time.total_seconds())} seconds",
+        "rerun": job.rerun or None,
+    }
 
 
 def _read(draft: Draft, condition: rsl.Condition) -> None:
@@ -143,46 +137,37 @@ def _sequences(condition: rsl.Condition) -> list[tuple[str, str]]:
     for value in condition.values:
         texts = [entry for entry in value if isinstance(entry, str)] if isinstance(value, list) else []
         if not 1 <= len(texts) <= 2 or len(texts) != len(value):
-            raise InvalidJobDescription(
-                f'{condition.attribute}: must be pairs of texts, such as ("name" "value"); options are not supported'
-            )
+            wanted = 'pairs of texts, such as ("name" "value")'
+            raise InvalidJobDescription(f"{condition.attribute}: must be {wanted}; options are not supported")
         pairs.append((texts[0], texts[1] if len(texts) == 2 else ""))
     return pairs
 
 
-def _period(condition: rsl.Condition) -> timedelta:
+def _seconds(condition: rsl.Condition) -> int:
     """A period as ARC reads it: minutes, ``"1 day 2 hours"``, ``"PT26H"``; after a unit, a bare number has the next."""
     text = _single(condition).strip()
-    iso = _ISO.fullmatch(text)
-    if iso:
-        return duration(sum(int(part or 0) * size for part, size in zip(iso.groups(), _ISO_UNITS)))
+    if iso := _ISO.fullmatch(text):
+        return sum(int(part or 0) * size for part, size in zip(iso.groups(), _ISO_UNITS))
     seconds, position, next_unit = 0, 0, "m"
     text = text.lower()
     while position < len(text):
         part = _PART.match(text, position)
         if not part or not next_unit:
-            raise InvalidJobDescription(
-                f"{condition.attribute}: must be minutes or a period such as '2 hours' or 'PT2H', not {text[:80]!r}"
-            )
+            wanted = "minutes or a period such as '2 hours' or 'PT2H'"
+            raise InvalidJobDescription(f"{condition.attribute}: must be {wanted}, not {text[:80]!r}")
         unit = (part[2] or next_unit)[0]
         seconds += int(part[1]) * _UNITS[unit]
         next_unit = {"w": "d", "d": "h", "h": "m", "m": "s", "s": ""}[unit]
         position = part.end()
-    return duration(seconds)
+    return seconds
 
 
-def _megabytes(condition: rsl.Condition) -> int:
-    return _number(condition) * _MEGABYTE
+def _files(add: Callable[[Draft, str, str], None]) -> Callable[[Draft, rsl.Condition], None]:
+    def read(draft: Draft, condition: rsl.Condition) -> None:
+        for name, location in _sequences(condition):
+            add(draft, name, location)
 
-
-def _input_files(draft: Draft, condition: rsl.Condition) -> None:
-    for name, source in _sequences(condition):
-        draft.add_input(name, source)
-
-
-def _output_files(draft: Draft, condition: rsl.Condition) -> None:
-    for name, target in _sequences(condition):
-        draft.add_output(name, target)
+    return read
 
 
 _FIELDS: dict[str, tuple[str, Callable[[rsl.Condition], object]]] = {
@@ -197,15 +182,15 @@ _FIELDS: dict[str, tuple[str, Callable[[rsl.Condition], object]]] = {
     "count": ("slots", _number),
     "countpernode": ("slots_per_host", _number),
     "rerun": ("rerun", _number),
-    "memory": ("memory", _megabytes),
-    "walltime": ("wall_time", _period),
-    "cputime": ("cpu_time", _period),
+    "memory": ("memory", lambda condition: _number(condition) * _MEGABYTE),
+    "walltime": ("wall_time", _seconds),
+    "cputime": ("cpu_time", _seconds),
 }
 """By attribute, the field that it is, and what reads its value"""
 _REPEATABLE: dict[str, Callable[[Draft, rsl.Condition], None]] = {
-    "inputfiles": _input_files,
+    "inputfiles": _files(Draft.add_input),
     "executables": lambda draft, condition: draft.executables.update(dict.fromkeys(_texts(condition), "executables")),
-    "outputfiles": _output_files,
+    "outputfiles": _files(Draft.add_output),
     "environment": lambda draft, condition: draft.environment.update(_sequences(condition)),
     "runtimeenvironment": lambda draft, condition: draft.runtime_environments.append(_single(condition)),
 }
