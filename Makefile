@@ -8,7 +8,7 @@ PYTHON ?= $(or $(DEBIAN_PYTHON),python3)
 VENV := .venv
 # Several tests at a time, as most of them wait.
 WORKERS ?= 6
-PYTEST = $(VENV)/bin/python -m pytest -n $(WORKERS) --no-loadscope-reorder
+PYTEST = $(VENV)/bin/python -m pytest -n $(WORKERS)
 GRID := tests/grid/grid.sh
 GRID_DIR ?= /tmp/jasmin-arc-grid
 export GRID_DIR

@@ -14,6 +14,7 @@ from measure import Row, at_most, seconds
 from peers import peer_memory
 
 from jasmin_arc import ArcInterface, JobDescription, JobStatuses
+from jasmin_arc.constants import JobState
 from jasmin_arc.job_list import JobList, JobRecord
 
 
@@ -105,7 +106,7 @@ START = datetime(2026, 1, 1, tzinfo=timezone.utc)
 def _fill(jobs: JobList, endpoint: str, count: int) -> None:
     text = JobDescription(executable="/bin/true", arguments=["x" * 200]).to_json()
     for start in range(0, count, 10_000):
-        jobs.add(
+        records = [
             JobRecord(
                 token=f"token{number}",
                 endpoint=endpoint,
@@ -113,7 +114,9 @@ def _fill(jobs: JobList, endpoint: str, count: int) -> None:
                 description=text,
                 id=f"{endpoint}/{number * 7919 % 1_000_003:08d}",
                 submitted=START + timedelta(seconds=number),
-                final_state="Finished" if number % 500 else "Failed",
+                final_state=JobState.FINISHED if number % 500 else JobState.FAILED,
             )
             for number in range(start, start + 10_000)
-        )
+        ]
+        jobs.intend(records)
+        jobs.commit(record.id or "" for record in records)

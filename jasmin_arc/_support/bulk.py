@@ -17,11 +17,7 @@ _Result = TypeVar("_Result")
 
 
 def all_or_partial(results: Sequence[_Result | JasminArcError], done: str) -> list[_Result]:
-    """Return the results, if there is no error among them.
-
-    :param done: what was to be done with each job, as in "could not be done"
-    :raises PartialFailureError: with all the results, errors included, in order
-    """
+    """Return the results; errors among them raise a PartialFailureError that says what could not be ``done``."""
     errors = [result for result in results if isinstance(result, JasminArcError)]
     if errors:
         raise PartialFailureError(
@@ -33,16 +29,10 @@ def all_or_partial(results: Sequence[_Result | JasminArcError], done: str) -> li
 
 
 def raise_failures(job_ids: Sequence[str], failures: Mapping[str, JasminArcError], done: str) -> None:
-    """Raise a :class:`~jasmin_arc.exceptions.PartialFailureError` if there are failures."""
     all_or_partial([failures.get(job_id) for job_id in job_ids], done)
 
 
 def job_ids_of(jobs: Sequence[JobLike]) -> list[str]:
-    """Return the ids of jobs, which may be given as ids or as handles.
-
-    :raises JobNotFoundError: for a text that is no job id
-    :raises TypeError: for a single job
-    """
     # A single text is a sequence too, of its letters: never what was meant.
     if isinstance(jobs, (str, bytes)) or not isinstance(jobs, Iterable):
         raise TypeError(f"a list of jobs is needed, not {jobs!r}")
@@ -50,10 +40,7 @@ def job_ids_of(jobs: Sequence[JobLike]) -> list[str]:
 
 
 def job_id_of(job: JobLike) -> str:
-    """Return the id of a job, which may be given as its id or as a handle.
-
-    :raises JobNotFoundError: for a text that is no job id
-    """
+    """Return the id of a job; a text that is no job id raises a JobNotFoundError."""
     job_id = job if isinstance(job, str) else getattr(job, "id", None)
     if not isinstance(job_id, str):
         raise TypeError(f"a job id or a Job is needed, not {job!r}")
@@ -63,7 +50,6 @@ def job_id_of(job: JobLike) -> str:
 
 
 def not_found(job_id: str) -> JobNotFoundError:
-    """Return the error for a job that nobody knows."""
     return JobNotFoundError(f"no job with this id could be found: {job_id}")
 
 

@@ -11,7 +11,7 @@ from jasmin_arc.constants import LogLevels
 VERBOSE = 15
 """ARC's level between DEBUG and INFO"""
 
-PYTHON_LEVELS = {
+_PYTHON_LEVELS = {
     LogLevels.DEBUG: logging.DEBUG,
     LogLevels.VERBOSE: VERBOSE,
     LogLevels.INFO: logging.INFO,
@@ -25,11 +25,8 @@ def make_logger(stream: TextIO | None, level: LogLevels) -> logging.Logger:
     """Return a logger for one interface, so that two interfaces with different streams do not mix.
 
     Its messages also go where Python's own logger ``jasmin_arc`` sends them, by that logger's level.
-
-    :param stream: where messages go besides, or ``None`` for nowhere else
-    :param level: the level from which on messages go to the stream
     """
-    logger = _InterfaceLogger(PYTHON_LEVELS[level])
+    logger = _InterfaceLogger(_PYTHON_LEVELS[level])
     if stream is not None:
         handler = logging.StreamHandler(stream)
         handler.setFormatter(_Formatter("[%(asctime)s] [%(levelname)s] %(message)s", "%Y-%m-%d %H:%M:%S"))
@@ -40,33 +37,27 @@ def make_logger(stream: TextIO | None, level: LogLevels) -> logging.Logger:
 
 
 class _InterfaceLogger(logging.Logger):
-    """A logger that Python does not keep: its handlers go with it. Its parent is ``logging.getLogger("jasmin_arc")``.
+    """A logger that Python does not keep: its handlers go with it. Its level is that of its own handlers alone.
 
-    Its level is that of its own handlers alone. Without handlers on either side it is silent: Python's last resort,
-    which prints warnings to standard error, is never used.
+    Without handlers of its own or of its parent it is silent: Python's last resort is never used.
+    Nothing is cached, as nobody would tell this logger that the level of its parent has changed.
     """
 
     def __init__(self, level: int) -> None:
         super().__init__("jasmin_arc", level)
         self._shared = self.parent = logging.getLogger("jasmin_arc")
 
-    # Nothing is cached here: nobody would tell this logger that the level of its parent has changed.
-
     def isEnabledFor(self, level: int) -> bool:
-        """Say whether a message of this level goes anywhere."""
-        if self.disabled or self.manager.disable >= level:
-            return False
-        return self._is_own(level) or self._is_shared(level)
+        is_off = self.disabled or self.manager.disable >= level
+        return not is_off and (self._is_own(level) or self._is_shared(level))
 
     def getEffectiveLevel(self) -> int:
-        """Return the lowest level at which messages go anywhere."""
         levels = [self.level] if self.handlers else []
         if self.propagate and self._shared.hasHandlers() and not self._shared.disabled:
             levels.append(self._shared.getEffectiveLevel())
         return min(levels, default=logging.CRITICAL)
 
     def callHandlers(self, record: logging.LogRecord) -> None:
-        """Pass the message to all handlers that its level is for."""
         for handler in self.handlers if self._is_own(record.levelno) else ():
             if record.levelno >= handler.level:
                 handler.handle(record)

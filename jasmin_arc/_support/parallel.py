@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable
-from types import TracebackType
+from functools import partial
 from typing import TypeVar
 
 from jasmin_arc.exceptions import JasminArcError
@@ -53,10 +53,7 @@ class WorkerPool:
         self._stopped = False
 
     def add(self, task: Task, *, first: bool = False) -> None:
-        """Have the task done soon.
-
-        :param first: whether it goes before all that have not begun
-        """
+        """Have the task done soon; ``first``: before all others that have not begun."""
         if not self._workers:
             task()
             return
@@ -67,18 +64,14 @@ class WorkerPool:
                 self._tasks.append(task)
             self._unfinished += 1
             if self._threads < min(self._workers, self._unfinished) and not self._stopped:
-                self._start_worker()
+                try:
+                    start_thread(self._work, "jasmin_arc worker")
+                    self._threads += 1
+                except JasminArcError:
+                    # Fewer threads do as well, only more slowly.
+                    if not self._threads:
+                        raise
             self._task_there.notify()
-
-    def _start_worker(self) -> None:
-        try:
-            start_thread(self._work, "jasmin_arc worker")
-        except JasminArcError:
-            # Fewer threads do as well, only more slowly.
-            if not self._threads:
-                raise
-        else:
-            self._threads += 1
 
     def wait(self) -> None:
         """Wait until all tasks are done. An exception of one of them ends the wait and is raised here."""
@@ -92,9 +85,7 @@ class WorkerPool:
     def __enter__(self) -> WorkerPool:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         with self._lock:
             self._stop()
 
@@ -135,22 +126,16 @@ def run_all(
     Any other error ends all of it and is raised, and so does Ctrl-C.
     """
     tasks = list(items)
-    if len(tasks) <= 1:
-        return [_caught(action, item) for item in tasks]
     results: dict[int, _Result | JasminArcError] = {}
 
     def task(index: int, item: _Item) -> None:
-        results[index] = _caught(action, item)
+        try:
+            results[index] = action(item)
+        except JasminArcError as error:
+            results[index] = error
 
-    with WorkerPool(workers) as pool:
+    with WorkerPool(workers if len(tasks) > 1 else 0) as pool:
         for index, item in enumerate(tasks):
-            pool.add(lambda index=index, item=item: task(index, item))  # type: ignore[misc]
+            pool.add(partial(task, index, item))
         pool.wait()
     return [results[index] for index in range(len(tasks))]
-
-
-def _caught(action: Callable[[_Item], _Result], item: _Item) -> _Result | JasminArcError:
-    try:
-        return action(item)
-    except JasminArcError as error:
-        return error

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from types import TracebackType
 from typing import Any
 
 _SHOW_AFTER = 1.0
@@ -12,15 +11,15 @@ _SHOW_AFTER = 1.0
 
 
 class ProgressBar:
-    """A bar of tqdm's, or nothing at all.
+    """A bar of tqdm's, or nothing at all; threads may share it.
 
     :param total: how much there is to do, or ``None`` where it is not known
     :param unit: what is counted; ``"B"`` for bytes
-    :param show: whether there is anything to see; tqdm is loaded only then
     """
 
     def __init__(self, total: int | None, unit: str, *, show: bool) -> None:
         self._bar: Any = None
+        self._lock = threading.Lock()
         if show:
             from tqdm.auto import tqdm
 
@@ -37,22 +36,20 @@ class ProgressBar:
             self._show(self._bar.refresh)
 
     def update(self, amount: int) -> None:
-        """Count ``amount`` more as done."""
         if self._bar is not None:
             self._show(lambda: self._bar.update(amount))
 
     def _show(self, action: Callable[[], object]) -> None:
-        try:
-            action()
-        except Exception:  # noqa: BLE001 - as when nobody reads any more; the work that it shows must go on
-            self._bar.disable = True
+        with self._lock:
+            try:
+                action()
+            except Exception:  # noqa: BLE001 - as when nobody reads any more; the work that it shows must go on
+                self._bar.disable = True
 
     def __enter__(self) -> ProgressBar:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         if self._bar is not None:
             self._timer.cancel()
             self._timer.join()

@@ -40,5 +40,5 @@ def home_short(path: str) -> str:
 
 
 def _without_controls(text: str) -> str:
-    """Replace what is not printable, such as line ends, escape sequences and changes of the writing direction."""
+    """Replace line ends, escape sequences, changes of the writing direction, and the like."""
     return text if text.isprintable() else "".join(char if char.isprintable() else " " for char in text)

@@ -16,13 +16,11 @@ _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 def add(parent: ElementTree.Element, tag: str, text: str = "", *, field: str = "") -> ElementTree.Element:
-    """Append an element with a text.
+    """Append an element with a text; an error message names the ``field`` that the text comes from.
 
-    :param field: the field of the job description that the text comes from, for the error message
     :raises InvalidJobDescription: if the text has a character that no XML document can hold
     """
-    bad = _NOT_XML.search(text)
-    if bad:
+    if bad := _NOT_XML.search(text):
         raise InvalidJobDescription(
             f"{field or tag}: {text[:80]!r} holds the character U+{ord(bad[0]):04X}, which XML cannot carry"
         )
@@ -58,26 +56,20 @@ def parse(document: str | bytes, error: Callable[[str], JasminArcError], *, root
         raise error(f"the text is not well-formed XML: {caught}") from caught
     if root and root not in (found.tag, name_of(found)):
         raise error(f"the root must be {root}, not {found.tag[:100]}")
-    _check_depth(found, error)
+    level = [found]
+    for _ in range(_MAX_DEPTH):
+        level = [child for element in level for child in element]
+    if level:
+        raise error(f"its elements are nested more than {_MAX_DEPTH} deep")
     return found
 
 
-def _check_depth(root: ElementTree.Element, error: Callable[[str], JasminArcError]) -> None:
-    level, depth = [root], 0
-    while level:
-        level = [child for element in level for child in element]
-        depth += 1
-        if depth > _MAX_DEPTH:
-            raise error(f"its elements are nested more than {_MAX_DEPTH} deep")
-
-
 def name_of(element: ElementTree.Element) -> str:
-    """The element's name without its namespace."""
+    """The name without its namespace."""
     return str(element.tag).rpartition("}")[2]
 
 
 def all_of(parent: ElementTree.Element | None, name: str) -> list[ElementTree.Element]:
-    """The children of that name."""
     return [element for element in (parent if parent is not None else ()) if name_of(element) == name]
 
 
@@ -88,17 +80,12 @@ def texts(parent: ElementTree.Element, name: str) -> list[str]:
 
 def first_text(parent: ElementTree.Element, name: str) -> str:
     """The text of the first child of that name; empty where there is none."""
-    for element in parent:
-        if element.tag == name or name_of(element) == name:
-            return (element.text or "").strip()
-    return ""
+    # Without all_of: the listings of a site are long.
+    return next(((one.text or "").strip() for one in parent if one.tag == name or name_of(one) == name), "")
 
 
 def only(parent: ElementTree.Element | None, name: str) -> ElementTree.Element | None:
-    """The one child of that name, if there is one.
-
-    :raises InvalidJobDescription: if there are several
-    """
+    """The child of that name, if there is one; several are an error."""
     found = all_of(parent, name)
     if parent is not None and len(found) > 1:
         raise InvalidJobDescription(f"{name_of(parent)}: only one {name} is possible, not {len(found)}")
@@ -106,42 +93,28 @@ def only(parent: ElementTree.Element | None, name: str) -> ElementTree.Element |
 
 
 def text_of(parent: ElementTree.Element | None, name: str, default: str = "") -> str:
-    """The text of the one child of that name."""
     element = only(parent, name)
     return default if element is None else element.text or ""
 
 
 def is_true(parent: ElementTree.Element | None, name: str) -> bool:
-    """Say whether the one child of that name is there and says so."""
     return text_of(parent, name, "false").strip() not in ("false", "0")
 
 
 def number_of(parent: ElementTree.Element | None, name: str) -> int | None:
-    """The whole number that the one child of that name holds.
-
-    :raises InvalidJobDescription: if it holds something else
-    """
+    """The whole number that the child of that name holds; ``None`` where there is none."""
     text = text_of(parent, name).strip()
-    if not text:
-        return None
     # Some writers give whole numbers a fraction of zero.
-    if not re.fullmatch(r"\d{1,18}(\.0*)?", text, re.ASCII):
+    if text and not re.fullmatch(r"\d{1,18}(\.0*)?", text, re.ASCII):
         raise InvalidJobDescription(f"{name}: must be a whole number, not {text[:80]!r}")
-    return int(text.partition(".")[0])
+    return int(text.partition(".")[0]) if text else None
 
 
 def check(parent: ElementTree.Element | None, known: Collection[str], ignored: Collection[str] = ()) -> None:
-    """Refuse what cannot be carried over, so that no wish of the user is lost silently.
-
-    :param known: the names of the elements that are read
-    :param ignored: the names of those that change nothing in what the job does
-    :raises InvalidJobDescription: naming the element, and what is possible in its place
-    """
+    """Refuse elements that are neither known nor ignored, so that no wish of the user is lost silently."""
     if parent is None:
         return
-    place = name_of(parent)
     for element in parent:
-        if name_of(element) not in known and name_of(element) not in ignored:
-            raise InvalidJobDescription(
-                f"{place}/{name_of(element)} is not supported; {place} may have {', '.join(known)}"
-            )
+        name, place = name_of(element), name_of(parent)
+        if name not in known and name not in ignored:
+            raise InvalidJobDescription(f"{place}/{name} is not supported; {place} may have {', '.join(known)}")

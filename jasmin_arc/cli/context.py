@@ -225,11 +225,12 @@ class Context:
 
     def details(self, error: BaseException) -> None:
         """With ``--verbose``, print what led to the error."""
-        cause = error.__cause__ or error.__context__
-        seen = 0
-        while self.verbose and cause is not None and seen < 10:
+        for _ in range(10):
+            cause = error.__cause__ or error.__context__
+            if cause is None or not self.verbose:
+                return
             self.say(f"  caused by {type(cause).__name__}: {cause}")
-            cause, seen = cause.__cause__ or cause.__context__, seen + 1
+            error = cause
 
     # --- Things that take long ---
 

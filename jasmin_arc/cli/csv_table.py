@@ -7,7 +7,7 @@ import difflib
 import io
 import re
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -36,13 +36,10 @@ def read_table(path: str) -> list[dict[str, str]]:
     header = [cell.strip() for cell in rows[0][1]]
     if not all(header) or len(set(header)) != len(header):
         raise InvalidJobDescription(f"{path}: each column needs a name of its own, not {', '.join(header)}")
-    return [_row(path, line, header, cells) for line, cells in rows[1:]]
-
-
-def _row(path: str, line: int, header: Sequence[str], cells: Sequence[str]) -> dict[str, str]:
-    if len(cells) != len(header):
-        raise InvalidJobDescription(f"{path}, line {line}: has {len(cells)} values for {len(header)} columns")
-    return dict(zip(header, (cell.strip() for cell in cells)))
+    for line, cells in rows[1:]:
+        if len(cells) != len(header):
+            raise InvalidJobDescription(f"{path}, line {line}: has {len(cells)} values for {len(header)} columns")
+    return [dict(zip(header, (cell.strip() for cell in cells))) for _, cells in rows[1:]]
 
 
 def read_text(path: str) -> str:
@@ -64,13 +61,7 @@ def read_text(path: str) -> str:
 
 def fill(value: Any, row: Mapping[str, str]) -> Any:
     """Replace the placeholders in all texts of the value; braces around anything but a column's name stay."""
-    if isinstance(value, str):
-        return _PLACEHOLDER.sub(lambda found: row.get(found[1].strip(), found[0]), value)
-    if isinstance(value, Mapping):
-        return {fill(key, row): fill(entry, row) for key, entry in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [fill(entry, row) for entry in value]
-    return value
+    return _replaced(value, lambda found: row.get(found[1].strip(), found[0]))
 
 
 def check_placeholders(value: Any, columns: Sequence[str]) -> None:
@@ -78,21 +69,20 @@ def check_placeholders(value: Any, columns: Sequence[str]) -> None:
 
     :raises InvalidJobDescription: naming the columns
     """
-    used = set(_placeholders(value))
-    for name in sorted(used - set(columns)):
+    used: dict[str, str] = {}
+    _replaced(value, lambda found: used.setdefault(found[1].strip(), ""))
+    for name in sorted(used.keys() - set(columns)):
         close = difflib.get_close_matches(name, columns, 1, 0.75)
         if close:
             raise InvalidJobDescription(f"the table has no column {name!r}; did you mean {{{close[0]}}}?")
-    if not used & set(columns):
+    if not used.keys() & set(columns):
         known = ", ".join(f"{{{column}}}" for column in columns)
         raise InvalidJobDescription(f"the command uses no column of the table, so all jobs were equal; use {known}")
 
 
-def _placeholders(value: Any) -> Iterator[str]:
+def _replaced(value: Any, replacement: Callable[[re.Match[str]], str]) -> Any:
     if isinstance(value, str):
-        yield from (name.strip() for name in _PLACEHOLDER.findall(value))
-    elif isinstance(value, Mapping):
-        yield from _placeholders([*value.keys(), *value.values()])
-    elif isinstance(value, (list, tuple)):
-        for entry in value:
-            yield from _placeholders(entry)
+        return _PLACEHOLDER.sub(replacement, value)
+    if isinstance(value, Mapping):
+        return {_replaced(key, replacement): _replaced(entry, replacement) for key, entry in value.items()}
+    return [_replaced(entry, replacement) for entry in value] if isinstance(value, (list, tuple)) else value

@@ -19,17 +19,14 @@ JOB_FAILED = 4
 INTERRUPTED = 130
 READER_GONE = 141
 
-_CODES: tuple[tuple[type[JasminArcError], int], ...] = (
-    (InvalidJobDescription, USAGE),
-    (InvalidConfigError, USAGE),
-    (JobNotFoundError, NOT_FOUND),
-    (JobFailedError, JOB_FAILED),
-)
-
 
 def code_of(error: JasminArcError) -> int:
     """Return the exit code for this error."""
-    return next((code for kind, code in _CODES if isinstance(error, kind)), FAILED)
+    if isinstance(error, (InvalidJobDescription, InvalidConfigError)):
+        return USAGE
+    if isinstance(error, JobNotFoundError):
+        return NOT_FOUND
+    return JOB_FAILED if isinstance(error, JobFailedError) else FAILED
 
 
 def exit_code(codes: Collection[int]) -> int:

@@ -25,13 +25,13 @@ def run(args: Sequence[str]) -> int:
     if not _streams_are_open():
         return FAILED
     _make_streams_patient()
-    wish = os.environ.get(COMPLETION_VARIABLE)
-    if wish:
-        return _complete(wish)
+    if os.environ.get(COMPLETION_VARIABLE):
+        return _complete(os.environ[COMPLETION_VARIABLE])
+    words = list(args) or ["--help"]
     # A mistake may stand before the option, and has to be told in JSON all the same.
-    context = Context(json="--json" in list(args)[: _length_without_command(args)])
+    context = Context(json="--json" in words[: words.index("--") if "--" in words else None])
     try:
-        code = _tell(context, list(args) or ["--help"])
+        code = _tell(context, words)
     finally:
         interrupted = not _close(context)
     return INTERRUPTED if interrupted else code
@@ -108,10 +108,6 @@ def _internal(error: Exception) -> str:
     frames = traceback.extract_tb(error.__traceback__)
     place = f" at {os.path.basename(frames[-1].filename)}:{frames[-1].lineno}" if frames else ""  # noqa: PTH119
     return f"internal error: {type(error).__name__}{place}: {error}; please report it, with the output of --verbose"
-
-
-def _length_without_command(args: Sequence[str]) -> int:
-    return list(args).index("--") if "--" in args else len(args)
 
 
 def _complete(instruction: str) -> int:

@@ -67,22 +67,14 @@ class JobList:
         stdin = self._recorded(description.stdin, contents)
         if inputs != description.inputs or stdin is not description.stdin:
             description = description.replace(inputs=inputs, stdin=stdin)
-        return JobRecord(
-            token=token,
-            endpoint=endpoint,
-            name=description.name,
-            description=description.to_json(),
-            id=id,
-            delegation_id=delegation_id,
-            contents=contents,
-        )
+        text = description.to_json()
+        return JobRecord(token, endpoint, description.name, text, id, delegation_id=delegation_id, contents=contents)
 
     def _recorded(self, source: _Source, contents: dict[str, bytes | None]) -> _Source:
         """Return what to write down for a source, and add its content to those that the job needs."""
         content = source if isinstance(source, bytes) else None
         recorded = source if content is None else self._spool.keep(content)
-        name = self._spool.name_of(recorded)
-        if name is not None:
+        if name := self._spool.name_of(recorded):
             contents.setdefault(name, content)
         return recorded
 
@@ -263,20 +255,16 @@ class JobList:
             ours = {job.id for job in rows.summaries_by_id(database, known)}
             foreign = rows.arc_records_by_id(database, [job_id for job_id in known if job_id not in ours])
             rows.insert(database, [replace(record, token=new_token()) for record in foreign])
-            database.executemany(
-                f"UPDATE jasmin_arc_jobs SET {change} WHERE id = ?2 AND ({where})",
-                [(values[job_id], rows.escape(job_id)) for job_id in known],
-            )
+            changes = [(values[job_id], rows.escape(job_id)) for job_id in known]
+            database.executemany(f"UPDATE jasmin_arc_jobs SET {change} WHERE id = ?2 AND ({where})", changes)
 
     def _keep_inputs(self, database: sqlite3.Connection, records: Sequence[JobRecord]) -> None:
         """Write down which contents jobs need. From here on, their files stay."""
-        database.executemany(
-            "INSERT OR IGNORE INTO jasmin_arc_inputs(token, content) VALUES (?, ?)",
-            [(record.token, name) for record in records for name in record.contents],
-        )
+        needed = [(record.token, name) for record in records for name in record.contents]
+        database.executemany("INSERT OR IGNORE INTO jasmin_arc_inputs(token, content) VALUES (?, ?)", needed)
         # Between keep() and this transaction another process may have erased the last job with such a content.
-        contents = [entry for record in records for entry in record.contents.items()]
-        self._spool.restore({name: content for name, content in contents if content is not None})
+        for record in records:
+            self._spool.restore({name: content for name, content in record.contents.items() if content is not None})
 
     def _erase_inputs(self) -> None:
         """Erase the contents that no job needs, whatever left them.
@@ -291,10 +279,8 @@ class JobList:
 
     def _check_all_there(self, found: int, wanted: int) -> None:
         if found != wanted:
-            raise JobListError(
-                f"{wanted - found} of {wanted} submissions are no longer in the job list {self.path}: "
-                "was the file removed or replaced meanwhile?"
-            )
+            gone = f"{wanted - found} of {wanted} submissions are no longer in the job list {self.path}"
+            raise JobListError(f"{gone}: was the file removed or replaced meanwhile?")
 
 
 def _change(database: sqlite3.Connection, keys: Iterable[str], statement: str) -> None:

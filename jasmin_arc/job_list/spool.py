@@ -21,6 +21,10 @@ if TYPE_CHECKING:
 
 _NAME = re.compile(r"[0-9a-f]{64}\Z")
 _NOT_KEPT = ".not-kept"
+_NOT_KEPT_WARNING = (
+    "contents of inputs cannot be kept in %s (%s): their jobs are submitted all the same, but cannot be submitted "
+    "again by their ids; free some space, or look at the folder's permissions"
+)
 _NEW = ".new-"
 _NEW_SECONDS = 3600
 """After how long without a change a file that is being written counts as left by a process that was killed"""
@@ -108,12 +112,7 @@ class Spool:
                 _write(path, content)
         except OSError as error:
             if not self._failed:
-                self._log.warning(
-                    "contents of inputs cannot be kept in %s (%s): their jobs are submitted all the same, but "
-                    "cannot be submitted again by their ids; free some space, or look at the folder's permissions",
-                    self.folder,
-                    error.strerror,
-                )
+                self._log.warning(_NOT_KEPT_WARNING, self.folder, error.strerror)
             self._failed = True
         else:
             self._failed = False

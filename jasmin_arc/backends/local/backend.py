@@ -26,12 +26,7 @@ from jasmin_arc.backends.posix.clean_session import remove_tree
 from jasmin_arc.backends.posix.session import list_folder, open_file
 from jasmin_arc.constants import ARC_REST_STATES, JobState
 from jasmin_arc.description import JobDescription
-from jasmin_arc.exceptions import (
-    JasminArcError,
-    JobNotFoundError,
-    OperationNotPossibleError,
-    ServerError,
-)
+from jasmin_arc.exceptions import JasminArcError, JobNotFoundError, OperationNotPossibleError, ServerError
 from jasmin_arc.job_info import JobInfo, RemoteFile
 from jasmin_arc.job_list.journal import Journal
 from jasmin_arc.site_info import QueueInfo, SiteInfo
@@ -160,21 +155,18 @@ class LocalBackend(Backend):
                 wanted: self._not_found(wanted) for wanted in job_ids if not (wanted in rows or self.owns(wanted))
             }
             for wanted, row in rows.items():
+                if row["ended"] is None:
+                    unended = f"the job {wanted} has not ended"
+                    failures[wanted] = OperationNotPossibleError(unended, advice="cancel it before it is erased")
+                    continue
                 try:
-                    self._erase(wanted, row)
+                    remove_tree(self._layout.job(row["key"]))
                     gone.append(row["key"])
                 except OSError as error:
                     failures[wanted] = ServerError(f"the files of {wanted} cannot be erased: {error}")
-                except OperationNotPossibleError as error:
-                    failures[wanted] = error
             if gone:
                 store.delete(gone)
         return failures
-
-    def _erase(self, job_id: str, row: sqlite3.Row) -> None:
-        if row["ended"] is None:
-            raise OperationNotPossibleError(f"the job {job_id} has not ended", advice="cancel it before it is erased")
-        remove_tree(self._layout.job(row["key"]))
 
     def list_files(self, job_id: str, path: str = "", *, recursive: bool = False) -> list[RemoteFile]:
         """See :meth:`Backend.list_files`. Symbolic links that lead out of the session folder are left out."""
@@ -196,9 +188,8 @@ class LocalBackend(Backend):
         return evidence_of(self._layout, self._row(job_id))
 
     def description(self, job_id: str) -> JobDescription:
-        row = self._row(job_id)
         with self._store() as store:
-            spec = store.spec(row["key"])
+            spec = store.spec(self._row(job_id)["key"])
         if spec is None:
             raise self._not_found(job_id)
         return JobDescription.from_json(json.loads(spec)["description"])

@@ -33,11 +33,11 @@ def left_behind(layout: Layout, row: sqlite3.Row, otherwise: str) -> dict[str, A
     The session folder is cleaned, unless it was.
     """
     key = row["key"]
-    done = _read(layout.job(key, "done"))
-    if done is not None:
-        return done
-    clean_up(layout, key, row["plan"])
-    return _read(layout.job(key, "exit")) or failed(otherwise)
+    record: dict[str, Any] | None = _read(layout.job(key, "done"))
+    if record is None:
+        clean_up(layout, key, row["plan"])
+        record = _read(layout.job(key, "exit"))
+    return record or failed(otherwise)
 
 
 def clean_up(layout: Layout, key: str, recorded: str) -> None:
@@ -50,12 +50,11 @@ def clean_up(layout: Layout, key: str, recorded: str) -> None:
     drop_output_list(session, spec["output_list"])
 
 
-def _read(path: str) -> dict[str, Any] | None:
+def _read(path: str) -> Any:
     try:
-        record: dict[str, Any] | None = read_json(path)
+        return read_json(path)
     except ValueError:
         return None  # Cut short when the machine went down.
-    return record
 
 
 def end_former(store: Store, layout: Layout) -> None:

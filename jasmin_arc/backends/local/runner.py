@@ -128,15 +128,10 @@ class _Runner:
         return busy
 
     def _reap(self) -> None:
-        while True:
-            try:
-                pid, _ = os.waitpid(-1, os.WNOHANG)
-            except ChildProcessError:
-                return
-            if pid == 0:
-                return
-            if self._supervisors.pop(pid, None) is None:
-                self._dead.add(pid)
+        with contextlib.suppress(ChildProcessError):
+            while pid := os.waitpid(-1, os.WNOHANG)[0]:
+                if self._supervisors.pop(pid, None) is None:
+                    self._dead.add(pid)
 
     def _ended(self) -> dict[str, dict[str, Any]]:
         own = set(self._supervisors.values())

@@ -131,15 +131,15 @@ class _Watch:
 
     def _reap(self) -> bool:
         """Collect what has ended, and say whether something of the job still lives."""
-        while True:
-            try:
+        pid, status = -1, 0
+        try:
+            while pid:
                 pid, status = os.waitpid(-1, os.WNOHANG)
-            except ChildProcessError:
-                return False
-            if pid == 0:
-                return True
-            if pid == self._pid:
-                self._status = status
+                if pid == self._pid:
+                    self._status = status
+        except ChildProcessError:
+            return False
+        return True
 
     def _stop(self) -> None:
         self._signal_all(signal.SIGTERM)

@@ -6,6 +6,7 @@ import ast
 import inspect
 import json
 import os
+import shlex
 import shutil
 from pathlib import Path
 from typing import Any
@@ -60,10 +61,23 @@ def init_command(context: Context, path: str | None, force: bool) -> None:
     in_use = Path(context.config_path) if context.config_path else usual_path()
     # Reading expands a ~ that no shell has, so writing has to, or another file is written than is read.
     target = _expanded(Path(path) if path else in_use)
-    config = _to_start_from(context, writes_the_one_in_use=_same(target, in_use))
+    try:
+        config = context.config()
+    except InvalidConfigError:
+        if target.absolute() != _expanded(in_use).absolute():
+            raise
+        # The file that is to be made is not there yet, or is to be replaced because it cannot be read.
+        config = context.config(read_file=False)
+    if not force and os.path.lexists(target):
+        context.fail(f"{target} is there already; --force replaces it", kind="FileExists", code=FAILED)
+        return
+    try:
+        _write_whole(target, json.dumps(_commented(config), indent=4) + "\n")
+    except OSError as error:
+        context.fail(f"cannot write {target}: {error.strerror}", kind="OSError", code=FAILED)
+        return
     options = {name: value for name, value in config.as_dict().items() if _is_set(name, config)}
-    if _write(context, target, json.dumps(_commented(config), indent=4) + "\n", force=force):
-        context.output.text(_guidance(target), {"path": target, "options": options})
+    context.output.text(_guidance(target), {"path": target, "options": options})
 
 
 def _expanded(path: Path) -> Path:
@@ -71,20 +85,6 @@ def _expanded(path: Path) -> Path:
         return path.expanduser()
     except RuntimeError as error:
         raise InvalidConfigError(f"cannot write {path}: there is no such user") from error
-
-
-def _same(one: Path, other: Path) -> bool:
-    return _expanded(one).absolute() == _expanded(other).absolute()
-
-
-def _to_start_from(context: Context, *, writes_the_one_in_use: bool) -> ConnectionConfig:
-    try:
-        return context.config()
-    except InvalidConfigError:
-        if not writes_the_one_in_use:
-            raise
-        # The file that is to be made is not there yet, or is to be replaced because it cannot be read.
-        return context.config(read_file=False)
 
 
 def _is_set(name: str, config: ConnectionConfig) -> bool:
@@ -102,18 +102,6 @@ def _commented(config: ConnectionConfig) -> dict[str, Any]:
         lines[f"# {name}"] = texts.get(name, "")
         lines[name if _is_set(name, config) else f"#{name}"] = value
     return lines
-
-
-def _write(context: Context, target: Path, text: str, *, force: bool) -> bool:
-    if not force and os.path.lexists(target):
-        context.fail(f"{target} is there already; --force replaces it", kind="FileExists", code=FAILED)
-        return False
-    try:
-        _write_whole(target, text)
-    except OSError as error:
-        context.fail(f"cannot write {target}: {error.strerror}", kind="OSError", code=FAILED)
-        return False
-    return True
 
 
 def _write_whole(target: Path, text: str) -> None:
@@ -135,13 +123,10 @@ def _write_whole(target: Path, text: str) -> None:
 
 
 def _guidance(target: Path) -> str:
-    import shlex
-
     lines = [f"Wrote {target}. Look through it: each option has a comment before it.", _HOW_TO_SET]
-    if not _same(target, usual_path()):
-        quoted = shlex.quote(str(target.absolute()))
-        lines += ["Let all commands and scripts use it, for instance by a line in ~/.profile:", ""]
-        lines += [f"  export JASMIN_ARC_CONFIG={quoted}", ""]
+    if target.absolute() != _expanded(usual_path()).absolute():
+        variable = f"  export JASMIN_ARC_CONFIG={shlex.quote(str(target.absolute()))}"
+        lines += ["Let all commands and scripts use it, for instance by a line in ~/.profile:", "", variable, ""]
     return "\n".join([*lines, "Then check it: jasmin-arc doctor"]) + "\n"
 
 

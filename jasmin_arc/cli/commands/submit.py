@@ -22,6 +22,8 @@ from jasmin_arc.display.columns import job_row, unknown_row
 from jasmin_arc.exceptions import Advice, JasminArcError, JobNotFoundError, OutputError
 
 _INTERRUPTED = Advice("{list} shows what was submitted, {recover} settles the rest")
+_PRINTED_BY = Advice("the job has ended; {read_stderr} prints its stderr")
+_SAVED_BY = Advice("the job has ended; {save} saves its outputs")
 
 
 @click.command("submit", cls=TakesCommand)
@@ -71,10 +73,8 @@ def _submit(context: Context, jobs: Sequence[JobDescription]) -> dict[int, str]:
 
 
 def _check(context: Context, jobs: Sequence[JobDescription]) -> None:
-    rows = []
     with context.busy("asking the site"):
-        for job in jobs:
-            rows.append({"name": job.name, "problems": context.arc.check(job)})
+        rows = [{"name": job.name, "problems": context.arc.check(job)} for job in jobs]
     for row in rows:
         text = "".join(f"{row['name']}: {problem}\n" for problem in row["problems"])
         context.output.text(text or f"{row['name']}: nothing stands in the way\n", row)
@@ -130,13 +130,12 @@ def _is_in_the_way(context: Context, job: JobDescription, directory: str) -> boo
     """Say so before the job runs, where it is plain that its outputs cannot be saved."""
     names = job.outputs if job.outputs is not None else {context.arc.config.OUTPUT_FILE: None}
     kept = [name for name, target in names.items() if target is None]
-    for name in (*kept, "stdout.txt", "stderr.txt"):
-        path = Path(directory).expanduser() / name
-        if path.is_file():
-            text = f"{path} is there already; nothing was submitted; --overwrite replaces it"
-            context.fail(text, kind=OutputError.__name__, code=FAILED)
-            return True
-    return False
+    paths = (Path(directory).expanduser() / name for name in (*kept, "stdout.txt", "stderr.txt"))
+    there = next((path for path in paths if path.is_file()), None)
+    if there is not None:
+        text = f"{there} is there already; nothing was submitted; --overwrite replaces it"
+        context.fail(text, kind=OutputError.__name__, code=FAILED)
+    return there is not None
 
 
 def _see_it_through(context: Context, row: dict[str, Any]) -> None:
@@ -144,7 +143,7 @@ def _see_it_through(context: Context, row: dict[str, Any]) -> None:
     job_id = row["id"]
     print_as_it_comes(context, row, "stdout", f"running {context.brief(job_id)}")
     row.update(job_row(context.arc.get_job_info(job_id), row["name"]))
-    errors = _read(context, job_id, STDERR_NAME)
+    errors = _read_stderr(context, job_id)
     row["stderr"] = errors.decode("utf-8", "replace")
     if not context.output.json:
         sys.stdout.flush()
@@ -153,22 +152,20 @@ def _see_it_through(context: Context, row: dict[str, Any]) -> None:
         sys.stderr.flush()
 
 
-def _read(context: Context, job_id: str, name: str) -> bytes:
+def _read_stderr(context: Context, job_id: str) -> bytes:
     try:
-        return context.arc.read(job_id, name, encoding=None)
+        return context.arc.read(job_id, STDERR_NAME, encoding=None)
     except JobNotFoundError:
-        return b""
+        pass
     except JasminArcError as error:
         # The job's end is known already: its outputs and its exit code must not be lost with this file.
         context.fail_with(error, job=job_id)
-        command = context.command(f"cat {context.brief(job_id)} {name}")
-        context.say(f"the job has ended; {command} prints its {name}")
-        return b""
+        context.say(context.advice(_PRINTED_BY, job_id))
+    return b""
 
 
 def _save(context: Context, job_id: str, directory: str, *, overwrite: bool) -> str | None:
-    command = context.command(f"output {context.brief(job_id)}")
-    context.unsure(f"the job has ended; {command} saves its outputs")
+    context.unsure(context.advice(_SAVED_BY, job_id))
     saved = None
     try:
         saved = context.arc.save_job_outputs(job_id, directory=directory, overwrite=overwrite)
