@@ -32,6 +32,7 @@ from jasmin_arc.exceptions import (
 
 if TYPE_CHECKING:
     from jasmin_arc.arc_interface import ArcInterface
+    from jasmin_arc.job_list import JobList
 
 PROGRAM = "jasmin-arc"
 COMPLETION_VARIABLE = "_JASMIN_ARC_COMPLETE"
@@ -135,17 +136,20 @@ class Context:
         """Return what is enough to type of one id."""
         return self.short_ids([job_id])[job_id]
 
+    def quick_list(self) -> JobList:
+        """Return the job list, for questions that must not wait long."""
+        from jasmin_arc.job_list import JobList
+
+        return JobList(self.arc.config.JOBS_INFO_FILE, timeout=_LOOK_UP_TIMEOUT)
+
     def _look_up(self, question: str, job_ids: Sequence[str]) -> dict[str, Any] | None:
         """Call this method of the job list; nothing is returned if the list cannot be read now."""
         if not job_ids:
             return {}
         if time.monotonic() < self._list_rests_until:
             return None
-        from jasmin_arc.job_list import JobList
-
         try:
-            job_list = JobList(self.arc.config.JOBS_INFO_FILE, timeout=_LOOK_UP_TIMEOUT)
-            return dict(getattr(job_list, question)(job_ids))
+            return dict(getattr(self.quick_list(), question)(job_ids))
         except JobListError as error:
             self._list_rests_until = time.monotonic() + _LIST_RESTS
             self.say(f"warning: jobs are shown without names and with complete ids: {self.told(error)}")
