@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from jasmin_arc._support.bulk import summarize_ids
 from jasmin_arc._support.text import one_line
-from jasmin_arc.cli.exit_codes import code_of
+from jasmin_arc.cli.exit_codes import FAILED, code_of
 from jasmin_arc.cli.output import Output
 from jasmin_arc.cli.spinner import Spinner
 from jasmin_arc.cli.words import shell_words
@@ -201,7 +201,7 @@ class Context:
         if self.gives_hints:
             print(text, file=sys.stderr)  # noqa: T201
 
-    def fail(self, text: str, *, kind: str, code: int, job: str | None = None) -> None:
+    def fail(self, text: str, *, kind: str, code: int = FAILED, job: str | None = None) -> None:
         """Report a failure; the command may go on with what else there is to do.
 
         :param job: whose failure it is (default: the only job that the command is about just now)

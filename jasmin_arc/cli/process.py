@@ -90,12 +90,12 @@ def _attempt(context: Context, args: list[str]) -> int:
         raise
     except OSError as error:
         what = error.filename or "reading or writing"
-        context.fail(f"{what}: {error.strerror or error}", kind="OSError", code=FAILED)
+        context.fail(f"{what}: {error.strerror or error}", kind="OSError")
         context.tell_what_was_done()
     except RecursionError:
         context.fail("what was given is nested too deeply; nothing was done", kind="UsageError", code=USAGE)
     except Exception as error:  # noqa: BLE001 - a user is never shown a traceback
-        context.fail(_internal(error), kind="InternalError", code=FAILED)
+        context.fail(_internal(error), kind="InternalError")
         context.details(error)
     return exit_code(context.codes)
 

@@ -10,7 +10,6 @@ import click
 from jasmin_arc.cli.app import ArcCommand, ArcGroup, context_of
 from jasmin_arc.cli.commands.configuration import config_command as config_command
 from jasmin_arc.cli.context import COMPLETION_VARIABLE, PROGRAM, Context
-from jasmin_arc.cli.exit_codes import FAILED
 from jasmin_arc.display.columns import QUEUES, Column, Row
 
 _COLOURS = {"ok": "green", "warning": "yellow", "failed": "red", "skipped": "dim"}
@@ -43,7 +42,7 @@ def doctor_command(context: Context) -> None:
         if check.outcome is Outcome.FAILED:
             failed.append(check.name)
     if failed:
-        context.fail(f"{len(failed)} checks failed; begin with the first: {failed[0]}", kind="CheckFailed", code=FAILED)
+        context.fail(f"{len(failed)} checks failed; begin with the first: {failed[0]}", kind="CheckFailed")
     else:
         context.hint(f"Ready. A first job: {context.program} run -- hostname")
 
@@ -102,7 +101,7 @@ def info_command(context: Context) -> None:
         context.output.record(row)
         what = "the proxy has expired"
     if row is None or row["time_left"].total_seconds() <= 0:
-        context.fail(f"{what}; {context.command('proxy create')} makes one", kind="NoProxy", code=FAILED)
+        context.fail(f"{what}; {context.command('proxy create')} makes one", kind="NoProxy")
 
 
 @proxy_command.command("destroy", cls=ArcCommand)

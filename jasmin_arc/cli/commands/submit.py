@@ -13,7 +13,7 @@ import click
 from jasmin_arc.cli.app import ArcCommand, TakesCommand
 from jasmin_arc.cli.commands.files import print_as_it_comes
 from jasmin_arc.cli.context import Context
-from jasmin_arc.cli.describing import describes_jobs, descriptions, given_fields
+from jasmin_arc.cli.describing import describes_jobs, descriptions
 from jasmin_arc.cli.exit_codes import FAILED, JOB_FAILED
 from jasmin_arc.cli.selection import selects_jobs
 from jasmin_arc.constants import STDERR_NAME, JobStatuses
@@ -51,7 +51,7 @@ def submit_command(
       jasmin-arc submit --table years.csv -i model.py -- python3 model.py {year}
       jasmin-arc submit *.xrsl
     """
-    jobs = descriptions(files, command, table, given_fields(fields))
+    jobs = descriptions(files, command, table, fields)
     if check:
         _check(context, jobs)
         return
@@ -106,7 +106,7 @@ def run_command(
       jasmin-arc run -- hostname -f
       jasmin-arc run -i model.py -o result.nc --save results -- python3 model.py 1961
     """
-    (job,) = descriptions((file,) if file is not None else (), command, None, given_fields(fields))
+    (job,) = descriptions((file,) if file is not None else (), command, None, fields)
     if overwrite and directory is None:
         raise click.UsageError("--overwrite is about the files that --save writes; name their folder with --save")
     if directory is not None and not overwrite and _is_in_the_way(context, job, directory):
@@ -134,7 +134,7 @@ def _is_in_the_way(context: Context, job: JobDescription, directory: str) -> boo
     there = next((path for path in paths if path.is_file()), None)
     if there is not None:
         text = f"{there} is there already; nothing was submitted; --overwrite replaces it"
-        context.fail(text, kind=OutputError.__name__, code=FAILED)
+        context.fail(text, kind=OutputError.__name__)
     return there is not None
 
 
