@@ -17,11 +17,11 @@ from jasmin_arc._support.text import one_line
 from jasmin_arc.cli.exit_codes import FAILED, code_of
 from jasmin_arc.cli.output import Output
 from jasmin_arc.cli.spinner import Spinner
-from jasmin_arc.cli.words import shell_words
 from jasmin_arc.config import ConnectionConfig, without_secrets
 from jasmin_arc.constants import LogLevels
 from jasmin_arc.display.values import short_ids
 from jasmin_arc.exceptions import (
+    PYTHON_WORDS,
     Advice,
     JasminArcError,
     JobListError,
@@ -37,6 +37,25 @@ if TYPE_CHECKING:
 PROGRAM = "jasmin-arc"
 COMPLETION_VARIABLE = "_JASMIN_ARC_COMPLETE"
 _OPTIONS = {"BACKEND": "--backend", "ARC_SERVER": "--server"}
+_COMMANDS = {
+    "check": "submit --check",
+    "config_init": "config init",
+    "config_show": "config show",
+    "doctor": "doctor",
+    "explain": "explain {job}",
+    "follow": "follow {job}",
+    "list": "list",
+    "proxy_create": "proxy create",
+    "proxy_destroy": "proxy destroy",
+    "read_stderr": "cat {job} stderr",
+    "recover": "recover",
+    "renew": "renew {job}",
+    "resubmit": "resubmit {job}",
+    "save": "output {job}",
+    "site": "site",
+}
+_RENAMED = {"inputs": "--input", "outputs": "--output"}
+"""Options that are not called like the argument in Python"""
 _MAX_TYPED = 5
 """Ids that are few enough to be typed"""
 _LOOK_UP_TIMEOUT = 1.0
@@ -93,14 +112,12 @@ class Context:
         if self._arc is not None:
             self._arc.close()
 
-    def each(
-        self, what: str, job_ids: Sequence[str], call: Callable[..., Any], *, bar: bool = False, named: bool = True
-    ) -> dict[str, Any]:
+    def each(self, what: str, job_ids: Sequence[str], call: Callable[..., Any], *, bar: bool = False) -> dict[str, Any]:
         """Make a bulk call, report its failures, and return the results of the jobs for which it worked.
 
         :param what: what is going on meanwhile
+        :param job_ids: the ids of the jobs, or any other keys where they have none yet
         :param bar: whether the call can show a bar of its own, and takes the keyword ``progress``
-        :param named: whether ``job_ids`` are ids of jobs, rather than mere places
         """
         if not job_ids:
             return {}
@@ -113,7 +130,7 @@ class Context:
         done = {}
         for job_id, result in zip(job_ids, results or [None] * len(job_ids)):
             if isinstance(result, JasminArcError):
-                self.fail_with(result, job=job_id if named else None)
+                self.fail_with(result, job=job_id if "://" in job_id else None)
             else:
                 done[job_id] = result
         return done
@@ -304,3 +321,10 @@ class _Messages(logging.Handler):
         if isinstance(value, JasminArcError):
             return self._context.told(value)
         return self._context.advice(value) if isinstance(value, Advice) else value
+
+
+def shell_words(program: str, job: str = "JOB") -> dict[str, str]:
+    """Return the words for all that an advice can name, which is about this job."""
+    commands = {name: f"'{program} {text.format(job=job)}'" for name, text in _COMMANDS.items()}
+    options = {name: _RENAMED.get(name, f"--{name.replace('_', '-')}") for name in PYTHON_WORDS}
+    return {**options, **commands}
