@@ -8,7 +8,7 @@ import shlex
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
@@ -194,11 +194,9 @@ class Context:
 
     def told(self, error: JasminArcError) -> str:
         """Return what an error of the library says."""
-        if error.advice:
-            return f"{error.message}; {self.advice(error.advice)}"
-        if isinstance(error, (ServerUnavailableError, NoTargetsAvailableError)):
+        if not error.advice and isinstance(error, (ServerUnavailableError, NoTargetsAvailableError)):
             return f"{error.message.rstrip('.')}; {self.command('doctor')} looks for the reason"
-        return error.message
+        return error.in_words(shell_words(self.program))
 
     # --- Messages, all on standard error ---
 
@@ -251,13 +249,14 @@ class Context:
 
         :param bar: whether the library shows its own bar meanwhile: there is one line for both
         """
-        with Spinner(what, show=self.shows_progress and not self.verbose and not bar) as self._spinner:
+        self._spinner = Spinner(what, show=self.shows_progress and not self.verbose and not bar)
+        with closing(self._spinner):
             yield
 
     def quiet(self) -> None:
         """Take the line of :meth:`busy` away for good: something better is being printed."""
         if self._spinner is not None:
-            self._spinner.end()
+            self._spinner.close()
 
     @property
     def shows_progress(self) -> bool:

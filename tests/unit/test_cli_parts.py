@@ -32,8 +32,7 @@ from jasmin_arc.cli import selection as selecting
 from jasmin_arc.cli.app import COMMANDS, ELSEWHERE, SECTIONS, ArcGroup, root
 from jasmin_arc.cli.commands import configuration
 from jasmin_arc.cli.context import Context, shell_words
-from jasmin_arc.cli.csv_table import check_placeholders, fill, read_table
-from jasmin_arc.cli.describing import descriptions
+from jasmin_arc.cli.describing import check_placeholders, descriptions, fill, read_table
 from jasmin_arc.cli.exit_codes import exit_code
 from jasmin_arc.cli.output import console
 from jasmin_arc.cli.process import run
