@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import ast
 import inspect
 import json
 import os
+import re
 import shlex
 import shutil
 from pathlib import Path
-from typing import Any
 
 import click
 
@@ -22,7 +21,6 @@ from jasmin_arc.exceptions import InvalidConfigError
 
 _STARTED = ("ARC_SERVER", "BACKEND", "CLIENT_CERT", "CLIENT_KEY", "CERTS_DIR", "OUTPUT_FILE")
 """The options that a beginner is asked to look at"""
-_HOW_TO_SET = "Those that begin with # have their default values; take the # away to set them."
 
 
 @click.group("config", cls=ArcGroup, no_args_is_help=False)
@@ -112,7 +110,10 @@ def _write_whole(target: Path, text: str) -> None:
 
 
 def _guidance(target: Path) -> str:
-    lines = [f"Wrote {target}. Look through it: each option has a comment before it.", _HOW_TO_SET]
+    lines = [
+        f"Wrote {target}. Look through it: each option has a comment before it.",
+        "Those that begin with # have their default values; take the # away to set them.",
+    ]
     if target.absolute() != _expanded(usual_path()).absolute():
         variable = f"  export JASMIN_ARC_CONFIG={shlex.quote(str(target.absolute()))}"
         lines += ["Let all commands and scripts use it, for instance by a line in ~/.profile:", "", variable, ""]
@@ -122,13 +123,8 @@ def _guidance(target: Path) -> str:
 def option_texts() -> dict[str, str]:
     """Return what the library's source says of each option: there is no second place to keep up to date."""
     try:
-        tree = ast.parse(inspect.getsource(ConnectionConfig))
-    except (OSError, SyntaxError):
+        source = inspect.getsource(ConnectionConfig)
+    except OSError:
         return {}
-    (definition,) = tree.body
-    body: list[Any] = getattr(definition, "body", [])
-    texts = {}
-    for option, text in zip(body, body[1:]):
-        if isinstance(option, ast.AnnAssign) and isinstance(text, ast.Expr) and isinstance(text.value, ast.Constant):
-            texts[ast.unparse(option.target)] = " ".join(str(text.value.value).replace("``", "").split())
-    return texts
+    texts = re.findall(r'^    ([A-Z_]+): [^\n]*\n    """(.+?)"""', source, re.MULTILINE | re.DOTALL)
+    return {option: " ".join(text.replace("``", "").split()) for option, text in texts}

@@ -33,13 +33,7 @@ _SAVED_BY = Advice("the job has ended; {save} saves its outputs")
 @click.option("--check", is_flag=True, help="Send nothing; say what at the site stands in the way.")
 @click.pass_obj
 def submit_command(
-    context: Context,
-    /,
-    files: tuple[str, ...],
-    command: Sequence[str] | None,
-    table: str | None,
-    check: bool,
-    **fields: Any,
+    context: Context, /, files: list[str], command: list[str] | None, table: str | None, check: bool, **fields: Any
 ) -> None:
     """Submit jobs and print their ids.
 
@@ -91,7 +85,7 @@ def run_command(
     context: Context,
     /,
     file: str | None,
-    command: Sequence[str] | None,
+    command: list[str] | None,
     directory: str | None,
     overwrite: bool,
     **fields: Any,
@@ -105,7 +99,7 @@ def run_command(
       jasmin-arc run -- hostname -f
       jasmin-arc run -i model.py -o result.nc --save results -- python3 model.py 1961
     """
-    (job,) = descriptions((file,) if file is not None else (), command, None, fields)
+    (job,) = descriptions([file] if file is not None else [], command, None, fields)
     if overwrite and directory is None:
         raise click.UsageError("--overwrite is about the files that --save writes; name their folder with --save")
     if directory is not None and not overwrite and _is_in_the_way(context, job, directory):
