@@ -1,26 +1,5 @@
 """Every error that this library raises.
 
-.. code-block:: text
-
-    JasminArcError
-    ├── InvalidConfigError (also a ValueError)
-    ├── InvalidJobDescription (also a ValueError)
-    ├── InputFileError
-    ├── ProxyGenerationError
-    ├── BindingsNotFoundError
-    ├── NoTargetsAvailableError
-    ├── ServerError
-    │   └── ServerUnavailableError
-    ├── JobNotFoundError (also a LookupError)
-    ├── JobSubmissionError
-    │   └── SubmissionUnknownError
-    ├── JobListError
-    ├── JobFailedError
-    ├── WaitTimeoutError (also a TimeoutError)
-    ├── OutputError
-    ├── OperationNotPossibleError
-    └── PartialFailureError
-
 Errors of other libraries never reach the caller: each is translated where it arises and kept as the cause.
 """
 

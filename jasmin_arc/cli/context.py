@@ -115,9 +115,7 @@ class Context:
     def each(self, what: str, job_ids: Sequence[str], call: Callable[..., Any], *, bar: bool = False) -> dict[str, Any]:
         """Make a bulk call, report its failures, and return the results of the jobs for which it worked.
 
-        :param what: what is going on meanwhile
-        :param job_ids: the ids of the jobs, or any other keys where they have none yet
-        :param bar: whether the call can show a bar of its own, and takes the keyword ``progress``
+        Jobs that have no ids yet have any other keys. With ``bar``, the call takes the keyword ``progress``.
         """
         if not job_ids:
             return {}
@@ -217,10 +215,7 @@ class Context:
             print(text, file=sys.stderr)  # noqa: T201
 
     def fail(self, text: str, *, kind: str, code: int = FAILED, job: str | None = None) -> None:
-        """Report a failure; the command may go on with what else there is to do.
-
-        :param job: whose failure it is (default: the only job that the command is about just now)
-        """
+        """Report a failure of a job, by default of the only one that the command is about just now."""
         if job is None and len(self._going) == 1:
             job = self._going[0]
         self.codes.append(code)
@@ -245,10 +240,7 @@ class Context:
 
     @contextmanager
     def busy(self, what: str, *, bar: bool = False) -> Iterator[None]:
-        """Tell what is going on, if it lasts longer than a second and a person looks.
-
-        :param bar: whether the library shows its own bar meanwhile: there is one line for both
-        """
+        """Tell what is going on, if it takes long, a person looks, and the library shows no ``bar`` of its own."""
         self._spinner = Spinner(what, show=self.shows_progress and not self.verbose and not bar)
         with closing(self._spinner):
             yield

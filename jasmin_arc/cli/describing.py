@@ -47,7 +47,7 @@ def _native(context: click.Context, parameter: click.Parameter, values: Sequence
 
 
 def _field(flags: str, metavar: str, text: str, *, many: bool = False, **attributes: Any) -> Callable[[Any], Any]:
-    """Return an option; the last of its names is that of the field of the description."""
+    """Return an option; its last name is that of the field of the description."""
     help_text = f"{text} Repeatable." if many else text
     return click.option(*flags.split(), metavar=metavar, multiple=many, help=help_text, **attributes)
 
@@ -81,12 +81,8 @@ def describes_jobs(function: Callable[..., Any]) -> Callable[..., Any]:
 def descriptions(
     files: Sequence[str], command: Sequence[str] | None, table: str | None, fields: Mapping[str, Any]
 ) -> list[JobDescription]:
-    """Return what the command line describes.
+    """Return what the command line describes; ``fields`` override what files say.
 
-    :param files: files with job descriptions; ``fields`` override what they say
-    :param command: the program and its arguments
-    :param table: the table with a row for each job
-    :param fields: what the options say
     :raises InvalidJobDescription: if anything is wrong; the message says in which file or line
     """
     values = {name: value for name, value in fields.items() if value not in (None, (), {})}
