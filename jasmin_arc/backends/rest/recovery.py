@@ -11,6 +11,7 @@ import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
+
 from jasmin_arc._support.parallel import run_all
 from jasmin_arc.backends.rest.api import Api
 from jasmin_arc.backends.rest.documents import JobAnswer
