@@ -16,7 +16,6 @@ from jasmin_arc._support.machine import boot_id, host_name
 from jasmin_arc.backends.base import INPUT_URLS, QUEUES, Backend, Services
 from jasmin_arc.backends.local import launch
 from jasmin_arc.backends.local.ends import end_former
-from jasmin_arc.backends.local.job_ids import JobIds
 from jasmin_arc.backends.local.job_spec import QUEUE
 from jasmin_arc.backends.local.layout import Layout
 from jasmin_arc.backends.local.report import evidence_of, job_info, native_state
@@ -55,7 +54,6 @@ class LocalBackend(Backend):
         self._journal = Journal(services.job_list, services.log)
         self._log = services.log
         self._layout = Layout(os.path.realpath(config.LOCAL_DIR), host_name())
-        self._ids = JobIds(self._layout.root, self._layout.host)
         self._slots = config.LOCAL_SLOTS or _cores()
         self._lock = threading.Lock()
         self._started = float("-inf")
@@ -63,10 +61,10 @@ class LocalBackend(Backend):
     @property
     def endpoint(self) -> str:
         """The first part of the ids of this host's jobs in LOCAL_DIR."""
-        return self._ids.endpoint
+        return self._layout.endpoint
 
     def owns(self, job_id: str) -> bool:
-        return bool(self._ids.key(job_id))
+        return bool(self._layout.key(job_id))
 
     def submit(
         self, jobs: Sequence[JobDescription], *, progress: Callable[[int], object] | None = None
@@ -80,7 +78,7 @@ class LocalBackend(Backend):
             batch = jobs[start : start + _BATCH_SIZE]
             try:
                 with self._store() as store:
-                    submission = Submission(self._layout, self._ids, self._journal, store, slots=self._slots)
+                    submission = Submission(self._layout, self._journal, store, slots=self._slots)
                     results += submission.submit(batch, self._wake)
             except JasminArcError as error:
                 if start == 0:
@@ -96,7 +94,7 @@ class LocalBackend(Backend):
         left = {r.id: r for r in self._job_list.unfinished(self.endpoint) if r.abandoned and r.id}
         found = self.query(list(left))
         for job_id in left.keys() - found.keys():
-            if key := self._ids.key(job_id):
+            if key := self._layout.key(job_id):
                 remove_tree(self._layout.job(key))
         self._job_list.commit(found)
         self._job_list.drop(record.token for job_id, record in left.items() if job_id not in found)
@@ -118,7 +116,7 @@ class LocalBackend(Backend):
     def list_jobs(self) -> list[str]:
         """Return the ids of all jobs in LOCAL_DIR, also those of other hosts that share it."""
         with self._store() as store:
-            return [self._ids.id(key, host) for host, key in store.ids()]
+            return [self._layout.id(key, host) for host, key in store.ids()]
 
     def _rows(self, store: Store, job_ids: Sequence[str]) -> dict[str, sqlite3.Row]:
         """The records of the jobs that there are; those of this host that are not final have a runner."""
@@ -133,7 +131,7 @@ class LocalBackend(Backend):
         return rows
 
     def _find(self, store: Store, job_ids: Sequence[str]) -> dict[str, sqlite3.Row]:
-        parts = {job_id: found for job_id in job_ids if (found := self._ids.split(job_id))}
+        parts = {job_id: found for job_id in job_ids if (found := self._layout.split(job_id))}
         rows = store.get(list({key for _, key in parts.values()}))
         return {wanted: rows[key] for wanted, (host, key) in parts.items() if key in rows and rows[key]["host"] == host}
 
@@ -219,7 +217,7 @@ class LocalBackend(Backend):
         """Do nothing: no call leaves anything open."""
 
     def _not_found(self, job_id: str) -> JobNotFoundError:
-        if not job_id.startswith("local://") or self._ids.split(job_id):
+        if not job_id.startswith("local://") or self._layout.split(job_id):
             return JobNotFoundError(f"there is no job {job_id} on this machine")
         return JobNotFoundError(
             f"the job {job_id} is not in LOCAL_DIR, {self._layout.root}",

@@ -17,14 +17,9 @@ CANCELLED = "User requested to cancel the job"
 """In A-REX's words"""
 
 
-def failed(error: str) -> dict[str, Any]:
-    """The end of a job that failed without an exit code."""
-    return {"state": "FAILED", "ended": time.time(), "errors": [error]}
-
-
-def killed() -> dict[str, Any]:
-    """The end of a job that was cancelled before it ran."""
-    return {"state": "KILLED", "ended": time.time(), "errors": [CANCELLED]}
+def end(state: str, error: str) -> dict[str, Any]:
+    """The end of a job that has no exit code."""
+    return {"state": state, "ended": time.time(), "errors": [error]}
 
 
 def left_behind(layout: Layout, row: sqlite3.Row, otherwise: str) -> dict[str, Any]:
@@ -37,7 +32,7 @@ def left_behind(layout: Layout, row: sqlite3.Row, otherwise: str) -> dict[str, A
     if record is None:
         clean_up(layout, key, row["plan"])
         record = _read(layout.job(key, "exit"))
-    return record or failed(otherwise)
+    return record or end("FAILED", otherwise)
 
 
 def clean_up(layout: Layout, key: str, recorded: str) -> None:
@@ -59,13 +54,10 @@ def _read(path: str) -> Any:
 
 def end_former(store: Store, layout: Layout) -> None:
     """End the jobs of this host that had not ended when it last went down."""
-    rows = store.of_former_boots(layout.host, boot_id())
-    ends = {row["key"]: left_behind(layout, row, _restarted(row)) for row in rows}
+    ends = {}
+    for row in store.unended(layout.host, "boot <> ?", boot_id()):
+        moment = "while the job ran" if row["state"] == "RUNNING" else "before the job had started"
+        ends[row["key"]] = left_behind(layout, row, f"the machine {row['host']} was restarted {moment}")
     with store.transaction():
         for key, record in ends.items():
             store.end(key, record)
-
-
-def _restarted(row: sqlite3.Row) -> str:
-    moment = "while the job ran" if row["state"] == "RUNNING" else "before the job had started"
-    return f"the machine {row['host']} was restarted {moment}"

@@ -20,8 +20,7 @@ _REDIRECTS = 5
 _CHUNK = 1 << 20
 
 
-class _NotFetchedError(Exception):
-    """The input cannot be had."""
+class _NotFetchedError(Exception): ...
 
 
 class _PassingError(Exception):
@@ -37,7 +36,7 @@ def main(root: str, host: str, key: str) -> None:
         return  # The job was erased.
     urls: dict[str, str] = json.loads(spec)["urls"]
     parent, error = os.getppid(), ""
-    temporary = Path(layout.fetching(key, os.getpid()))
+    temporary = Path(layout.job(key, f"fetching.{os.getpid()}"))
     try:
         for name, url in urls.items():
             _fetch(url, temporary)

@@ -19,7 +19,7 @@ import time
 from typing import Any
 
 from jasmin_arc.backends.local import launch
-from jasmin_arc.backends.local.ends import clean_up, end_former, failed, killed, left_behind
+from jasmin_arc.backends.local.ends import CANCELLED, clean_up, end, end_former, left_behind
 from jasmin_arc.backends.local.layout import Layout
 from jasmin_arc.backends.local.store import Store
 from jasmin_arc.backends.local.supervisor import supervise
@@ -103,7 +103,9 @@ class _Runner:
         self._reap()
         ended = self._ended()
         fetched = self._fetched()
-        ended.update({key: failed(f"Failed in data staging: {error}") for key, error in fetched.items() if error})
+        ended.update(
+            {key: end("FAILED", f"Failed in data staging: {error}") for key, error in fetched.items() if error}
+        )
         ended.update(self._cancel())
         with self._store.transaction():
             for key, record in ended.items():
@@ -119,7 +121,7 @@ class _Runner:
             pid = self._fetchers.pop(key)
             self._dead.discard(pid)
             # One that was killed has left what it had.
-            remove(self._layout.fetching(key, pid))
+            remove(self._layout.job(key, f"fetching.{pid}"))
         for row in fetches:
             self._fetch(row["key"])
         for row in starts:
@@ -147,7 +149,7 @@ class _Runner:
         if os.path.exists(self._layout.job(key, "claim")):
             return None if is_locked(self._layout.job(key, "claim")) else self._orphaned(row)
         if key in self._forked:
-            return failed(f"the job could not be started; see {self._layout.log}")
+            return end("FAILED", f"the job could not be started; see {self._layout.log}")
         self._start(row)
         return None
 
@@ -166,7 +168,7 @@ class _Runner:
     def _cancel(self) -> dict[str, dict[str, Any]]:
         """Tell the supervisors of cancelled jobs, and end those that do not run yet."""
         ended = {}
-        for row in self._store.cancelled(self._layout.host):
+        for row in self._store.unended(self._layout.host, "cancel = 1"):
             key = row["key"]
             if key in self._running:
                 self._tell(key)
@@ -174,7 +176,7 @@ class _Runner:
             if key in self._fetchers:
                 _kill(self._fetchers[key], signal.SIGKILL)
             clean_up(self._layout, key, row["plan"])
-            ended[key] = killed()
+            ended[key] = end("KILLED", CANCELLED)
         return ended
 
     def _tell(self, key: str) -> None:

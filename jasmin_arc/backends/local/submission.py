@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 from jasmin_arc._support.machine import boot_id
-from jasmin_arc.backends.local.job_ids import JobIds
 from jasmin_arc.backends.local.job_spec import make_spec, refuse_impossible
 from jasmin_arc.backends.local.layout import Layout
 from jasmin_arc.backends.local.store import Store
@@ -45,9 +44,8 @@ class Submission:
     :param slots: how many slots this host has
     """
 
-    def __init__(self, layout: Layout, ids: JobIds, journal: Journal, store: Store, *, slots: int) -> None:
+    def __init__(self, layout: Layout, journal: Journal, store: Store, *, slots: int) -> None:
         self._layout = layout
-        self._ids = ids
         self._journal = journal
         self._store = store
         self._slots = slots
@@ -63,7 +61,7 @@ class Submission:
         if good:
             # A runner takes a moment to start, which is used to write the jobs.
             wake()
-            entries = [Entry(job.description, self._ids.endpoint, token=job.token, id=job.id) for job in good]
+            entries = [Entry(job.description, self._layout.endpoint, token=job.token, id=job.id) for job in good]
             with self._journal.submitting(entries) as batch:
                 failures = self._submit(good, batch, wake)
         return [job if isinstance(job, JasminArcError) else failures.get(job.id, job.id) for job in jobs]
@@ -75,7 +73,7 @@ class Submission:
         except JasminArcError as error:
             return error
         key = secrets.token_hex(12)
-        return _Job(description, inputs, key, self._ids.id(key), new_token())
+        return _Job(description, inputs, key, self._layout.id(key), new_token())
 
     def _submit(self, jobs: list[_Job], batch: Batch, wake: Callable[[], object]) -> dict[str, JasminArcError]:
         """Submit jobs that are in order; the failures by id.

@@ -18,7 +18,7 @@ import time
 from collections.abc import Callable
 from typing import Any, Optional
 
-from jasmin_arc.backends.local.ends import CANCELLED, failed
+from jasmin_arc.backends.local.ends import CANCELLED, end
 from jasmin_arc.backends.local.layout import Layout
 from jasmin_arc.backends.posix.clean_session import clean_session, drop_output_list
 from jasmin_arc.backends.posix.files import lock, remove, write_json
@@ -46,7 +46,7 @@ def supervise(layout: Layout, key: str, spec: dict[str, Any]) -> None:
     try:
         watch = _Watch(session, spec)
     except OSError as error:
-        record = failed(f"the job could not be started: {error}")
+        record = end("FAILED", f"the job could not be started: {error}")
     else:
         record = watch.run()
 
