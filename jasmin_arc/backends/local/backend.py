@@ -54,7 +54,9 @@ class LocalBackend(Backend):
         self._journal = Journal(services.job_list, services.log)
         self._log = services.log
         self._layout = Layout(os.path.realpath(config.LOCAL_DIR), host_name())
-        self._slots = config.LOCAL_SLOTS or _cores()
+        self._slots = config.LOCAL_SLOTS or (
+            len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        )
         self._lock = threading.Lock()
         self._started = float("-inf")
 
@@ -69,10 +71,6 @@ class LocalBackend(Backend):
     def submit(
         self, jobs: Sequence[JobDescription], *, progress: Callable[[int], object] | None = None
     ) -> list[str | JasminArcError]:
-        """See :meth:`Backend.submit`. A return means that the jobs' inputs are copied and their records written.
-
-        :raises ServerError: if LOCAL_DIR cannot be used
-        """
         results: list[str | JasminArcError] = []
         for start in range(0, len(jobs), _BATCH_SIZE):
             batch = jobs[start : start + _BATCH_SIZE]
@@ -101,7 +99,7 @@ class LocalBackend(Backend):
         return {job_id: found.get(job_id) for job_id in left}
 
     def query(self, job_ids: Sequence[str]) -> dict[str, JobInfo]:
-        """See :meth:`Backend.query`. Of a job of another host, the last that its runner has written down."""
+        # Of a job of another host, this is the last that its runner has written down.
         with self._store() as store:
             rows = self._rows(store, job_ids)
             waiting = {row["host"] for row in rows.values() if row["state"] == "QUEUING"}
@@ -136,7 +134,6 @@ class LocalBackend(Backend):
         return {wanted: rows[key] for wanted, (host, key) in parts.items() if key in rows and rows[key]["host"] == host}
 
     def cancel(self, job_ids: Sequence[str]) -> dict[str, JasminArcError]:
-        """See :meth:`Backend.cancel`. The end comes soon; a job may take some seconds to end by itself."""
         with self._store() as store:
             rows = self._rows(store, job_ids)
             keys = [row["key"] for row in rows.values() if row["ended"] is None]
@@ -149,9 +146,8 @@ class LocalBackend(Backend):
         gone = []
         with self._store() as store:
             rows = self._rows(store, job_ids)
-            failures: dict[str, JasminArcError] = {
-                wanted: self._not_found(wanted) for wanted in job_ids if not (wanted in rows or self.owns(wanted))
-            }
+            missing = [wanted for wanted in job_ids if not (wanted in rows or self.owns(wanted))]
+            failures: dict[str, JasminArcError] = {wanted: self._not_found(wanted) for wanted in missing}
             for wanted, row in rows.items():
                 if row["ended"] is None:
                     unended = f"the job {wanted} has not ended"
@@ -167,7 +163,6 @@ class LocalBackend(Backend):
         return failures
 
     def list_files(self, job_id: str, path: str = "", *, recursive: bool = False) -> list[RemoteFile]:
-        """See :meth:`Backend.list_files`. Symbolic links that lead out of the session folder are left out."""
         return list_folder(self._session(job_id), path, job_id, recursive=recursive)
 
     def open(self, job_id: str, path: str, offset: int = 0) -> BinaryIO:
@@ -200,17 +195,10 @@ class LocalBackend(Backend):
         return rows[job_id]
 
     def site(self) -> SiteInfo:
-        """This machine: its slots and its one queue."""
         with self._store() as store:
             running, taken, waiting = store.load(self._layout.host)
-        queue = QueueInfo(
-            name=QUEUE,
-            max_slots=self._slots,
-            total_slots=self._slots,
-            free_slots=max(self._slots - taken, 0),
-            running=running,
-            waiting=waiting,
-        )
+        free, total = max(self._slots - taken, 0), self._slots
+        queue = QueueInfo(QUEUE, max_slots=total, total_slots=total, free_slots=free, running=running, waiting=waiting)
         return SiteInfo(endpoint=self.endpoint, name=self._layout.host, queues=(queue,), interfaces=("local",))
 
     def close(self) -> None:
@@ -243,10 +231,3 @@ class LocalBackend(Backend):
                 self._log.debug("starting a runner for %s", self._layout.root)
                 launch.start(self._layout)
                 self._started = time.monotonic()
-
-
-def _cores() -> int:
-    try:
-        return len(os.sched_getaffinity(0))
-    except AttributeError:
-        return os.cpu_count() or 1

@@ -52,15 +52,14 @@ def main(root: str, host: str, key: str) -> None:
     write_json(layout.job(key, "fetched"), {"error": error})
 
 
-def _fetch(url: str, target: Path) -> None:
-    for number in range(1, _TRIES + 1):
-        try:
-            return _download(url, target)
-        except _PassingError as error:
-            if number == _TRIES:
-                raise _NotFetchedError(f"cannot fetch the input URL {shown(url)}: {error}") from error
-            time.sleep(number)
-    return None
+def _fetch(url: str, target: Path, tried: int = 1) -> None:
+    try:
+        _download(url, target)
+    except _PassingError as error:
+        if tried == _TRIES:
+            raise _NotFetchedError(f"cannot fetch the input URL {shown(url)}: {error}") from error
+        time.sleep(tried)
+        _fetch(url, target, tried + 1)
 
 
 def _download(url: str, target: Path) -> None:

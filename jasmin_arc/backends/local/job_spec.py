@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import pwd
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +21,6 @@ _INHERITED = ("HOME", "LANG", "LD_LIBRARY_PATH", "LOGNAME", "PATH", "SHELL", "TM
 def refuse_impossible(description: JobDescription, slots: int) -> None:
     """Refuse what cannot run on this machine.
 
-    :param slots: how many slots there are
     :raises JobSubmissionError: with the reason, and what is possible
     :raises InvalidJobDescription: if there are raw options of another backend
     """
@@ -47,20 +45,16 @@ def _impossible_need(description: JobDescription, slots: int) -> str:
 
 
 def _impossible_file(description: JobDescription) -> str:
-    for name, source in description.inputs.items():
-        reason = _impossible_url(source) if isinstance(source, str) else ""
-        if reason:
-            return f"the input {name!r} cannot be fetched from {shown(str(source))}; {reason}"
+    for name, url in description.url_inputs.items():
+        if url.partition("://")[0].lower() not in SCHEMES:
+            possible = ", ".join(f"{scheme}://" for scheme in SCHEMES)
+            return f"the input {name!r} cannot be fetched from {shown(url)}; possible are {possible}"
+        if not is_valid(url):
+            return f"the input {name!r} cannot be fetched from {shown(url)}; that is no valid URL"
     for name, target in (description.outputs or {}).items():
         if target is not None:
             return f"the output {name!r} cannot be sent to {shown(target)}; outputs can only be kept for download"
     return ""
-
-
-def _impossible_url(url: str) -> str:
-    if url.partition("://")[0].lower() not in SCHEMES:
-        return "possible are " + ", ".join(f"{scheme}://" for scheme in SCHEMES)
-    return "" if is_valid(url) else "that is no valid URL"
 
 
 def make_spec(description: JobDescription, job_id: str, *, recorded: str) -> dict[str, Any]:
@@ -69,7 +63,7 @@ def make_spec(description: JobDescription, job_id: str, *, recorded: str) -> dic
     :param recorded: the description as the job list has it, without the contents of inputs
     """
     return {
-        "environment": job_environment(os.environ, job_id),
+        "environment": _environment(job_id),
         "outputs": [name for name in description.outputs or {} if not is_pattern(name)],
         "output_list": OUTPUT_LIST_NAME if description.patterns else "",
         "urls": description.url_inputs,
@@ -78,17 +72,12 @@ def make_spec(description: JobDescription, job_id: str, *, recorded: str) -> dic
     }
 
 
-def job_environment(environ: Mapping[str, str], job_id: str) -> dict[str, str]:
+def _environment(job_id: str) -> dict[str, str]:
     """What a job finds in its environment beside the variables of its description: little, as on a compute element."""
-    kept = {name: value for name, value in environ.items() if name in _INHERITED or name.startswith("LC_")}
-    kept.setdefault("HOME", str(Path.home()))
-    kept.setdefault("PATH", os.defpath)
-    name = _user_name()
-    return {"USER": name, "LOGNAME": name, **kept, "JASMIN_ARC_JOB_ID": job_id}
-
-
-def _user_name() -> str:
+    kept = {name: value for name, value in os.environ.items() if name in _INHERITED or name.startswith("LC_")}
     try:
-        return pwd.getpwuid(os.getuid()).pw_name
+        user = pwd.getpwuid(os.getuid()).pw_name
     except KeyError:
-        return str(os.getuid())
+        user = str(os.getuid())
+    presets = {"USER": user, "LOGNAME": user, "HOME": str(Path.home()), "PATH": os.defpath}
+    return {**presets, **kept, "JASMIN_ARC_JOB_ID": job_id}

@@ -26,10 +26,7 @@ def native_state(layout: Layout, row: sqlite3.Row) -> str:
 
 
 def job_info(layout: Layout, row: sqlite3.Row, job_id: str, position: int | None) -> JobInfo:
-    """All that is known of a job.
-
-    :param position: its place in the queue, if it is in one
-    """
+    """All that is known of a job, which may have a position in the queue."""
     native = native_state(layout, row)
     started, ended = _time(row["started"]), _time(row["ended"])
     return JobInfo(

@@ -36,7 +36,7 @@ _PATIENCE = 30
 
 
 def main(root: str, host: str) -> None:
-    """Run the jobs of this host, unless another runner does already."""
+    """Run the jobs of this host, unless another runner does."""
     layout = Layout(root, host)
     while lock(layout.lock) is None:
         if launch.wake(layout):
@@ -47,8 +47,6 @@ def main(root: str, host: str) -> None:
 
 
 class _Runner:
-    """What the runner knows beyond the record."""
-
     def __init__(self, layout: Layout) -> None:
         self._layout = layout
         self._store = Store(layout.database)
@@ -61,7 +59,6 @@ class _Runner:
         self._signalled: set[str] = set()
 
     def run(self) -> None:
-        """Work until there is nothing left to do."""
         gc.freeze()
         failures, adopted = 0, False
         while failures < _PATIENCE and os.path.exists(self._layout.database):
@@ -103,9 +100,7 @@ class _Runner:
         self._reap()
         ended = self._ended()
         fetched = self._fetched()
-        ended.update(
-            {key: end("FAILED", f"Failed in data staging: {error}") for key, error in fetched.items() if error}
-        )
+        ended.update({key: end("FAILED", f"Failed in data staging: {why}") for key, why in fetched.items() if why})
         ended.update(self._cancel())
         with self._store.transaction():
             for key, record in ended.items():
@@ -137,8 +132,8 @@ class _Runner:
 
     def _ended(self) -> dict[str, dict[str, Any]]:
         own = set(self._supervisors.values())
-        looks = {key: self._look(key, row) for key, row in self._running.items() if key not in own}
-        return {key: record for key, record in looks.items() if record}
+        others = [(key, row) for key, row in self._running.items() if key not in own]
+        return {key: record for key, row in others if (record := self._look(key, row))}
 
     def _look(self, key: str, row: sqlite3.Row) -> dict[str, Any] | None:
         """How a running job ended; ``None`` if it has not. A job that was about to be started is started."""
@@ -147,17 +142,15 @@ class _Runner:
             record: dict[str, Any] = read_json(done)
             return record
         if os.path.exists(self._layout.job(key, "claim")):
-            return None if is_locked(self._layout.job(key, "claim")) else self._orphaned(row)
+            if is_locked(self._layout.job(key, "claim")):
+                return None
+            _kill_marked(json.loads(row["plan"])["environment"]["JASMIN_ARC_JOB_ID"])
+            unknown = "the process that watched the job is gone, and how the job ended is not known"
+            return left_behind(self._layout, row, unknown)
         if key in self._forked:
             return end("FAILED", f"the job could not be started; see {self._layout.log}")
         self._start(row)
         return None
-
-    def _orphaned(self, row: sqlite3.Row) -> dict[str, Any]:
-        """The end of a job whose supervisor is gone: what it wrote down last, if anything."""
-        _kill_marked(json.loads(row["plan"])["environment"]["JASMIN_ARC_JOB_ID"])
-        unknown = "the process that watched the job is gone, and how the job ended is not known"
-        return left_behind(self._layout, row, unknown)
 
     def _discard(self, key: str) -> None:
         self._running.pop(key, None)
@@ -182,19 +175,15 @@ class _Runner:
     def _tell(self, key: str) -> None:
         if key in self._signalled:
             return
-        own = [pid for pid, other in self._supervisors.items() if other == key]
-        pid = own[0] if own else self._claimant(key)
+        pid = next((pid for pid, other in self._supervisors.items() if other == key), 0)
+        claim = self._layout.job(key, "claim")
+        if not pid and is_locked(claim):
+            # A former runner started it.
+            with open(claim, encoding="ascii") as file:
+                pid = int(file.read() or 0)
         if pid:
             _kill(pid, signal.SIGTERM)
             self._signalled.add(key)
-
-    def _claimant(self, key: str) -> int | None:
-        """The supervisor of a job that a former runner started, if it lives."""
-        path = self._layout.job(key, "claim")
-        if not is_locked(path):
-            return None
-        with open(path, encoding="ascii") as file:
-            return int(file.read() or 0) or None
 
     def _next_fetches(self) -> list[sqlite3.Row]:
         room = max(_FETCHES - len(self._fetchers), 0)
@@ -280,7 +269,6 @@ class _Bell:
         return called
 
     def close(self) -> None:
-        """Let nobody call any more."""
         signal.set_wakeup_fd(-1)
         os.close(self._descriptor)
 

@@ -24,8 +24,6 @@ from jasmin_arc.job_list import JobRecord, new_token
 from jasmin_arc.job_list.journal import Batch, Entry, Journal
 from jasmin_arc.staging import StagedInput, plan_inputs
 
-_FORESEEN = (JasminArcError, OSError, sqlite3.Error)
-
 
 @dataclass(frozen=True)
 class _Job:
@@ -39,10 +37,7 @@ class _Job:
 
 
 class Submission:
-    """One batch. Whenever it is cut short, either a job's record is written and it runs, or it never will.
-
-    :param slots: how many slots this host has
-    """
+    """One batch. Whenever it is cut short, either a job's record is written and it runs, or it never will."""
 
     def __init__(self, layout: Layout, journal: Journal, store: Store, *, slots: int) -> None:
         self._layout = layout
@@ -51,10 +46,7 @@ class Submission:
         self._slots = slots
 
     def submit(self, descriptions: Sequence[JobDescription], wake: Callable[[], object]) -> list[str | JasminArcError]:
-        """Submit the jobs and return an id or an error for each, in order.
-
-        :param wake: calls the runner
-        """
+        """Submit the jobs and return an id or an error for each, in order."""
         jobs = [self._prepare(description) for description in descriptions]
         good = [job for job in jobs if isinstance(job, _Job)]
         failures: dict[str, JasminArcError] = {}
@@ -82,7 +74,11 @@ class Submission:
         """
         failures: dict[str, JasminArcError] = {}
         try:
-            failures = self._write_folders(jobs)
+            for job in jobs:
+                try:
+                    write_inputs(Path(self._layout.session(job.key)), job.inputs)
+                except JasminArcError as error:
+                    failures[job.id] = error
             good = [job for job in jobs if job.id not in failures]
             rows = [self._row(job, record) for job, record in zip(jobs, batch.records) if job.id not in failures]
             self._store.add(rows, host=self._layout.host, slots=self._slots)
@@ -95,19 +91,11 @@ class Submission:
             # A transaction that Ctrl-C left open ends with the frame that it was begun in.
             traceback.clear_frames(error.__traceback__)
             failures = {**self._settle(batch, jobs, error), **failures}
-            if not isinstance(error, _FORESEEN) or all(_is_sure(failures.get(job.id)) for job in jobs):
+            known = [failures.get(job.id) for job in jobs]
+            will_not_run = all(failure and not isinstance(failure, SubmissionUnknownError) for failure in known)
+            if will_not_run or not isinstance(error, (JasminArcError, OSError, sqlite3.Error)):
                 raise
             return failures
-
-    def _write_folders(self, jobs: list[_Job]) -> dict[str, JasminArcError]:
-        """Write the session folders; the failures by id."""
-        failures: dict[str, JasminArcError] = {}
-        for job in jobs:
-            try:
-                write_inputs(Path(self._layout.session(job.key)), job.inputs)
-            except JasminArcError as error:
-                failures[job.id] = error
-        return failures
 
     def _row(self, job: _Job, record: JobRecord) -> dict[str, Any]:
         """What to record of a job whose folder is whole; once that is recorded, the job runs."""
@@ -127,8 +115,6 @@ class Submission:
         """List the jobs whose records are written, for they run, and undo the others; the failures by id.
 
         Only the record says which are which: an error may come when it is written, but not yet known to be.
-
-        :param cause: the error that cut the submission short
         """
         try:
             recorded = self._store.get([job.key for job in jobs])
@@ -136,10 +122,10 @@ class Submission:
             unknown = f"its record cannot be read, so it may or may not run: {error}"
             advice = Advice("{recover} settles it")
             return {job.id: SubmissionUnknownError(f"{job.id}: {unknown}", advice=advice) for job in jobs}
-        failures: dict[str, JasminArcError] = {**batch.commit(job.id for job in jobs if job.key in recorded)}
+        unlisted = batch.commit(job.id for job in jobs if job.key in recorded)
         lost = [job for job in jobs if job.key not in recorded]
         self._abandon(batch, lost)
-        return {**failures, **{job.id: not_submitted(job.description, cause) for job in lost}}
+        return {**unlisted, **{job.id: not_submitted(job.description, cause) for job in lost}}
 
     def _abandon(self, batch: Batch, jobs: list[_Job]) -> None:
         """Remove what there is of jobs that will never run; what cannot be removed is for recover() to remove."""
@@ -150,10 +136,4 @@ class Submission:
 
 
 def not_submitted(description: JobDescription, cause: BaseException) -> JobSubmissionError:
-    """Return the error for a job that will never run."""
     return JobSubmissionError(f"the job {description.name!r} was not submitted: {cause}")
-
-
-def _is_sure(failure: JasminArcError | None) -> bool:
-    """Whether the job that has this failure, if any, will never run."""
-    return failure is not None and not isinstance(failure, SubmissionUnknownError)
