@@ -33,8 +33,6 @@ class Watcher:
     """Watches jobs in one thread, which lives as long as there are jobs to watch.
 
     :param states: asks for the states of many jobs in one go, as :meth:`~jasmin_arc.backends.base.Backend.states` does
-    :param log: receives a warning when the server is out of reach
-    :param pace: how often the place may be asked
     """
 
     def __init__(

@@ -91,7 +91,7 @@ class Ledger:
         listed = self._job_list.select(
             self._place.endpoint,
             name=name,
-            since=_start(since),
+            since=datetime.now(timezone.utc) - since if isinstance(since, timedelta) else since,
             ends=None if status is None else [None, *(end for end in JobState if end.final and end.status is status)],
             last=last if status is None else None,
         )
@@ -327,10 +327,3 @@ class Ledger:
 
 def _state_in(answer: Answer | JobInfo) -> Answer:
     return answer.state if isinstance(answer, JobInfo) else answer
-
-
-def _start(since: datetime | timedelta | None) -> datetime | None:
-    if isinstance(since, timedelta):
-        return datetime.now(timezone.utc) - since
-    # A time without a zone is the user's own, as everywhere in Python.
-    return since.astimezone(timezone.utc) if since is not None else None

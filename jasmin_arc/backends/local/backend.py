@@ -9,18 +9,16 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from jasmin_arc._support.machine import boot_id, host_name
 from jasmin_arc.backends.base import INPUT_URLS, QUEUES, Backend, Services
 from jasmin_arc.backends.local import launch
-from jasmin_arc.backends.local.ends import end_former
-from jasmin_arc.backends.local.job_spec import QUEUE
 from jasmin_arc.backends.local.layout import Layout
-from jasmin_arc.backends.local.report import evidence_of, job_info, native_state
-from jasmin_arc.backends.local.store import Store
-from jasmin_arc.backends.local.submission import Submission, not_submitted
+from jasmin_arc.backends.local.store import Store, end_former
+from jasmin_arc.backends.local.submission import QUEUE, Submission, not_submitted
 from jasmin_arc.backends.posix.clean_session import remove_tree
 from jasmin_arc.backends.posix.session import list_folder, open_file
 from jasmin_arc.constants import ARC_REST_STATES, JobState
@@ -37,6 +35,8 @@ _BATCH_SIZE = 200
 """How many jobs one transaction submits"""
 _START_SECONDS = 1.0
 """How long a runner that was started may take to be heard of"""
+_LOG_BYTES = 1 << 20
+"""How much of the runner's log is read"""
 
 
 class LocalBackend(Backend):
@@ -104,12 +104,12 @@ class LocalBackend(Backend):
             rows = self._rows(store, job_ids)
             waiting = {row["host"] for row in rows.values() if row["state"] == "QUEUING"}
             positions = {key: position for host in waiting for key, position in store.positions(host).items()}
-        return {wanted: job_info(self._layout, row, wanted, positions.get(row["key"])) for wanted, row in rows.items()}
+        return {wanted: _job_info(self._layout, row, wanted, positions.get(row["key"])) for wanted, row in rows.items()}
 
     def states(self, job_ids: Sequence[str]) -> dict[str, JobState | JasminArcError]:
         with self._store() as store:
             rows = self._rows(store, job_ids)
-        return {wanted: ARC_REST_STATES[native_state(self._layout, row)] for wanted, row in rows.items()}
+        return {wanted: ARC_REST_STATES[_native_state(self._layout, row)] for wanted, row in rows.items()}
 
     def list_jobs(self) -> list[str]:
         """Return the ids of all jobs in LOCAL_DIR, also those of other hosts that share it."""
@@ -178,7 +178,9 @@ class LocalBackend(Backend):
 
     def evidence(self, job_id: str) -> dict[str, str]:
         """The life of the job, what it failed of, and what the runner said of it."""
-        return evidence_of(self._layout, self._row(job_id))
+        row = self._row(job_id)
+        life, log = "\n".join(_life(self._layout, row)), _log_lines(self._layout, row["key"])
+        return {name: text for name, text in (("status", life), ("failed", row["errors"]), ("errors", log)) if text}
 
     def description(self, job_id: str) -> JobDescription:
         with self._store() as store:
@@ -231,3 +233,61 @@ class LocalBackend(Backend):
                 self._log.debug("starting a runner for %s", self._layout.root)
                 launch.start(self._layout)
                 self._started = time.monotonic()
+
+
+def _native_state(layout: Layout, row: sqlite3.Row) -> str:
+    """The state in ARC's words; what its supervisor has written down goes before the record."""
+    state = str(row["state"])
+    if state != "RUNNING" or row["host"] != layout.host:
+        return state
+    if any(os.path.exists(layout.job(row["key"], name)) for name in ("exit", "done")):
+        return "FINISHING"
+    return "KILLING" if row["cancel"] else state
+
+
+def _job_info(layout: Layout, row: sqlite3.Row, job_id: str, position: int | None) -> JobInfo:
+    native = _native_state(layout, row)
+    started, ended = _time(row["started"]), _time(row["ended"])
+    return JobInfo(
+        id=job_id,
+        native_id=row["key"],
+        state=ARC_REST_STATES[native],
+        native_state=native,
+        name=row["name"],
+        exit_code=row["exit_code"],
+        queue=QUEUE,
+        nodes=(row["host"],) if started else (),
+        slots=row["slots"],
+        position=position,
+        submitted=_time(row["submitted"]),
+        started=started,
+        ended=ended,
+        wall_time=max((ended or datetime.now(timezone.utc)) - started, timedelta(0)) if started else None,
+        cpu_time=None if row["cpu_time"] is None else timedelta(seconds=row["cpu_time"]),
+        memory=row["memory"],
+        errors=tuple(row["errors"].splitlines()),
+    )
+
+
+def _life(layout: Layout, row: sqlite3.Row) -> Iterator[str]:
+    for moment in ("submitted", "started", "ended"):
+        when = _time(row[moment])
+        if when:
+            yield f"{moment} {when.isoformat(timespec='milliseconds')}"
+    yield f"{_native_state(layout, row)} on {row['host']}"
+    if row["host"] != layout.host and row["ended"] is None:
+        yield f"only {row['host']} can say whether the job lives; ask there"
+
+
+def _log_lines(layout: Layout, key: str) -> str:
+    try:
+        with open(layout.log, "rb") as file:
+            file.seek(max(os.path.getsize(layout.log) - _LOG_BYTES, 0))
+            lines = file.read().decode("utf-8", "replace").splitlines()
+    except OSError:
+        return ""
+    return "\n".join(line for line in lines if key in line)
+
+
+def _time(seconds: float | None) -> datetime | None:
+    return None if seconds is None else datetime.fromtimestamp(seconds, timezone.utc)

@@ -19,9 +19,8 @@ import time
 from typing import Any
 
 from jasmin_arc.backends.local import launch
-from jasmin_arc.backends.local.ends import CANCELLED, clean_up, end, end_former, left_behind
 from jasmin_arc.backends.local.layout import Layout
-from jasmin_arc.backends.local.store import Store
+from jasmin_arc.backends.local.store import CANCELLED, Store, clean_up, end, end_former, left_behind
 from jasmin_arc.backends.local.supervisor import supervise
 from jasmin_arc.backends.posix.files import is_locked, lock, read_json, remove
 

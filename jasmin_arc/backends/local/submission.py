@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
+import pwd
 import secrets
 import sqlite3
 import traceback
@@ -13,16 +15,22 @@ from pathlib import Path
 from typing import Any
 
 from jasmin_arc._support.machine import boot_id
-from jasmin_arc.backends.local.job_spec import make_spec, refuse_impossible
+from jasmin_arc.backends.local.fetch import SCHEMES, is_valid, shown
 from jasmin_arc.backends.local.layout import Layout
 from jasmin_arc.backends.local.store import Store
 from jasmin_arc.backends.posix.clean_session import remove_tree
 from jasmin_arc.backends.posix.session import write_inputs
-from jasmin_arc.description import JobDescription
+from jasmin_arc.description import JobDescription, is_pattern
+from jasmin_arc.description.run_script import OUTPUT_LIST_NAME
 from jasmin_arc.exceptions import Advice, JasminArcError, JobSubmissionError, SubmissionUnknownError
 from jasmin_arc.job_list import JobRecord, new_token
 from jasmin_arc.job_list.journal import Batch, Entry, Journal
 from jasmin_arc.staging import StagedInput, plan_inputs
+
+QUEUE = "local"
+"""The one queue that there is"""
+_INHERITED = ("HOME", "LANG", "LD_LIBRARY_PATH", "LOGNAME", "PATH", "SHELL", "TMPDIR", "TZ", "USER")
+"""What a job has of the environment of the process that submits it, beside the ``LC_`` variables"""
 
 
 @dataclass(frozen=True)
@@ -60,7 +68,7 @@ class Submission:
 
     def _prepare(self, description: JobDescription) -> _Job | JasminArcError:
         try:
-            refuse_impossible(description, self._slots)
+            _refuse_impossible(description, self._slots)
             inputs = plan_inputs(description)
         except JasminArcError as error:
             return error
@@ -99,7 +107,7 @@ class Submission:
 
     def _row(self, job: _Job, record: JobRecord) -> dict[str, Any]:
         """What to record of a job whose folder is whole; once that is recorded, the job runs."""
-        spec = make_spec(job.description, job.id, recorded=record.description)
+        spec = _make_spec(job.description, job.id, recorded=record.description)
         return {
             "key": job.key,
             "host": self._layout.host,
@@ -137,3 +145,64 @@ class Submission:
 
 def not_submitted(description: JobDescription, cause: BaseException) -> JobSubmissionError:
     return JobSubmissionError(f"the job {description.name!r} was not submitted: {cause}")
+
+
+def _refuse_impossible(description: JobDescription, slots: int) -> None:
+    # This refuses raw options of another backend.
+    description.native_options()
+    reason = _impossible_need(description, slots) or _impossible_file(description)
+    if reason:
+        raise JobSubmissionError(f"the local backend cannot run the job {description.name!r}: {reason}")
+
+
+def _impossible_need(description: JobDescription, slots: int) -> str:
+    if description.queue not in (None, QUEUE):
+        return f"there is no queue {description.queue!r}; the only one is {QUEUE!r}"
+    if description.slots > slots:
+        return f"it asks for {description.slots} slots and there are {slots}; LOCAL_SLOTS sets their number"
+    if description.slots_per_host not in (None, description.slots):
+        return f"all its {description.slots} slots are on one host, so slots_per_host cannot be less"
+    if description.account is not None:
+        return f"there are no accounts here that it could be charged to, so not {description.account!r}"
+    if description.runtime_environments:
+        return f"there are no runtime environments here, so not {', '.join(description.runtime_environments)}"
+    return ""
+
+
+def _impossible_file(description: JobDescription) -> str:
+    for name, url in description.url_inputs.items():
+        if url.partition("://")[0].lower() not in SCHEMES:
+            possible = ", ".join(f"{scheme}://" for scheme in SCHEMES)
+            return f"the input {name!r} cannot be fetched from {shown(url)}; possible are {possible}"
+        if not is_valid(url):
+            return f"the input {name!r} cannot be fetched from {shown(url)}; that is no valid URL"
+    for name, target in (description.outputs or {}).items():
+        if target is not None:
+            return f"the output {name!r} cannot be sent to {shown(target)}; outputs can only be kept for download"
+    return ""
+
+
+def _make_spec(description: JobDescription, job_id: str, *, recorded: str) -> dict[str, Any]:
+    """What the runner, the supervisor and the helper for URL inputs need to know, as JSON can hold it.
+
+    :param recorded: the description as the job list has it, without the contents of inputs
+    """
+    return {
+        "environment": _environment(job_id),
+        "outputs": [name for name in description.outputs or {} if not is_pattern(name)],
+        "output_list": OUTPUT_LIST_NAME if description.patterns else "",
+        "urls": description.url_inputs,
+        "description": recorded,
+        "wall_time": None if description.wall_time is None else description.wall_time.total_seconds(),
+    }
+
+
+def _environment(job_id: str) -> dict[str, str]:
+    """What a job finds in its environment beside the variables of its description: little, as on a compute element."""
+    kept = {name: value for name, value in os.environ.items() if name in _INHERITED or name.startswith("LC_")}
+    try:
+        user = pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
+        user = str(os.getuid())
+    presets = {"USER": user, "LOGNAME": user, "HOME": str(Path.home()), "PATH": os.defpath}
+    return {**presets, **kept, "JASMIN_ARC_JOB_ID": job_id}

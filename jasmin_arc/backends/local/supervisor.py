@@ -19,8 +19,8 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from jasmin_arc.backends.local.ends import CANCELLED, end
 from jasmin_arc.backends.local.layout import Layout
+from jasmin_arc.backends.local.store import CANCELLED, end
 from jasmin_arc.backends.posix.clean_session import clean_session, drop_output_list
 from jasmin_arc.backends.posix.files import lock, remove, write_json
 from jasmin_arc.constants import RUN_SCRIPT_NAME, STDERR_NAME, STDOUT_NAME
