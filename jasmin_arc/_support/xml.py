@@ -16,10 +16,7 @@ _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 def add(parent: ElementTree.Element, tag: str, text: str = "", *, field: str = "") -> ElementTree.Element:
-    """Append an element with a text; an error message names the ``field`` that the text comes from.
-
-    :raises InvalidJobDescription: if the text has a character that no XML document can hold
-    """
+    """Append an element with a text; an error message names the ``field`` that the text comes from."""
     if bad := _NOT_XML.search(text):
         raise InvalidJobDescription(
             f"{field or tag}: {text[:80]!r} holds the character U+{ord(bad[0]):04X}, which XML cannot carry"

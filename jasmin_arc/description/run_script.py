@@ -15,11 +15,8 @@ from pathlib import PurePosixPath
 from jasmin_arc.description import RESERVED_PREFIX, JobDescription
 
 STDIN_NAME = ".jasmin_arc_stdin"
-"""The session file with what the program reads from its standard input"""
-
 OUTPUT_LIST_NAME = ".jasmin_arc_outputs"
 """The session file that names the outputs that the patterns of a description matched"""
-
 _SHELL_VARIABLE = re.compile(
     "_|BASH.*|DIRSTACK|EPOCHREALTIME|EPOCHSECONDS|EUID|FUNCNAME|GROUPS|HISTCMD|LINENO|OPTIND|PPID|RANDOM|SECONDS"
     "|SHELLOPTS|SHLVL|SRANDOM|UID"
@@ -88,12 +85,7 @@ def _one_after_another(commands: list[str], *, stop: bool) -> list[str]:
     for command in commands:
         # In a subshell and with exec, so that a step named like a shell's own word is the program all the same.
         if stop:
-            lines += [
-                'if [ "$jasmin_arc_status" -eq 0 ]; then',
-                f"    (exec {command})",
-                "    jasmin_arc_status=$?",
-                "fi",
-            ]
+            lines.append(f'[ "$jasmin_arc_status" -ne 0 ] || {{ (exec {command}); jasmin_arc_status=$?; }}')
         else:
             lines += [f"(exec {command})", "jasmin_arc_step=$?"]
             lines.append('[ "$jasmin_arc_status" -ne 0 ] || jasmin_arc_status=$jasmin_arc_step')

@@ -37,11 +37,8 @@ def _finished(facts: Facts) -> Finding:
             Advice("See in stdout and stderr what it did. Names in {outputs} are relative to where the job starts."),
         )
     until = f" until {facts.info.session_expires:%Y-%m-%d %H:%M} UTC" if facts.info.session_expires else ""
-    return Finding(
-        "finished",
-        "The job finished, and its program reported success.",
-        Advice("Its outputs are there{until}: {save}.", until=until),
-    )
+    advice = Advice("Its outputs are there{until}: {save}.", until=until)
+    return Finding("finished", "The job finished, and its program reported success.", advice)
 
 
 def _deleted(facts: Facts) -> Finding:
@@ -58,11 +55,8 @@ def _credentials_ended(facts: Facts) -> Finding | None:
     expires = facts.info.proxy_expires
     if expires is None or expires > facts.now or not facts.copies:
         return None
-    return Finding(
-        "proxy-expired",
-        f"The job's credentials ended at {expires:%Y-%m-%d %H:%M} UTC; without them its files cannot be copied.",
-        Advice("Renew them with {renew}."),
-    )
+    summary = f"The job's credentials ended at {expires:%Y-%m-%d %H:%M} UTC; without them its files cannot be copied."
+    return Finding("proxy-expired", summary, Advice("Renew them with {renew}."))
 
 
 def _preparing(facts: Facts) -> Finding:
@@ -71,11 +65,11 @@ def _preparing(facts: Facts) -> Finding:
         advice = "Check the address; if it is wrong, cancel the job and submit it anew."
         return Finding(failing.cause, failing.summary + _TRIES_AGAIN, advice)
     if facts.not_uploaded:
-        return Finding(
-            "inputs-missing",
-            f"The job waits for input files that have not been uploaded: {excerpt(', '.join(facts.not_uploaded))}.",
-            Advice("If the program that was submitting it is gone, {recover} settles it; then submit the job again."),
+        names = excerpt(", ".join(facts.not_uploaded))
+        advice = Advice(
+            "If the program that was submitting it is gone, {recover} settles it; then submit the job again."
         )
+        return Finding("inputs-missing", f"The job waits for input files that have not been uploaded: {names}.", advice)
     return Finding("starting", "The job was accepted, and its input files are being prepared.", _WAIT_A_LITTLE)
 
 

@@ -88,7 +88,6 @@ def upload_all(
 ) -> dict[_Job, JasminArcError]:
     """Upload the inputs of jobs in parallel; the input that commits a job follows as soon as its others are there.
 
-    :param jobs: the inputs of each job, by whatever the backend knows the job by
     :param put: uploads one input of one job, or raises; called from several threads
     :returns: by job the first failure; such a job is not committed, unless it was the commit that failed
     """

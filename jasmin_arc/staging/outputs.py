@@ -28,10 +28,6 @@ _STREAMS = (STDOUT_NAME, STDERR_NAME)
 Saved = Union[list[Path], JasminArcError]
 
 
-def _ignore(*_: int) -> None:
-    pass
-
-
 def save_many(
     backend: Backend,
     directories: Mapping[str, Path],
@@ -39,9 +35,9 @@ def save_many(
     outputs: Callable[[str], Sequence[str]],
     overwrite: bool = False,
     workers: int = 8,
-    planned: Callable[[int, int], object] = _ignore,
-    progress: Callable[[int], object] = _ignore,
-    job_done: Callable[[], object] = _ignore,
+    planned: Callable[[int, int], object] = lambda *_: None,
+    progress: Callable[[int], object] = lambda *_: None,
+    job_done: Callable[[], object] = lambda *_: None,
 ) -> dict[str, Saved]:
     """Save the stdout and stderr of jobs, as ``stdout.txt`` and ``stderr.txt``, and their outputs under their names.
 
@@ -50,13 +46,11 @@ def save_many(
 
     :param directories: by job id, where to; a directory is made if there is something to save
     :param outputs: tells the outputs of a job: names of files and folders, and patterns; one that is absent is no error
-    :param overwrite: whether files that are there already are replaced
     :param planned: called once for each job, before its download, with the number of files and of their bytes; as
         the next two, by several threads
     :param progress: called with the size of each piece that has arrived
     :param job_done: called when a job's outputs are saved, or have failed
-    :returns: by job id the files and the empty folders that were saved, in order of their names, or the error, such as
-        an :class:`~jasmin_arc.exceptions.OutputError` where a file is there already or did not arrive whole
+    :returns: by job id the files and the empty folders that were saved, in order of their names, or the error
     """
     jobs: dict[str, _JobDownload] = {}
     if directories:

@@ -127,11 +127,15 @@ class SessionTree:
         return self._listings[parts]
 
     def _sorted(self, top: Parts, listed: Iterable[RemoteFile], *, deep: bool) -> dict[Parts, _Entries]:
-        """Put each entry into its folder. One that lies in no folder of the listing gets a name that is none."""
+        """Put each entry into its folder. One that lies in no folder of the listing has an impossible name."""
         folders: dict[Parts, _Entries] = {top: {}}
         # The name of a folder comes before the names of what is in it.
         for entry in sorted(listed, key=lambda entry: entry.name):
-            folder, name = _place(folders, top, entry.name)
+            path = _name_in(top, entry.name)
+            *parents, name = path.split("/")
+            folder = (*top, *parents)
+            if folder not in folders:
+                folder, name = top, path
             if not folder and name.startswith(RESERVED_PREFIX):
                 continue
             self._count += 1
@@ -142,16 +146,6 @@ class SessionTree:
                 folders[(*folder, name)] = {}
         # A place that lists nothing below the folder may not be able to, so it is asked for each folder.
         return folders if any(folders[folder] for folder in folders if folder != top) else {top: folders[top]}
-
-
-def _place(folders: Iterable[Parts], top: Parts, path: str) -> tuple[Parts, str]:
-    """The innermost of the folders that the path leads through, and the rest of the path."""
-    folder, name = top, _name_in(top, path)
-    while True:
-        first, slash, rest = name.partition("/")
-        if not slash or (*folder, first) not in folders:
-            return folder, name
-        folder, name = (*folder, first), rest
 
 
 def _name_in(parts: Parts, path: str) -> str:

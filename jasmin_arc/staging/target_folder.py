@@ -9,6 +9,7 @@ import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import BinaryIO
 
 from jasmin_arc.exceptions import Advice, OutputError
 
@@ -52,12 +53,10 @@ class TargetFolder:
 
     def write(self, parts: tuple[str, ...], blocks: Iterable[bytes]) -> Path:
         try:
-            with self._folder(parts[:-1]) as folder, self._new_file(folder) as (temporary, descriptor):
-                with os.fdopen(descriptor, "wb") as file:
-                    for block in blocks:
-                        self._go_on()
-                        file.write(block)
-                self._put_in_place(folder, temporary, parts[-1])
+            with self._folder(parts[:-1]) as folder, self._new_file(folder, parts[-1]) as file:
+                for block in blocks:
+                    self._go_on()
+                    file.write(block)
         except OSError as error:
             raise self._error(parts, error) from error
         return self.path.joinpath(*parts)
@@ -96,14 +95,16 @@ class TargetFolder:
             os.close(folder)
 
     @contextmanager
-    def _new_file(self, folder: int) -> Iterator[tuple[str, int]]:
+    def _new_file(self, folder: int, name: str) -> Iterator[BinaryIO]:
         temporary = f".jasmin_arc-{secrets.token_hex(8)}.part"
         with self._lock:
             self._go_on()
             descriptor = os.open(temporary, _NEW_FILE, 0o666, dir_fd=folder)
             self._temporary[temporary] = folder
         try:
-            yield temporary, descriptor
+            with os.fdopen(descriptor, "wb") as file:
+                yield file
+            self._put_in_place(folder, temporary, name)
         finally:
             with self._lock:
                 if self._temporary.pop(temporary, None) is not None:

@@ -90,7 +90,6 @@ def _parse(text: str) -> ElementTree.Element:
 
 
 def to_adl(description: JobDescription) -> str:
-    """See :meth:`jasmin_arc.description.JobDescription.to_adl`."""
     portable.refuse(description, ("account", "native"), "ADL")
     stdin = STDIN_NAME if description.stdin is not None else ""
     root, application = _document(description, portable.command(description, "ADL"), stdin=stdin)
@@ -110,7 +109,6 @@ def to_adl(description: JobDescription) -> str:
 
 
 def from_adl(text: str) -> JobDescription:
-    """See :meth:`jasmin_arc.description.JobDescription.from_adl`."""
     root = _parse(text)
     check(root, ("ActivityIdentification", "Application", "Resources", "DataStaging"))
     draft = Draft()

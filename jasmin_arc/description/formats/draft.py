@@ -1,7 +1,6 @@
-"""A job description that is being read from a text, in the words that ADL, xRSL and JSDL share.
+"""A job description that is being read from ADL, xRSL or JSDL, by the rules of ARC's own clients.
 
-The rules are those of ARC's own clients: an input without a source is a local file of that name, and a program or
-a standard input whose path is relative is a local file that is uploaded.
+An input without a source is a local file of that name. A program or stdin with a relative path is a local file.
 """
 
 from __future__ import annotations

@@ -17,7 +17,6 @@ _EXACT = ("Exact", "UpperBoundedRange", "LowerBoundedRange")
 
 
 def from_jsdl(text: str) -> JobDescription:
-    """See :meth:`jasmin_arc.description.JobDescription.from_jsdl`."""
     root = parse(text, lambda reason: InvalidJobDescription(f"JSDL: {reason}"), root=JSDL + "JobDefinition")
     check(root, ("JobDescription",))
     job = only(root, "JobDescription")

@@ -38,7 +38,6 @@ _UNITS = {"w": 7 * 86400, "d": 86400, "h": 3600, "m": 60, "s": 1}
 
 
 def to_xrsl(description: JobDescription) -> str:
-    """See :meth:`jasmin_arc.description.JobDescription.to_xrsl`."""
     portable.refuse(description, ["native"], "xRSL")
     executable, *arguments = portable.command(description, "xRSL")
     lines = [
@@ -59,7 +58,6 @@ def to_xrsl(description: JobDescription) -> str:
 
 
 def from_xrsl(text: str) -> JobDescription:
-    """See :meth:`jasmin_arc.description.JobDescription.from_xrsl`."""
     draft = Draft()
     seen: dict[str, rsl.Condition] = {}
     for condition in rsl.parse(text):
