@@ -70,14 +70,12 @@ def _not_uploaded(backend: Backend, info: JobInfo, description: JobDescription |
     return [*(name for name in uploads if name.partition("/")[0] not in there), RUN_SCRIPT_NAME]
 
 
-def _missing_outputs(
-    backend: Backend, info: JobInfo, description: JobDescription | None, optional: set[str]
-) -> list[str]:
-    if info.state is not JobState.FINISHED or description is None:
+def _missing_outputs(backend: Backend, info: JobInfo, job: JobDescription | None, optional: set[str]) -> list[str]:
+    if info.state is not JobState.FINISHED or job is None:
         return []
     wanted = [
         name.rstrip("/")
-        for name, target in (description.outputs or {}).items()
+        for name, target in (job.outputs or {}).items()
         if target is None and not is_pattern(name) and name not in optional
     ]
     folders = {name: name.rpartition("/")[0] for name in wanted}

@@ -24,10 +24,7 @@ class Saver:
     """Saves outputs, as the descriptions in the job list name them, and notes it in the ledger."""
 
     def __init__(self, backend: Backend, job_list: JobList, ledger: Ledger, log: logging.Logger) -> None:
-        self._backend = backend
-        self._job_list = job_list
-        self._ledger = ledger
-        self._log = log
+        self._backend, self._job_list, self._ledger, self._log = backend, job_list, ledger, log
 
     def save(
         self, job_id: str, directory: Path | None, *, files: Sequence[str] | None, overwrite: bool, progress: bool

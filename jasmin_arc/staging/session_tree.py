@@ -13,13 +13,10 @@ from jasmin_arc.exceptions import JasminArcError, OutputError
 from jasmin_arc.job_info import RemoteFile
 
 MAX_DEPTH = 100
-"""The most folders inside each other"""
 MAX_FILES = 200_000
 """The most files and folders that are looked at for one job"""
 MAX_NAME = 255
 """The most bytes of a name, on any file system of Linux"""
-_WORKERS = 4
-"""How many folders are asked for at a time"""
 
 Parts = tuple[str, ...]
 _Entries = dict[str, "RemoteFile | None"]
@@ -37,13 +34,13 @@ def list_tree(list_folder: Callable[[str, str], list[RemoteFile]], job_id: str, 
     level: list[Parts] = [tuple(path.split("/")) if path else ()]
     while level:
         _check_size(job_id, len(level[0]), len(found), MAX_FILES)
-        answers = run_all(lambda folder: list_folder(job_id, "/".join(folder)), level, workers=_WORKERS)
+        answers = run_all(lambda folder: list_folder(job_id, "/".join(folder)), level, workers=4)
         deeper: list[Parts] = []
         for folder, answer in zip(level, answers):
             if isinstance(answer, JasminArcError):
                 raise answer
             found += answer
-            names = [_name_in(folder, entry.name) for entry in answer if entry.is_dir]
+            names = (_name_in(folder, entry.name) for entry in answer if entry.is_dir)
             deeper += [(*folder, name) for name in names if _is_possible(name)]
         level = deeper
     return found

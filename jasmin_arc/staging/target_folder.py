@@ -104,25 +104,25 @@ class TargetFolder:
         try:
             with os.fdopen(descriptor, "wb") as file:
                 yield file
-            self._put_in_place(folder, temporary, name)
+            with self._lock:
+                self._go_on()
+                self._rename(folder, temporary, name)
+                del self._temporary[temporary]
+                self._written.add(_identity(folder, name))
         finally:
             with self._lock:
                 if self._temporary.pop(temporary, None) is not None:
                     os.unlink(temporary, dir_fd=folder)
 
-    def _put_in_place(self, folder: int, temporary: str, name: str) -> None:
-        with self._lock:
-            self._go_on()
-            if self._overwrite:
-                # Two names of the server can be one here, where the file system takes "A" for "a".
-                with suppress(FileNotFoundError):
-                    if _identity(folder, name) in self._written:
-                        raise OutputError(f"two outputs would both be {name!r} in {self.path}")
-                os.replace(temporary, name, src_dir_fd=folder, dst_dir_fd=folder)
-            else:
-                _rename_to_new(folder, temporary, name)
-            del self._temporary[temporary]
-            self._written.add(_identity(folder, name))
+    def _rename(self, folder: int, temporary: str, name: str) -> None:
+        if not self._overwrite:
+            _rename_to_new(folder, temporary, name)
+            return
+        # Two names of the server can be one here, where the file system takes "A" for "a".
+        with suppress(FileNotFoundError):
+            if _identity(folder, name) in self._written:
+                raise OutputError(f"two outputs would both be {name!r} in {self.path}")
+        os.replace(temporary, name, src_dir_fd=folder, dst_dir_fd=folder)
 
     def _go_on(self) -> None:
         if self._abandoned:

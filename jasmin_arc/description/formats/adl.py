@@ -1,10 +1,8 @@
 """ADL, the XML in which jobs are described to a compute element: what is sent there, and the user's own view.
 
 The user's view holds all fields but ``steps``, ``stop_on_failure``, ``account``, ``native``, contents given as bytes,
-and patterns of outputs.
-Read and ignored, as they change nothing in what the job does: annotations and remote logging, wishes on the machine
-that a broker would choose by (operating system, platform, disk space, node access), and an output's ``Mandatory`` and
-``UseIf…``. An input's ``IsExecutable`` is refused where it would not be so: one that is sent is if it is so here.
+and patterns of outputs. Read and ignored is what changes nothing in what the job does. An input's ``IsExecutable`` is
+refused where it would not be so: a file that is sent is executable there if it is so here.
 """
 
 from __future__ import annotations

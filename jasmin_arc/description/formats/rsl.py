@@ -97,15 +97,12 @@ class _Parser:
         self.position = operator.end()
         condition = Condition(attribute, operator[0], tuple(self._values(0)))
         if attribute == "rslsubstitution":
-            self._substitute(condition)
+            for pair in condition.values:
+                texts = [text for text in pair if isinstance(text, str)] if isinstance(pair, list) else []
+                if len(pair) != 2 or len(texts) != 2:
+                    raise self.error("rsl_substitution needs pairs of texts: a name and a value")
+                self.variables[texts[0]] = texts[1]
         return condition
-
-    def _substitute(self, condition: Condition) -> None:
-        for pair in condition.values:
-            texts = [text for text in pair if isinstance(text, str)] if isinstance(pair, list) else []
-            if len(pair) != 2 or len(texts) != 2:
-                raise self.error("rsl_substitution needs pairs of texts: a name and a value")
-            self.variables[texts[0]] = texts[1]
 
     def _values(self, depth: int) -> list[Value]:
         if depth > _MAX_DEPTH:

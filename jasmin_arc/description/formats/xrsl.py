@@ -62,11 +62,24 @@ def from_xrsl(text: str) -> JobDescription:
     seen: dict[str, rsl.Condition] = {}
     for condition in rsl.parse(text):
         name = condition.attribute
+        if name in _IGNORED:
+            continue
         # ARC itself writes some attributes twice, with the same value.
-        if name not in (*_REPEATABLE, *_IGNORED) and seen.setdefault(name, condition) != condition:
+        if name not in _REPEATABLE and seen.setdefault(name, condition) != condition:
             raise InvalidJobDescription(f"{name}: is given twice, with different values")
-        if name not in _IGNORED:
-            _read(draft, condition)
+        if name not in _FIELDS and name not in _REPEATABLE:
+            known, ignored = (", ".join(sorted(names)) for names in ([*_FIELDS, *_REPEATABLE], _IGNORED))
+            problem = (
+                f"the attribute {name!r} is not supported; possible are {known}; accepted and ignored are {ignored}"
+            )
+            raise InvalidJobDescription(f"xRSL: {problem}")
+        if condition.operator != "=":
+            raise InvalidJobDescription(f"{name}: only = is supported, not {condition.operator}")
+        if name in _FIELDS:
+            field, read = _FIELDS[name]
+            setattr(draft, field, read(condition))
+        else:
+            _REPEATABLE[name](draft, condition)
     return draft.build()
 
 
@@ -89,23 +102,6 @@ def _needs(job: JobDescription) -> dict[str, str | int | None]:
         "cputime": None if job.cpu_time is None else f"{int(job.cpu_time.total_seconds())} seconds",
         "rerun": job.rerun or None,
     }
-
-
-def _read(draft: Draft, condition: rsl.Condition) -> None:
-    name = condition.attribute
-    if name not in _FIELDS and name not in _REPEATABLE:
-        known = sorted([*_FIELDS, *_REPEATABLE])
-        raise InvalidJobDescription(
-            f"xRSL: the attribute {name!r} is not supported; possible are {', '.join(known)}; "
-            f"accepted and ignored are {', '.join(sorted(_IGNORED))}"
-        )
-    if condition.operator != "=":
-        raise InvalidJobDescription(f"{name}: only = is supported, not {condition.operator}")
-    if name in _FIELDS:
-        field, read = _FIELDS[name]
-        setattr(draft, field, read(condition))
-    else:
-        _REPEATABLE[name](draft, condition)
 
 
 def _texts(condition: rsl.Condition) -> list[str]:
