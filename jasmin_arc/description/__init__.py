@@ -147,12 +147,9 @@ class JobDescription:
 
     @property
     def needs_credentials(self) -> bool:
-        """Whether a compute element must be able to act in the user's name for this job.
-
-        It does so to transfer files from and to URLs. A-REX wants credentials for patterns of outputs too. A runtime
-        environment may use them, as ENV/PROXY does.
-        """
+        """Whether a compute element must be able to act in the user's name for this job, as for files of URLs."""
         targets = any((self.outputs or {}).values())
+        # A-REX wants credentials for patterns of outputs too. A runtime environment may use them, as ENV/PROXY does.
         return bool(self.url_inputs or targets or self.patterns or self.runtime_environments)
 
     def native_options(self, backend: str | None = None) -> tuple[str, ...]:

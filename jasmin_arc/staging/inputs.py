@@ -19,7 +19,6 @@ from jasmin_arc.description.run_script import STDIN_NAME, run_script
 from jasmin_arc.exceptions import InputFileError, InvalidJobDescription, JasminArcError
 
 MAX_DEPTH = 100
-"""The most folders that a file of an input folder may be below it"""
 MAX_FILES = 100_000
 """The most files and folders in one input"""
 

@@ -44,7 +44,7 @@ def save_many(
     A file stands under its final name only when it is complete. Interrupted, this returns at once and leaves no
     temporary file behind, though what was already complete.
 
-    :param directories: by job id, where to; a directory is made if there is something to save
+    :param directories: by job id; a directory is made if there is something to save
     :param outputs: tells the outputs of a job: names of files and folders, and patterns; one that is absent is no error
     :param planned: called once for each job, before its download, with the number of files and of their bytes; as
         the next two, by several threads

@@ -24,11 +24,9 @@ _Entries = dict[str, "RemoteFile | None"]
 
 
 def list_tree(list_folder: Callable[[str, str], list[RemoteFile]], job_id: str, path: str) -> list[RemoteFile]:
-    """List a folder and all that is below it, for a place that lists one folder a request.
+    """List a folder and all that is below it, with ``list_folder`` in several threads.
 
     A folder whose name is impossible is in the answer, and is not entered.
-
-    :param list_folder: lists one folder of a job; called from several threads
     """
     found: list[RemoteFile] = []
     level: list[Parts] = [tuple(path.split("/")) if path else ()]
@@ -49,8 +47,7 @@ def list_tree(list_folder: Callable[[str, str], list[RemoteFile]], job_id: str, 
 class SessionTree:
     """The files and folders of a job's session directory, asked for as they are needed.
 
-    Names that could lead out of the directory, or that no file can have here, raise
-    :class:`~jasmin_arc.exceptions.OutputError` once they are chosen.
+    Names that could lead out of it, or that no file can have here, raise an OutputError once they are chosen.
     """
 
     def __init__(self, backend: Backend, job_id: str, *, max_files: int = MAX_FILES) -> None:

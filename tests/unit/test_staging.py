@@ -29,7 +29,7 @@ from jasmin_arc.exceptions import (
     ServerUnavailableError,
 )
 from jasmin_arc.job_info import RemoteFile
-from jasmin_arc.staging import EVERYTHING, folders_of, save_many
+from jasmin_arc.staging.outputs import EVERYTHING, folders_of, save_many
 from jasmin_arc.staging.session_tree import SessionTree, list_tree
 from jasmin_arc.staging.target_folder import TargetFolder
 
@@ -569,7 +569,7 @@ def test_a_real_write_error_leaves_nothing(tmp_path: Path) -> None:
     script = """
         import resource, sys
         from pathlib import Path
-        from jasmin_arc.staging import save_many
+        from jasmin_arc.staging.outputs import save_many
         from memory_backend import MemoryBackend
         resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
         print(save_many(MemoryBackend({"x": bytes(200_000)}), {"job": Path(sys.argv[1])}, outputs=lambda _: ["x"]))
@@ -662,7 +662,7 @@ def test_downloads_that_are_given_up_are_not_read_on(tmp_path: Path) -> None:
 BLOCKED = """
     import sys, threading
     from pathlib import Path
-    from jasmin_arc.staging import save_many
+    from jasmin_arc.staging.outputs import save_many
     from memory_backend import MemoryBackend
     class Blocked:
         sent = False

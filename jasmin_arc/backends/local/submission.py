@@ -23,7 +23,7 @@ from jasmin_arc.description import JobDescription
 from jasmin_arc.exceptions import Advice, JasminArcError, JobSubmissionError, SubmissionUnknownError
 from jasmin_arc.job_list import JobRecord, new_token
 from jasmin_arc.job_list.journal import Batch, Entry, Journal
-from jasmin_arc.staging import StagedInput, plan_inputs
+from jasmin_arc.staging.inputs import StagedInput, plan_inputs
 
 _FORESEEN = (JasminArcError, OSError, sqlite3.Error)
 

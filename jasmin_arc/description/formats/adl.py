@@ -47,7 +47,11 @@ def submission_adl(
         for patterns of outputs
     """
     portable.refuse(description, ("account", "native"), "A-REX")
-    annotations = _annotations(description, token) if token else ()
+    annotations = []
+    if token:
+        # What the server makes of the description does not tell what the run script does, so a copy goes along.
+        copy = base64.b64encode(description.to_json().encode()).decode()
+        annotations = [ANNOTATION_PREFIX + token, *([DESCRIPTION_PREFIX + copy] if len(copy) <= _MAX_COPY else [])]
     root, _ = _document(description, ("/bin/sh", RUN_SCRIPT_NAME), annotations=annotations)
     staging = add(root, ADL + "DataStaging")
     if delegation_id:
@@ -62,12 +66,6 @@ def submission_adl(
     if description.patterns:
         _add_file(staging, _OUTPUT, "@" + OUTPUT_LIST_NAME, None)
     return to_text(root, ADL)
-
-
-def _annotations(description: JobDescription, token: str) -> list[str]:
-    # What the server makes of the description does not tell what the run script does.
-    copy = base64.b64encode(description.to_json().encode()).decode()
-    return [ANNOTATION_PREFIX + token, *([DESCRIPTION_PREFIX + copy] if len(copy) <= _MAX_COPY else [])]
 
 
 def submitted_description(text: str) -> JobDescription:

@@ -96,7 +96,7 @@ class Draft:
         return self.executable, self.arguments
 
     def _check_executables(self, program: str, inputs: Mapping[str, str]) -> None:
-        """Refuse what would not be executable: a job runs its program in any case, other files keep their modes."""
+        # A job runs its program in any case. Other files keep their modes.
         for name, field_name in self.executables.items():
             if PurePosixPath(name) != PurePosixPath(program) and (reason := _why_not_executable(name, inputs)):
                 raise InvalidJobDescription(f"{field_name}: {name!r} {reason}")

@@ -1,7 +1,6 @@
 """RSL, the grammar beneath xRSL: conditions such as ``(name = value "another")``, joined by ``&``.
 
-Read are: quotes of three kinds, comments, sequences, concatenation by ``#``, and variables of ``rsl_substitution``.
-Nothing is ever evaluated but these.
+It has quotes of three kinds, comments, sequences, concatenation by ``#``, and variables of ``rsl_substitution``.
 """
 
 from __future__ import annotations
