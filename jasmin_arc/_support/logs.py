@@ -13,10 +13,7 @@ VERBOSE = 15
 
 
 def make_logger(stream: TextIO | None, level: LogLevels) -> logging.Logger:
-    """Return a logger for one interface, so that two interfaces with different streams do not mix.
-
-    Its messages also go where Python's own logger ``jasmin_arc`` sends them, by that logger's level.
-    """
+    """Return a logger for one interface. Its messages also go where Python's own logger ``jasmin_arc`` sends them."""
     logger = _InterfaceLogger(VERBOSE if level is LogLevels.VERBOSE else getattr(logging, level.name))
     if stream is not None:
         handler = logging.StreamHandler(stream)

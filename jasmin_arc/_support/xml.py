@@ -34,10 +34,8 @@ def to_text(root: ElementTree.Element, namespace: str) -> str:
 
 
 def parse(document: str | bytes, error: Callable[[str], JasminArcError], *, root: str = "") -> ElementTree.Element:
-    """Read a document without entities and without a document type, and return its root.
+    """Read a document and return its root. What is too long, not well-formed or built to do harm is an ``error``.
 
-    :param error: makes the error that is raised if the document is too long, not well-formed, built to do harm, or
-        another one than expected
     :param root: what the root must be called: ``{namespace}name``, or ``name`` in any namespace
     """
     from defusedxml import ElementTree as SafeElementTree
@@ -62,7 +60,6 @@ def parse(document: str | bytes, error: Callable[[str], JasminArcError], *, root
 
 
 def name_of(element: ElementTree.Element) -> str:
-    """The name without its namespace."""
     return str(element.tag).rpartition("}")[2]
 
 

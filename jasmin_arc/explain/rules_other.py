@@ -10,7 +10,6 @@ from jasmin_arc.exceptions import Advice
 from jasmin_arc.explain.facts import Facts, Finding
 from jasmin_arc.explain.rules_failed import CANCELLED, input_url, output_not_sent
 
-_WAIT = "Wait; cancel the job if that cannot help, and correct it."
 _TRIES_AGAIN = " The compute element tries again for some time."
 _WAIT_A_LITTLE = "Wait a little."
 _HELD = Finding("held", "The batch system holds the job back.", "If this lasts, ask the site's support.")
@@ -100,7 +99,9 @@ def _running(facts: Facts) -> Finding:
 
 def _finishing(facts: Facts) -> Finding:
     if failing := output_not_sent(facts.text):
-        return Finding(failing.cause, failing.summary + _TRIES_AGAIN, _WAIT)
+        return Finding(
+            failing.cause, failing.summary + _TRIES_AGAIN, "Wait; cancel the job if that cannot help, and correct it."
+        )
     return Finding("ending", "The job's program has ended, and its outputs are being gathered.", _WAIT_A_LITTLE)
 
 

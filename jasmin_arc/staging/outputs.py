@@ -23,7 +23,6 @@ from jasmin_arc.staging.target_folder import TargetFolder
 BLOCK = 1024 * 1024
 EVERYTHING = ("*", ".*")
 """The outputs of a job without a known description: all its files, which after its end are those that it kept"""
-_STREAMS = (STDOUT_NAME, STDERR_NAME)
 
 Saved = Union[list[Path], JasminArcError]
 
@@ -187,7 +186,7 @@ def _choose(
 ) -> dict[Parts, RemoteFile]:
     """What to save, by the names to save it under; the place tells which files standard output and error are in."""
     found = [chosen for output in outputs for chosen in tree.choose(output)]
-    streams = {name: file for name in _STREAMS if (file := tree.find(name)) is not None}
+    streams = {name: file for name in (STDOUT_NAME, STDERR_NAME) if (file := tree.find(name)) is not None}
     if STDOUT_NAME not in streams and not tree.is_empty:
         # Jobs of other tools may call them as they like, and one file may be both.
         for name, path in told().items():

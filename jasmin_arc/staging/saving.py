@@ -29,7 +29,7 @@ class Saver:
     def save(
         self, job_id: str, directory: Path | None, *, files: Sequence[str] | None, overwrite: bool, progress: bool
     ) -> str | None:
-        """Save the outputs of one job; see ``ArcInterface.save_job_outputs``."""
+        """As ``ArcInterface.save_job_outputs``."""
         target = directory or Path(tempfile.mkdtemp(prefix="jasmin_arc-"))
         saved: list[Path] = []
         try:
@@ -53,10 +53,7 @@ class Saver:
     def save_many(
         self, job_ids: Sequence[str], root: Path, *, files: Sequence[str] | None, overwrite: bool, progress: bool
     ) -> list[str | JasminArcError | None]:
-        """Save the outputs of many jobs; see ``ArcInterface.save_outputs``.
-
-        :returns: for each job its folder, or its error, or ``None`` where there was nothing to save
-        """
+        """As ``ArcInterface.save_outputs``; ``None`` for a job where there was nothing to save."""
         folders = folders_of(job_ids, root)
         with ProgressBar(len(folders), "job", show=progress) as bar:
             results, complete = self._save(folders, files, overwrite=overwrite, job_done=lambda: bar.update(1))

@@ -31,7 +31,7 @@ def list_tree(list_folder: Callable[[str, str], list[RemoteFile]], job_id: str, 
     found: list[RemoteFile] = []
     level: list[Parts] = [tuple(path.split("/")) if path else ()]
     while level:
-        _check_size(job_id, len(level[0]), len(found), MAX_FILES)
+        _check_size(job_id, len(level[0]), len(found))
         answers = run_all(lambda folder: list_folder(job_id, "/".join(folder)), level, workers=4)
         deeper: list[Parts] = []
         for folder, answer in zip(level, answers):
@@ -50,10 +50,9 @@ class SessionTree:
     Names that could lead out of it, or that no file can have here, raise an OutputError once they are chosen.
     """
 
-    def __init__(self, backend: Backend, job_id: str, *, max_files: int = MAX_FILES) -> None:
+    def __init__(self, backend: Backend, job_id: str) -> None:
         self._backend = backend
         self._job_id = job_id
-        self._max_files = max_files
         self._listings: dict[Parts, _Entries] = {}
         self._count = 0
 
@@ -115,7 +114,7 @@ class SessionTree:
     def _entries(self, parts: Parts, *, deep: bool = False) -> _Entries:
         """The entries of a folder; ``deep``: all that is below it will be needed too."""
         if parts not in self._listings:
-            _check_size(self._job_id, len(parts), self._count, self._max_files)
+            _check_size(self._job_id, len(parts), self._count)
             listed = self._backend.list_files(self._job_id, "/".join(parts), recursive=deep)
             self._listings.update(self._sorted(parts, listed, deep=deep))
         return self._listings[parts]
@@ -133,7 +132,7 @@ class SessionTree:
             if not folder and name.startswith(RESERVED_PREFIX):
                 continue
             self._count += 1
-            _check_size(self._job_id, len(folder), self._count, self._max_files)
+            _check_size(self._job_id, len(folder), self._count)
             entries = folders[folder]
             entries[name] = entry if _is_possible(name) and name not in entries else None
             if deep and entry.is_dir and entries[name]:
@@ -148,11 +147,11 @@ def _name_in(parts: Parts, path: str) -> str:
     return path[len(folder) :] if path.startswith(folder) else "/" + path
 
 
-def _check_size(job_id: str, depth: int, files: int, max_files: int) -> None:
+def _check_size(job_id: str, depth: int, files: int) -> None:
     if depth > MAX_DEPTH:
         raise OutputError(f"the outputs of job {job_id} have more than {MAX_DEPTH} nested folders")
-    if files > max_files:
-        raise OutputError(f"job {job_id} has more than {max_files} files", advice="choose some of them")
+    if files > MAX_FILES:
+        raise OutputError(f"job {job_id} has more than {MAX_FILES} files", advice="choose some of them")
 
 
 def _is_possible(name: str) -> bool:

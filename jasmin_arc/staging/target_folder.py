@@ -69,7 +69,7 @@ class TargetFolder:
             raise self._error(parts, error) from error
 
     def abandon(self) -> None:
-        """Remove the files that are not complete; those that are still being written will never appear."""
+        """Remove the files that are not complete; what is still being written will never appear."""
         with self._lock:
             self._abandoned = True
             for temporary, folder in self._temporary.items():

@@ -463,10 +463,11 @@ def test_an_endless_tree_ends(tmp_path: Path) -> None:
         save_outputs(Endless({}), "job", tmp_path, outputs=["d"])
 
 
-def test_a_listing_without_end_ends() -> None:
+def test_a_listing_without_end_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("jasmin_arc.staging.session_tree.MAX_FILES", 10)
     backend = MemoryBackend({f"d/{number}": b"" for number in range(20)})
     with pytest.raises(OutputError, match="job job has more than 10 files"):
-        list(SessionTree(backend, "job", max_files=10).choose("d"))
+        list(SessionTree(backend, "job").choose("d"))
 
 
 NAMES = st.text(st.characters(), max_size=8) | st.sampled_from(["..", ".", "../x", "/x", "d/../..", "d/x", "d/d", "d"])

@@ -57,8 +57,7 @@ def submission_adl(
     if delegation_id:
         add(staging, NORDUGRID + "DelegationID", delegation_id)
     for name, path in inputs:
-        uri = "" if path is None else f"file://{path.absolute()}"
-        _add_file(staging, _INPUT, portable.input_name(name), uri)
+        _add_file(staging, _INPUT, portable.input_name(name), f"file://{path.absolute()}" if path else None)
     for name, url in description.url_inputs.items():
         _add_file(staging, _INPUT, portable.input_name(name), url, delegation_id)
     for name, target in portable.stored_outputs(description):
@@ -198,8 +197,7 @@ def _read_resources(draft: Draft, resources: ElementTree.Element | None) -> None
     needs = ("IndividualPhysicalMemory", "TotalCPUTime", "WallTime")
     ignored = ("OperatingSystem", "Platform", "DiskSpaceRequirement", "NodeAccess")
     check(resources, ("RuntimeEnvironment", "SlotRequirement", "QueueName", *needs), ignored)
-    for environment in all_of(resources, "RuntimeEnvironment"):
-        draft.runtime_environments.append(software_name(environment))
+    draft.runtime_environments = [software_name(element) for element in all_of(resources, "RuntimeEnvironment")]
     draft.queue = text_of(resources, "QueueName")
     draft.memory = number_of(resources, "IndividualPhysicalMemory")
     draft.cpu_time = number_of(resources, "TotalCPUTime")

@@ -66,8 +66,8 @@ def _read_resources(draft: Draft, resources: ElementTree.Element | None) -> None
     target = only(resources, "CandidateTarget")
     check(target, ("QueueName",))
     draft.queue = (text_of(resources, "QueueName") or text_of(target, "QueueName")).strip()
-    for software in all_of(only(resources, "RunTimeEnvironment"), "Software"):
-        draft.runtime_environments.append(software_name(software))
+    software = all_of(only(resources, "RunTimeEnvironment"), "Software")
+    draft.runtime_environments = [software_name(element) for element in software]
 
 
 def _read_staging(draft: Draft, entry: ElementTree.Element) -> None:

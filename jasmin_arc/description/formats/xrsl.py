@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable
+from functools import partial
 
 from jasmin_arc.constants import STDERR_NAME, STDOUT_NAME
 from jasmin_arc.description import JobDescription
@@ -156,12 +157,9 @@ def _seconds(condition: rsl.Condition) -> int:
     return seconds
 
 
-def _files(add: Callable[[Draft, str, str], None]) -> Callable[[Draft, rsl.Condition], None]:
-    def read(draft: Draft, condition: rsl.Condition) -> None:
-        for name, location in _sequences(condition):
-            add(draft, name, location)
-
-    return read
+def _add_files(add: Callable[[Draft, str, str], None], draft: Draft, condition: rsl.Condition) -> None:
+    for name, location in _sequences(condition):
+        add(draft, name, location)
 
 
 _FIELDS: dict[str, tuple[str, Callable[[rsl.Condition], object]]] = {
@@ -182,9 +180,9 @@ _FIELDS: dict[str, tuple[str, Callable[[rsl.Condition], object]]] = {
 }
 """By attribute, the field that it is, and what reads its value"""
 _REPEATABLE: dict[str, Callable[[Draft, rsl.Condition], None]] = {
-    "inputfiles": _files(Draft.add_input),
+    "inputfiles": partial(_add_files, Draft.add_input),
     "executables": lambda draft, condition: draft.executables.update(dict.fromkeys(_texts(condition), "executables")),
-    "outputfiles": _files(Draft.add_output),
+    "outputfiles": partial(_add_files, Draft.add_output),
     "environment": lambda draft, condition: draft.environment.update(_sequences(condition)),
     "runtimeenvironment": lambda draft, condition: draft.runtime_environments.append(_single(condition)),
 }
