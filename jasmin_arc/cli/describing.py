@@ -27,9 +27,7 @@ def _pair(context: click.Context, parameter: click.Parameter, values: Sequence[s
     for value in values:
         name, equals, text = value.partition("=")
         if not equals or not name:
-            raise click.UsageError(
-                f"{parameter.opts[-1]} needs {parameter.make_metavar(context)}, not {value!r}", context
-            )
+            raise click.UsageError(f"{parameter.opts[-1]} needs {parameter.metavar}, not {value!r}", context)
         pairs[name] = text
     return pairs
 

@@ -20,17 +20,6 @@ from jasmin_arc.exceptions import Advice, JasminArcError
 
 __all__ = ["Check", "Outcome", "examine"]
 
-_REMEDIES = {
-    "certificate": "Set CLIENT_CERT to your certificate.",
-    "private key": "Set CLIENT_KEY to the private key of your certificate.",
-    "proxy": Advice("Run {proxy_create} with --verbose to see what is wrong."),
-    "TLS": "Check the port in ARC_SERVER; ask whether a firewall is in the way, and whether the server is up.",
-    "REST interface": "Check the path in ARC_SERVER, mostly /arex; ask the site to let your certificate's name in.",
-    "job list": "Set JOBS_INFO_FILE to another path, or move the file away.",
-}
-"""Where the error itself does not say what to do"""
-_REPORT = "Send this report to the people who run the site."
-
 
 def examine(
     config_path: str | os.PathLike[str] | None = None,
@@ -61,10 +50,11 @@ def examine(
 
 def _looks(examination: Examination) -> dict[str, Look]:
     config = examination.config
-    looks: dict[str, Look] = {"configuration": lambda: _configuration(config)}
+    looks = {"configuration": Look(lambda: _configuration(config))}
     for backend in _backends(config):
         looks.update(load(BACKENDS[backend].checks)(examination))
-    return {**looks, "job list": lambda: _job_list(config)}
+    move = "Set JOBS_INFO_FILE to another path, or move the file away."
+    return {**looks, "job list": Look(lambda: _job_list(config), move)}
 
 
 def _backends(config: ConnectionConfig) -> tuple[str, ...]:
@@ -73,14 +63,14 @@ def _backends(config: ConnectionConfig) -> tuple[str, ...]:
 
 def _check(name: str, look: Look) -> Check:
     try:
-        return Check(name, Outcome.OK, one_line(look()))
+        return Check(name, Outcome.OK, one_line(look.look()))
     except CheckFailed as error:
         return Check(name, error.outcome, one_line(error.message), error.advice)
     except JasminArcError as error:
         found, advice = error.message.replace("cannot create a proxy: ", ""), error.advice
     except OSError as error:
         found, advice = str(error), Advice.of("")
-    return Check(name, Outcome.FAILED, one_line(found), advice or _REMEDIES.get(name, _REPORT))
+    return Check(name, Outcome.FAILED, one_line(found), advice or look.remedy)
 
 
 # --- The checks of any place ---

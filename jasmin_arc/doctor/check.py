@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
+from typing import NamedTuple
 
 from jasmin_arc._support.text import home_short
 from jasmin_arc.config import ConnectionConfig
@@ -19,8 +20,14 @@ _MIN_SPACE = 50 << 20
 _TRIAL_BYTES = 256 << 10
 """How much is written to find out whether there is space and quota"""
 
-Look = Callable[[], str]
-"""Looks at one thing, and says in one sentence what there is. What is wrong it raises, as any error of the library."""
+
+class Look(NamedTuple):
+    """How to look at one thing."""
+
+    look: Callable[[], str]
+    """Says in one sentence what there is. What is wrong it raises, as any error of the library."""
+    remedy: str = "Send this report to the people who run the site."
+    """What to do where the error does not say it"""
 
 
 class Outcome(str, Enum):

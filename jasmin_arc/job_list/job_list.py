@@ -89,7 +89,7 @@ class JobList:
     def intend(self, records: Iterable[JobRecord]) -> None:
         """Write down, before a request that creates jobs, what it is about to create.
 
-        The records are marked as being worked on by this process until :meth:`commit`, :meth:`forget` or
+        The records are marked as being worked on by this process until :meth:`commit`, :meth:`drop` or
         :meth:`release`.
         """
         new = list(records)
@@ -123,7 +123,7 @@ class JobList:
             )
             rows.insert_arc(database, found)
 
-    def forget(self, tokens: Iterable[str]) -> None:
+    def drop(self, tokens: Iterable[str]) -> None:
         """Erase intentions, for jobs that do not exist or will never run. A submitted job is never erased so."""
         wanted = list(tokens)
         with self._erasing(wanted) as database:

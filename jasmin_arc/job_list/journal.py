@@ -112,7 +112,7 @@ class Batch:
         dropped = list(tokens)
         # recover() settles what stays in the list by mistake, so this must not hide the true outcome.
         with self._logged("a submission that came to nothing is still in the job list"):
-            self._job_list.forget(dropped)
+            self._job_list.drop(dropped)
             self._open.difference_update(dropped)
 
     def _release(self) -> None:

@@ -145,7 +145,7 @@ def credentials_end(arc: ArcInterface, job_id: str) -> datetime:
 
     assert isinstance(arc.backend, RestBackend)
     api = arc.backend._api
-    (answer,) = api.ask("delegations", [api.job_name(job_id)]).values()
+    (answer,) = api.query_jobs("delegations", [api.native_id(job_id)]).values()
     path = f"{api.base()}/delegations/{answer.delegations[0]}?action=get"
     return x509.load_pem_x509_certificates(api.client.once(Request("POST", path, b"")).body)[0].not_valid_after_utc
 

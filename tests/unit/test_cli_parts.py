@@ -11,10 +11,13 @@ import re
 import sqlite3
 import subprocess
 import sys
+import threading
 import time
 from contextlib import closing
+from dataclasses import fields
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import click
@@ -23,7 +26,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from job_list_kit import add
 
-from jasmin_arc import ArcInterface
+from jasmin_arc import ArcInterface, JobDescription
 from jasmin_arc._support.text import one_line
 from jasmin_arc.cli import selection as selecting
 from jasmin_arc.cli.app import COMMANDS, ELSEWHERE, SECTIONS, ArcGroup, root
@@ -248,6 +251,33 @@ def test_a_placeholder_may_stand_in_a_path_with_an_equals_sign(tmp_path: Path, m
     }
 
 
+def test_every_field_of_a_description_has_an_option() -> None:
+    without = {"executable", "arguments", "steps", "stop_on_failure"}
+    names = {field.name for field in fields(JobDescription)} - without
+    for command in ("run", "submit"):
+        assert names <= {parameter.name for parameter in commands()[command].params}
+
+
+def test_an_account_and_raw_options(own_home: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
+    submitted: list[JobDescription] = []
+    monkeypatch.setattr(ArcInterface, "submit_jobs", lambda _, jobs, **__: submitted.extend(jobs) or ["local://h/a"])
+    options = [
+        "--account",
+        "gold",
+        "--native",
+        "slurm=--constraint=skylake",
+        "--native",
+        "slurm=-q x",
+        "--native",
+        "a=b",
+    ]
+    assert run(["submit", *options, "--", "x"]) == 0
+    assert submitted[0].account == "gold"
+    assert dict(submitted[0].native) == {"slurm": ("--constraint=skylake", "-q x"), "a": ("b",)}
+    assert run(["submit", "--native", "fast", "--", "x"]) == 2
+    assert "--native needs BACKEND=OPTION, not 'fast'" in capsys.readouterr().err
+
+
 # --- What is printed ---
 
 
@@ -351,9 +381,10 @@ def test_ids_are_told_apart_from_listed_jobs_and_from_each_other(own_home: Path)
 
 @pytest.mark.parametrize("trouble", ["a folder", "no database", "locked"])
 def test_ids_are_complete_while_the_job_list_cannot_be_read(
-    own_home: Path, capsys: pytest.CaptureFixture[str], trouble: str
+    own_home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], trouble: str
 ) -> None:
     path, job_id = own_home / ".arc" / "jobs.dat", f"https://ce/jobs/{'a' * 56}"
+    monkeypatch.setattr("jasmin_arc.cli.context._LOOK_UP_TIMEOUT", 0.1)
     if trouble == "a folder":
         path.mkdir(parents=True)
     else:
@@ -562,6 +593,14 @@ def test_no_call_of_the_library_is_left_in_its_messages() -> None:
 class Screen(io.StringIO):
     """A terminal."""
 
+    def __init__(self) -> None:
+        super().__init__()
+        self.written = threading.Event()
+
+    def write(self, text: str) -> int:
+        self.written.set()
+        return super().write(text)
+
     def isatty(self) -> bool:
         return True
 
@@ -569,30 +608,30 @@ class Screen(io.StringIO):
 def test_there_is_one_line_of_progress(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("jasmin_arc.cli.spinner._SHOW_AFTER", 0.01)
     monkeypatch.setenv("TERM", "xterm")
-    shown_with = {}
-    for bar in (True, False):
-        monkeypatch.setattr("sys.stderr", Screen())
-        with Context().busy("submitting", bar=bar):
-            time.sleep(0.2)
-        shown_with[bar] = sys.stderr.getvalue()  # type: ignore[attr-defined]
-    assert shown_with[True] == ""
-    assert "submitting ..." in shown_with[False]
+    monkeypatch.setattr("sys.stderr", screen := Screen())
+    threads = threading.active_count()
+    with Context().busy("submitting", bar=True):
+        assert threading.active_count() == threads
+    with Context().busy("submitting"):
+        assert screen.written.wait(30)
+    assert "submitting ..." in screen.getvalue()
 
 
 def test_the_watch_view_asks_for_a_twentieth_of_the_time(own_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[float] = []
+    now, pauses = [100.0], []
 
     def list_slowly(*_: Any, **__: Any) -> list[str]:
-        time.sleep(0.05)
-        asked.append(time.monotonic())
-        if len(asked) == 2:
+        now[0] += 0.05
+        if pauses:
             raise KeyboardInterrupt
         return []
 
+    clock = SimpleNamespace(monotonic=lambda: now[0], sleep=pauses.append, strftime=time.strftime)
+    monkeypatch.setattr("jasmin_arc.cli.commands.watch.time", clock)
     monkeypatch.setattr(ArcInterface, "list_jobs", list_slowly)
     monkeypatch.setattr("sys.stdout", screen := Screen())
     assert run(["list", "--watch", "--interval", "0.5"]) == 130
-    assert asked[1] - asked[0] >= 20 * 0.05
+    assert pauses == [pytest.approx(19 * 0.05)]
     assert "again in 1 s" in screen.getvalue()
 
 

@@ -58,8 +58,8 @@ def job_list(tmp_path: Path) -> JobList:
 
 @pytest.mark.parametrize(
     "call",
-    [JobList.ids, lambda job_list: job_list.get([JOB]), lambda job_list: job_list.forget(["t"])],
-    ids=["ids", "get", "forget"],
+    [JobList.ids, lambda job_list: job_list.get([JOB]), lambda job_list: job_list.drop(["t"])],
+    ids=["ids", "get", "drop"],
 )
 def test_ctrl_c_ends_the_wait_for_the_job_list(job_list: JobList, call: Callable[[JobList], object]) -> None:
     with locked(job_list.path), interrupted():

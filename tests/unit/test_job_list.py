@@ -83,7 +83,7 @@ def test_nothing_is_created_by_looking(job_list: JobList, path: Path) -> None:
     job_list.set_final({url("a"): "Finished"})
     job_list.mark_saved([url("a")])
     job_list.remove([url("a")])
-    for write in (job_list.forget, job_list.release, job_list.intend, job_list.commit):
+    for write in (job_list.drop, job_list.release, job_list.intend, job_list.commit):
         write([])
     job_list.created({})
     assert not path.parent.exists()
@@ -126,7 +126,7 @@ def test_an_intention_can_be_forgotten_but_a_job_cannot(job_list: JobList) -> No
     job_list.intend([one, two])
     job_list.created({one.token: url("one")})
     job_list.commit([url("one")])
-    job_list.forget([one.token, two.token])
+    job_list.drop([one.token, two.token])
     assert job_list.unfinished(ENDPOINT) == []
     assert job_list.ids() == [url("one")]
 
@@ -441,7 +441,7 @@ def test_sigkill_while_writing_leaves_whole_transactions(tmp_path: Path, rounds:
         assert len(rows_of_arc(path)) == len(listed)
         assert all(entry.abandoned for entry in unfinished)
         assert {entry.phase for entry in unfinished} <= {"intended", "created"}
-        job_list.forget(entry.token for entry in unfinished)
+        job_list.drop(entry.token for entry in unfinished)
     with closing(sqlite3.connect(path)) as database:
         assert database.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
 

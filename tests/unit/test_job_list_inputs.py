@@ -164,9 +164,9 @@ def test_a_submission_that_came_to_nothing_leaves_no_content(job_list: JobList, 
     done = submit(job_list, b"both", "a")
     intended, other = record(job_list, b"both"), record(job_list, b"mine")
     job_list.intend([intended, other])
-    job_list.forget([intended.token, other.token])
+    job_list.drop([intended.token, other.token])
     assert [path.read_bytes() for path in spool.iterdir()] == [b"both"]
-    job_list.forget([job_list.get([done])[done].token])
+    job_list.drop([job_list.get([done])[done].token])
     job_list.verify_inputs(recorded(job_list, done))
 
 
@@ -382,7 +382,7 @@ def test_what_is_recorded_has_the_same_contents(
 
 
 @settings(max_examples=40)
-@given(st.lists(st.tuples(st.sampled_from(["submit", "intend", "remove", "forget"]), st.integers(0, 3))))
+@given(st.lists(st.tuples(st.sampled_from(["submit", "intend", "remove", "drop"]), st.integers(0, 3))))
 def test_contents_are_there_exactly_while_jobs_need_them(
     tmp_path_factory: pytest.TempPathFactory, steps: list[tuple[str, int]]
 ) -> None:
@@ -400,7 +400,7 @@ def test_contents_are_there_exactly_while_jobs_need_them(
             job_list.remove(gone := list(jobs)[:which])
             jobs = {job_id: kept for job_id, kept in jobs.items() if job_id not in gone}
         else:
-            job_list.forget(gone := list(intentions)[:which])
+            job_list.drop(gone := list(intentions)[:which])
             intentions = {token: kept for token, kept in intentions.items() if token not in gone}
         folder = Path(f"{job_list.path}.inputs")
         there = {path.read_bytes() for path in folder.iterdir()} if folder.exists() else set()

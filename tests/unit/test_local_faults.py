@@ -440,11 +440,11 @@ def test_what_cannot_be_tidied_up_after_a_submission_hides_no_ids(kit: Kit, monk
         original(self, records)
         (kit.folder / "given").unlink()
 
-    def forget(self: JobList, tokens: Iterable[str]) -> None:
+    def drop(self: JobList, tokens: Iterable[str]) -> None:
         raise JobListError("the job list is locked")
 
     monkeypatch.setattr(JobList, "intend", intend)
-    monkeypatch.setattr(JobList, "forget", forget)
+    monkeypatch.setattr(JobList, "drop", drop)
     bad, good = kit.backend.submit([shell("true", inputs=[kit.folder / "given"]), shell("true")])
     assert isinstance(bad, InputFileError)
     assert kit.ended(str(good))[0].state == "Finished"

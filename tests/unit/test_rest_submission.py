@@ -450,7 +450,7 @@ def test_recover_asks_little_however_many_jobs_there_are(setup: Setup, tmp_path:
     if case == "of the bindings":
         # The job list does not know their credentials.
         (record,) = setup.job_list.unfinished(setup.server.endpoint)
-        setup.job_list.forget([record.token])
+        setup.job_list.drop([record.token])
         setup.job_list.intend([replace(record, delegation_id="")])
         setup.job_list.release([record.token])
     same_name = case == "same name, long ago"
@@ -594,7 +594,7 @@ def test_two_processes_may_recover_at_once(setup: Setup, tmp_path: Path, runs: b
             setup.job_list.commit([setup.url(lost)])
         elif request.path.endswith("/description"):
             del setup.ce.jobs[lost]
-            setup.job_list.forget([record.token])
+            setup.job_list.drop([record.token])
         return reply
 
     setup.ce.after = meanwhile

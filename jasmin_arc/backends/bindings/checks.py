@@ -11,7 +11,7 @@ from jasmin_arc.exceptions import BindingsNotFoundError
 def checks(examination: Examination) -> dict[str, Look]:
     """Return the checks, by name."""
     needed = examination.config.BACKEND == "bindings"
-    return {"bindings": lambda: _bindings(needed=needed), **rest_checks(examination)}
+    return {"bindings": Look(lambda: _bindings(needed=needed)), **rest_checks(examination)}
 
 
 def _bindings(*, needed: bool) -> str:

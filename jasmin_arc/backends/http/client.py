@@ -91,14 +91,14 @@ class _Pools:
 class RetryBudget:
     """How many retries are left: each answer earns a tenth of one, so that an outage is not made worse."""
 
-    def __init__(self, most: float = 10.0) -> None:
-        self._most = self._left = most
+    def __init__(self, limit: float = 10.0) -> None:
+        self._limit = self._left = limit
         self._lock = threading.Lock()
 
     def earn(self) -> None:
         """Note a request that was answered."""
         with self._lock:
-            self._left = min(self._most, self._left + 0.1)
+            self._left = min(self._limit, self._left + 0.1)
 
     def spend(self) -> bool:
         """Take one retry, if there is one."""

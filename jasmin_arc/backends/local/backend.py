@@ -99,7 +99,7 @@ class LocalBackend(Backend):
             if key := self._ids.key(job_id):
                 remove_tree(self._layout.job(key))
         self._job_list.commit(found)
-        self._job_list.forget(record.token for job_id, record in left.items() if job_id not in found)
+        self._job_list.drop(record.token for job_id, record in left.items() if job_id not in found)
         return {job_id: found.get(job_id) for job_id in left}
 
     def query(self, job_ids: Sequence[str]) -> dict[str, JobInfo]:

@@ -12,7 +12,7 @@ from jasmin_arc.doctor.check import CheckFailed, Examination, Look, free_space
 def checks(examination: Examination) -> dict[str, Look]:
     """Return the checks, by name."""
     folder = Path(examination.config.LOCAL_DIR)
-    return {"shell": _shell, "job folder": lambda: _job_folder(folder)}
+    return {"shell": Look(_shell), "job folder": Look(lambda: _job_folder(folder))}
 
 
 def _shell() -> str:

@@ -107,7 +107,7 @@ def shown(url: str) -> str:
 
 
 def is_valid(url: str) -> bool:
-    """Say whether a URL has a host and, if any, a port that can be."""
+    """Whether a URL has a host and, if any, a port that can be."""
     try:
         parts = urlsplit(url)
         return bool(parts.hostname) and (parts.port is None or parts.port > 0)

@@ -13,7 +13,7 @@ _LOG_LIMIT = 1 << 20
 
 
 def wake(layout: Layout) -> bool:
-    """Wake the runner of this host, and say whether there is one."""
+    """Wake the runner of this host, and return whether there is one."""
     try:
         descriptor = os.open(layout.wake, os.O_WRONLY | os.O_NONBLOCK)
     except OSError as error:

@@ -1,8 +1,8 @@
 """The runner: one process for each host and ``LOCAL_DIR`` that starts queued jobs, and ends when none are left.
 
-It may be killed at any time. What it was about to do stands in the record; each job that runs has a supervisor of
-its own, which needs no runner and starts another one when it finds none; and a job is started only by whoever
-makes its claim file, of which there can be one.
+It may be killed at any time: the record says what it was about to do. Each running job has a supervisor of its own,
+which needs no runner and starts another one when it finds none. A job is started only by the process that makes its
+claim file, of which there can be one.
 """
 
 from __future__ import annotations
@@ -99,7 +99,7 @@ class _Runner:
             self._store.move([key for key in left if key not in self._fetchers], "ACCEPTED")
 
     def _turn(self) -> bool:
-        """Do what there is to do now, and say whether jobs are left."""
+        """Do what there is to do now, and return whether jobs are left."""
         self._reap()
         ended = self._ended()
         fetched = self._fetched()
@@ -114,7 +114,7 @@ class _Runner:
             starts = self._next_starts(ended)
             busy = self._store.has_open(self._layout.host)
         for key in ended:
-            self._forget(key)
+            self._discard(key)
         for key in fetched:
             pid = self._fetchers.pop(key)
             self._dead.discard(pid)
@@ -157,7 +157,7 @@ class _Runner:
         unknown = "the process that watched the job is gone, and how the job ended is not known"
         return left_behind(self._layout, row, unknown)
 
-    def _forget(self, key: str) -> None:
+    def _discard(self, key: str) -> None:
         self._running.pop(key, None)
         self._forked.discard(key)
         self._signalled.discard(key)
@@ -271,7 +271,7 @@ class _Bell:
         signal.set_wakeup_fd(self._descriptor, warn_on_full_buffer=False)
 
     def wait(self, seconds: float) -> bool:
-        """Wait to be called, and say whether somebody did."""
+        """Wait to be called, and return whether somebody called."""
         called = bool(select.select([self._descriptor], [], [], seconds)[0])
         if called:
             os.read(self._descriptor, 65536)

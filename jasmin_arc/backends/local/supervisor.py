@@ -130,7 +130,7 @@ class _Watch:
         return self._deadline is not None and time.monotonic() >= self._deadline
 
     def _reap(self) -> bool:
-        """Collect what has ended, and say whether something of the job still lives."""
+        """Collect what has ended, and return whether something of the job still lives."""
         pid, status = -1, 0
         try:
             while pid:

@@ -26,6 +26,8 @@ _SOON = timedelta(days=14)
 _MAX_SKEW = timedelta(minutes=2)
 _MAX_AGE = timedelta(minutes=30)
 _CREATED = re.compile(rb'CreationTime="([^"]{1,40})"')
+_REACH = "Check the port in ARC_SERVER; ask whether a firewall is in the way, and whether the server is up."
+_ADMISSION = "Check the path in ARC_SERVER, mostly /arex; ask the site to let your certificate's name in."
 _NEW_CERTIFICATE = "Ask your certificate authority for a new one."
 
 
@@ -33,15 +35,15 @@ def checks(examination: Examination) -> dict[str, Look]:
     """Return the checks, by name, in the order in which each can stand on those before it."""
     site = _Site(examination)
     return {
-        "certificate": site.certificate,
-        "private key": site.private_key,
-        "CA certificates": site.ca_certificates,
-        "proxy": site.proxy,
-        "name resolution": site.name_resolution,
-        "TLS": site.tls,
-        "REST interface": site.rest,
-        "clock": site.clock,
-        "queues": site.queues,
+        "certificate": Look(site.certificate, "Set CLIENT_CERT to your certificate."),
+        "private key": Look(site.private_key, "Set CLIENT_KEY to the private key of your certificate."),
+        "CA certificates": Look(site.ca_certificates),
+        "proxy": Look(site.proxy, Advice("Run {proxy_create} with --verbose to see what is wrong.")),
+        "name resolution": Look(site.name_resolution),
+        "TLS": Look(site.tls, _REACH),
+        "REST interface": Look(site.rest, _ADMISSION),
+        "clock": Look(site.clock),
+        "queues": Look(site.queues),
     }
 
 

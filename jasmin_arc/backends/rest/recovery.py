@@ -101,7 +101,7 @@ class Recovery:
         # A job that could not be looked at may be the one that was not found.
         if not unseen:
             long_ago = datetime.now(timezone.utc) - _STILL_ON_ITS_WAY
-            self._job_list.forget({record.token for record in records if record.submitted < long_ago} - ids.keys())
+            self._job_list.drop({record.token for record in records if record.submitted < long_ago} - ids.keys())
         return settled
 
     def _search(
@@ -139,12 +139,12 @@ class Recovery:
         return description.partition(ANNOTATION_PREFIX)[2].partition("<")[0].strip()
 
     def _erase(self, tokens: Mapping[str, str]) -> list[str]:
-        """Erase jobs and forget them, and return their job ids.
+        """Erase jobs and drop them from the job list, and return their job ids.
 
         :param tokens: by native id
         """
         gone = erase(self._api, tokens)
-        self._job_list.forget(tokens[native_id] for native_id in gone)
+        self._job_list.drop(tokens[native_id] for native_id in gone)
         for native_id in tokens.keys() - gone:
             self._log.warning("the job %s can never run, but cannot be erased now", self._api.job_url(native_id))
         return [self._api.job_url(native_id) for native_id in gone]
