@@ -12,6 +12,7 @@ from jasmin_arc.explain.facts import Facts, Finding
 
 _AGAIN = "Resubmit the job; if it happens again, show this to the site's support."
 CANCELLED = Finding("cancelled", "The job was cancelled at its user's request.", Advice("To run it again: {resubmit}."))
+NOT_MADE = Advice("See in stdout and stderr what it did. Names in {outputs} are relative to where the job starts.")
 _CREDENTIALS_ENDED = Finding(
     "proxy-expired",
     "The job's credentials had ended when the compute element needed them to copy files.",
@@ -85,8 +86,7 @@ def _output_missing(facts: Facts) -> Finding | None:
     name = path.partition(f"/{session}/")[2] or path.rpartition("/")[2]
     named = f": {excerpt(name)}." if name else "."
     summary = f"The program reported success, but an output that was to be sent on is not there{named}"
-    advice = "See in stdout and stderr if it was made. Names in {outputs} are relative to where the job starts."
-    return Finding("output-missing", summary, Advice(advice))
+    return Finding("output-missing", summary, NOT_MADE)
 
 
 def output_not_sent(text: str) -> Finding | None:

@@ -8,7 +8,7 @@ from jasmin_arc._support.text import excerpt
 from jasmin_arc.constants import JobState
 from jasmin_arc.exceptions import Advice
 from jasmin_arc.explain.facts import Facts, Finding
-from jasmin_arc.explain.rules_failed import CANCELLED, input_url, output_not_sent
+from jasmin_arc.explain.rules_failed import CANCELLED, NOT_MADE, input_url, output_not_sent
 
 _TRIES_AGAIN = " The compute element tries again for some time."
 _WAIT_A_LITTLE = "Wait a little."
@@ -35,8 +35,7 @@ def explain_other(facts: Facts) -> Finding:
 def _finished(facts: Facts) -> Finding:
     if facts.missing_outputs:
         summary = f"The job finished, but did not make {excerpt(', '.join(facts.missing_outputs))}."
-        advice = "See in stdout and stderr what it did. Names in {outputs} are relative to where the job starts."
-        return Finding("output-missing", summary, Advice(advice))
+        return Finding("output-missing", summary, NOT_MADE)
     until = f" until {facts.info.session_expires:%Y-%m-%d %H:%M} UTC" if facts.info.session_expires else ""
     where = Advice("Its outputs are there{until}: {save}.", until=until)
     return Finding("finished", "The job finished, and its program reported success.", where)
@@ -73,8 +72,10 @@ def _never_starts(facts: Facts) -> Finding | None:
     if not facts.over_limits:
         return None
     summary = f"The job waits, and may never start, as it asks for too much: {'; '.join(facts.over_limits)}."
-    advice = "Cancel it, and ask for less or choose another queue; {check} compares a description with the site."
-    return Finding("over-limits", summary, Advice(advice))
+    advice = Advice(
+        "Cancel it, and ask for less or choose another queue; {check} compares a description with the site."
+    )
+    return Finding("over-limits", summary, advice)
 
 
 def _queuing(facts: Facts) -> Finding:
