@@ -12,7 +12,6 @@ from urllib.parse import urlsplit
 from cryptography import x509
 
 from jasmin_arc._support.text import home_short
-from jasmin_arc.backends.http.client import Client
 from jasmin_arc.backends.http.connection import check_identity, make_context
 from jasmin_arc.backends.rest.api import AREX, Api
 from jasmin_arc.backends.rest.glue2 import parse_time, site_info
@@ -148,16 +147,7 @@ class _Site:
             raise skipped("the server is not reached, or not trusted (above)")
         if self.outcomes["proxy"] not in (Outcome.OK, Outcome.WARNING):
             raise skipped("it takes a proxy (above) to ask")
-        api = Api(
-            Client(
-                self.config.endpoint,
-                certs_dir=self.config.CERTS_DIR,
-                timeout=self.config.TIMEOUT,
-                credentials=self._manager,
-                log=self._log,
-                kind=AREX,
-            )
-        )
+        api = Api(self.config, self._manager, self._log)
         base = api.base()
         self._published = api.info()
         return f"the server speaks version {base.rpartition('/')[2]}, and lets this certificate in"
