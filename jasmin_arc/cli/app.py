@@ -76,11 +76,11 @@ def context_of(context: click.Context) -> Context:
 
 
 def _store(context: click.Context, parameter: click.Parameter, value: Any) -> None:
-    ours, name = context_of(context), str(parameter.name)
+    wanted, name = context_of(context), str(parameter.name)
     if value and name.isupper():
-        ours.options[name] = value
+        wanted.options[name] = value
     elif value:
-        setattr(ours.output if name == "json" else ours, name, value)
+        setattr(wanted.output if name == "json" else wanted, name, value)
 
 
 def _common(names: str, text: str, **attributes: Any) -> click.Option:

@@ -302,13 +302,13 @@ class _Messages(logging.Handler):
         self._context = context
 
     def emit(self, record: logging.LogRecord) -> None:
-        args = tuple(map(self._in_our_words, record.args)) if isinstance(record.args, tuple) else record.args
+        args = tuple(map(self._at_a_shell, record.args)) if isinstance(record.args, tuple) else record.args
         message = str(record.msg) % args if args else str(record.msg)
         # What ARC's own libraries log is detail; the error that follows says it in one line.
         if not message.startswith("Arc."):
             self._context.say(f"{record.levelname.lower()}: {message}")
 
-    def _in_our_words(self, value: object) -> object:
+    def _at_a_shell(self, value: object) -> object:
         if isinstance(value, JasminArcError):
             return self._context.told(value)
         return self._context.advice(value) if isinstance(value, Advice) else value

@@ -117,7 +117,7 @@ def run_command(
     _print_stderr(context, row)
     context.going_on([])
     if directory is not None:
-        row["directory"] = _save(context, job_id, directory, overwrite=overwrite)
+        _save(context, row, directory, overwrite=overwrite)
     if row["status"] != JobStatuses.COMPLETED.value:
         _report_failure(context, job_id, row["exit_code"])
 
@@ -153,16 +153,14 @@ def _print_stderr(context: Context, row: dict[str, Any]) -> None:
         sys.stderr.flush()
 
 
-def _save(context: Context, job_id: str, directory: str, *, overwrite: bool) -> str | None:
-    context.unsure(context.advice(_SAVED_BY, job_id))
-    saved = None
+def _save(context: Context, row: dict[str, Any], directory: str, *, overwrite: bool) -> None:
+    context.unsure(context.advice(_SAVED_BY, row["id"]))
     try:
-        saved = context.arc.save_job_outputs(job_id, directory=directory, overwrite=overwrite)
+        row["directory"] = context.arc.save_job_outputs(row["id"], directory=directory, overwrite=overwrite)
     except JasminArcError as error:
-        context.fail_with(error, job=job_id)
+        context.fail_with(error, job=row["id"])
         context.say(context.how_to_get_back())
     context.unsure("")
-    return saved
 
 
 def _report_failure(context: Context, job_id: str, exit_code: int | None) -> None:
