@@ -41,8 +41,8 @@ def _pair(context: click.Context, parameter: click.Parameter, values: Sequence[s
 def _native(context: click.Context, parameter: click.Parameter, values: Sequence[str]) -> dict[str, list[str]]:
     options: dict[str, list[str]] = {}
     for value in values:
-        for backend, option in _pair(context, parameter, [value]).items():
-            options.setdefault(backend, []).append(option)
+        ((backend, option),) = _pair(context, parameter, [value]).items()
+        options.setdefault(backend, []).append(option)
     return options
 
 
@@ -90,12 +90,10 @@ def descriptions(
         raise click.UsageError("give either description files or a command after --, not both")
     if command is not None and not command:
         raise click.UsageError("there is no command after --")
-    if table is not None:
-        if command is None:
-            raise click.UsageError("--table needs a command after --, with the table's columns in it, such as {year}")
-        return _of_table(table, command, values)
     if command is not None:
-        return [_of_command(command, values)]
+        return [_of_command(command, values)] if table is None else _of_table(table, command, values)
+    if table is not None:
+        raise click.UsageError("--table needs a command after --, with the table's columns in it, such as {year}")
     if not files:
         raise click.UsageError("say what to run: a command after --, or files with job descriptions")
     return [_of_file(path, _with_named_inputs(values)) for path in files]
