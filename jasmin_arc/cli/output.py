@@ -83,7 +83,7 @@ class Output:
         """Print the JSON document, if that is wanted."""
         if self.json:
             document = {"command": self.command, "exit_code": code, "results": self.results, "errors": self.errors}
-            sys.stdout.write(json.dumps(for_json(document), indent=2) + "\n")
+            sys.stdout.write(json.dumps(document, indent=2, default=for_json) + "\n")
 
     def _print_lines(self, lines: Iterable[str]) -> None:
         sys.stdout.write("".join(f"{line}\n" for line in lines))

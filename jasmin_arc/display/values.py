@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from datetime import datetime, timedelta
 from enum import Enum
-from pathlib import Path
 from typing import Any
 
 from jasmin_arc._support.text import one_line
@@ -15,29 +14,22 @@ _MIN_SHORT = 8
 
 
 def for_json(value: Any) -> Any:
-    """Return the value in types that JSON has: times in ISO 8601, durations in seconds."""
-    if isinstance(value, Mapping):
-        return {str(key): for_json(entry) for key, entry in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [for_json(entry) for entry in value]
+    """Return in a type of JSON what has none itself: times in ISO 8601, durations in seconds."""
     if isinstance(value, datetime):
         return value.isoformat(timespec="seconds").replace("+00:00", "Z")
     if isinstance(value, timedelta):
         seconds = value.total_seconds()
         return int(seconds) if seconds == int(seconds) else seconds
-    if isinstance(value, Enum):
-        return value.value
-    return str(value) if isinstance(value, Path) else value
+    return value.value if isinstance(value, Enum) else str(value)
 
 
 def for_programs(value: Any) -> str:
     """Write a value without tabs or line ends; ``-`` stands for none."""
-    value = for_json(value)
     if isinstance(value, bool):
         return "yes" if value else "no"
-    if isinstance(value, list):
+    if isinstance(value, (list, tuple)):
         return ",".join(map(for_programs, value)) or "-"
-    return ("" if value is None else one_line(str(value))) or "-"
+    return ("" if value is None else one_line(str(for_json(value)))) or "-"
 
 
 def for_people(value: Any) -> str:
