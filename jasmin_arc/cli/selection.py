@@ -75,10 +75,8 @@ def selects_jobs(function: Callable[..., Any]) -> Callable[..., Any]:
     @click.option("-a", "--all", "everything", is_flag=True, help="All jobs.")
     @click.pass_obj
     @functools.wraps(function)
-    def wrapper(
-        context: Context, /, *, words: Any, everything: bool, status: Any, name: Any, since: Any, **rest: Any
-    ) -> None:
-        wanted = {"status": status, "name": name, "since": since}
+    def wrapper(context: Context, /, *, words: Sequence[str], everything: bool, **rest: Any) -> None:
+        wanted = {name: rest.pop(name) for name in ("status", "name", "since")}
         described = everything or any(value is not None for value in wanted.values())
         ids = _described(context, words, wanted) if described else _named(context, words)
         if ids:
