@@ -78,7 +78,6 @@ class ProxyManager:
         self._log = log
         self._passphrase = passphrase
         self._lock = threading.Lock()
-        self._cached: tuple[object, ProxyInfo] | None = None
         self._accepted: ProxyInfo | None = None
         self._warned_of: ProxyInfo | None = None
         self._retry_at = 0.0
@@ -106,11 +105,9 @@ class ProxyManager:
         """
         path = self.path()
         with _proxy_errors(path):
-            state, pem = _read_private(path)
-            cached = self._cached
-            if cached is None or cached[0] != _version(path, state):
-                # It was made just now, or another process has replaced it.
-                _proxy_info(path, pem)
+            pem = _read_private(path)
+            # Another process may have replaced it.
+            _proxy_info(path, pem)
         return pem
 
     # --- What a server is shown: jasmin_arc.credentials.Credentials ---
@@ -150,7 +147,7 @@ class ProxyManager:
 
         :raises ProxyGenerationError: if a file is there and is no proxy that may be used
         """
-        return self._described(self._target())
+        return _described(self._target())
 
     def destroy(self) -> bool:
         """Remove the present proxy, and the note of the delegations that were made with it.
@@ -169,29 +166,17 @@ class ProxyManager:
             raise ProxyGenerationError(f"cannot remove the proxy {target}: {error.strerror}") from error
         return True
 
-    def _described(self, target: Path) -> ProxyInfo | None:
-        """Describe the proxy at the path, if there is one. It is read again only when the file has changed."""
-        with _proxy_errors(target):
-            try:
-                version = _version(target, target.lstat())
-            except FileNotFoundError:
-                return None
-        cached = self._cached
-        if cached is None or cached[0] != version:
-            self._cached = cached = (version, read_proxy(target))
-        return cached[1]
-
     def _present(self) -> ProxyInfo | None:
         """The present proxy, if it may be used for the configured certificate."""
         target = self._target()
         try:
-            info = self._described(target)
+            info = _described(target)
         except ProxyGenerationError as error:
             if _carries_voms(target):
                 raise
             self._log.warning("the present proxy is not used: %s", error)
             return None
-        if info is None or info is self._accepted:
+        if info is None or info == self._accepted:
             return info
         self._accepted = info if self._is_mine(info) else None
         return self._accepted
@@ -201,16 +186,15 @@ class ProxyManager:
             identity = name_text(holder(read_chain(self._config))[-1].subject)
         except ProxyGenerationError:
             return True  # a user may have nothing but a proxy
-        if info.identity == identity:
-            return True
-        if info.voms:
+        if info.voms and info.identity != identity:
             raise ProxyGenerationError(
                 f"the proxy {info.path} has VOMS attributes, but was made for {info.identity}, not for CLIENT_CERT's "
                 f"{identity}",
                 advice=Advice("set CLIENT_CERT to its certificate, or run {proxy_destroy}"),
             )
-        self._log.warning("the present proxy %s is not used: it was made for %s", info.path, info.identity)
-        return False
+        if info.identity != identity:
+            self._log.warning("the present proxy %s is not used: it was made for %s", info.path, info.identity)
+        return info.identity == identity
 
     def _used_voms(self, present: ProxyInfo) -> Path:
         """Use a proxy with VOMS attributes while it lasts: one that is made here would not have them."""
@@ -220,7 +204,7 @@ class ProxyManager:
         )
         if present.time_left <= MIN_TIME_LEFT:
             raise problem
-        if self._warned_of is not present:
+        if self._warned_of != present:
             self._warned_of = present
             self._log.warning("%s", problem)
         return present.path
@@ -228,7 +212,7 @@ class ProxyManager:
     def _refuse_to_replace_voms(self) -> None:
         target = self._target()
         try:
-            present = self._described(target)
+            present = _described(target)
         except ProxyGenerationError:
             if _carries_voms(target):
                 raise
@@ -294,23 +278,27 @@ def read_proxy(path: str | os.PathLike[str]) -> ProxyInfo:
     :raises ProxyGenerationError: if it cannot be read, is not private, or is no proxy
     """
     with _proxy_errors(Path(path)):
-        return _proxy_info(Path(path), _read_private(Path(path))[1])
+        return _proxy_info(Path(path), _read_private(Path(path)))
+
+
+def _described(target: Path) -> ProxyInfo | None:
+    """Describe the proxy at the path, if there is one."""
+    with _proxy_errors(target):
+        try:
+            return _proxy_info(target, _read_private(target))
+        except FileNotFoundError:
+            return None
 
 
 @contextlib.contextmanager
 def _proxy_errors(path: Path) -> Iterator[None]:
-    """Raise ProxyGenerationError, which names the proxy file, for whatever is wrong with it."""
+    """Name the proxy file in the error for whatever is wrong with it."""
     try:
         yield
     except OSError as error:
         raise ProxyGenerationError(f"cannot read the proxy {path}: {error.strerror}") from error
     except ValueError as error:
         raise ProxyGenerationError(f"the proxy {path} cannot be used: it {error}") from error
-
-
-def _version(path: Path, state: os.stat_result) -> object:
-    """What changes whenever the file does; a clock that ticks slowly must not hide a new mode or owner."""
-    return (path, state.st_ino, state.st_ctime_ns, state.st_size, state.st_mode, state.st_uid)
 
 
 def _proxy_info(path: Path, pem: bytes) -> ProxyInfo:
@@ -335,23 +323,20 @@ def _carries_voms(path: Path) -> bool:
         return False
 
 
-def _read_private(path: Path) -> tuple[os.stat_result, bytes]:
-    state, content = read_own_file(path)
-    if state.st_mode & (stat.S_IRWXG | stat.S_IRWXO):
+def _read_private(path: Path) -> bytes:
+    mode, content = read_own_file(path)
+    if mode & (stat.S_IRWXG | stat.S_IRWXO):
         raise ValueError("is open to other users, who may know its key; remove it and make a new one")
-    return state, content
+    return content
 
 
-def read_own_file(path: Path) -> tuple[os.stat_result, bytes]:
-    """Read a file of this user, which is no link.
-
-    :raises ValueError: if it is something else
-    """
+def read_own_file(path: Path) -> tuple[int, bytes]:
+    """Return the mode and the content of a file of this user, which is no link; a ValueError for anything else."""
     with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW), "rb") as file:
         state = os.fstat(file.fileno())
         if not stat.S_ISREG(state.st_mode) or state.st_uid != os.geteuid():
             raise ValueError("is not a file of this user")
-        return state, file.read(MAX_BYTES)
+        return state.st_mode, file.read(MAX_BYTES)
 
 
 def _write(path: Path, content: bytes) -> None:
