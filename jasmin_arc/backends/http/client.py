@@ -66,8 +66,6 @@ class Request(NamedTuple):
 
 
 class Reply(NamedTuple):
-    """A whole reply."""
-
     status: int
     headers: Mapping[str, str]
     body: bytes
@@ -92,7 +90,6 @@ class RetryBudget:
         self._lock = threading.Lock()
 
     def earn(self) -> None:
-        """Note a request that was answered."""
         with self._lock:
             self._left = min(self._limit, self._left + 0.1)
 
@@ -172,10 +169,7 @@ class Client:
             raise AnswerLostError(str(error)) from error
 
     def upload(self, path: str, pieces: bytes | Iterable[bytes], size: int) -> None:
-        """PUT a file, once.
-
-        :param pieces: its content, together exactly ``size`` bytes
-        """
+        """PUT a file of ``size`` bytes, once."""
         headers = {"Content-Length": str(size), "Content-Type": "application/octet-stream"}
         self.once(Request("PUT", path, pieces, headers), extra_seconds=size / _MIN_SPEED)
 

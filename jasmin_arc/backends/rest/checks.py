@@ -74,7 +74,14 @@ class _Site:
 
     def private_key(self) -> str:
         path = home_short(self.config.CLIENT_KEY)
-        key, _ = read_key(self.config, lambda: _encrypted(path))
+
+        def encrypted() -> str:
+            raise warning(
+                f"{path} has a passphrase, so whether it belongs to the certificate is not known",
+                Advice("Run {proxy_create} on a terminal before notebooks and scripts need the proxy."),
+            )
+
+        key, _ = read_key(self.config, encrypted)
         if self._certificate is None:
             return f"{path} is private and can be read; there is no certificate to compare it with"
         if not belongs(key, self._certificate):
@@ -180,13 +187,6 @@ class _Site:
             advice = "Ask the site to let you in, and tell them the name in your certificate (above)."
             raise CheckFailed("the site offers this certificate no queue", advice)
         return f"{len(queues)}: {', '.join(queue.name for queue in queues)}"
-
-
-def _encrypted(path: str) -> str:
-    raise warning(
-        f"{path} has a passphrase, so whether it belongs to the certificate is not known",
-        Advice("Run {proxy_create} on a terminal before notebooks and scripts need the proxy."),
-    )
 
 
 def _description(info: ProxyInfo) -> str:
