@@ -55,13 +55,23 @@ def _run(command: list[str], text: bytes) -> tuple[int, bytes]:
         env={**os.environ, "LC_ALL": "C"},
         start_new_session=True,
     ) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        # Its children may hold the pipe open, so the whole group has to end before reading can.
+        timer = threading.Timer(TIMEOUT, _kill, [process.pid])
+        timer.daemon = True
+        timer.start()
         try:
-            output = _exchange(process, text)
+            with contextlib.suppress(BrokenPipeError), process.stdin as stdin:
+                stdin.write(text)
+            output = process.stdout.read(_MAX_OUTPUT)
+            timer.cancel()
             if len(output) < _MAX_OUTPUT:
                 process.wait(TIMEOUT)
         except subprocess.TimeoutExpired:
             pass
         finally:
+            timer.cancel()
             if process.returncode is None:
                 _kill(process.pid)
     return process.returncode, output
@@ -70,21 +80,6 @@ def _run(command: list[str], text: bytes) -> tuple[int, bytes]:
 def _kill(group: int) -> None:
     with contextlib.suppress(ProcessLookupError):
         os.killpg(group, signal.SIGKILL)
-
-
-def _exchange(process: subprocess.Popen[bytes], text: bytes) -> bytes:
-    assert process.stdin is not None
-    assert process.stdout is not None
-    # Its children may hold the pipe open, so the whole group has to end before reading can.
-    timer = threading.Timer(TIMEOUT, _kill, [process.pid])
-    timer.daemon = True
-    timer.start()
-    try:
-        with contextlib.suppress(BrokenPipeError), process.stdin as stdin:
-            stdin.write(text)
-        return process.stdout.read(_MAX_OUTPUT)
-    finally:
-        timer.cancel()
 
 
 def _failure(config: ConnectionConfig, code: int, output: bytes) -> ProxyGenerationError:

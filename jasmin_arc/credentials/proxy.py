@@ -17,6 +17,7 @@ from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 from jasmin_arc.config import ConnectionConfig
+from jasmin_arc.credentials import Credentials
 from jasmin_arc.credentials.arcproxy import run_arcproxy
 from jasmin_arc.credentials.delegation import sign_request
 from jasmin_arc.credentials.rfc3820 import has_voms, holder, load_certificates, load_proxy, make_proxy, name_text
@@ -58,7 +59,7 @@ class ProxyInfo:
         return self.expires - datetime.now(timezone.utc)
 
 
-class ProxyManager:
+class ProxyManager(Credentials):
     """Keeps a proxy certificate that lasts long enough. Threads and processes may share its file.
 
     The file is always replaced as a whole, so that several processes that renew it at the same time do no harm:
@@ -110,8 +111,6 @@ class ProxyManager:
             _proxy_info(path, pem)
         return pem
 
-    # --- What a server is shown: jasmin_arc.credentials.Credentials ---
-
     def ensure(self) -> None:
         self.path()
 
@@ -126,9 +125,6 @@ class ProxyManager:
     def client_certificate(self) -> Path:
         """Return the file with the proxy and its key, as :meth:`path` does."""
         return self.path()
-
-    def headers(self) -> dict[str, str]:
-        return {}
 
     def sign(self, request: bytes) -> bytes:
         return sign_request(request, self.read())

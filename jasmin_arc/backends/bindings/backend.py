@@ -78,7 +78,8 @@ class BindingsBackend(RestBackend):
         config.ProxyPath(str(self._credentials.client_certificate()))
         config.CACertificatesDirectory(self._config.CERTS_DIR)
         config.Timeout(self._config.TIMEOUT)
-        return self._runtime.keep(config)
+        self._runtime.kept.append(config)
+        return config
 
     def user_config(self) -> Any:
         """Return the ``arc.UserConfig`` in use; its proxy is renewed when it ends soon."""
@@ -102,7 +103,7 @@ class BindingsBackend(RestBackend):
             answered = set(supervisor.GetIDsProcessed())
             # Copies, as the supervisor's own vanish with it.
             jobs = [self._arc.Job(job) for job in supervisor.GetAllJobs()]
-        found = next((job for job in jobs if str(job.JobID) in answered and job.State), None)
+            found = next((job for job in jobs if str(job.JobID) in answered and job.State), None)
         if found is None:
             raise _failure(address, "Update", lines)
         return found

@@ -43,12 +43,8 @@ class Runtime:
         self.arc = arc
         self._lock = threading.RLock()
         self._capture = LogCapture(arc)
-        self._kept: list[Any] = []
-
-    def keep(self, user_config: Any) -> Any:
-        """Keep a user configuration for good: the library's plugins go on using it, unasked."""
-        self._kept.append(user_config)
-        return user_config
+        self.kept: list[Any] = []
+        """User configurations, kept for good: the library's plugins use them at any time"""
 
     @contextmanager
     def call(self, log: logging.Logger) -> Iterator[list[LogLine]]:

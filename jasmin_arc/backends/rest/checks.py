@@ -109,9 +109,17 @@ class _Site:
         try:
             self._manager.path()
         except ProxyGenerationError as error:
-            if Outcome.FAILED in (self.outcomes["certificate"], self.outcomes["private key"]):
-                self._explain_without_certificate(error)
-            raise
+            # A user may have nothing but a proxy.
+            if Outcome.FAILED not in (self.outcomes["certificate"], self.outcomes["private key"]):
+                raise
+            info = self._manager.info()
+            if info is None:
+                raise skipped("it takes a valid certificate and its key (above) to make one") from error
+            if info.voms:
+                raise
+            found = f"{_description(info)}: it is not used, and it takes a valid certificate and its key (above)"
+            advice = "Correct what is wrong with the certificate and its key, or bring a new proxy."
+            raise CheckFailed(f"{found} to make another", advice) from error
         info = self._manager.info()
         assert info is not None
         if info.voms and info.time_left < timedelta(seconds=self.config.PROXY_RENEWAL_THRESHOLD):
@@ -120,18 +128,6 @@ class _Site:
                 "Make a new one with the program that made it, such as 'arcproxy -S' or 'voms-proxy-init'.",
             )
         return _description(info)
-
-    def _explain_without_certificate(self, error: ProxyGenerationError) -> None:
-        """Tell what is wrong where no proxy can be made: a user may have nothing but a proxy."""
-        info = self._manager.info()
-        if info is None:
-            raise skipped("it takes a valid certificate and its key (above) to make one") from error
-        if not info.voms:
-            raise CheckFailed(
-                f"{_description(info)}: it is not used, and it takes a valid certificate and its key (above) to make "
-                "another",
-                "Correct what is wrong with the certificate and its key, or bring a new proxy.",
-            ) from error
 
     # --- The server ---
 
