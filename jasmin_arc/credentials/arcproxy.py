@@ -15,16 +15,11 @@ from jasmin_arc.exceptions import ProxyGenerationError
 
 TIMEOUT = 30.0
 """Seconds after which it is ended: 6.17 can loop for ever (bug 4100)."""
-
 _MAX_OUTPUT = 1 << 16
 
 
 def run_arcproxy(config: ConnectionConfig, target: Path, *, passphrase: bytes | None) -> None:
-    """Write a proxy to ``target``, a path in a folder that nobody else can enter; its mode is 0600.
-
-    :param passphrase: of an encrypted key; it goes through a pipe
-    :raises ProxyGenerationError: with the reason that the program gave, or if it does not end
-    """
+    """Write a proxy to ``target``, a path in a folder that nobody else can enter; its mode is 0600."""
     command = [
         config.ARCPROXY_PATH,
         f"--cert={config.CLIENT_CERT}",

@@ -24,10 +24,8 @@ _UNKNOWN_VERSIONS = (b"\x02\x01\x01", b"\x02\x01\x02")
 def sign_request(csr_pem: bytes, proxy_pem: bytes) -> bytes:
     """Sign the key of a certificate request, and return the chain to send back: no private key is in it.
 
-    It lasts as long as the proxy.
+    It lasts as long as the proxy. Nothing in the request but its key is used.
 
-    :param csr_pem: what the server sent; nothing in it but its key is used
-    :param proxy_pem: the whole text of a proxy file
     :raises ServerError: if the request makes no sense, is not signed by its own key, or the key is too weak
     :raises ProxyGenerationError: if the proxy cannot sign: it has expired, or is broken
     """

@@ -269,10 +269,7 @@ class ProxyManager(Credentials):
 
 
 def read_proxy(path: str | os.PathLike[str]) -> ProxyInfo:
-    """Read a proxy file that belongs to this user and that nobody else can read.
-
-    :raises ProxyGenerationError: if it cannot be read, is not private, or is no proxy
-    """
+    """Read a proxy file that belongs to this user and that nobody else can read."""
     with _proxy_errors(Path(path)):
         return _proxy_info(Path(path), _read_private(Path(path)))
 

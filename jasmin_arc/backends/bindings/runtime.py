@@ -48,10 +48,7 @@ class Runtime:
 
     @contextmanager
     def call(self, log: logging.Logger) -> Iterator[list[LogLine]]:
-        """Have the library for oneself: it is not thread-safe.
-
-        :returns: a list that holds, once the block has ended, what the library logged in it
-        """
+        """Have the library for oneself: it is not thread-safe. What it logged is in the list once the block has ended."""
         lines: list[LogLine] = []
         with self._lock:
             self._capture.set_level(log.getEffectiveLevel() if not log.disabled else logging.WARNING)

@@ -85,9 +85,7 @@ class States:
         """Return the jobs' present native states; those that the server does not know are absent.
 
         A job that failed and that this process has not cancelled is ``FAILED``, though another process may have killed
-        it: the server tells that only job by job.
-
-        :raises JasminArcError: if no job could be answered for
+        it: the server tells that only job by job. If no job could be answered for, the first error is raised.
         """
         answers = self._live(native_ids)
         in_batch = [native_id for native_id, state in answers.items() if state == _IN_BATCH_SYSTEM]
@@ -104,10 +102,7 @@ class States:
         return answers
 
     def infos(self, native_ids: Mapping[str, str]) -> dict[str, JobInfo]:
-        """Return all that is known of the jobs, by job id; those that the server does not know are absent.
-
-        :param native_ids: by job id
-        """
+        """Return all that is known of the jobs, by job id; those that the server does not know are absent."""
         live = _raise_first(self._live(list(native_ids.values())))
         infos = {
             job: job_info(answer.info, job)
