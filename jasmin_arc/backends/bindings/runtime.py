@@ -48,7 +48,7 @@ class Runtime:
 
     @contextmanager
     def call(self, log: logging.Logger) -> Iterator[list[LogLine]]:
-        """Have the library for oneself: it is not thread-safe. What it logged is in the list once the block has ended."""
+        """Have the library for oneself, as it is not thread-safe. At the end, the list holds what it logged."""
         lines: list[LogLine] = []
         with self._lock:
             self._capture.set_level(log.getEffectiveLevel() if not log.disabled else logging.WARNING)
