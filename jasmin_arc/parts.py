@@ -9,9 +9,9 @@ import os
 import sys
 import threading
 import weakref
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO, TypeVar
 
 from jasmin_arc._support.logs import make_logger
 from jasmin_arc.backends.base import Backend, Services
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from jasmin_arc.staging.saving import Saver
     from jasmin_arc.watcher import Watcher
 
+_Made = TypeVar("_Made")
 _all: weakref.WeakSet[Parts] = weakref.WeakSet()
 
 
@@ -64,12 +65,7 @@ class Parts:
 
     def _begin(self) -> None:
         self._lock = threading.RLock()
-        self._backend: Backend | None = None
-        self._job_list: JobList | None = None
-        self._proxy: ProxyManager | None = None
-        self._made_ledger: Ledger | None = None
-        self._made_watcher: Watcher | None = None
-        self._made_warnings: Warnings | None = None
+        self._made: dict[str, Any] = {}
 
     def _restart_in_child(self) -> None:
         """After a fork, drop the locks, threads and connections of the parent.
@@ -79,60 +75,50 @@ class Parts:
         self._of_the_parent = vars(self).copy()
         self._begin()
 
+    def _part(self, name: str, make: Callable[[], _Made]) -> _Made:
+        with self._lock:
+            if name not in self._made:
+                self._made[name] = make()
+            made: _Made = self._made[name]
+            return made
+
     @property
     def backend(self) -> Backend:
         """The place where jobs run."""
-        with self._lock:
-            if self._backend is None:
-                self._backend = make_backend(self.config, Services(self.job_list, lambda: self.proxy, self.logger))
-            return self._backend
+        services = Services(self.job_list, lambda: self.proxy, self.logger)
+        return self._part("backend", lambda: make_backend(self.config, services))
 
     @property
     def job_list(self) -> JobList:
         """The list of submitted jobs."""
-        with self._lock:
-            if self._job_list is None:
-                from jasmin_arc.job_list import JobList
+        from jasmin_arc.job_list import JobList
 
-                self._job_list = JobList(Path(self.config.JOBS_INFO_FILE), log=self.logger)
-            return self._job_list
+        return self._part("job_list", lambda: JobList(Path(self.config.JOBS_INFO_FILE), log=self.logger))
 
     @property
     def proxy(self) -> ProxyManager:
         """The proxy certificate."""
-        with self._lock:
-            if self._proxy is None:
-                from jasmin_arc.credentials.proxy import ProxyManager
+        from jasmin_arc.credentials.proxy import ProxyManager
 
-                self._proxy = ProxyManager(self.config, self.logger)
-            return self._proxy
+        return self._part("proxy", lambda: ProxyManager(self.config, self.logger))
 
     @property
     def _ledger(self) -> Ledger:
-        with self._lock:
-            if self._made_ledger is None:
-                from jasmin_arc.job_list.ledger import Ledger
+        from jasmin_arc.job_list.ledger import Ledger
 
-                self._made_ledger = Ledger(self.backend, self.job_list, self.logger)
-            return self._made_ledger
+        return self._part("ledger", lambda: Ledger(self.backend, self.job_list, self.logger))
 
     @property
     def _watcher(self) -> Watcher:
-        with self._lock:
-            if self._made_watcher is None:
-                from jasmin_arc.watcher import Watcher
+        from jasmin_arc.watcher import Watcher
 
-                self._made_watcher = Watcher(self._ledger.states, self.logger, pace=self.backend.pace)
-            return self._made_watcher
+        return self._part("watcher", lambda: Watcher(self._ledger.states, self.logger, pace=self.backend.pace))
 
     @property
     def _warnings(self) -> Warnings:
-        with self._lock:
-            if self._made_warnings is None:
-                from jasmin_arc.explain.warnings import Warnings
+        from jasmin_arc.explain.warnings import Warnings
 
-                self._made_warnings = Warnings(self.logger)
-            return self._made_warnings
+        return self._part("warnings", lambda: Warnings(self.logger))
 
     @property
     def _saver(self) -> Saver:
@@ -143,11 +129,11 @@ class Parts:
     def close(self) -> None:
         """Close connections, files and threads. Jobs go on; a later call opens what it needs again."""
         with self._lock:
-            parts = (self._made_watcher, self._backend, self._made_ledger)
-            self._made_watcher = self._backend = self._made_ledger = self._job_list = None
-        for part in parts:
-            if part is not None:
-                part.close()
+            # The ledger writes into its job list until it is closed.
+            self._made.pop("job_list", None)
+            parts = [self._made.pop(name, None) for name in ("watcher", "backend", "ledger")]
+        for part in filter(None, parts):
+            part.close()
 
     def __exit__(self, *_: object) -> None:
         self.close()

@@ -33,10 +33,6 @@ class Watcher:
     """Watches jobs in one thread, which lives as long as there are jobs to watch.
 
     :param states: asks for the states of many jobs in one go, as :meth:`~jasmin_arc.backends.base.Backend.states` does
-    :param log: receives a warning when the server is out of reach
-    :param pace: how often the place may be asked
-    :param outage: the least and the most seconds between two questions that fail
-    :param patience: seconds for which a server that answered before may refuse to answer
     """
 
     def __init__(
@@ -45,14 +41,10 @@ class Watcher:
         log: logging.Logger,
         *,
         pace: Pace = Pace(),  # noqa: B008 - it cannot be changed
-        outage: tuple[float, float] = OUTAGE,
-        patience: float = PATIENCE,
     ) -> None:
         self._states = states
         self._log = log
         self._limits = pace
-        self._outage = outage
-        self._patience = patience
         self._lock = threading.Lock()
         self._wake = threading.Event()
         self._watched: dict[str, Future[JobState]] = {}
@@ -106,14 +98,11 @@ class Watcher:
                     del self._readers[job_id]
                     self._watched.pop(job_id, None)
 
-    def poll_now(self, job_ids: Sequence[str]) -> None:
-        """Ask now, in the caller's own thread, and settle the futures of jobs that have ended.
-
-        :raises JasminArcError: if that failed
-        """
+    def _poll_now(self, job_ids: Sequence[str]) -> None:
+        """Ask now, in the caller's own thread, and settle the futures of jobs that have ended."""
         with self._lock:
             futures = {job_id: self._watched[job_id] for job_id in job_ids if job_id in self._watched}
-        self._settle(futures, self._states(list(futures)))
+        self._settle_ended(futures, self._states(list(futures)))
 
     def completed(
         self, job_ids: Sequence[str], *, timeout: float | None = None
@@ -127,7 +116,7 @@ class Watcher:
         until = time.monotonic() + (float("inf") if timeout is None else timeout)
         with self._watching(job_ids) as futures:
             if timeout == 0:
-                self.poll_now(list(futures))
+                self._poll_now(list(futures))
             left = {future: job_id for job_id, future in futures.items()}
             done: SimpleQueue[Future[JobState]] = SimpleQueue()
             for future in left:
@@ -139,13 +128,15 @@ class Watcher:
                     # After a question that took long, the next one may be far away.
                     is_last_poll_due = False
                     with contextlib.suppress(JasminArcError):
-                        self.poll_now([job_id for future, job_id in left.items() if not future.done()])
+                        self._poll_now([job_id for future, job_id in left.items() if not future.done()])
                 try:
                     # A Ctrl-C that comes just before the wait does not end it, so the wait is cut into pieces.
                     future = done.get(timeout=max(0.0, min(seconds, _POLL_INTERVAL)))
                 except Empty:
                     if seconds <= 0:
-                        raise _time_is_up(list(left.values()), len(futures), timeout) from None
+                        unfinished = list(left.values())
+                        problem = f"{len(left)} of {len(futures)} jobs have not ended after {timeout:g} s"
+                        raise WaitTimeoutError(f"{problem}: {summarize_ids(unfinished)}", unfinished) from None
                 else:
                     yield left.pop(future), future
 
@@ -174,7 +165,7 @@ class Watcher:
             watched, self._watched = self._watched, {}
             self._readers.clear()
         for job_id, future in watched.items():
-            _settle_future(future, JasminArcError(f"the interface was closed while it watched {job_id}"))
+            _settle(JasminArcError(f"the interface was closed while it watched {job_id}"), future)
         self._wake.set()
 
     def _run(self) -> None:
@@ -192,24 +183,21 @@ class Watcher:
             try:
                 delay = self._ask(pending)
             except Exception as error:  # noqa: BLE001 - a waiting caller must learn of it, whatever it is
-                _fail(pending, error)
+                _settle(error, *pending.values())
                 delay = 0.0
             self._rest(delay, pending.values())
 
     def _rest(self, delay: float, asked: Iterable[Future[JobState]]) -> None:
         """Sleep until the next question; a new job shortens the sleep, but not below the server's share of rest."""
         # Jobs that come one by one, each with a call of its own, still share the questions.
-        least = max(self._limits.fastest / 2, self._least_rest())
+        least = self._limits.fastest / 2
+        if len(self._took) == _SAMPLES:
+            least = max(least, min(self._took) * (1 / self._limits.share - 1))
         until = time.monotonic() + least
         while (left := until - time.monotonic()) > 0 and self._watched and not all(map(Future.done, asked)):
             time.sleep(min(left, _POLL_INTERVAL))
         if self._wake.wait(max(0.0, delay - least)):
             self._pace = self._limits.fastest
-
-    def _least_rest(self) -> float:
-        if len(self._took) < self._took.maxlen:  # type: ignore[operator]
-            return 0.0
-        return min(self._took) * (1 / self._limits.share - 1)
 
     def _ask(self, futures: Mapping[str, Future[JobState]]) -> float:
         """Ask once, settle what has ended, and return the seconds until the next question."""
@@ -219,7 +207,7 @@ class Watcher:
         except JasminArcError as error:
             return self._wait_out(futures, error)
         self._took.append(time.monotonic() - began)
-        delay = self._settle(futures, states)
+        delay = self._settle_ended(futures, states)
         unanswered = {job_id: answer for job_id, answer in states.items() if isinstance(answer, JasminArcError)}
         if unanswered:
             self._wait_out({job_id: futures[job_id] for job_id in unanswered}, next(iter(unanswered.values())))
@@ -233,12 +221,12 @@ class Watcher:
     def _wait_out(self, futures: Mapping[str, Future[JobState]], error: JasminArcError) -> float:
         self._failures += 1
         if self._is_hopeless(error):
-            _fail(futures, error)
+            _settle(error, *futures.values())
             self._failures = self._refusals = 0
             return 0.0
         if self._failures == 1:
             self._log.warning("waiting goes on, though the jobs cannot be asked about now: %s", error)
-        least, most = self._outage
+        least, most = OUTAGE
         self._pace = min(max(self._pace * GROWTH, least), most)
         return self._pace
 
@@ -253,19 +241,19 @@ class Watcher:
         if self._refusals < MAX_FAILURES:
             return False
         # A proxy in front of a server that is restarted refuses for a while, too.
-        return not self._answered or time.monotonic() - self._refused_since >= self._patience
+        return not self._answered or time.monotonic() - self._refused_since >= PATIENCE
 
-    def _settle(
+    def _settle_ended(
         self, futures: Mapping[str, Future[JobState]], states: Mapping[str, JobState | JasminArcError]
     ) -> float:
         ended = 0
         for job_id, future in futures.items():
             state = states.get(job_id)
             if state is None:
-                _settle_future(future, JobNotFoundError(f"the job is not known there: {job_id}"))
+                _settle(JobNotFoundError(f"the job is not known there: {job_id}"), future)
             elif isinstance(state, JobState) and state.final:
                 ended += 1
-                _settle_future(future, state)
+                _settle(state, future)
         # Where one job ends others are likely to follow, such as the rest of an array. One that stays just before its
         # end, as it sends an output to a slow server, is no reason to hurry for long.
         ending = {job_id for job_id, state in states.items() if state == JobState.FINISHING}
@@ -275,22 +263,11 @@ class Watcher:
         return self._pace
 
 
-def _fail(futures: Mapping[str, Future[JobState]], error: Exception) -> None:
-    for future in futures.values():
-        _settle_future(future, error)
-
-
-def _settle_future(future: Future[JobState], outcome: JobState | Exception) -> None:
-    # Whoever settles it first wins: an end seen, or the interface closed.
-    with contextlib.suppress(InvalidStateError):
-        if isinstance(outcome, Exception):
-            future.set_exception(outcome)
-        else:
-            future.set_result(outcome)
-
-
-def _time_is_up(unfinished: Sequence[str], total: int, timeout: float | None) -> WaitTimeoutError:
-    named = summarize_ids(unfinished)
-    return WaitTimeoutError(
-        f"{len(unfinished)} of {total} jobs have not ended after {timeout:g} s: {named}", unfinished
-    )
+def _settle(outcome: JobState | Exception, *futures: Future[JobState]) -> None:
+    for future in futures:
+        # Whoever settles it first wins: an end seen, or the interface closed.
+        with contextlib.suppress(InvalidStateError):
+            if isinstance(outcome, Exception):
+                future.set_exception(outcome)
+            else:
+                future.set_result(outcome)

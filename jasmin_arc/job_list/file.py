@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sqlite3
 import stat
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
@@ -66,10 +66,9 @@ _IN_PLAIN_WORDS = (
 
 
 class JobListFile:
-    """An SQLite file, opened anew for each transaction.
+    """An SQLite file, opened anew for each transaction; every error is a JobListError.
 
-    So threads and forks share nothing, and a file that another program replaces is seen at once. Every error is a
-    :class:`~jasmin_arc.exceptions.JobListError`.
+    So threads and forks share nothing, and a file that another program replaces is seen at once.
 
     :param timeout: the seconds to wait for other processes that are writing
     """
@@ -98,7 +97,13 @@ class JobListFile:
             make_durable(database)
             database.execute("BEGIN IMMEDIATE")
             try:
-                self._create(database, self._check(database))
+                there = self._check(database)
+                for table in _TABLES.keys() - there:
+                    database.execute(f"CREATE TABLE {_TABLES[table]}")
+                for index in _INDEXES.keys() - there:
+                    database.execute(f"CREATE INDEX {_INDEXES[index]}")
+                if "jasmin_arc_meta" not in there:
+                    database.execute("INSERT INTO jasmin_arc_meta VALUES ('version', ?)", (_VERSION,))
                 yield database
                 database.execute("COMMIT")
             finally:
@@ -136,18 +141,10 @@ class JobListFile:
                 )
         return names
 
-    def _create(self, database: Database, there: Collection[str]) -> None:
-        for table in _TABLES.keys() - there:
-            database.execute(f"CREATE TABLE {_TABLES[table]}")
-        for index in _INDEXES.keys() - there:
-            database.execute(f"CREATE INDEX {_INDEXES[index]}")
-        if "jasmin_arc_meta" not in there:
-            database.execute("INSERT INTO jasmin_arc_meta VALUES ('version', ?)", (_VERSION,))
-
     def _translated(self, error: Exception) -> JobListError:
         text = str(error)
-        found = (entry for entry in _IN_PLAIN_WORDS if entry[0] in text)
-        _, problem, advice = next(found, ("", "cannot be read or written", ""))
+        unknown = ("", "cannot be read or written", "")
+        _, problem, advice = next((entry for entry in _IN_PLAIN_WORDS if entry[0] in text), unknown)
         if "locked" in text:
             problem += f", for {self._timeout:g} s now"
         return JobListError(f"the job list {self.path} {problem} ({text})", advice=advice)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import sqlite3
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import replace
 from datetime import datetime
@@ -17,8 +17,7 @@ from jasmin_arc.constants import JobState
 from jasmin_arc.exceptions import JobListError
 from jasmin_arc.job_list import rows
 from jasmin_arc.job_list.file import JobListFile
-from jasmin_arc.job_list.process_mark import owner_mark
-from jasmin_arc.job_list.record import INTENDED, JobRecord, JobSummary, new_token, now
+from jasmin_arc.job_list.record import INTENDED, JobRecord, JobSummary, new_token, now, owner_mark
 from jasmin_arc.job_list.spool import Spool
 
 if TYPE_CHECKING:
@@ -95,7 +94,12 @@ class JobList:
         new = list(records)
         with self._writing(new) as database:
             rows.insert(database, new, phase=INTENDED, owner=owner_mark())
-            self._keep_inputs(database, new)
+            # From here on, the files of the contents that the jobs need stay.
+            needed = [(record.token, name) for record in new for name in record.contents]
+            database.executemany("INSERT OR IGNORE INTO jasmin_arc_inputs(token, content) VALUES (?, ?)", needed)
+            # Between keep() and this transaction another process may have erased the last job with such a content.
+            for record in new:
+                self._spool.restore({name: content for name, content in record.contents.items() if content is not None})
 
     def created(self, ids: Mapping[str, str], *, missing_ok: bool = False) -> None:
         """Write down the ids of jobs that now exist, by the tokens of their intentions.
@@ -116,11 +120,8 @@ class JobList:
         with self._writing(wanted) as database:
             found = list(rows.records_by_id(database, wanted))
             self._check_all_there(len(found), len(wanted))
-            _change(
-                database,
-                map(rows.escape, wanted),
-                "UPDATE jasmin_arc_jobs SET phase = 'submitted', owner = '' WHERE id = ?",
-            )
+            statement = "UPDATE jasmin_arc_jobs SET phase = 'submitted', owner = '' WHERE id = ?"
+            _change(database, map(rows.escape, wanted), statement)
             rows.insert_arc(database, found)
 
     def drop(self, tokens: Iterable[str]) -> None:
@@ -147,8 +148,8 @@ class JobList:
         """Return what is known of these jobs, whatever their phase; ids that are not in the list are absent."""
         wanted = list(dict.fromkeys(job_ids))
         with self._file.reading() as database:
-            found = {record.id or "": record for record in rows.arc_records_by_id(database, wanted)}
-            found.update((record.id or "", record) for record in rows.records_by_id(database, wanted))
+            known = [*rows.arc_records_by_id(database, wanted), *rows.records_by_id(database, wanted)]
+        found = {record.id: record for record in known}
         return {job_id: found[job_id] for job_id in wanted if job_id in found}
 
     def ids(self, endpoint: str | None = None) -> list[str]:
@@ -191,9 +192,7 @@ class JobList:
         with self._file.reading() as database:
             found = {job.id: job for job in rows.summaries_by_id(database, wanted)}
             rest = [job_id for job_id in wanted if job_id not in found]
-            found.update(
-                (record.id or "", rows.summary_of(record)) for record in rows.arc_records_by_id(database, rest)
-            )
+            found.update((job.id, job) for job in map(rows.summary_of, rows.arc_records_by_id(database, rest)))
         return {job_id: found[job_id] for job_id in wanted if job_id in found}
 
     def neighbours(self, job_ids: Iterable[str]) -> dict[str, tuple[str, ...]]:
@@ -239,13 +238,18 @@ class JobList:
 
     @contextmanager
     def _erasing(self, what: Collection[object]) -> Iterator[sqlite3.Connection]:
-        """A transaction that may erase jobs. The contents that only they had are erased after it."""
+        """A transaction that may erase jobs. The contents that no job needs any more are erased after it."""
         with self._writing(what) as database:
             yield database
             if what:
                 database.execute(rows.DROP_INPUTS_OF_NO_JOB)
-        if what and not self._spool.is_empty():
-            self._erase_inputs()
+        if not what or not self._spool.names():
+            return
+        # In a transaction of its own, now that the jobs are gone for certain: no other process can begin to need a
+        # content meanwhile, as intend() writes it again afterwards. What stays now is erased next time.
+        with suppress(JobListError), self._file.writing() as database:
+            needed = {name for (name,) in database.execute("SELECT content FROM jasmin_arc_inputs")}
+            self._spool.erase_all_but(needed)
 
     def _update(self, values: Mapping[str, object], change: str, *, where: str = "TRUE") -> None:
         """Change the records of those of the jobs that are in the list, by their ids: ``?1`` is the value."""
@@ -257,25 +261,6 @@ class JobList:
             rows.insert(database, [replace(record, token=new_token()) for record in foreign])
             changes = [(values[job_id], rows.escape(job_id)) for job_id in known]
             database.executemany(f"UPDATE jasmin_arc_jobs SET {change} WHERE id = ?2 AND ({where})", changes)
-
-    def _keep_inputs(self, database: sqlite3.Connection, records: Sequence[JobRecord]) -> None:
-        """Write down which contents jobs need. From here on, their files stay."""
-        needed = [(record.token, name) for record in records for name in record.contents]
-        database.executemany("INSERT OR IGNORE INTO jasmin_arc_inputs(token, content) VALUES (?, ?)", needed)
-        # Between keep() and this transaction another process may have erased the last job with such a content.
-        for record in records:
-            self._spool.restore({name: content for name, content in record.contents.items() if content is not None})
-
-    def _erase_inputs(self) -> None:
-        """Erase the contents that no job needs, whatever left them.
-
-        This is a transaction of its own, begun once the jobs are gone for certain. No other process can begin to need
-        a content meanwhile: :meth:`intend` writes it again afterwards.
-        """
-        # The jobs are erased whether this succeeds or not. What stays now is erased next time.
-        with suppress(JobListError), self._file.writing() as database:
-            needed = {name for (name,) in database.execute("SELECT content FROM jasmin_arc_inputs")}
-            self._spool.erase_all_but(needed)
 
     def _check_all_there(self, found: int, wanted: int) -> None:
         if found != wanted:

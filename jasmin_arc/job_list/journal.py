@@ -40,10 +40,10 @@ class Journal:
     """
 
     def __init__(self, job_list: JobList, log: logging.Logger) -> None:
-        self._job_list = job_list
-        self._log = log
+        self.job_list = job_list
+        self.log = log
         # SQLite lets waiting threads sleep for longer than needed.
-        self._lock = threading.Lock()
+        self.lock = threading.Lock()
 
     @contextmanager
     def submitting(self, entries: Sequence[Entry]) -> Iterator[Batch]:
@@ -52,10 +52,10 @@ class Journal:
 
         :raises JobListError: if it cannot be written down; nothing may be sent then
         """
-        batch = Batch(self._job_list, self._log, self._lock, entries)
+        batch = Batch(self, entries)
         try:
-            with self._lock:
-                self._job_list.intend(batch.records)
+            with self.lock:
+                self.job_list.intend(batch.records)
         except BaseException as error:
             if not isinstance(error, JobListError):
                 # They may be written, but nothing was sent.
@@ -74,11 +74,9 @@ class Journal:
 class Batch:
     """The jobs of one submission."""
 
-    def __init__(self, job_list: JobList, log: logging.Logger, lock: threading.Lock, entries: Sequence[Entry]) -> None:
-        self._job_list = job_list
-        self._log = log
-        self._lock = lock
-        self.records = [job_list.record(**vars(entry)) for entry in entries]
+    def __init__(self, journal: Journal, entries: Sequence[Entry]) -> None:
+        self._journal = journal
+        self.records = [journal.job_list.record(**vars(entry)) for entry in entries]
         """What is written down of each job, in the order of the entries"""
         self._tokens = {record.id: record.token for record in self.records if record.id}
         self._open = {record.token for record in self.records}
@@ -89,9 +87,9 @@ class Batch:
         :param ids: the ids by the tokens
         :raises JobListError: if that fails
         """
-        with self._lock:
+        with self._journal.lock:
             self._tokens.update((job_id, token) for token, job_id in ids.items())
-            self._job_list.created(ids)
+            self._journal.job_list.created(ids)
 
     def commit(self, job_ids: Iterable[str]) -> dict[str, SubmissionUnknownError]:
         """Write down that the jobs run.
@@ -100,8 +98,8 @@ class Batch:
         """
         done = list(job_ids)
         try:
-            with self._lock:
-                self._job_list.commit(done)
+            with self._journal.lock:
+                self._journal.job_list.commit(done)
                 self._open.difference_update(self._tokens[job_id] for job_id in done)
         except JobListError as error:
             return {job_id: _unlisted(job_id, error) for job_id in done}
@@ -112,21 +110,21 @@ class Batch:
         dropped = list(tokens)
         # recover() settles what stays in the list by mistake, so this must not hide the true outcome.
         with self._logged("a submission that came to nothing is still in the job list"):
-            self._job_list.drop(dropped)
+            self._journal.job_list.drop(dropped)
             self._open.difference_update(dropped)
 
     def _release(self) -> None:
         with self._logged("unfinished submissions can be settled only once this process has ended"):
             if self._open:
-                self._job_list.release(self._open)
+                self._journal.job_list.release(self._open)
 
     @contextmanager
     def _logged(self, consequence: str) -> Iterator[None]:
         try:
-            with self._lock:
+            with self._journal.lock:
                 yield
         except JobListError as error:
-            self._log.warning("%s: %s", consequence, error)
+            self._journal.log.warning("%s: %s", consequence, error)
 
 
 def _end_transaction(error: BaseException) -> None:

@@ -7,9 +7,10 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from contextlib import suppress
+from dataclasses import replace
 from datetime import datetime, timedelta, timezone
-from typing import Protocol, TypeVar, Union
+from typing import TYPE_CHECKING, TypeVar, Union
 
 from jasmin_arc.constants import JobState, JobStatuses
 from jasmin_arc.description import JobDescription
@@ -17,10 +18,13 @@ from jasmin_arc.exceptions import Advice, JasminArcError, JobListError, JobNotFo
 from jasmin_arc.job_info import JobInfo
 from jasmin_arc.job_list import JobList, JobSummary
 
+if TYPE_CHECKING:
+    from jasmin_arc.backends.base import Backend
+
 Answer = Union[JobState, JasminArcError]
 """What the place says of one job: its state, or why it cannot be told now"""
 
-_Found = TypeVar("_Found")
+_Found = TypeVar("_Found", bound=Union[Answer, JobInfo])
 
 PATIENCE = 2.0
 """Seconds to wait for a job list that another process is writing"""
@@ -33,46 +37,23 @@ _DELAY = 0.05
 """Seconds before the ends of more jobs are written, so that the answer is not slowed down"""
 
 
-@dataclass(frozen=True)
-class _Note:
-    """Something that has happened, to be written into the job list."""
-
-    write: Callable[[], None]
-    kept: bool
-    """Whether it is written later if that fails now. An end need not be kept: the next question sees it again"""
-
-
-class Place(Protocol):
-    """What the ledger asks of a :class:`~jasmin_arc.backends.base.Backend`."""
-
-    @property
-    def endpoint(self) -> str: ...
-    def states(self, job_ids: Sequence[str]) -> dict[str, Answer]: ...
-    def query(self, job_ids: Sequence[str]) -> dict[str, JobInfo]: ...
-    def list_jobs(self) -> list[str]: ...
-    def owns(self, job_id: str) -> bool: ...
-    def clean(self, job_ids: Sequence[str]) -> dict[str, JasminArcError]: ...
-    def restart(self, job_ids: Sequence[str]) -> dict[str, JasminArcError]: ...
-    def description(self, job_id: str) -> JobDescription: ...
-
-
 class Ledger:
     """Answers for the states of jobs, and keeps the job list up to date with them. Threads may share it.
 
     What has happened is never reported as failed because it cannot be written down: that is logged, and tried again
     with the next note. An end that could not be written down is written when somebody asks for the job again.
 
-    :param place: where the jobs run
     :param log: receives a warning when the job list cannot be written
     """
 
-    def __init__(self, place: Place, job_list: JobList, log: logging.Logger) -> None:
+    def __init__(self, place: Backend, job_list: JobList, log: logging.Logger) -> None:
         self._place = place
         self._job_list = job_list
         self._quick_list = job_list.with_timeout(PATIENCE)
         self._log = log
         self._lock = threading.RLock()
-        self._notes: deque[_Note] = deque()
+        self._notes: deque[Callable[[], None]] = deque()
+        """What is yet to be written into the job list"""
         self._retry_at = 0.0
         self._restarts = 0
         self._restarted: set[str] = set()
@@ -84,8 +65,7 @@ class Ledger:
         :raises ServerError: if the place does not answer for any of them
         :raises JobListError: if the list cannot be read, and the place does not know one of the jobs
         """
-        _, states = self._reconciled(job_ids, self._place.states, lambda answers: answers)
-        return states
+        return self._reconciled(job_ids, self._place.states)[1]
 
     def infos(self, job_ids: Sequence[str]) -> dict[str, JobInfo]:
         """Return what is known of the jobs. For those that the place has forgotten, the job list answers.
@@ -93,28 +73,25 @@ class Ledger:
         :raises ServerError: if the place does not answer
         :raises JobListError: as :meth:`states` does
         """
-        infos, states = self._reconciled(
-            job_ids, self._place.query, lambda infos: {job_id: info.state for job_id, info in infos.items()}
-        )
+        infos, states = self._reconciled(job_ids, self._place.query)
         for job_id, state in states.items():
             if isinstance(state, JobState) and (job_id not in infos or infos[job_id].state is not state):
                 infos[job_id] = JobInfo(id=job_id, state=state)
-        return self._filled_in(infos)
+        # A server tells the name and the time of a job only after a while.
+        records = self.summaries([job_id for job_id, info in infos.items() if not info.name or info.submitted is None])
+        for job_id, record in records.items():
+            info = infos[job_id]
+            infos[job_id] = replace(info, name=info.name or record.name, submitted=info.submitted or record.submitted)
+        return infos
 
     def select(
         self, *, status: JobStatuses | None, name: str | None, since: datetime | timedelta | None, last: int | None
     ) -> list[str]:
         """Return the ids of jobs at the place and in the job list, oldest first; see ``ArcInterface.list_jobs``."""
-        ids = self._selected(status, name, _start(since), last)
-        return ids if last is None else ids[-last:]
-
-    def _selected(
-        self, status: JobStatuses | None, name: str | None, since: datetime | None, last: int | None
-    ) -> list[str]:
         listed = self._job_list.select(
             self._place.endpoint,
             name=name,
-            since=since,
+            since=datetime.now(timezone.utc) - since if isinstance(since, timedelta) else since,
             ends=None if status is None else [None, *(end for end in JobState if end.final and end.status is status)],
             last=last if status is None else None,
         )
@@ -126,13 +103,14 @@ class Ledger:
             states.update((i, None) for i in unlisted if i not in states and not (i in ended and ended[i].final_state))
         if status is None:
             return list(states)
-        # Only of jobs whose end was not seen, the server is asked.
+        # The server is asked only of jobs whose end was not seen.
         unseen = [job_id for job_id, state in states.items() if state is None]
         states.update(self.states(unseen) if unseen else {})
         for state in states.values():
             if isinstance(state, JasminArcError):
                 raise state
-        return [job_id for job_id, state in states.items() if isinstance(state, JobState) and state.status is status]
+        ids = [job_id for job_id, state in states.items() if isinstance(state, JobState) and state.status is status]
+        return ids if last is None else ids[-last:]
 
     def descriptions(self, job_ids: Sequence[str]) -> tuple[dict[str, JobDescription], dict[str, JasminArcError]]:
         """Return what the jobs were submitted with, ready to be submitted again, and why that is not possible."""
@@ -154,20 +132,18 @@ class Ledger:
         failures = self._refused_to_erase(job_ids, force=force)
         failures.update(self._place.clean([job_id for job_id in job_ids if job_id not in failures]))
         lost = [job_id for job_id, error in failures.items() if isinstance(error, JobNotFoundError)]
-        for job_id in self._listed_here(lost) if force else ():
-            del failures[job_id]
+        for job_id in self.summaries(lost) if force else ():
+            # A job of another place may run there.
+            if self._place.owns(job_id):
+                del failures[job_id]
         gone = [job_id for job_id in job_ids if job_id not in failures]
         self._note(gone, lambda: self._quick_list.remove(gone))
         return failures
 
-    def _listed_here(self, job_ids: Sequence[str]) -> list[str]:
-        """Return the jobs of this place that the job list has: jobs of other places may run there."""
-        return [job_id for job_id in self.summaries(job_ids) if self._place.owns(job_id)]
-
     def _refused_to_erase(self, job_ids: Sequence[str], *, force: bool) -> dict[str, JasminArcError]:
         """Return the jobs that must not be erased, and why: they have not ended, or their outputs were never saved."""
         # Jobs that only the list still knows have nothing left to be saved.
-        there, states = self._reconciled(job_ids, self._place.states, lambda answers: answers)
+        there, states = self._reconciled(job_ids, self._place.states)
         refused: dict[str, JasminArcError] = {}
         for job_id in there:
             state = states[job_id]
@@ -201,39 +177,37 @@ class Ledger:
         return [job_id for job_id in unsaved if job_id not in killed]
 
     def _reconciled(
-        self,
-        job_ids: Sequence[str],
-        ask: Callable[[Sequence[str]], dict[str, _Found]],
-        states_in: Callable[[dict[str, _Found]], Mapping[str, Answer]],
+        self, job_ids: Sequence[str], ask: Callable[[Sequence[str]], dict[str, _Found]]
     ) -> tuple[dict[str, _Found], dict[str, Answer]]:
         """Ask the place, and return its answers, and the states with what is remembered of ends."""
         while True:
             restarts = self._restarts
             answers = ask(job_ids)
-            states = self._reconcile(job_ids, states_in(answers), restarts)
+            states = self._reconcile(job_ids, {i: _state_in(answer) for i, answer in answers.items()}, restarts)
             if states is not None:
                 return answers, states
 
-    def _reconcile(
-        self, job_ids: Sequence[str], states: Mapping[str, Answer], restarts: int
-    ) -> dict[str, Answer] | None:
+    def _reconcile(self, job_ids: Sequence[str], found: dict[str, Answer], restarts: int) -> dict[str, Answer] | None:
         """Keep the ends that were seen once, also when the place has forgotten the job since, and note new ones.
 
-        :param states: what the place says; a job that it does not know is absent
+        :param found: the states that the place tells; a job that it does not know is absent
         :param restarts: the number of restarts before the place was asked
         :returns: the states; ``None`` where jobs were restarted meanwhile, so that the place must be asked again
         """
         if self._notes:
-            self._write(None)
-        found = dict(states)
-        doubtful = [job_id for job_id in job_ids if _may_have_ended(found.get(job_id))]
+            self._write()
+        # Of a job whose state cannot be told now, an end may be known.
+        doubtful = [i for i in job_ids if not isinstance(state := found.get(i), JobState) or state.final]
         if not doubtful:
             return found
         with self._lock:
             if restarts != self._restarts:
                 return None
             known = self._ends(doubtful, found)
-        found.update((job_id, end) for job_id, end in known.items() if end and not _refines(found, job_id, end))
+        for job_id, end in known.items():
+            # The place may tell only later that a job that ended without success was killed.
+            if end and (end, found.get(job_id)) != (JobState.FAILED, JobState.KILLED):
+                found[job_id] = end
         fresh = {
             job_id: state
             for job_id, end in known.items()
@@ -243,44 +217,27 @@ class Ledger:
             self._ended(fresh, restarts)
         return found
 
-    def _filled_in(self, infos: Mapping[str, JobInfo]) -> dict[str, JobInfo]:
-        """Add from the job list what a server tells of a job only after a while."""
-        records = self.summaries([job_id for job_id, info in infos.items() if not info.name or info.submitted is None])
-        return {
-            job_id: replace(info, name=info.name or record.name, submitted=info.submitted or record.submitted)
-            if (record := records.get(job_id))
-            else info
-            for job_id, info in infos.items()
-        }
-
     def _ended(self, ends: Mapping[str, JobState], restarts: int) -> None:
         def write() -> None:
             # The jobs may have been restarted since they were asked about.
             if restarts == self._restarts:
                 self._quick_list.set_final(ends)
 
-        note = _Note(write, kept=False)
-        if len(ends) <= _BATCH_SIZE:
-            self._write(note)
-            return
-
         def write_later() -> None:
             time.sleep(_DELAY)
-            self._write(note)
+            self._write(write, kept=False)
 
-        # Whoever asks for many jobs does not wait for the disk. The interpreter does not end before this thread.
-        writer = threading.Thread(target=write_later, name="jasmin_arc ledger")
-        try:
-            writer.start()
-        except RuntimeError:
-            self._write(note)
-        else:
-            self._writers = [thread for thread in self._writers if thread.is_alive()] + [writer]
+        if len(ends) > _BATCH_SIZE:
+            # Whoever asks for many jobs does not wait for the disk. The interpreter does not end before this thread.
+            writer = threading.Thread(target=write_later, name="jasmin_arc ledger")
+            with suppress(RuntimeError):
+                writer.start()
+                self._writers = [thread for thread in self._writers if thread.is_alive()] + [writer]
+                return
+        self._write(write, kept=False)
 
     def _ends(self, job_ids: Sequence[str], states: Mapping[str, Answer]) -> dict[str, JobState | None]:
         """Return the ends of those jobs that are in the list, ``None`` where none was seen."""
-        if not job_ids:
-            return {}
         try:
             known = self._quick_list.summaries(job_ids)
         except JobListError as error:
@@ -336,28 +293,28 @@ class Ledger:
             writer.join()
         with self._lock:
             self._retry_at = 0.0
-            self._write(None)
+            self._write()
 
     def _note(self, what: Sequence[str] | Mapping[str, str], write: Callable[[], None]) -> None:
         if what:
-            self._write(_Note(write, kept=True))
+            self._write(write)
 
-    def _write(self, note: _Note | None) -> None:
+    def _write(self, note: Callable[[], None] | None = None, *, kept: bool = True) -> None:
+        """Write all notes, and this one.
+
+        :param kept: whether it is written later if that fails now. The end of a job is seen again at the next question
+        """
         with self._lock:
             if note is not None:
                 self._notes.append(note)
-            if time.monotonic() >= self._retry_at:
-                self._write_all()
-            self._notes = deque(note for note in self._notes if note.kept)
-
-    def _write_all(self) -> None:
-        while self._notes:
             try:
-                self._notes[0].write()
+                while self._notes and time.monotonic() >= self._retry_at:
+                    self._notes[0]()
+                    self._notes.popleft()
             except JobListError as error:
                 self._warn(error)
-                return
-            self._notes.popleft()
+            if not kept and self._notes:
+                self._notes.pop()
 
     def _warn(self, error: JobListError) -> None:
         """Say once in a while what is wrong with the job list, and leave it alone until then."""
@@ -368,18 +325,5 @@ class Ledger:
             )
 
 
-def _may_have_ended(answer: Answer | None) -> bool:
-    """Say whether an answer is an end, or none at all: of a job whose state cannot be told now, an end may be known."""
-    return not isinstance(answer, JobState) or answer.final
-
-
-def _refines(states: Mapping[str, Answer], job_id: str, end: JobState) -> bool:
-    """Say whether the place now tells that a job that ended without success was killed."""
-    return (end, states.get(job_id)) == (JobState.FAILED, JobState.KILLED)
-
-
-def _start(since: datetime | timedelta | None) -> datetime | None:
-    if isinstance(since, timedelta):
-        return datetime.now(timezone.utc) - since
-    # A time without a zone is the user's own, as everywhere in Python.
-    return since.astimezone(timezone.utc) if since is not None else None
+def _state_in(answer: Answer | JobInfo) -> Answer:
+    return answer.state if isinstance(answer, JobInfo) else answer

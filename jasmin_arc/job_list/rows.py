@@ -68,7 +68,6 @@ def _time(value: object) -> datetime:
 
 
 def insert(database: sqlite3.Connection, records: Iterable[JobRecord], **changes: object) -> None:
-    """Insert records into our table, with changed values."""
     marks = ", ".join("?" * len(_FIELDS))
     rows = [_row(record, changes) for record in records]
     database.executemany(f"INSERT INTO jasmin_arc_jobs({_OURS}) VALUES ({marks})", rows)
@@ -98,18 +97,15 @@ def _summary(row: Sequence[object]) -> JobSummary:
 
 
 def unfinished(database: sqlite3.Connection, endpoint: str) -> list[JobRecord]:
-    """Return what was intended at an endpoint and is not submitted, oldest first."""
     query = f"SELECT {_OURS} FROM jasmin_arc_jobs WHERE phase != 'submitted' AND endpoint = ? ORDER BY submitted, rowid"
     return [_record(row) for row in database.execute(query, (endpoint,))]
 
 
 def records_by_id(database: sqlite3.Connection, job_ids: Sequence[str]) -> Iterator[JobRecord]:
-    """The records of our table with these ids."""
     return map(_record, _by_id(database, f"SELECT {_OURS} FROM jasmin_arc_jobs", job_ids))
 
 
 def summaries_by_id(database: sqlite3.Connection, job_ids: Sequence[str]) -> Iterator[JobSummary]:
-    """The summaries of the rows of our table with these ids."""
     return map(_summary, _by_id(database, f"SELECT {_SUMMARY} FROM jasmin_arc_jobs", job_ids))
 
 
@@ -171,7 +167,6 @@ def _arc_row(record: JobRecord) -> tuple[str, ...]:
 
 
 def arc_records_by_id(database: sqlite3.Connection, job_ids: Sequence[str]) -> Iterator[JobRecord]:
-    """The records of ARC's table with these ids."""
     return map(_arc_record, _by_id(database, f"SELECT {_THEIRS} FROM jobs", job_ids))
 
 
@@ -181,7 +176,6 @@ def _arc_record(row: Sequence[object]) -> JobRecord:
 
 
 def summary_of(record: JobRecord) -> JobSummary:
-    """Return the summary of a record."""
     return JobSummary(record.id or "", record.name, record.submitted, record.final_state)
 
 

@@ -65,24 +65,20 @@ class Spool:
         for name, content in contents.items():
             self._kept(self.folder / name, content)
 
-    def is_empty(self) -> bool:
-        """Whether there is nothing to erase."""
-        return not self._names()
-
     def erase_all_but(self, needed: Collection[str]) -> None:
         """Erase other contents than these, and what killed processes left, as far as that can be erased."""
-        for name in self._names().difference(needed):
+        for path in map(self.folder.joinpath, self.names().difference(needed)):
             with suppress(OSError):
-                if _NAME.match(name) or _is_left_over(self.folder / name):
-                    (self.folder / name).unlink()
+                is_left_over = path.name.startswith(_NEW) and time.time() - path.stat().st_mtime > _NEW_SECONDS
+                if is_left_over or _NAME.match(path.name):
+                    path.unlink()
 
     def verify(self, source: object) -> None:
         """Check that the source of an input, if it is a file of this folder, has the content that was kept in it.
 
         :raises InputFileError: if it has another one, or is not there, or cannot be read
         """
-        problem = self._problem(source) if self._is_here(source) else ""
-        if problem:
+        if self._is_here(source) and (problem := self._problem(source)):
             raise InputFileError(
                 f"contents of inputs that were given as bytes {problem}",
                 advice="submit the job as a new one, with these contents",
@@ -99,16 +95,23 @@ class Spool:
     def _is_here(self, source: object) -> TypeGuard[Path]:
         return isinstance(source, Path) and source.parent == self.folder
 
-    def _names(self) -> set[str]:
+    def names(self) -> set[str]:
         with suppress(OSError):
             _check_private(self.folder)
             return set(os.listdir(self.folder))  # noqa: PTH208 - much faster for many files
         return set()
 
     def _kept(self, path: Path, content: bytes) -> bool:
+        is_there = False
         try:
-            _make_private(self.folder)
-            if not self._is_kept(path):
+            # The mode counts for the last folder alone.
+            self.folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self.folder.mkdir(mode=0o700, exist_ok=True)
+            _check_private(self.folder)
+            # A file that cannot be read is replaced, as one that is not there.
+            with suppress(OSError):
+                is_there = self._is_sound(path)
+            if not is_there:
                 _write(path, content)
         except OSError as error:
             if not self._failed:
@@ -117,12 +120,6 @@ class Spool:
         else:
             self._failed = False
         return not self._failed
-
-    def _is_kept(self, path: Path) -> bool:
-        # A file that cannot be read is replaced, as one that is not there.
-        with suppress(OSError):
-            return self._is_sound(path)
-        return False
 
     def _is_sound(self, path: Path) -> bool:
         found = path.stat()
@@ -135,27 +132,13 @@ class Spool:
         return True
 
 
-def _make_private(folder: Path) -> None:
-    # The mode counts for the last folder alone.
-    folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    folder.mkdir(mode=0o700, exist_ok=True)
-    _check_private(folder)
-
-
 def _check_private(folder: Path) -> None:
-    """Check that a folder, and a symbolic link that leads to it, are ours alone.
-
-    :raises OSError: if they are not, or are not there
-    """
+    """Check that a folder, and a symbolic link that leads to it, are there and ours alone."""
     found = folder.stat()
     if {folder.lstat().st_uid, found.st_uid} != {os.geteuid()}:
         raise PermissionError(errno.EACCES, "it belongs to another user")
     if found.st_mode & 0o077:
         raise PermissionError(errno.EACCES, "other users may enter it; chmod 700 makes it yours alone")
-
-
-def _is_left_over(path: Path) -> bool:
-    return path.name.startswith(_NEW) and time.time() - path.stat().st_mtime > _NEW_SECONDS
 
 
 def _write(path: Path, content: bytes) -> None:

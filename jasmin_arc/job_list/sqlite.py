@@ -24,10 +24,6 @@ class Database(sqlite3.Connection):
     """The seconds to wait for a lock"""
 
     def execute(self, statement: str, values: Any = (), /) -> sqlite3.Cursor:
-        """Run one statement.
-
-        :raises sqlite3.OperationalError: if the file is still locked after :attr:`patience` seconds
-        """
         deadline = time.monotonic() + self.patience
         while True:
             try:
@@ -41,7 +37,6 @@ def open_database(path: str | None, *, patience: float) -> Database:
     """Open an SQLite file that exists. Transactions begin and end by statements alone.
 
     :param path: an absolute path; ``None`` for an empty database without a file
-    :param patience: the seconds that a statement waits for the lock of another process
     """
     name = ":memory:"
     if path is not None:
@@ -53,10 +48,7 @@ def open_database(path: str | None, *, patience: float) -> Database:
 
 
 def make_durable(database: Database) -> None:
-    """Let each transaction be on the disk once it is committed.
-
-    :raises sqlite3.Error: if the file is locked, or is no database
-    """
+    """Let each transaction be on the disk once it is committed."""
     database.execute("PRAGMA synchronous = FULL")
     # Home directories are often on network file systems, where a write-ahead log does not work.
     # To keep the journal file saves two changes of its folder at each commit.

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from local_kit import Kit, alive, shell, until
 
 from jasmin_arc import ArcInterface, JobDescription, JobNotFoundError, OperationNotPossibleError, PartialFailureError
-from jasmin_arc.backends.local.job_ids import JobIds
+from jasmin_arc.backends.local.layout import Layout
 from jasmin_arc.exceptions import InputFileError, JobSubmissionError
 
 
@@ -313,14 +313,14 @@ def test_an_id_says_where_its_job_lives(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("root", ["/", "/a", "/a/b", b"/\xff"])
 def test_ids_belong_to_one_folder(root: str | bytes) -> None:
-    ids = JobIds(os.fsdecode(root), "host")
+    ids = Layout(os.fsdecode(root), "host")
     assert ids.split(ids.id("key")) == ("host", "key")
     assert ids.split(ids.id("key", "other")) == ("other", "key")
     assert ids.key(ids.id("key", "other")) == ""
     assert ids.id("key").startswith(ids.endpoint + "/")
     for other in ("/", "/a", "/a/b", "/b", "/a/b/c"):
         if other != root:
-            assert ids.split(JobIds(other, "host").id("key")) is None
+            assert ids.split(Layout(other, "host").id("key")) is None
 
 
 def test_unknown_jobs(kit: Kit) -> None:

@@ -325,7 +325,7 @@ class FailingList(JobList):
 
 @pytest.mark.parametrize("step", ["intend", "created", "commit"])
 def test_a_job_list_that_cannot_be_written(setup: Setup, tmp_path: Path, step: str) -> None:
-    setup.backend._journal._job_list = FailingList(tmp_path / "jobs.dat", step)
+    setup.backend._journal.job_list = FailingList(tmp_path / "jobs.dat", step)
     if step == "intend":
         with pytest.raises(JobListError, match="full"):
             setup.backend.submit([job()])
@@ -351,7 +351,7 @@ def test_a_later_wave_does_not_hide_what_became_of_those_before(
 
     def fill_disk(request: Request, reply: Reply) -> Reply:
         if "/jobs?action=new" in request.path:
-            setup.backend._journal._job_list = FailingList(setup.job_list.path, "intend")
+            setup.backend._journal.job_list = FailingList(setup.job_list.path, "intend")
             return reply if known else Reply(raw=[RESET])
         return reply
 

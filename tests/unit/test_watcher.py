@@ -19,6 +19,7 @@ from jasmin_arc import (
     ServerError,
     ServerUnavailableError,
 )
+from jasmin_arc import watcher as watcher_module
 from jasmin_arc._support.logs import make_logger
 from jasmin_arc.backends.base import Pace
 from jasmin_arc.constants import JobState
@@ -215,26 +216,34 @@ def test_an_answer_counts_only_for_those_that_waited_when_it_was_asked_for(log: 
     watching.forget(["x://2"])
 
 
-def test_a_refusal_in_the_middle_of_an_outage_is_waited_out(log: io.StringIO) -> None:
+def test_a_refusal_in_the_middle_of_an_outage_is_waited_out(log: io.StringIO, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watcher_module, "OUTAGE", QUICK)
     down, other = ServerUnavailableError("connection refused"), ServerError("not found", status=404)
     site = Site({"x://1": JobState.RUNNING}, *[down] * MAX_FAILURES, other, {"x://1": JobState.FINISHED})
-    watching = Watcher(site.states, make_logger(log, LogLevels.INFO), outage=QUICK)
+    watching = Watcher(site.states, make_logger(log, LogLevels.INFO))
     (future,) = watching.watch(["x://1"]).values()
     assert future.result(LIMIT) == JobState.FINISHED
 
 
-def test_a_server_that_answered_before_may_refuse_for_a_while(log: io.StringIO) -> None:
+def test_a_server_that_answered_before_may_refuse_for_a_while(
+    log: io.StringIO, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watcher_module, "OUTAGE", QUICK)
     refusals = [ServerError("being restarted", status=404)] * (2 * MAX_FAILURES)
     site = Site({"x://1": JobState.RUNNING}, *refusals, {"x://1": JobState.FINISHED})
-    watching = Watcher(site.states, make_logger(log, LogLevels.INFO), outage=QUICK)
+    watching = Watcher(site.states, make_logger(log, LogLevels.INFO))
     (future,) = watching.watch(["x://1"]).values()
     assert future.result(LIMIT) == JobState.FINISHED
     assert log.getvalue().count("being restarted") == 1
 
 
-def test_a_server_that_answered_before_and_then_refuses_for_long_ends_the_wait(log: io.StringIO) -> None:
+def test_a_server_that_answered_before_and_then_refuses_for_long_ends_the_wait(
+    log: io.StringIO, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watcher_module, "OUTAGE", QUICK)
+    monkeypatch.setattr(watcher_module, "PATIENCE", 0.2)
     site = Site({"x://1": JobState.RUNNING}, ServerError("forbidden", status=403))
-    watching = Watcher(site.states, make_logger(log, LogLevels.INFO), outage=QUICK, patience=0.2)
+    watching = Watcher(site.states, make_logger(log, LogLevels.INFO))
     (future,) = watching.watch(["x://1"]).values()
     with pytest.raises(ServerError, match="forbidden"):
         future.result(LIMIT)

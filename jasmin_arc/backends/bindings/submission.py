@@ -24,7 +24,7 @@ from jasmin_arc.exceptions import (
     NoTargetsAvailableError,
     SubmissionUnknownError,
 )
-from jasmin_arc.staging import StagedInput
+from jasmin_arc.staging.inputs import StagedInput
 
 _JSDL = re.compile(r"<(?:[\w.-]+:)?JobDefinition[\s>]")
 _REJECTED = re.compile(r"Failed to submit all jobs: \d{3} (.*)")

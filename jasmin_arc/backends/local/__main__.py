@@ -20,19 +20,14 @@ def _stand_in() -> None:
         sys.modules[name] = module
 
 
-def main() -> None:
-    """Run what the first argument names."""
+if __name__ == "__main__":
     _stand_in()
-    verb, root, host, *rest = sys.argv[1:]
+    verb, *arguments = sys.argv[1:]
     if verb == "run":
         from jasmin_arc.backends.local.runner import main as run
 
-        run(root, host)
+        run(*arguments)
     elif verb == "fetch":
         from jasmin_arc.backends.local.fetch import main as fetch
 
-        fetch(root, host, rest[0])
-
-
-if __name__ == "__main__":
-    main()
+        fetch(*arguments)

@@ -20,8 +20,7 @@ _REDIRECTS = 5
 _CHUNK = 1 << 20
 
 
-class _NotFetchedError(Exception):
-    """The input cannot be had."""
+class _NotFetchedError(Exception): ...
 
 
 class _PassingError(Exception):
@@ -37,7 +36,7 @@ def main(root: str, host: str, key: str) -> None:
         return  # The job was erased.
     urls: dict[str, str] = json.loads(spec)["urls"]
     parent, error = os.getppid(), ""
-    temporary = Path(layout.fetching(key, os.getpid()))
+    temporary = Path(layout.job(key, f"fetching.{os.getpid()}"))
     try:
         for name, url in urls.items():
             _fetch(url, temporary)
@@ -53,15 +52,14 @@ def main(root: str, host: str, key: str) -> None:
     write_json(layout.job(key, "fetched"), {"error": error})
 
 
-def _fetch(url: str, target: Path) -> None:
-    for number in range(1, _TRIES + 1):
-        try:
-            return _download(url, target)
-        except _PassingError as error:
-            if number == _TRIES:
-                raise _NotFetchedError(f"cannot fetch the input URL {shown(url)}: {error}") from error
-            time.sleep(number)
-    return None
+def _fetch(url: str, target: Path, tried: int = 1) -> None:
+    try:
+        _download(url, target)
+    except _PassingError as error:
+        if tried == _TRIES:
+            raise _NotFetchedError(f"cannot fetch the input URL {shown(url)}: {error}") from error
+        time.sleep(tried)
+        _fetch(url, target, tried + 1)
 
 
 def _download(url: str, target: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import sys
@@ -21,10 +22,9 @@ def wake(layout: Layout) -> bool:
             return False
         raise
     try:
-        os.write(descriptor, b".")
-    except BlockingIOError:
-        # The pipe is full: the runner has wake-ups pending already.
-        return True
+        # Where the pipe is full, the runner has wake-ups pending already.
+        with contextlib.suppress(BlockingIOError):
+            os.write(descriptor, b".")
     except BrokenPipeError:
         return False
     finally:

@@ -1,4 +1,4 @@
-"""Where things lie under ``LOCAL_DIR``.
+"""Where things lie under ``LOCAL_DIR``, and the ids of its jobs: ``local://HOST/PATH-OF-LOCAL_DIR/KEY``.
 
 .. code-block:: text
 
@@ -10,6 +10,7 @@
     jobs/KEY/claim          made once, by the job's supervisor, which holds a lock on it as long as it lives
     jobs/KEY/exit           how the job ended; the session folder is still being cleaned
     jobs/KEY/done           the same, cleaned
+    jobs/KEY/fetching.PID   what a process has so far of a URL input
     jobs/KEY/fetched        how fetching the URL inputs ended
 """
 
@@ -17,10 +18,14 @@ from __future__ import annotations
 
 import contextlib
 import os
+from functools import cached_property
 
 
 class Layout:
-    """The paths of one ``LOCAL_DIR``, as one host uses it."""
+    """One ``LOCAL_DIR``, which several hosts may share, as one host uses it.
+
+    :param root: its path, without symbolic links
+    """
 
     def __init__(self, root: str, host: str) -> None:
         self.root = root
@@ -44,10 +49,34 @@ class Layout:
         """The path of a job's folder, or of a file in it."""
         return os.path.join(self.jobs, key, *name)
 
-    def fetching(self, key: str, pid: int) -> str:
-        """The path of what a process has so far of an input that it fetches for a job."""
-        return self.job(key, f"fetching.{pid}")
-
     def session(self, key: str) -> str:
         """The path of a job's session folder."""
         return self.job(key, "session")
+
+    @cached_property
+    def _quoted(self) -> str:
+        # Not at the top: the runner needs no ids, and somebody waits for its start.
+        from urllib.parse import quote
+
+        return quote(os.fsencode(self.root)).rstrip("/")
+
+    @property
+    def endpoint(self) -> str:
+        """The first part of the ids of this host's jobs."""
+        return f"local://{self.host}{self._quoted}"
+
+    def id(self, key: str, host: str | None = None) -> str:
+        """The id of a job of this host, or of another one."""
+        return f"local://{host or self.host}{self._quoted}/{key}"
+
+    def key(self, job_id: str) -> str:
+        """The key of a job of this host; empty if the id is that of another place."""
+        host, key = self.split(job_id) or ("", "")
+        return key if host == self.host else ""
+
+    def split(self, job_id: str) -> tuple[str, str] | None:
+        """The host and the key of a job in this ``LOCAL_DIR``; ``None`` if the id is that of another place."""
+        start, _, key = job_id.rpartition("/")
+        host = start.removeprefix("local://").removesuffix(self._quoted)
+        is_known = host and key and "/" not in host and job_id == self.id(key, host)
+        return (host, key) if is_known else None

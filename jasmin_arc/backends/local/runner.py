@@ -19,9 +19,8 @@ import time
 from typing import Any
 
 from jasmin_arc.backends.local import launch
-from jasmin_arc.backends.local.ends import clean_up, end_former, failed, killed, left_behind
 from jasmin_arc.backends.local.layout import Layout
-from jasmin_arc.backends.local.store import Store
+from jasmin_arc.backends.local.store import CANCELLED, Store, clean_up, end, end_former, left_behind
 from jasmin_arc.backends.local.supervisor import supervise
 from jasmin_arc.backends.posix.files import is_locked, lock, read_json, remove
 
@@ -36,7 +35,7 @@ _PATIENCE = 30
 
 
 def main(root: str, host: str) -> None:
-    """Run the jobs of this host, unless another runner does already."""
+    """Run the jobs of this host, unless another runner does."""
     layout = Layout(root, host)
     while lock(layout.lock) is None:
         if launch.wake(layout):
@@ -47,8 +46,6 @@ def main(root: str, host: str) -> None:
 
 
 class _Runner:
-    """What the runner knows beyond the record."""
-
     def __init__(self, layout: Layout) -> None:
         self._layout = layout
         self._store = Store(layout.database)
@@ -61,7 +58,6 @@ class _Runner:
         self._signalled: set[str] = set()
 
     def run(self) -> None:
-        """Work until there is nothing left to do."""
         gc.freeze()
         failures, adopted = 0, False
         while failures < _PATIENCE and os.path.exists(self._layout.database):
@@ -103,7 +99,7 @@ class _Runner:
         self._reap()
         ended = self._ended()
         fetched = self._fetched()
-        ended.update({key: failed(f"Failed in data staging: {error}") for key, error in fetched.items() if error})
+        ended.update({key: end("FAILED", f"Failed in data staging: {why}") for key, why in fetched.items() if why})
         ended.update(self._cancel())
         with self._store.transaction():
             for key, record in ended.items():
@@ -119,7 +115,7 @@ class _Runner:
             pid = self._fetchers.pop(key)
             self._dead.discard(pid)
             # One that was killed has left what it had.
-            remove(self._layout.fetching(key, pid))
+            remove(self._layout.job(key, f"fetching.{pid}"))
         for row in fetches:
             self._fetch(row["key"])
         for row in starts:
@@ -135,8 +131,8 @@ class _Runner:
 
     def _ended(self) -> dict[str, dict[str, Any]]:
         own = set(self._supervisors.values())
-        looks = {key: self._look(key, row) for key, row in self._running.items() if key not in own}
-        return {key: record for key, record in looks.items() if record}
+        others = [(key, row) for key, row in self._running.items() if key not in own]
+        return {key: record for key, row in others if (record := self._look(key, row))}
 
     def _look(self, key: str, row: sqlite3.Row) -> dict[str, Any] | None:
         """How a running job ended; ``None`` if it has not. A job that was about to be started is started."""
@@ -145,17 +141,15 @@ class _Runner:
             record: dict[str, Any] = read_json(done)
             return record
         if os.path.exists(self._layout.job(key, "claim")):
-            return None if is_locked(self._layout.job(key, "claim")) else self._orphaned(row)
+            if is_locked(self._layout.job(key, "claim")):
+                return None
+            _kill_marked(json.loads(row["plan"])["environment"]["JASMIN_ARC_JOB_ID"])
+            unknown = "the process that watched the job is gone, and how the job ended is not known"
+            return left_behind(self._layout, row, unknown)
         if key in self._forked:
-            return failed(f"the job could not be started; see {self._layout.log}")
+            return end("FAILED", f"the job could not be started; see {self._layout.log}")
         self._start(row)
         return None
-
-    def _orphaned(self, row: sqlite3.Row) -> dict[str, Any]:
-        """The end of a job whose supervisor is gone: what it wrote down last, if anything."""
-        _kill_marked(json.loads(row["plan"])["environment"]["JASMIN_ARC_JOB_ID"])
-        unknown = "the process that watched the job is gone, and how the job ended is not known"
-        return left_behind(self._layout, row, unknown)
 
     def _discard(self, key: str) -> None:
         self._running.pop(key, None)
@@ -166,7 +160,7 @@ class _Runner:
     def _cancel(self) -> dict[str, dict[str, Any]]:
         """Tell the supervisors of cancelled jobs, and end those that do not run yet."""
         ended = {}
-        for row in self._store.cancelled(self._layout.host):
+        for row in self._store.unended(self._layout.host, "cancel = 1"):
             key = row["key"]
             if key in self._running:
                 self._tell(key)
@@ -174,25 +168,21 @@ class _Runner:
             if key in self._fetchers:
                 _kill(self._fetchers[key], signal.SIGKILL)
             clean_up(self._layout, key, row["plan"])
-            ended[key] = killed()
+            ended[key] = end("KILLED", CANCELLED)
         return ended
 
     def _tell(self, key: str) -> None:
         if key in self._signalled:
             return
-        own = [pid for pid, other in self._supervisors.items() if other == key]
-        pid = own[0] if own else self._claimant(key)
+        pid = next((pid for pid, other in self._supervisors.items() if other == key), 0)
+        claim = self._layout.job(key, "claim")
+        if not pid and is_locked(claim):
+            # A former runner started it.
+            with open(claim, encoding="ascii") as file:
+                pid = int(file.read() or 0)
         if pid:
             _kill(pid, signal.SIGTERM)
             self._signalled.add(key)
-
-    def _claimant(self, key: str) -> int | None:
-        """The supervisor of a job that a former runner started, if it lives."""
-        path = self._layout.job(key, "claim")
-        if not is_locked(path):
-            return None
-        with open(path, encoding="ascii") as file:
-            return int(file.read() or 0) or None
 
     def _next_fetches(self) -> list[sqlite3.Row]:
         room = max(_FETCHES - len(self._fetchers), 0)
@@ -278,7 +268,6 @@ class _Bell:
         return called
 
     def close(self) -> None:
-        """Let nobody call any more."""
         signal.set_wakeup_fd(-1)
         os.close(self._descriptor)
 

@@ -1,14 +1,24 @@
-"""The record of the jobs of one ``LOCAL_DIR``: an SQLite database that every process opens for itself."""
+"""The record of the jobs of one ``LOCAL_DIR``: an SQLite database that every process opens for itself.
+
+And the ends that nobody but the record can tell of."""
 
 from __future__ import annotations
 
+import json
 import sqlite3
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+from jasmin_arc._support.machine import boot_id
+from jasmin_arc.backends.local.layout import Layout
+from jasmin_arc.backends.posix.clean_session import clean_session, drop_output_list
+from jasmin_arc.backends.posix.files import read_json
 from jasmin_arc.job_list.sqlite import make_durable, make_file, open_database
 
+CANCELLED = "User requested to cancel the job"
+"""In A-REX's words"""
 _VERSION = 1
 _BUSY_SECONDS = 30.0
 _CHUNK = 500
@@ -72,13 +82,12 @@ class Store:
         return int(self._row("PRAGMA user_version")[0])
 
     def close(self) -> None:
-        """Close the connection."""
         self._connection.close()
 
     def __enter__(self) -> Store:
         return self
 
-    def __exit__(self, *error: object) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     @contextmanager
@@ -112,14 +121,11 @@ class Store:
 
     def get(self, keys: Sequence[str]) -> dict[str, sqlite3.Row]:
         """The jobs with these keys, without their specifications."""
-        found: dict[str, sqlite3.Row] = {}
+        found: list[sqlite3.Row] = []
         for start in range(0, len(keys), _CHUNK):
             chunk = keys[start : start + _CHUNK]
-            marks = ", ".join("?" * len(chunk))
-            found.update(
-                (row["key"], row) for row in self._rows(f"SELECT {_SHOWN} FROM jobs WHERE key IN ({marks})", *chunk)
-            )
-        return found
+            found += self._rows(f"SELECT {_SHOWN} FROM jobs WHERE key IN ({', '.join('?' * len(chunk))})", *chunk)
+        return {row["key"]: row for row in found}
 
     def ids(self) -> list[tuple[str, str]]:
         """Host and key of every job, the oldest first."""
@@ -132,51 +138,41 @@ class Store:
 
     def cancel(self, keys: Iterable[str]) -> None:
         """Ask for the end of jobs; the runner of their host sees to it."""
-        with self.transaction():
-            self._each("UPDATE jobs SET cancel = 1 WHERE key = ? AND ended IS NULL", keys)
+        self._change("UPDATE jobs SET cancel = 1 WHERE key = ? AND ended IS NULL", keys)
 
     def delete(self, keys: Iterable[str]) -> None:
-        """Erase jobs from the record."""
-        with self.transaction():
-            self._each("DELETE FROM jobs WHERE key = ?", keys)
+        self._change("DELETE FROM jobs WHERE key = ?", keys)
 
-    def _each(self, statement: str, keys: Iterable[str]) -> None:
-        self._connection.executemany(statement, [(key,) for key in keys])
+    def _change(self, statement: str, keys: Iterable[str]) -> None:
+        with self.transaction():
+            self._connection.executemany(statement, [(key,) for key in keys])
 
     def load(self, host: str) -> tuple[int, int, int]:
         """How many jobs of a host run, how many slots they take, and how many jobs wait."""
-        running, taken, waiting = self._row(
-            "SELECT COALESCE(SUM(state = 'RUNNING'), 0), COALESCE(SUM((state = 'RUNNING') * slots), 0), "
-            "COALESCE(SUM(state <> 'RUNNING'), 0) FROM jobs WHERE ended IS NULL AND host = ?",
-            host,
+        return tuple(
+            self._row(
+                "SELECT COALESCE(SUM(state = 'RUNNING'), 0), COALESCE(SUM((state = 'RUNNING') * slots), 0), "
+                "COALESCE(SUM(state <> 'RUNNING'), 0) FROM jobs WHERE ended IS NULL AND host = ?",
+                host,
+            )
         )
-        return running, taken, waiting
 
     def slots(self, host: str) -> int:
-        """How many slots a host has."""
         row = self._row("SELECT slots FROM hosts WHERE host = ?", host)
         return int(row[0]) if row else 1
 
     def has_open(self, host: str) -> bool:
-        """Whether jobs of a host have not ended."""
         return bool(self._row("SELECT EXISTS (SELECT 1 FROM jobs WHERE ended IS NULL AND host = ?)", host)[0])
 
     def in_state(self, host: str, state: str, *, limit: int = -1, fetch: int = 0) -> list[sqlite3.Row]:
-        """The jobs of a host in one state, specifications and all, the oldest first.
+        """The jobs of a host in one state, the oldest first.
 
         :param fetch: 1 for only those with inputs to fetch
         """
-        return self._open(host, "state = ? AND fetch >= ? ORDER BY seq LIMIT ?", state, fetch, limit)
+        return self.unended(host, "state = ? AND fetch >= ? ORDER BY seq LIMIT ?", state, fetch, limit)
 
-    def cancelled(self, host: str) -> list[sqlite3.Row]:
-        """The jobs of a host that are to be cancelled and have not ended."""
-        return self._open(host, "cancel = 1")
-
-    def of_former_boots(self, host: str, boot: str) -> list[sqlite3.Row]:
-        """The jobs of a host that have not ended and were submitted before it was last started."""
-        return self._open(host, "boot <> ?", boot)
-
-    def _open(self, host: str, condition: str, *values: object) -> list[sqlite3.Row]:
+    def unended(self, host: str, condition: str, *values: object) -> list[sqlite3.Row]:
+        """The jobs of a host that have not ended, specifications and all, that meet an SQL condition."""
         return self._rows(f"SELECT * FROM jobs WHERE ended IS NULL AND host = ? AND {condition}", host, *values)
 
     def queue_accepted(self, host: str) -> None:
@@ -187,7 +183,6 @@ class Store:
         )
 
     def move(self, keys: Iterable[str], state: str, *, started: float | None = None) -> None:
-        """Give jobs that have not ended another state."""
         self._connection.executemany(
             "UPDATE jobs SET state = ?, started = ? WHERE key = ? AND ended IS NULL",
             [(state, started, key) for key in keys],
@@ -203,6 +198,52 @@ class Store:
         )
 
     def spec(self, key: str) -> str | None:
-        """The specification of a job, as it was added; ``None`` if the job was erased."""
+        """The specification of a job; ``None`` if the job was erased."""
         row = self._row("SELECT plan FROM jobs WHERE key = ?", key)
         return None if row is None else str(row[0])
+
+
+def end(state: str, error: str) -> dict[str, Any]:
+    """The end of a job that has no exit code."""
+    return {"state": state, "ended": time.time(), "errors": [error]}
+
+
+def left_behind(layout: Layout, row: sqlite3.Row, otherwise: str) -> dict[str, Any]:
+    """The end of a job whose supervisor is gone: what that has written down, or else the error given.
+
+    The session folder is cleaned, unless it was.
+    """
+    key = row["key"]
+    record: dict[str, Any] | None = _read(layout.job(key, "done"))
+    if record is None:
+        clean_up(layout, key, row["plan"])
+        record = _read(layout.job(key, "exit"))
+    return record or end("FAILED", otherwise)
+
+
+def clean_up(layout: Layout, key: str, recorded: str) -> None:
+    """Clean the session folder of a job that has ended, for good.
+
+    :param recorded: its specification, as the record has it
+    """
+    session, spec = layout.session(key), json.loads(recorded)
+    clean_session(session, spec["outputs"], spec["output_list"])
+    drop_output_list(session, spec["output_list"])
+
+
+def _read(path: str) -> Any:
+    try:
+        return read_json(path)
+    except ValueError:
+        return None  # Cut short when the machine went down.
+
+
+def end_former(store: Store, layout: Layout) -> None:
+    """End the jobs of this host that had not ended when it last went down."""
+    ends = {}
+    for row in store.unended(layout.host, "boot <> ?", boot_id()):
+        moment = "while the job ran" if row["state"] == "RUNNING" else "before the job had started"
+        ends[row["key"]] = left_behind(layout, row, f"the machine {row['host']} was restarted {moment}")
+    with store.transaction():
+        for key, record in ends.items():
+            store.end(key, record)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import errno
+import math
 import os
 import resource
 import select
@@ -16,10 +17,10 @@ import signal
 import sys
 import time
 from collections.abc import Callable
-from typing import Any, Optional
+from typing import Any
 
-from jasmin_arc.backends.local.ends import CANCELLED, failed
 from jasmin_arc.backends.local.layout import Layout
+from jasmin_arc.backends.local.store import CANCELLED, end
 from jasmin_arc.backends.posix.clean_session import clean_session, drop_output_list
 from jasmin_arc.backends.posix.files import lock, remove, write_json
 from jasmin_arc.constants import RUN_SCRIPT_NAME, STDERR_NAME, STDOUT_NAME
@@ -29,24 +30,19 @@ GRACE_SECONDS = 5.0
 _FORCE_SECONDS = 30.0
 """How long to insist on the end of processes that do not even die when killed"""
 _FULL_DISK_SECONDS = 600.0
-_Outcome = tuple[str, Optional[int], list[str]]
-"""State, exit code and errors"""
 _LINUX = sys.platform == "linux"
 _IGNORED = (signal.SIGINT, signal.SIGQUIT, signal.SIGPIPE, signal.SIGXFSZ, signal.SIGHUP)
 
 
 def supervise(layout: Layout, key: str, spec: dict[str, Any]) -> None:
-    """Run a job, unless it was started before, and write down how it ended.
-
-    :param spec: what the job needs, as the backend recorded it
-    """
-    if _claim(layout, key) is None:
+    """Run a job, unless it was started before, and write down how it ended."""
+    if not _claim(layout, key):
         return
     session = layout.session(key)
     try:
         watch = _Watch(session, spec)
     except OSError as error:
-        record = failed(f"the job could not be started: {error}")
+        record = end("FAILED", f"the job could not be started: {error}")
     else:
         record = watch.run()
 
@@ -60,10 +56,7 @@ def supervise(layout: Layout, key: str, spec: dict[str, Any]) -> None:
 
 
 def _write_down(path: str, record: dict[str, Any], *, make_room: Callable[[], None]) -> None:
-    """Write down how a job ended. A full disk, which the job may have filled itself, is waited out.
-
-    :param make_room: deletes what is not kept of the job
-    """
+    """Write down how a job ended. A full disk, which the job may have filled itself, is waited out."""
     limit = time.monotonic() + _FULL_DISK_SECONDS
     while True:
         try:
@@ -75,26 +68,25 @@ def _write_down(path: str, record: dict[str, Any], *, make_room: Callable[[], No
         time.sleep(1.0)
 
 
-def _claim(layout: Layout, key: str) -> int | None:
+def _claim(layout: Layout, key: str) -> bool:
     """Take the job, once and for all: the claim appears under its name already locked, or not at all."""
     path = layout.job(key, "claim")
     own = f"{path}.{os.getpid()}"
+    # It stays open, and so locked, as long as this process lives.
     descriptor = lock(own)
     if descriptor is None:
-        return None
+        return False
     os.write(descriptor, b"%d\n" % os.getpid())
     try:
         os.link(own, path)
     except FileExistsError:
-        return None
+        return False
     finally:
         remove(own)
-    return descriptor
+    return True
 
 
 class _Watch:
-    """A job that runs."""
-
     def __init__(self, session: str, spec: dict[str, Any]) -> None:
         self._session = session
         self._wall_time: float | None = spec["wall_time"]
@@ -102,32 +94,30 @@ class _Watch:
         _become_subreaper()
         self._status: int | None = None
         self._started = time.time()
-        self._deadline = time.monotonic() + self._wall_time if self._wall_time else None
+        self._deadline = time.monotonic() + (self._wall_time or math.inf)
         self._pid = _start(session, spec["environment"])
 
     def run(self) -> dict[str, Any]:
-        """Wait for the job's end, or bring it about; nothing of the job lives on.
-
-        :returns: how it ended, as the record has it
-        """
+        """Wait for the job's end, or bring it about, and return how it ended; nothing of the job lives on."""
         self._reap()
-        while self._status is None and not self._signals.cancelled and not self._is_late():
-            self._signals.wait(None if self._deadline is None else self._deadline - time.monotonic())
+        while self._status is None and not self._signals.cancelled and time.monotonic() < self._deadline:
+            self._signals.wait(self._deadline)
             self._reap()
-        outcome = self._why_stopped() if self._status is None else _outcome_of(self._status)
+        outcome = self._outcome()
         if self._status is None:
             self._stop()
         self._force()
         return self._record(*outcome)
 
-    def _why_stopped(self) -> _Outcome:
+    def _outcome(self) -> tuple[str, int | None, list[str]]:
+        """State, exit code and errors."""
+        if self._status is not None:
+            code = os.WEXITSTATUS(self._status) if os.WIFEXITED(self._status) else 128 + os.WTERMSIG(self._status)
+            return ("FAILED", code, [f"LRMS error: ({code}) Job failed"]) if code else ("FINISHED", 0, [])
         if self._signals.cancelled:
             return "KILLED", None, [CANCELLED]
         limit = f"the job was killed at its wall-time limit of {self._wall_time:g} s"
         return "FAILED", None, ["LRMS error: (271) Job timeout", limit]
-
-    def _is_late(self) -> bool:
-        return self._deadline is not None and time.monotonic() >= self._deadline
 
     def _reap(self) -> bool:
         """Collect what has ended, and return whether something of the job still lives."""
@@ -146,7 +136,7 @@ class _Watch:
         self._signal_all(signal.SIGCONT)
         limit = time.monotonic() + GRACE_SECONDS
         while self._reap() and time.monotonic() < limit:
-            self._signals.wait(limit - time.monotonic())
+            self._signals.wait(limit)
 
     def _force(self) -> None:
         limit = time.monotonic() + _FORCE_SECONDS
@@ -154,7 +144,7 @@ class _Watch:
             self._signal_all(signal.SIGKILL)
         while self._reap() and time.monotonic() < limit:
             self._signal_all(signal.SIGKILL)
-            self._signals.wait(0.01)
+            self._signals.wait(time.monotonic() + 0.01)
 
     def _signal_all(self, number: int) -> None:
         for pid in descendants(os.getpid()) if _LINUX else [-self._pid]:
@@ -175,8 +165,6 @@ class _Watch:
 
 
 class _Signals:
-    """The signals that a supervisor waits for."""
-
     def __init__(self) -> None:
         self.cancelled = False
         self._read, write = os.pipe()
@@ -191,9 +179,9 @@ class _Signals:
     def _cancel(self, *_: object) -> None:
         self.cancelled = True
 
-    def wait(self, seconds: float | None) -> None:
-        """Return at the next signal, or after so many seconds."""
-        if select.select([self._read], [], [], None if seconds is None else max(seconds, 0.0))[0]:
+    def wait(self, until: float) -> None:
+        """Return at the next signal, or at a time of ``time.monotonic()``."""
+        if select.select([self._read], [], [], None if until == math.inf else max(until - time.monotonic(), 0.0))[0]:
             os.read(self._read, 4096)
 
 
@@ -215,16 +203,9 @@ def _start(session: str, environment: dict[str, str]) -> int:
     )
 
 
-def _outcome_of(status: int) -> _Outcome:
-    code = os.WEXITSTATUS(status) if os.WIFEXITED(status) else 128 + os.WTERMSIG(status)
-    return ("FAILED", code, [f"LRMS error: ({code}) Job failed"]) if code else ("FINISHED", 0, [])
-
-
 def _become_subreaper() -> None:
-    if not _LINUX:
-        return
     set_child_subreaper = 36
-    if ctypes.CDLL(None, use_errno=True).prctl(set_child_subreaper, 1, 0, 0, 0):
+    if _LINUX and ctypes.CDLL(None, use_errno=True).prctl(set_child_subreaper, 1, 0, 0, 0):
         raise OSError(ctypes.get_errno(), "prctl(PR_SET_CHILD_SUBREAPER)")
 
 
@@ -234,12 +215,10 @@ def descendants(ancestor: int) -> list[int]:
     for name in os.listdir("/proc"):
         if name.isdigit():
             children.setdefault(_parent(name), []).append(int(name))
-    found: list[int] = []
-    todo = [ancestor]
-    while todo:
-        below = children.get(todo.pop(), [])
-        found += below
-        todo += below
+    found = list(children.get(ancestor, []))
+    for pid in found:
+        # The list grows meanwhile.
+        found += children.get(pid, [])
     return found
 
 

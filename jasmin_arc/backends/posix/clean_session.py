@@ -15,15 +15,14 @@ from jasmin_arc.constants import RUN_SCRIPT_NAME, STDERR_NAME, STDOUT_NAME
 def clean_session(session: str, outputs: Iterable[str], output_list: str = "") -> None:
     """Keep standard output and error and the outputs, and delete all else.
 
-    The list of the outputs stays too, since a run that was cut short needs it again; :func:`drop_output_list` deletes
-    it.
+    The list of the outputs stays until :func:`drop_output_list`, since a run that was cut short needs it again.
 
     :param outputs: their names, which are no patterns
     :param output_list: the file in which the run script listed what the patterns matched, if there are patterns
     """
     listed = _listed(os.path.join(session, output_list)) if output_list else []
     keep = {STDOUT_NAME, STDERR_NAME, *outputs, *listed, output_list}
-    parents = {parent for name in keep for parent in _parents(name)}
+    parents = {name[: slash.start()] for name in keep for slash in re.finditer("/", name)}
     try:
         _clean(session, "", keep, parents)
     except (OSError, RecursionError) as error:
@@ -32,7 +31,6 @@ def clean_session(session: str, outputs: Iterable[str], output_list: str = "") -
 
 
 def drop_output_list(session: str, output_list: str) -> None:
-    """Delete the list of the outputs of a job that was cleaned for good."""
     if output_list:
         with contextlib.suppress(OSError):
             os.unlink(os.path.join(session, output_list))
@@ -51,11 +49,6 @@ def _listed(path: str) -> list[str]:
 def listed_outputs(text: str) -> list[str]:
     """Read the list that the run script wrote: one name a line, with backslashes before white space."""
     return [re.sub(r"\\(.)", r"\1", line) for line in text.split("\n") if line]
-
-
-def _parents(name: str) -> list[str]:
-    parts = name.split("/")
-    return ["/".join(parts[:length]) for length in range(1, len(parts))]
 
 
 def _clean(folder: str, prefix: str, keep: set[str], parents: set[str]) -> None:

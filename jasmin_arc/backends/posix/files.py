@@ -31,13 +31,15 @@ def read_json(path: str) -> Any:
         return None
 
 
-def lock(path: str) -> int | None:
+def lock(path: str, flags: int = os.O_RDWR | os.O_CREAT) -> int | None:
     """Lock a file, which is made if need be.
 
     :returns: the descriptor that holds the lock until it is closed; ``None`` if another process holds one
     """
-    descriptor = private(path, os.O_RDWR | os.O_CREAT)
-    if _is_taken(descriptor):
+    descriptor = private(path, flags)
+    try:
+        fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except (BlockingIOError, PermissionError):
         os.close(descriptor)
         return None
     return descriptor
@@ -46,22 +48,12 @@ def lock(path: str) -> int | None:
 def is_locked(path: str) -> bool:
     """Whether another process holds a lock on a file; a file that is not there is not locked."""
     try:
-        descriptor = os.open(path, os.O_RDWR)
+        descriptor = lock(path, os.O_RDWR)
     except FileNotFoundError:
         return False
-    try:
-        return _is_taken(descriptor)
-    finally:
+    if descriptor is not None:
         os.close(descriptor)
-
-
-def _is_taken(descriptor: int) -> bool:
-    """Lock an open file, unless another process has."""
-    try:
-        fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except (BlockingIOError, PermissionError):
-        return True
-    return False
+    return descriptor is None
 
 
 def remove(*paths: str) -> None:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import os
 import shutil
 import stat
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 from typing import BinaryIO
 
 from jasmin_arc.backends.posix.files import private
 from jasmin_arc.exceptions import InputFileError, JobNotFoundError
 from jasmin_arc.job_info import RemoteFile
-from jasmin_arc.staging import StagedInput
+from jasmin_arc.staging.inputs import StagedInput
 
 _BLOCK = 1 << 20
 _MAX_DEPTH = 200
@@ -27,22 +27,15 @@ def write_inputs(folder: Path, inputs: Iterable[StagedInput]) -> None:
     try:
         folder.mkdir(mode=0o700, parents=True)
         for staged in inputs:
-            _write(folder / staged.name, staged)
+            target = folder / staged.name
+            if "/" in staged.name:
+                target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            with staged.open() as reader, open(target, "xb", opener=private) as writer:
+                shutil.copyfileobj(reader, writer, _BLOCK)
+                if writer.tell() != staged.size:
+                    raise InputFileError(f"input {staged.name!r}: {staged.source!s} changed while it was copied")
     except OSError as error:
         raise InputFileError(f"the session folder {folder} cannot be written: {error}") from error
-
-
-def _write(target: Path, staged: StagedInput) -> None:
-    if "/" in staged.name:
-        target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with open(target, "xb", opener=private) as writer:
-        if isinstance(staged.source, bytes):
-            writer.write(staged.source)
-            return
-        with staged.open() as reader:
-            shutil.copyfileobj(reader, writer, _BLOCK)
-        if writer.tell() != staged.size:
-            raise InputFileError(f"input {staged.name!r}: {staged.source} changed while it was copied")
 
 
 def list_folder(session: Path, path: str, job_id: str, *, recursive: bool = False) -> list[RemoteFile]:
@@ -51,25 +44,21 @@ def list_folder(session: Path, path: str, job_id: str, *, recursive: bool = Fals
     :param recursive: whether the contents of its folders are listed as well
     :raises JobNotFoundError: if there is none
     """
-    folder = _inside(session, path, job_id)
-    prefix = "" if folder == session else f"{folder.relative_to(session)}/"
-    found = list(_entries(session, folder, prefix, job_id))
-    for entry in found if recursive else ():
-        # The list grows meanwhile.
-        if entry.is_dir and entry.name.count("/") < _MAX_DEPTH:
-            found += _entries(session, session / entry.name, f"{entry.name}/", job_id, missing_ok=True)
-    return sorted(found, key=lambda entry: entry.name)
-
-
-def _entries(
-    session: Path, folder: Path, prefix: str, job_id: str, *, missing_ok: bool = False
-) -> Iterator[RemoteFile]:
-    try:
-        with os.scandir(folder) as entries:
-            yield from filter(None, (_described(prefix, entry, session) for entry in entries))
-    except OSError as error:
-        if not (missing_ok and isinstance(error, (FileNotFoundError, NotADirectoryError))):
+    top = _inside(session, path, job_id)
+    folders, found = [top], []
+    for folder in folders:
+        prefix = "" if folder == session else f"{folder.relative_to(session)}/"
+        try:
+            with os.scandir(folder) as entries:
+                listed = [entry for each in entries if (entry := _described(prefix, each, session))]
+        except OSError as error:
+            if folder != top and isinstance(error, (FileNotFoundError, NotADirectoryError)):
+                continue  # Gone meanwhile.
             raise JobNotFoundError(f"the job {job_id} has no folder {prefix!r} in its session folder") from error
+        found += listed
+        if recursive and prefix.count("/") < _MAX_DEPTH:
+            folders += [session / entry.name for entry in listed if entry.is_dir]
+    return sorted(found, key=lambda entry: entry.name)
 
 
 def _described(prefix: str, entry: os.DirEntry[str], session: Path) -> RemoteFile | None:

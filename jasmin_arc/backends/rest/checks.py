@@ -18,7 +18,7 @@ from jasmin_arc.backends.rest.glue2 import parse_time, site_info
 from jasmin_arc.credentials.proxy import ProxyInfo, ProxyManager
 from jasmin_arc.credentials.rfc3820 import belongs, name_text
 from jasmin_arc.credentials.user_certificate import read_chain, read_key
-from jasmin_arc.doctor.check import CheckFailed, Examination, Look, Outcome, skipped, warning
+from jasmin_arc.doctor import CheckFailed, Examination, Look, Outcome, skipped, warning
 from jasmin_arc.exceptions import Advice, InvalidConfigError, ProxyGenerationError
 
 _SOON = timedelta(days=14)
@@ -74,14 +74,7 @@ class _Site:
 
     def private_key(self) -> str:
         path = home_short(self.config.CLIENT_KEY)
-
-        def encrypted() -> str:
-            raise warning(
-                f"{path} has a passphrase, so whether it belongs to the certificate is not known",
-                Advice("Run {proxy_create} on a terminal before notebooks and scripts need the proxy."),
-            )
-
-        key, _ = read_key(self.config, encrypted)
+        key, _ = read_key(self.config, lambda: _encrypted(path))
         if self._certificate is None:
             return f"{path} is private and can be read; there is no certificate to compare it with"
         if not belongs(key, self._certificate):
@@ -109,17 +102,17 @@ class _Site:
         try:
             self._manager.path()
         except ProxyGenerationError as error:
-            # A user may have nothing but a proxy.
             if Outcome.FAILED not in (self.outcomes["certificate"], self.outcomes["private key"]):
                 raise
+            # No proxy can be made, but a user may have nothing but a proxy.
             info = self._manager.info()
             if info is None:
                 raise skipped("it takes a valid certificate and its key (above) to make one") from error
             if info.voms:
                 raise
-            found = f"{_description(info)}: it is not used, and it takes a valid certificate and its key (above)"
+            found = "it is not used, and it takes a valid certificate and its key (above) to make another"
             advice = "Correct what is wrong with the certificate and its key, or bring a new proxy."
-            raise CheckFailed(f"{found} to make another", advice) from error
+            raise CheckFailed(f"{_description(info)}: {found}", advice) from error
         info = self._manager.info()
         assert info is not None
         if info.voms and info.time_left < timedelta(seconds=self.config.PROXY_RENEWAL_THRESHOLD):
@@ -183,6 +176,13 @@ class _Site:
             advice = "Ask the site to let you in, and tell them the name in your certificate (above)."
             raise CheckFailed("the site offers this certificate no queue", advice)
         return f"{len(queues)}: {', '.join(queue.name for queue in queues)}"
+
+
+def _encrypted(path: str) -> str:
+    raise warning(
+        f"{path} has a passphrase, so whether it belongs to the certificate is not known",
+        Advice("Run {proxy_create} on a terminal before notebooks and scripts need the proxy."),
+    )
 
 
 def _description(info: ProxyInfo) -> str:

@@ -31,7 +31,7 @@ from jasmin_arc.exceptions import (
     SubmissionUnknownError,
 )
 from jasmin_arc.job_list.journal import Batch, Entry, Journal
-from jasmin_arc.staging import StagedInput, plan_inputs, upload_all
+from jasmin_arc.staging.inputs import StagedInput, plan_inputs, upload_all
 
 _WAVE_JOBS = 1000
 _WAVE_BYTES = 1 << 30
