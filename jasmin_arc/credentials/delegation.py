@@ -48,7 +48,14 @@ def _requested_key(csr_pem: bytes) -> PublicKey:
         key = _strong(request.public_key())
         # Its own signature covers what was sent, not the copy with another version.
         start = _header_length(der)
-        _verify(key, request, der[start : start + len(request.tbs_certrequest_bytes)])
+        signed = der[start : start + len(request.tbs_certrequest_bytes)]
+        algorithm = request.signature_hash_algorithm
+        if algorithm is None:
+            raise ValueError("it is signed in an unknown way")
+        if isinstance(key, rsa.RSAPublicKey):
+            key.verify(request.signature, signed, padding.PKCS1v15(), algorithm)
+        else:
+            key.verify(request.signature, signed, ec.ECDSA(algorithm))
     except InvalidSignature as error:
         raise ServerError("the compute element sent a certificate request that its own key did not sign") from error
     except (ValueError, UnsupportedAlgorithm, x509.InvalidVersion) as error:
@@ -76,13 +83,3 @@ def _strong(key: object) -> PublicKey:
     if isinstance(key, ec.EllipticCurvePublicKey) and key.key_size >= _MIN_EC_BITS:
         return key
     raise ValueError("its key is neither RSA of 2048 to 8192 bits nor EC of 256 or more")
-
-
-def _verify(key: PublicKey, request: x509.CertificateSigningRequest, signed: bytes) -> None:
-    algorithm = request.signature_hash_algorithm
-    if algorithm is None:
-        raise ValueError("it is signed in an unknown way")
-    if isinstance(key, rsa.RSAPublicKey):
-        key.verify(request.signature, signed, padding.PKCS1v15(), algorithm)
-    else:
-        key.verify(request.signature, signed, ec.ECDSA(algorithm))

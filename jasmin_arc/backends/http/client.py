@@ -135,7 +135,8 @@ class Client:
         self._lock = threading.Lock()
         self._connected: _Pools | None = None
         self._checked = 0.0
-        self._answered = float("-inf")
+        self.answered = float("-inf")
+        """When the server last answered a request well, by the monotonic clock"""
         self._budget = RetryBudget()
 
     def read(self, request: Request) -> Reply:
@@ -184,10 +185,6 @@ class Client:
             return response
 
         return self._patiently(begin)
-
-    def seconds_since_answer(self) -> float:
-        """Return how long ago the server last answered a request well."""
-        return time.monotonic() - self._answered
 
     def close(self) -> None:
         """Close all connections. A later request opens new ones."""
@@ -264,7 +261,7 @@ class Client:
             )
         body = self._body(response, request)
         self._budget.earn()
-        self._answered = time.monotonic()
+        self.answered = time.monotonic()
         return Reply(response.status, response.headers, body)
 
     def _body(self, response: BaseHTTPResponse, request: Request) -> bytes:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import re
 import threading
+import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from urllib.parse import quote, urlsplit
 
@@ -96,7 +97,7 @@ class Api:
 
     def check_reachable(self) -> None:
         """See that the server answers, if it has not done so a moment ago."""
-        if self.client.seconds_since_answer() > _REACHABLE_SECONDS:
+        if time.monotonic() - self.client.answered > _REACHABLE_SECONDS:
             self.client.read(Request("GET", self._root))
 
     def jobs(self, states: Collection[str] = ()) -> dict[str, str]:
