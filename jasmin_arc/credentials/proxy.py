@@ -106,7 +106,7 @@ class ProxyManager(Credentials):
         """
         path = self.path()
         with _proxy_errors(path):
-            pem = _read_private(path)
+            pem = read_own_file(path, private=True)
             # Another process may have replaced it.
             _proxy_info(path, pem)
         return pem
@@ -271,14 +271,14 @@ class ProxyManager(Credentials):
 def read_proxy(path: str | os.PathLike[str]) -> ProxyInfo:
     """Read a proxy file that belongs to this user and that nobody else can read."""
     with _proxy_errors(Path(path)):
-        return _proxy_info(Path(path), _read_private(Path(path)))
+        return _proxy_info(Path(path), read_own_file(Path(path), private=True))
 
 
 def _described(target: Path) -> ProxyInfo | None:
     """Describe the proxy at the path, if there is one."""
     with _proxy_errors(target):
         try:
-            return _proxy_info(target, _read_private(target))
+            return _proxy_info(target, read_own_file(target, private=True))
         except FileNotFoundError:
             return None
 
@@ -311,25 +311,20 @@ def _proxy_info(path: Path, pem: bytes) -> ProxyInfo:
 def _carries_voms(path: Path) -> bool:
     """Say whether the certificates of a proxy file that cannot be used as it is have VOMS attributes."""
     try:
-        return has_voms(load_certificates(read_own_file(path)[1]))
+        return has_voms(load_certificates(read_own_file(path)))
     except (OSError, ValueError):
         return False
 
 
-def _read_private(path: Path) -> bytes:
-    mode, content = read_own_file(path)
-    if mode & (stat.S_IRWXG | stat.S_IRWXO):
-        raise ValueError("is open to other users, who may know its key; remove it and make a new one")
-    return content
-
-
-def read_own_file(path: Path) -> tuple[int, bytes]:
-    """Return the mode and the content of a file of this user, which is no link; a ValueError for anything else."""
+def read_own_file(path: Path, *, private: bool = False) -> bytes:
+    """Read a file of this user, which is no link, and if ``private`` of nobody else; a ValueError for anything else."""
     with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW), "rb") as file:
         state = os.fstat(file.fileno())
         if not stat.S_ISREG(state.st_mode) or state.st_uid != os.geteuid():
             raise ValueError("is not a file of this user")
-        return state.st_mode, file.read(MAX_BYTES)
+        if private and state.st_mode & (stat.S_IRWXG | stat.S_IRWXO):
+            raise ValueError("is open to other users, who may know its key; remove it and make a new one")
+        return file.read(MAX_BYTES)
 
 
 def _write(path: Path, content: bytes) -> None:
