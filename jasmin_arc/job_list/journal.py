@@ -12,13 +12,10 @@ import traceback
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
+from jasmin_arc.description import JobDescription
 from jasmin_arc.exceptions import Advice, JobListError, SubmissionUnknownError
 from jasmin_arc.job_list import JobList, new_token
-
-if TYPE_CHECKING:
-    from jasmin_arc.description import JobDescription
 
 
 @dataclass
@@ -34,10 +31,7 @@ class Entry:
 
 
 class Journal:
-    """Writes submissions into a job list. Threads may share it.
-
-    :param log: told what could not be written down and does not change what became of a job
-    """
+    """Writes submissions into a job list. Threads may share it."""
 
     def __init__(self, job_list: JobList, log: logging.Logger) -> None:
         self.job_list = job_list
@@ -82,20 +76,13 @@ class Batch:
         self._open = {record.token for record in self.records}
 
     def created(self, ids: Mapping[str, str]) -> None:
-        """Write down that jobs exist, which do not run yet.
-
-        :param ids: the ids by the tokens
-        :raises JobListError: if that fails
-        """
+        """Write down, by the tokens, the ids of jobs that exist and do not run yet."""
         with self._journal.lock:
             self._tokens.update((job_id, token) for token, job_id in ids.items())
             self._journal.job_list.created(ids)
 
     def commit(self, job_ids: Iterable[str]) -> dict[str, SubmissionUnknownError]:
-        """Write down that the jobs run.
-
-        :returns: an error for each job, by its id, if that fails
-        """
+        """Write down that the jobs run. If that fails, there is an error for each job, by its id."""
         done = list(job_ids)
         try:
             with self._journal.lock:

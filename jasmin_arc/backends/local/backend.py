@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import BinaryIO
 
 from jasmin_arc._support.machine import boot_id, host_name
 from jasmin_arc.backends.base import INPUT_URLS, QUEUES, Backend, Services
@@ -21,15 +21,13 @@ from jasmin_arc.backends.local.store import Store, end_former
 from jasmin_arc.backends.local.submission import QUEUE, Submission, not_submitted
 from jasmin_arc.backends.posix.clean_session import remove_tree
 from jasmin_arc.backends.posix.session import list_folder, open_file
+from jasmin_arc.config import ConnectionConfig
 from jasmin_arc.constants import ARC_REST_STATES, JobState
 from jasmin_arc.description import JobDescription
 from jasmin_arc.exceptions import JasminArcError, JobNotFoundError, OperationNotPossibleError, ServerError
 from jasmin_arc.job_info import JobInfo, RemoteFile
 from jasmin_arc.job_list.journal import Journal
 from jasmin_arc.site_info import QueueInfo, SiteInfo
-
-if TYPE_CHECKING:
-    from jasmin_arc.config import ConnectionConfig
 
 _BATCH_SIZE = 200
 """How many jobs one transaction submits"""

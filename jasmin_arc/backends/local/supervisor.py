@@ -91,7 +91,9 @@ class _Watch:
         self._session = session
         self._wall_time: float | None = spec["wall_time"]
         self._signals = _Signals()
-        _become_subreaper()
+        set_child_subreaper = 36
+        if _LINUX and ctypes.CDLL(None, use_errno=True).prctl(set_child_subreaper, 1, 0, 0, 0):
+            raise OSError(ctypes.get_errno(), "prctl(PR_SET_CHILD_SUBREAPER)")
         self._status: int | None = None
         self._started = time.time()
         self._deadline = time.monotonic() + (self._wall_time or math.inf)
@@ -201,12 +203,6 @@ def _start(session: str, environment: dict[str, str]) -> int:
         setsigmask=[],
         setsigdef=_IGNORED,
     )
-
-
-def _become_subreaper() -> None:
-    set_child_subreaper = 36
-    if _LINUX and ctypes.CDLL(None, use_errno=True).prctl(set_child_subreaper, 1, 0, 0, 0):
-        raise OSError(ctypes.get_errno(), "prctl(PR_SET_CHILD_SUBREAPER)")
 
 
 def descendants(ancestor: int) -> list[int]:
