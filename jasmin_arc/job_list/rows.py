@@ -126,7 +126,9 @@ def select(
 
     An index answers the conditions on endpoint, time, name and end, so descriptions are not read.
     """
-    values = {"endpoint": endpoint, "start": start, "glob": "*" if name is None else _glob(name)}
+    # A pattern of SQLite for all that the pattern of fnmatch matches, and perhaps for more.
+    glob = re.sub(rf"{_SET}|\[", lambda found: "[[]" if found[0] == "[" else "?", "*" if name is None else name)
+    values = {"endpoint": endpoint, "start": start, "glob": glob}
     values.update((f"end{number}", end or "") for number, end in enumerate(ends or ()))
     there = "TRUE" if endpoint is None else "endpoint = :endpoint"
     ended = "TRUE" if ends is None else f"final_state IN ({', '.join(f':end{n}' for n in range(len(ends)))})"
@@ -136,11 +138,6 @@ def select(
         values,
     )
     return (job for job in map(_summary, rows) if name is None or fnmatchcase(job.name, name))
-
-
-def _glob(pattern: str) -> str:
-    """Return a pattern of SQLite for all that a pattern of fnmatch matches, and perhaps for more."""
-    return re.sub(rf"{_SET}|\[", lambda found: "[[]" if found[0] == "[" else "?", pattern)
 
 
 def insert_arc(database: sqlite3.Connection, records: Iterable[JobRecord]) -> None:

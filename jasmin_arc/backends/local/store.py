@@ -50,6 +50,7 @@ _SHOWN = (
     "key, host, boot, state, cancel, name, slots, submitted, started, ended, exit_code, cpu_time, memory, errors, seq"
 )
 """All columns but the plan, which is the job's specification and can be long"""
+_NOTHING_KNOWN = dict.fromkeys(("started", "exit_code", "cpu_time", "memory"))
 
 
 class Store:
@@ -193,12 +194,7 @@ class Store:
             "UPDATE jobs SET state = :state, ended = :ended, started = COALESCE(:started, started), "
             "exit_code = :exit_code, cpu_time = :cpu_time, memory = :memory, errors = :errors "
             "WHERE key = :key AND ended IS NULL",
-            {
-                **dict.fromkeys(("started", "exit_code", "cpu_time", "memory")),
-                **record,
-                "errors": "\n".join(record["errors"]),
-                "key": key,
-            },
+            {**_NOTHING_KNOWN, **record, "errors": "\n".join(record["errors"]), "key": key},
         )
 
     def spec(self, key: str) -> str | None:

@@ -31,7 +31,6 @@ _FORCE_SECONDS = 30.0
 """How long to insist on the end of processes that do not even die when killed"""
 _FULL_DISK_SECONDS = 600.0
 _LINUX = sys.platform == "linux"
-_IGNORED = (signal.SIGINT, signal.SIGQUIT, signal.SIGPIPE, signal.SIGXFSZ, signal.SIGHUP)
 
 
 def supervise(layout: Layout, key: str, spec: dict[str, Any]) -> None:
@@ -201,7 +200,7 @@ def _start(session: str, environment: dict[str, str]) -> int:
         ],
         setsid=True,
         setsigmask=[],
-        setsigdef=_IGNORED,
+        setsigdef=(signal.SIGINT, signal.SIGQUIT, signal.SIGPIPE, signal.SIGXFSZ, signal.SIGHUP),
     )
 
 
