@@ -20,9 +20,9 @@ from peers import ArcTools, Pyarcrest, curl, peer_memory
 from jasmin_arc import ArcInterface, JobDescription
 from jasmin_arc.backends.rest.api import Api
 from jasmin_arc.backends.rest.submission import erase
-from jasmin_arc.constants import ARC_REST_STATES
+from jasmin_arc.constants import ARC_REST_STATES, RUN_SCRIPT_NAME
 from jasmin_arc.description.formats.adl import submission_adl
-from jasmin_arc.description.run_script import RUN_SCRIPT_NAME, run_script
+from jasmin_arc.description.run_script import run_script
 
 TRUE = JobDescription(executable="/bin/true", outputs=[])
 SLEEP = JobDescription(executable="/bin/sleep", arguments=["600"], outputs=[])

@@ -27,30 +27,30 @@ Errors of other libraries never reach the caller: each is translated where it ar
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
-_ACTIONS = {
+_FIELDS = ("cpu_time", "inputs", "memory", "outputs", "queue", "rerun", "slots", "stdin", "wall_time")
+PYTHON_WORDS = {
     "check": "check()",
+    "config_init": "'jasmin-arc config init'",
+    "config_show": "'jasmin-arc config show'",
+    "doctor": "'jasmin-arc doctor'",
     "explain": "explain()",
     "follow": "follow(id)",
+    "force": "force=True",
     "list": "list_jobs()",
+    "overwrite": "overwrite=True",
+    "proxy_create": "'jasmin-arc proxy create'",
+    "proxy_destroy": "'jasmin-arc proxy destroy'",
     "read_stderr": "read(id, 'stderr')",
     "recover": "recover()",
     "renew": "renew()",
     "resubmit": "resubmit_jobs()",
     "save": "save_job_outputs()",
     "site": "site()",
+    **{field: f"{field}=" for field in _FIELDS},
 }
-_AT_A_SHELL = {
-    "config_init": "'jasmin-arc config init'",
-    "config_show": "'jasmin-arc config show'",
-    "doctor": "'jasmin-arc doctor'",
-    "proxy_create": "'jasmin-arc proxy create'",
-    "proxy_destroy": "'jasmin-arc proxy destroy'",
-}
-_SWITCHES = {"force": "force=True", "overwrite": "overwrite=True"}
-_FIELDS = ("cpu_time", "inputs", "memory", "outputs", "queue", "rerun", "slots", "stdin", "wall_time")
-PYTHON_WORDS = {**_ACTIONS, **_AT_A_SHELL, **_SWITCHES, **{field: f"{field}=" for field in _FIELDS}}
 """What an :class:`Advice` can name, in the words of Python. The command line has words of its own for the same."""
 
 
@@ -66,7 +66,6 @@ class Advice(str):
     values: Mapping[str, str]
 
     def __new__(cls, template: str, **values: str) -> Advice:
-        """Make the text for those who write Python."""
         made = super().__new__(cls, template.format_map({**PYTHON_WORDS, **values}))
         made.template, made.values = template, values
         return made
@@ -84,11 +83,7 @@ class Advice(str):
         return self.template.format_map({**words, **self.values})
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _advice_again, (self.template, self.values)
-
-
-def _advice_again(template: str, values: Mapping[str, str]) -> Advice:
-    return Advice(template, **values)
+        return partial(Advice, **self.values), (self.template,)
 
 
 class JasminArcError(Exception):

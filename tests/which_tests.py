@@ -30,6 +30,7 @@ def pytest_configure(config: pytest.Config) -> None:
     config.stash[_LEFT_OUT] = Counter()
 
 
+@pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling:
     """Give tests that share something to one process, in their order. Groups of xdist do not work with pytest 9.2."""
     from xdist.scheduler import LoadScopeScheduling

@@ -54,5 +54,5 @@ def not_found(job_id: str) -> JobNotFoundError:
 
 
 def summarize_ids(job_ids: Sequence[str]) -> str:
-    """Name the first few, for a message."""
+    """Name the first few."""
     return ", ".join(job_ids[:3]) + (", ..." if len(job_ids) > 3 else "")

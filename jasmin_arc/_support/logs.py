@@ -11,22 +11,10 @@ from jasmin_arc.constants import LogLevels
 VERBOSE = 15
 """ARC's level between DEBUG and INFO"""
 
-_PYTHON_LEVELS = {
-    LogLevels.DEBUG: logging.DEBUG,
-    LogLevels.VERBOSE: VERBOSE,
-    LogLevels.INFO: logging.INFO,
-    LogLevels.WARNING: logging.WARNING,
-    LogLevels.ERROR: logging.ERROR,
-    LogLevels.FATAL: logging.CRITICAL,
-}
-
 
 def make_logger(stream: TextIO | None, level: LogLevels) -> logging.Logger:
-    """Return a logger for one interface, so that two interfaces with different streams do not mix.
-
-    Its messages also go where Python's own logger ``jasmin_arc`` sends them, by that logger's level.
-    """
-    logger = _InterfaceLogger(_PYTHON_LEVELS[level])
+    """Return a logger for one interface. Its messages also go where Python's own logger ``jasmin_arc`` sends them."""
+    logger = _InterfaceLogger(VERBOSE if level is LogLevels.VERBOSE else getattr(logging, level.name))
     if stream is not None:
         handler = logging.StreamHandler(stream)
         handler.setFormatter(_Formatter("[%(asctime)s] [%(levelname)s] %(message)s", "%Y-%m-%d %H:%M:%S"))

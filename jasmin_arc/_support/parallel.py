@@ -17,10 +17,7 @@ _POLL_INTERVAL = 0.5
 
 
 def start_thread(target: Callable[[], None], name: str) -> threading.Thread:
-    """Start a thread that never keeps the interpreter from ending.
-
-    :raises JasminArcError: if this host allows no further one
-    """
+    """Start a thread that never keeps the interpreter from ending, or raise a JasminArcError."""
     thread = threading.Thread(target=target, name=name, daemon=True)
     try:
         thread.start()
@@ -33,12 +30,10 @@ def start_thread(target: Callable[[], None], name: str) -> threading.Thread:
 
 
 class WorkerPool:
-    """Threads that do tasks; a task may add further ones.
+    """Threads that do tasks, ``workers`` at a time; with 0, :meth:`add` does each at once. A task may add further ones.
 
     Leaving the ``with`` block drops the tasks that have not begun and waits for none that has: a thread that is
     blocked in a read ends by itself later, and never keeps the interpreter from ending.
-
-    :param workers: the most tasks that are done at a time; with 0, :meth:`add` does each at once
     """
 
     def __init__(self, workers: int) -> None:
@@ -101,30 +96,24 @@ class WorkerPool:
                 if self._stopped:
                     return
                 task = self._tasks.popleft()
-            self._do(task)
-
-    def _do(self, task: Task) -> None:
-        error: BaseException | None = None
-        try:
-            task()
-        except BaseException as caught:  # noqa: BLE001 - raised again in the thread that waits
-            error = caught
-        with self._lock:
-            self._unfinished -= 1
-            if error is not None:
-                self._error = self._error or error
-                self._stop()
-            if not self._unfinished or self._error:
-                self._finished.notify_all()
+            error: BaseException | None = None
+            try:
+                task()
+            except BaseException as caught:  # noqa: BLE001 - raised again in the thread that waits
+                error = caught
+            with self._lock:
+                self._unfinished -= 1
+                if error is not None:
+                    self._error = self._error or error
+                    self._stop()
+                if not self._unfinished or self._error:
+                    self._finished.notify_all()
 
 
 def run_all(
     action: Callable[[_Item], _Result], items: Iterable[_Item], *, workers: int
 ) -> list[_Result | JasminArcError]:
-    """Do something with each item and return the results in order, or this library's errors.
-
-    Any other error ends all of it and is raised, and so does Ctrl-C.
-    """
+    """Return the result for each item, or this library's error. Any other error, as Ctrl-C, ends all and is raised."""
     tasks = list(items)
     results: dict[int, _Result | JasminArcError] = {}
 

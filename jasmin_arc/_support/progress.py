@@ -11,11 +11,7 @@ _SHOW_AFTER = 1.0
 
 
 class ProgressBar:
-    """A bar of tqdm's, or nothing at all; threads may share it.
-
-    :param total: how much there is to do, or ``None`` where it is not known
-    :param unit: what is counted; ``"B"`` for bytes
-    """
+    """A bar of tqdm's, or nothing at all; threads may share it. The unit ``"B"`` is bytes."""
 
     def __init__(self, total: int | None, unit: str, *, show: bool) -> None:
         self._bar: Any = None

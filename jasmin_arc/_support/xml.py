@@ -16,10 +16,7 @@ _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 def add(parent: ElementTree.Element, tag: str, text: str = "", *, field: str = "") -> ElementTree.Element:
-    """Append an element with a text; an error message names the ``field`` that the text comes from.
-
-    :raises InvalidJobDescription: if the text has a character that no XML document can hold
-    """
+    """Append an element with a text; an error message names the ``field`` that the text comes from."""
     if bad := _NOT_XML.search(text):
         raise InvalidJobDescription(
             f"{field or tag}: {text[:80]!r} holds the character U+{ord(bad[0]):04X}, which XML cannot carry"
@@ -37,10 +34,8 @@ def to_text(root: ElementTree.Element, namespace: str) -> str:
 
 
 def parse(document: str | bytes, error: Callable[[str], JasminArcError], *, root: str = "") -> ElementTree.Element:
-    """Read a document without entities and without a document type, and return its root.
+    """Read a document and return its root. What is too long, not well-formed or built to do harm is an ``error``.
 
-    :param error: makes the error that is raised if the document is too long, not well-formed, built to do harm, or
-        another one than expected
     :param root: what the root must be called: ``{namespace}name``, or ``name`` in any namespace
     """
     from defusedxml import ElementTree as SafeElementTree
@@ -65,7 +60,6 @@ def parse(document: str | bytes, error: Callable[[str], JasminArcError], *, root
 
 
 def name_of(element: ElementTree.Element) -> str:
-    """The name without its namespace."""
     return str(element.tag).rpartition("}")[2]
 
 

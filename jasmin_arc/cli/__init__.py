@@ -12,7 +12,10 @@ def main(args: Sequence[str] | None = None) -> None:
 
     :param args: the arguments (default: the process's own)
     """
-    _end_as_by_ctrl_c()
+    # Clean up as well where another program ends this one, or the terminal is closed; not where that is ignored.
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is signal.SIG_DFL:
+            signal.signal(number, signal.default_int_handler)
     try:
         from jasmin_arc.cli.process import ignore_errors_of_standard_error, run
 
@@ -21,10 +24,3 @@ def main(args: Sequence[str] | None = None) -> None:
     except KeyboardInterrupt:
         code = 130
     sys.exit(code)
-
-
-def _end_as_by_ctrl_c() -> None:
-    """Clean up as well where another program ends this one, or the terminal is closed; not where that is ignored."""
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        if signal.getsignal(number) is signal.SIG_DFL:
-            signal.signal(number, signal.default_int_handler)

@@ -9,7 +9,8 @@ from typing import Any
 import click
 
 from jasmin_arc.backends.table import NAMES
-from jasmin_arc.cli.context import Context
+from jasmin_arc.cli.context import PROGRAM, Context
+from jasmin_arc.version import __version__
 
 SECTIONS = {
     "Submit": {
@@ -75,12 +76,10 @@ def context_of(context: click.Context) -> Context:
 
 
 def _store(context: click.Context, parameter: click.Parameter, value: Any) -> None:
-    if value in (None, False):
-        return
     ours, name = context_of(context), str(parameter.name)
-    if name in ("BACKEND", "ARC_SERVER"):
+    if value and name.isupper():
         ours.options[name] = value
-    else:
+    elif value:
         setattr(ours.output if name == "json" else ours, name, value)
 
 
@@ -88,25 +87,18 @@ def _common(names: str, text: str, **attributes: Any) -> click.Option:
     return click.Option(names.split(), expose_value=False, callback=_store, help=text, **attributes)
 
 
-def _common_options() -> list[click.Parameter]:
-    config = "The JSON file with the configuration (default: $JASMIN_ARC_CONFIG)."
-    backend = "How jobs are run; 'local' is this machine."
-    return [
-        _common("--config config_path", config, type=click.Path(dir_okay=False), metavar="FILE"),
-        _common("--backend BACKEND", backend, type=click.Choice(NAMES)),
-        _common("--server ARC_SERVER", "The compute element.", metavar="HOST:PORT/PATH"),
-        _common("--json json", "Print one JSON document.", is_flag=True),
-        _common("-v --verbose verbose", "Show the log and the details of errors.", is_flag=True),
-    ]
-
-
-COMMON_NAMES = {option.name for option in _common_options()}
+_CONFIG = "The JSON file with the configuration (default: $JASMIN_ARC_CONFIG)."
+_COMMON_OPTIONS: list[click.Parameter] = [
+    _common("--config config_path", _CONFIG, type=click.Path(dir_okay=False), metavar="FILE"),
+    _common("--backend BACKEND", "How jobs are run; 'local' is this machine.", type=click.Choice(NAMES)),
+    _common("--server ARC_SERVER", "The compute element.", metavar="HOST:PORT/PATH"),
+    _common("--json json", "Print one JSON document.", is_flag=True),
+    _common("-v --verbose verbose", "Show the log and the details of errors.", is_flag=True),
+]
 
 
 def _show_version(context: click.Context, _parameter: click.Parameter, value: bool) -> None:
     if value and not context.resilient_parsing:
-        from jasmin_arc.version import __version__
-
         context_of(context).output.text(f"jasmin-arc {__version__}\n", {"version": __version__})
         context.exit()
 
@@ -130,7 +122,7 @@ class ArcCommand(click.Command):
     """A command that takes the program's options too, shows them apart, and prints its help as JSON if wanted."""
 
     def get_params(self, ctx: click.Context) -> list[click.Parameter]:
-        return [*super().get_params(ctx), *_common_options()]
+        return [*super().get_params(ctx), *_COMMON_OPTIONS]
 
     def get_help_option(self, ctx: click.Context) -> click.Option | None:
         option = super().get_help_option(ctx)
@@ -144,7 +136,7 @@ class ArcCommand(click.Command):
         for parameter in self.get_params(ctx):
             record = parameter.get_help_record(ctx) if isinstance(parameter, click.Option) else None
             if record is not None:
-                (common if parameter.name in COMMON_NAMES else own).append(record)
+                (common if parameter in _COMMON_OPTIONS else own).append(record)
         for title, records in (("Options", own), ("Options of all commands", common)):
             if records:
                 with formatter.section(title):
@@ -205,7 +197,7 @@ def _no_such(context: Context, name: str) -> str:
     if name in ELSEWHERE:
         return f"there is no command {name!r} here; it is called: {context.program} {ELSEWHERE[name]}"
     close = difflib.get_close_matches(name, COMMANDS, 1)
-    hint = f"did you mean {close[0]!r}?" if close else "'jasmin-arc --help' lists them"
+    hint = f"did you mean {close[0]!r}?" if close else f"'{PROGRAM} --help' lists them"
     return f"there is no command {name!r}; {hint}"
 
 

@@ -7,20 +7,21 @@ import os
 import shlex
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import chain
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from jasmin_arc._support.bulk import summarize_ids
 from jasmin_arc._support.text import one_line
-from jasmin_arc.cli.exit_codes import code_of
+from jasmin_arc.cli.exit_codes import FAILED, code_of
 from jasmin_arc.cli.output import Output
 from jasmin_arc.cli.spinner import Spinner
-from jasmin_arc.cli.words import shell_words
-from jasmin_arc.config import without_secrets
+from jasmin_arc.config import ConnectionConfig, without_secrets
+from jasmin_arc.constants import LogLevels
 from jasmin_arc.display.values import short_ids
 from jasmin_arc.exceptions import (
+    PYTHON_WORDS,
     Advice,
     JasminArcError,
     JobListError,
@@ -31,15 +32,32 @@ from jasmin_arc.exceptions import (
 
 if TYPE_CHECKING:
     from jasmin_arc.arc_interface import ArcInterface
-    from jasmin_arc.config import ConnectionConfig
     from jasmin_arc.job_list import JobList
 
-_Result = TypeVar("_Result")
 PROGRAM = "jasmin-arc"
+COMPLETION_VARIABLE = "_JASMIN_ARC_COMPLETE"
 _OPTIONS = {"BACKEND": "--backend", "ARC_SERVER": "--server"}
+_COMMANDS = {
+    "check": "submit --check",
+    "config_init": "config init",
+    "config_show": "config show",
+    "doctor": "doctor",
+    "explain": "explain {job}",
+    "follow": "follow {job}",
+    "list": "list",
+    "proxy_create": "proxy create",
+    "proxy_destroy": "proxy destroy",
+    "read_stderr": "cat {job} stderr",
+    "recover": "recover",
+    "renew": "renew {job}",
+    "resubmit": "resubmit {job}",
+    "save": "output {job}",
+    "site": "site",
+}
+_RENAMED = {"inputs": "--input", "outputs": "--output"}
+"""Options that are not called like the argument in Python"""
 _MAX_TYPED = 5
 """Ids that are few enough to be typed"""
-_MAX_NAMED = 3
 _LOOK_UP_TIMEOUT = 1.0
 """Seconds to wait for a job list that another process is writing, where only names and short ids are wanted"""
 _LIST_RESTS = 60.0
@@ -72,8 +90,6 @@ class Context:
 
     def config(self, *, read_file: bool = True) -> ConnectionConfig:
         """Load the configuration: defaults, file, environment, command line."""
-        from jasmin_arc.config import ConnectionConfig
-
         log = logging.Logger("jasmin_arc", logging.WARNING)
         log.addHandler(_Messages(self))
         return ConnectionConfig.load(
@@ -85,7 +101,6 @@ class Context:
         """The interface, made when it is first used."""
         if self._arc is None:
             from jasmin_arc.arc_interface import ArcInterface
-            from jasmin_arc.constants import LogLevels
 
             level = LogLevels.DEBUG if self.verbose else LogLevels.WARNING
             self._arc = ArcInterface(log=sys.stderr, log_level=level, config=self.config())
@@ -94,18 +109,15 @@ class Context:
         return self._arc
 
     def close(self) -> None:
-        """Let go of what the interface holds."""
         if self._arc is not None:
             self._arc.close()
 
-    def each(
-        self, what: str, job_ids: Sequence[str], call: Callable[..., Any], *, bar: bool = False, named: bool = True
-    ) -> dict[str, Any]:
+    def each(self, what: str, job_ids: Sequence[str], call: Callable[..., Any], *, bar: bool = False) -> dict[str, Any]:
         """Make a bulk call, report its failures, and return the results of the jobs for which it worked.
 
         :param what: what is going on meanwhile
+        :param job_ids: the ids of the jobs, or any other keys where they have none yet
         :param bar: whether the call can show a bar of its own, and takes the keyword ``progress``
-        :param named: whether ``job_ids`` are ids of jobs, rather than mere places
         """
         if not job_ids:
             return {}
@@ -118,7 +130,7 @@ class Context:
         done = {}
         for job_id, result in zip(job_ids, results or [None] * len(job_ids)):
             if isinstance(result, JasminArcError):
-                self.fail_with(result, job=job_id if named else None)
+                self.fail_with(result, job=job_id if "://" in job_id else None)
             else:
                 done[job_id] = result
         return done
@@ -127,31 +139,34 @@ class Context:
 
     def names_of(self, job_ids: Sequence[str]) -> dict[str, str]:
         """Return the names of these jobs; none if the job list cannot be read now."""
-        records = self._look_up(job_ids, lambda jobs: jobs.summaries(job_ids)) or {}
+        records = self._look_up("summaries", job_ids) or {}
         return {job_id: record.name for job_id, record in records.items()}
 
     def short_ids(self, job_ids: Sequence[str]) -> dict[str, str]:
         """Return what is enough to type of these ids; the whole ids if the job list cannot be read now."""
-        beside = self._look_up(job_ids, lambda jobs: jobs.neighbours(job_ids))
+        beside = self._look_up("neighbours", job_ids)
         if beside is None:
             return {job_id: one_line(job_id) for job_id in job_ids}
         return short_ids(job_ids, chain.from_iterable(beside.values()))
 
     def brief(self, job_id: str) -> str:
-        """Return what is enough to type of one id, as :meth:`short_ids` does."""
+        """Return what is enough to type of one id."""
         return self.short_ids([job_id])[job_id]
 
-    def _look_up(
-        self, job_ids: Sequence[str], question: Callable[[JobList], Mapping[str, _Result]]
-    ) -> Mapping[str, _Result] | None:
+    def quick_list(self) -> JobList:
+        """Return the job list, for questions that must not wait long."""
+        from jasmin_arc.job_list import JobList
+
+        return JobList(self.arc.config.JOBS_INFO_FILE, timeout=_LOOK_UP_TIMEOUT)
+
+    def _look_up(self, question: str, job_ids: Sequence[str]) -> dict[str, Any] | None:
+        """Call this method of the job list; nothing is returned if the list cannot be read now."""
         if not job_ids:
             return {}
         if time.monotonic() < self._list_rests_until:
             return None
-        from jasmin_arc.job_list import JobList
-
         try:
-            return question(JobList(self.arc.config.JOBS_INFO_FILE, timeout=_LOOK_UP_TIMEOUT))
+            return dict(getattr(self.quick_list(), question)(job_ids))
         except JobListError as error:
             self._list_rests_until = time.monotonic() + _LIST_RESTS
             self.say(f"warning: jobs are shown without names and with complete ids: {self.told(error)}")
@@ -163,11 +178,10 @@ class Context:
     def program(self) -> str:
         """How the program is called, with the options that lead to the same place."""
         words = [PROGRAM, *(["--config", self.config_path] if self.config_path else [])]
-        for option, name in _OPTIONS.items():
-            given = self.options.get(option, "")
+        for option, given in self.options.items():
             # An address that holds a password is refused everywhere, so nothing is lost without it.
-            if given and given == without_secrets(given):
-                words += [name, given]
+            if given == without_secrets(given):
+                words += [_OPTIONS[option], given]
         return shlex.join(words)
 
     def command(self, text: str) -> str:
@@ -175,10 +189,7 @@ class Context:
         return f"'{self.program} {text}'"
 
     def advice(self, advice: str, job: str | None = None) -> str:
-        """Return an advice of the library.
-
-        :param job: the id of the job that it is about
-        """
+        """Return an advice of the library, which may be about a job with this id."""
         return Advice.of(advice).in_words(shell_words(self.program, self.brief(job) if job else "JOB"))
 
     def told(self, error: JasminArcError) -> str:
@@ -207,7 +218,7 @@ class Context:
         if self.gives_hints:
             print(text, file=sys.stderr)  # noqa: T201
 
-    def fail(self, text: str, *, kind: str, code: int, job: str | None = None) -> None:
+    def fail(self, text: str, *, kind: str, code: int = FAILED, job: str | None = None) -> None:
         """Report a failure; the command may go on with what else there is to do.
 
         :param job: whose failure it is (default: the only job that the command is about just now)
@@ -267,7 +278,7 @@ class Context:
         """What to say after an interruption; nothing where all is done."""
         if self._way_back:
             return self._way_back
-        records = self._look_up(self._going, lambda jobs: jobs.summaries(self._going)) or {}
+        records = self._look_up("summaries", self._going) or {}
         going = [job_id for job_id in self._going if job_id not in records or not records[job_id].final_state]
         if not going:
             return ""
@@ -275,7 +286,7 @@ class Context:
         # Advice must never be about more jobs than these, so there is no --all in it.
         shown = list(self.short_ids(going[:_MAX_TYPED]).values())
         names = "JOB..." if many else " ".join(shown)
-        some = f" ({', '.join(shown[:_MAX_NAMED])}, ...)" if many else ""
+        some = f" ({summarize_ids(shown)})" if many else ""
         what = "the job goes on" if one else f"the {len(going)} jobs go on{some}"
         back, end = self.command(f"{self._back} {names}"), self.command(f"cancel {names}")
         return f"{what}: {back} leads back, {end} ends {'it' if one else 'them'}"
@@ -310,3 +321,10 @@ class _Messages(logging.Handler):
         if isinstance(value, JasminArcError):
             return self._context.told(value)
         return self._context.advice(value) if isinstance(value, Advice) else value
+
+
+def shell_words(program: str, job: str = "JOB") -> dict[str, str]:
+    """Return the words for all that an advice can name, which is about this job."""
+    commands = {name: f"'{program} {text.format(job=job)}'" for name, text in _COMMANDS.items()}
+    options = {name: _RENAMED.get(name, f"--{name.replace('_', '-')}") for name in PYTHON_WORDS}
+    return {**options, **commands}

@@ -20,13 +20,12 @@ _MAX_BYTES = 64 << 20
 def read_table(path: str) -> list[dict[str, str]]:
     """Read a CSV or TSV file whose first line names the columns; ``-`` is standard input.
 
-    :raises InputFileError: if it cannot be read
     :raises InvalidJobDescription: if it is no such table; the message names the line
     """
     text = read_text(path)
+    delimiter = "\t" if "\t" in text.partition("\n")[0] else ","
     # Only what ends a line in CSV does so here; str.splitlines would break cells at form feeds and U+2028 too.
-    lines = io.StringIO(text, newline="")
-    reader = csv.reader(lines, delimiter="\t" if "\t" in text.partition("\n")[0] else ",", strict=True)
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     try:
         rows = [(reader.line_num, row) for row in reader if any(cell.strip() for cell in row)]
     except csv.Error as error:
@@ -43,11 +42,7 @@ def read_table(path: str) -> list[dict[str, str]]:
 
 
 def read_text(path: str) -> str:
-    """Read a file that holds UTF-8 text; ``-`` is standard input.
-
-    :raises InputFileError: if it cannot be read
-    :raises InvalidJobDescription: if it holds anything else
-    """
+    """Read a file that holds UTF-8 text; ``-`` is standard input."""
     try:
         if path == "-":
             return sys.stdin.buffer.read(_MAX_BYTES).decode("utf-8-sig")
@@ -65,10 +60,7 @@ def fill(value: Any, row: Mapping[str, str]) -> Any:
 
 
 def check_placeholders(value: Any, columns: Sequence[str]) -> None:
-    """Refuse what can only be a mistake: a column's name misspelt, or no column used at all.
-
-    :raises InvalidJobDescription: naming the columns
-    """
+    """Refuse what can only be a mistake: a column's name misspelt, or no column used at all."""
     used: dict[str, str] = {}
     _replaced(value, lambda found: used.setdefault(found[1].strip(), ""))
     for name in sorted(used.keys() - set(columns)):

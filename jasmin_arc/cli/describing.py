@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import fields
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -48,9 +48,7 @@ def _field(flags: str, metavar: str, text: str, *, many: bool = False, **attribu
 
 _OPTIONS = (
     _field("--name name", "NAME", "The job's name (default: the program's)."),
-    _field(
-        "-i --input inputs", "[NAME=]PATH", "A file or folder to send along, or a URL that the site fetches.", many=True
-    ),
+    _field("-i --input inputs", "[NAME=]PATH", "A file or folder to send, or a URL that the site fetches.", many=True),
     _field("-o --output outputs", "NAME", "A file, folder or pattern to keep for download.", many=True),
     _field("-e --env environment", "NAME=VALUE", "An environment variable.", many=True, callback=_pair),
     _field("--account account", "NAME", "The project or account that the job is charged to."),
@@ -63,13 +61,7 @@ _OPTIONS = (
     _field("-r --runtime-environment runtime_environments", "NAME", "A runtime environment of the site.", many=True),
     _field("--stdin stdin", "FILE", "A file for the program's standard input."),
     _field("--rerun rerun", "N", "How often the site may run it again after its own failures.", type=int),
-    _field(
-        "--native native",
-        "BACKEND=OPTION",
-        "An option as the backend's own tools take it.",
-        many=True,
-        callback=_native,
-    ),
+    _field("--native native", "BACKEND=OPTION", "An option of the backend's own tools.", many=True, callback=_native),
 )
 
 
@@ -80,23 +72,18 @@ def describes_jobs(function: Callable[..., Any]) -> Callable[..., Any]:
     return function
 
 
-def given_fields(arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what was given of the fields of a job description."""
-    names = {field.name for field in fields(JobDescription)}
-    return {name: value for name, value in arguments.items() if name in names and value not in (None, (), {})}
-
-
 def descriptions(
-    files: Sequence[str], command: Sequence[str] | None, table: str | None, values: Mapping[str, Any]
+    files: Sequence[str], command: Sequence[str] | None, table: str | None, fields: Mapping[str, Any]
 ) -> list[JobDescription]:
     """Return what the command line describes.
 
-    :param files: files with job descriptions; ``values`` override what they say
+    :param files: files with job descriptions; ``fields`` override what they say
     :param command: the program and its arguments
     :param table: the table with a row for each job
-    :param values: what the options say, by field
+    :param fields: what the options say
     :raises InvalidJobDescription: if anything is wrong; the message says in which file or line
     """
+    values = {name: value for name, value in fields.items() if value not in (None, (), {})}
     if command is not None and files:
         raise click.UsageError("give either description files or a command after --, not both")
     if command is not None and not command:
@@ -109,7 +96,7 @@ def descriptions(
         return [_of_command(command, values)]
     if not files:
         raise click.UsageError("say what to run: a command after --, or files with job descriptions")
-    return [_of_file(path, values) for path in files]
+    return [_of_file(path, _with_named_inputs(values)) for path in files]
 
 
 def _of_command(command: Sequence[str], values: Mapping[str, Any]) -> JobDescription:
@@ -118,13 +105,11 @@ def _of_command(command: Sequence[str], values: Mapping[str, Any]) -> JobDescrip
 
 def _of_table(path: str, command: Sequence[str], values: Mapping[str, Any]) -> list[JobDescription]:
     rows = read_table(path)
-    check_placeholders([list(command), dict(values)], list(rows[0]))
+    check_placeholders([list(command), values], list(rows[0]))
     found = []
     for number, row in enumerate(rows, start=1):
-        try:
+        with _telling_where(f"{path}, job {number}"):
             found.append(_of_command(fill(command, row), fill(values, row)))
-        except (InvalidJobDescription, InputFileError) as error:
-            raise _about(f"{path}, job {number}", error) from error
     return found
 
 
@@ -133,31 +118,27 @@ def _of_file(path: str, values: Mapping[str, Any]) -> JobDescription:
     if read is None:
         kinds = ", ".join(_READERS)
         raise click.UsageError(f"{path!r} is no job description ({kinds}); to run it as a command, put -- before it")
-    named = _with_named_inputs(values)
     text = read_text(path)
+    with _telling_where(path):
+        return read(text).replace(**values) if values else read(text)
+
+
+@contextmanager
+def _telling_where(place: str) -> Iterator[None]:
     try:
-        description = read(text)
-        return description.replace(**named) if named else description
+        yield
     except (InvalidJobDescription, InputFileError) as error:
-        raise _about(path, error) from error
-
-
-def _about(where: str, error: InvalidJobDescription | InputFileError) -> InvalidJobDescription | InputFileError:
-    return type(error)(f"{where}: {error.message}", advice=error.advice)
+        raise type(error)(f"{place}: {error.message}", advice=error.advice) from error
 
 
 def _with_named_inputs(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Give inputs their names, as the library does it for a plain list of paths.
-
-    :param values: with placeholders filled in, as it depends on what files there are where a name ends
-    """
+    """Give inputs their names, as the library does it for a plain list of paths. Placeholders must be filled in."""
     named: dict[str, str] = {}
     for name, path in map(_name_and_path, values.get("inputs", ())):
         key = name or next(iter(JobDescription(executable="x", inputs=[path]).inputs))
         if key in named:
-            raise InvalidJobDescription(
-                f"--input: two of them are called {key!r}", advice="give one another name, NAME=PATH"
-            )
+            advice = "give one another name, NAME=PATH"
+            raise InvalidJobDescription(f"--input: two of them are called {key!r}", advice=advice)
         named[key] = path
     return {**values, "inputs": named} if named else dict(values)
 

@@ -18,20 +18,21 @@ NOT_FOUND = 3
 JOB_FAILED = 4
 INTERRUPTED = 130
 READER_GONE = 141
+_CODES = {
+    InvalidConfigError: USAGE,
+    InvalidJobDescription: USAGE,
+    JobNotFoundError: NOT_FOUND,
+    JobFailedError: JOB_FAILED,
+}
 
 
 def code_of(error: JasminArcError) -> int:
     """Return the exit code for this error."""
-    if isinstance(error, (InvalidJobDescription, InvalidConfigError)):
-        return USAGE
-    if isinstance(error, JobNotFoundError):
-        return NOT_FOUND
-    return JOB_FAILED if isinstance(error, JobFailedError) else FAILED
+    return next((code for kind, code in _CODES.items() if isinstance(error, kind)), FAILED)
 
 
 def exit_code(codes: Collection[int]) -> int:
     """Return the exit code of a command with these failures: theirs, if they are all of one kind."""
-    distinct = set(codes)
-    if INTERRUPTED in distinct:
+    if INTERRUPTED in codes:
         return INTERRUPTED
-    return distinct.pop() if len(distinct) == 1 else FAILED if distinct else 0
+    return max(codes, default=0) if len(set(codes)) <= 1 else FAILED

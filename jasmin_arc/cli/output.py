@@ -28,7 +28,7 @@ class Output:
 
     @property
     def is_terminal(self) -> bool:
-        """Whether a person reads standard output."""
+        """Whether a person reads standard output, not a program."""
         return sys.stdout.isatty()
 
     def table(self, rows: Sequence[Row], columns: Sequence[Column]) -> None:
@@ -42,7 +42,6 @@ class Output:
             self._print_lines("\t".join(for_programs(row.get(column.key)) for column in columns) for row in rows)
 
     def print_table(self, rows: Sequence[Row], columns: Sequence[Column]) -> None:
-        """Print rows on a terminal."""
         screen = console()
         screen.print(make_table(rows, columns, screen.width, self.shorten([row["id"] for row in rows if "id" in row])))
 
@@ -57,7 +56,6 @@ class Output:
             self._print_lines(f"{key}\t{for_programs(value)}" for key, value in row.items())
 
     def print_record(self, row: Row) -> None:
-        """Print the properties of one thing on a terminal."""
         screen = console()
         screen.print(make_record(row, screen.width))
 

@@ -13,20 +13,21 @@ from typing import Any
 import click
 
 from jasmin_arc.cli.app import root
-from jasmin_arc.cli.context import PROGRAM, Context
+from jasmin_arc.cli.context import COMPLETION_VARIABLE, PROGRAM, Context
 from jasmin_arc.cli.exit_codes import FAILED, INTERRUPTED, READER_GONE, USAGE, exit_code
 from jasmin_arc.exceptions import JasminArcError, JobListError, ServerError
-
-COMPLETION_VARIABLE = "_JASMIN_ARC_COMPLETE"
 
 
 def run(args: Sequence[str]) -> int:
     """Run one command and return its exit code."""
     if not _streams_are_open():
         return FAILED
-    _make_streams_patient()
-    if os.environ.get(COMPLETION_VARIABLE):
-        return _complete(os.environ[COMPLETION_VARIABLE])
+    # A name that the terminal's encoding does not have must not end the command.
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(AttributeError, ValueError):
+            stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+    if instruction := os.environ.get(COMPLETION_VARIABLE):
+        return _complete(instruction)
     words = list(args) or ["--help"]
     # A mistake may stand before the option, and has to be told in JSON all the same.
     context = Context(json="--json" in words[: words.index("--") if "--" in words else None])
@@ -53,7 +54,9 @@ def _tell(context: Context, args: list[str]) -> int:
         code = INTERRUPTED
     else:
         return code
-    _discard_the_rest()
+    # The interpreter's last flush goes nowhere, so that it does not complain.
+    with contextlib.suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return code
 
 
@@ -87,12 +90,12 @@ def _attempt(context: Context, args: list[str]) -> int:
         raise
     except OSError as error:
         what = error.filename or "reading or writing"
-        context.fail(f"{what}: {error.strerror or error}", kind="OSError", code=FAILED)
+        context.fail(f"{what}: {error.strerror or error}", kind="OSError")
         context.tell_what_was_done()
     except RecursionError:
         context.fail("what was given is nested too deeply; nothing was done", kind="UsageError", code=USAGE)
     except Exception as error:  # noqa: BLE001 - a user is never shown a traceback
-        context.fail(_internal(error), kind="InternalError", code=FAILED)
+        context.fail(_internal(error), kind="InternalError")
         context.details(error)
     return exit_code(context.codes)
 
@@ -144,16 +147,3 @@ def _streams_are_open() -> bool:
         Context().say("standard output is closed; nothing was done")
         return False
     return True
-
-
-def _make_streams_patient() -> None:
-    # A name that the terminal's encoding does not have must not end the command.
-    for stream in (sys.stdout, sys.stderr):
-        with contextlib.suppress(AttributeError, ValueError):
-            stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
-
-
-def _discard_the_rest() -> None:
-    """Let the interpreter's last flush go nowhere, so that it does not complain."""
-    with contextlib.suppress(OSError, ValueError):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

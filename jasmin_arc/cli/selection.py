@@ -17,6 +17,7 @@ from click.shell_completion import CompletionItem
 from jasmin_arc.cli.app import context_of
 from jasmin_arc.cli.context import Context
 from jasmin_arc.constants import JobStatuses
+from jasmin_arc.description.quantities import parse_duration
 from jasmin_arc.display.values import last_part
 from jasmin_arc.exceptions import Advice, JasminArcError, JobNotFoundError
 
@@ -29,19 +30,12 @@ def complete_job(ctx: click.Context, _parameter: click.Parameter, incomplete: st
     """Return the jobs of the job list that begin so, by id and by name, the newest first. No server is asked."""
     context = context_of(ctx)
     try:
-        from jasmin_arc.job_list import JobList
-
-        job_list = JobList(context.config().JOBS_INFO_FILE, timeout=1.0)
-        jobs = job_list.select(context.arc.backend.endpoint)[::-1]
+        jobs = context.quick_list().select(context.arc.backend.endpoint)[::-1]
     except JasminArcError:
         return []
     items = [CompletionItem(last_part(job.id), help=job.name) for job in jobs]
     items += [CompletionItem(name) for name in dict.fromkeys(job.name for job in jobs) if name]
     return [item for item in items if item.value.startswith(incomplete)]
-
-
-def _complete_status(_context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[str]:
-    return [status for status in STATUSES if status.startswith(incomplete)]
 
 
 def _status(context: click.Context, _parameter: click.Parameter, value: str | None) -> JobStatuses | None:
@@ -54,8 +48,6 @@ def _status(context: click.Context, _parameter: click.Parameter, value: str | No
 
 
 def _since(context: click.Context, _parameter: click.Parameter, value: str | None) -> timedelta | None:
-    from jasmin_arc.description.quantities import parse_duration
-
     try:
         return None if value is None else parse_duration(value, "--since")
     except JasminArcError as error:
@@ -64,21 +56,15 @@ def _since(context: click.Context, _parameter: click.Parameter, value: str | Non
 
 def filters(function: Callable[..., Any]) -> Callable[..., Any]:
     """Add the options that describe jobs."""
-    for option in (
-        click.option(
-            "--since", callback=_since, metavar="DURATION", help="Jobs submitted within this time, such as 2h."
-        ),
-        click.option("--name", metavar="PATTERN", help="Jobs with names like this, such as 'model-*'."),
-        click.option(
-            "--status",
-            callback=_status,
-            shell_complete=_complete_status,
-            metavar="STATUS",
-            help=f"Jobs that are {', '.join(STATUSES)}.",
-        ),
-    ):
-        function = option(function)
-    return function
+
+    def complete(_context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[str]:
+        return [status for status in STATUSES if status.startswith(incomplete)]
+
+    which, within = f"Jobs that are {', '.join(STATUSES)}.", "Jobs submitted within this time, such as 2h."
+    status = click.option("--status", callback=_status, shell_complete=complete, metavar="STATUS", help=which)
+    name = click.option("--name", metavar="PATTERN", help="Jobs with names like this, such as 'model-*'.")
+    since = click.option("--since", callback=_since, metavar="DURATION", help=within)
+    return status(name(since(function)))
 
 
 def selects_jobs(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -91,13 +77,12 @@ def selects_jobs(function: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(function)
     def wrapper(
         context: Context, /, *, words: Any, everything: bool, status: Any, name: Any, since: Any, **rest: Any
-    ) -> Any:
+    ) -> None:
         wanted = {"status": status, "name": name, "since": since}
-        if everything or any(value is not None for value in wanted.values()):
-            ids = _described(context, words, wanted)
-        else:
-            ids = _named(context, words)
-        return function(context, ids, **rest) if ids else None
+        described = everything or any(value is not None for value in wanted.values())
+        ids = _described(context, words, wanted) if described else _named(context, words)
+        if ids:
+            function(context, ids, **rest)
 
     wrapper.__doc__ = f"{inspect.getdoc(function)}\n\n{_WHAT_A_JOB_IS}"
     return wrapper
@@ -109,13 +94,13 @@ def selects_one_job(function: Callable[..., Any]) -> Callable[..., Any]:
     @click.argument("word", shell_complete=complete_job, metavar="JOB")
     @click.pass_obj
     @functools.wraps(function)
-    def wrapper(context: Context, /, *, word: str, **rest: Any) -> Any:
+    def wrapper(context: Context, /, *, word: str, **rest: Any) -> None:
         ids = _named(context, [word])
         if not ids:
             raise click.UsageError("this command needs one job, and standard input names none")
         if len(ids) != 1:
             raise click.UsageError(f"{len(ids)} jobs are called {word!r}: {_shown(context, ids)}; give an id instead")
-        return function(context, ids[0], **rest)
+        function(context, ids[0], **rest)
 
     return wrapper
 
@@ -170,14 +155,16 @@ class Finder:
 
     def _match(self, word: str, jobs: _Jobs) -> list[str]:
         matches = re.compile(translate(word)).match
-        exact = jobs.by_part.get(word) or [
-            job_id for job_id, name in jobs.names.items() if name and (name == word or matches(name))
+        exact = list(jobs.get(word, ())) or [
+            job_id
+            for names in jobs.values()
+            for job_id, name in names.items()
+            if name and (name == word or matches(name))
         ]
         if exact:
             return exact
-        parts = [part for part in jobs.by_part if part.startswith(word)]
-        parts = parts or [part for part in jobs.by_part if word in part]
-        found = [job_id for part in parts for job_id in jobs.by_part[part]]
+        parts = [part for part in jobs if part.startswith(word)] or [part for part in jobs if word in part]
+        found = [job_id for part in parts for job_id in jobs[part]]
         if len(found) > 1:
             shown = _shown(self._context, found)
             raise click.UsageError(f"{len(found)} jobs match {word!r}: {shown}; type more of the id")
@@ -186,23 +173,24 @@ class Finder:
     @functools.cached_property
     def _listed(self) -> _Jobs:
         arc = self._context.arc
-        return _Jobs({job.id: job.name for job in arc.job_list.select(arc.backend.endpoint)})
+        return _by_part({job.id: job.name for job in arc.job_list.select(arc.backend.endpoint)})
 
     @functools.cached_property
     def _at_site(self) -> _Jobs:
         # Jobs from another machine, or of a job list that was lost.
         with self._context.busy("asking for the jobs"):
-            return _Jobs(dict.fromkeys(self._context.arc.list_jobs(), ""))
+            return _by_part(dict.fromkeys(self._context.arc.list_jobs(), ""))
 
 
-class _Jobs:
-    """What words are compared with: names by id, and ids by their last parts, which are made once for all words."""
+_Jobs = dict[str, dict[str, str]]
+"""What words are compared with: the names of jobs by id, by the last part of the id"""
 
-    def __init__(self, names: Mapping[str, str]) -> None:
-        self.names = names
-        self.by_part: dict[str, list[str]] = {}
-        for job_id in names:
-            self.by_part.setdefault(last_part(job_id), []).append(job_id)
+
+def _by_part(names: Mapping[str, str]) -> _Jobs:
+    jobs: _Jobs = {}
+    for job_id, name in names.items():
+        jobs.setdefault(last_part(job_id), {})[job_id] = name
+    return jobs
 
 
 def _shown(context: Context, job_ids: Sequence[str]) -> str:

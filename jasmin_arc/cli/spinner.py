@@ -14,17 +14,14 @@ _CLEAR = "\r\x1b[K"
 
 
 class Spinner:
-    """Shows what is going on and for how long, from the first second on.
-
-    :param show: whether there is a person who looks
-    """
+    """Shows what is going on and for how long, from the first second on, if there is a person who looks."""
 
     def __init__(self, what: str, *, show: bool) -> None:
         self._what = what
         self._show = show
         self._ended = threading.Event()
         self._lock = threading.Lock()
-        self._dirty = False
+        self._shown = False
 
     def __enter__(self) -> Spinner:
         if self._show:
@@ -35,16 +32,16 @@ class Spinner:
         self.end()
 
     def end(self) -> None:
-        """Take the line away, and show it no more."""
+        """Take the line away for good."""
         self._ended.set()
         self.clear()
 
     def clear(self) -> None:
         """Take the line away."""
         with self._lock:
-            if self._dirty:
+            if self._shown:
                 self._write(_CLEAR)
-            self._dirty = False
+            self._shown = False
 
     def _run(self) -> None:
         begin = time.monotonic()
@@ -55,7 +52,7 @@ class Spinner:
             with self._lock:
                 if not self._ended.is_set() and not _is_asking():
                     self._write(f"{_CLEAR}{self._what} ... {minutes}:{seconds:02}")
-                    self._dirty = True
+                    self._shown = True
 
     def _write(self, text: str) -> None:
         try:

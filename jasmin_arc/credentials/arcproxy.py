@@ -8,23 +8,15 @@ import signal
 import subprocess
 import threading
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from jasmin_arc._support.text import printable
+from jasmin_arc.config import ConnectionConfig
 from jasmin_arc.exceptions import ProxyGenerationError
-
-if TYPE_CHECKING:
-    from jasmin_arc.config import ConnectionConfig
 
 TIMEOUT = 30.0
 """Seconds after which it is ended: 6.17 can loop for ever (bug 4100)."""
 
 _MAX_OUTPUT = 1 << 16
-
-
-def is_available(config: ConnectionConfig) -> bool:
-    """Say whether ``ARCPROXY_PATH`` names a program."""
-    return Path(config.ARCPROXY_PATH).is_file() and os.access(config.ARCPROXY_PATH, os.X_OK)
 
 
 def run_arcproxy(config: ConnectionConfig, target: Path, *, passphrase: bytes | None) -> None:
@@ -46,8 +38,8 @@ def run_arcproxy(config: ConnectionConfig, target: Path, *, passphrase: bytes | 
     try:
         code, output = _run(command, b"" if passphrase is None else passphrase + b"\n")
     except OSError as error:
-        reason = f"{config.ARCPROXY_PATH} (ARCPROXY_PATH) cannot be run: {error.strerror}"
-        raise ProxyGenerationError(f"cannot create a proxy: {reason}") from error
+        what = f"cannot create a proxy: {config.ARCPROXY_PATH} (ARCPROXY_PATH) cannot be run: {error.strerror}"
+        raise ProxyGenerationError(what) from error
     if code != 0 or not target.exists():
         raise _failure(config, code, output)
     target.chmod(0o600)

@@ -42,7 +42,10 @@ def sign_request(csr_pem: bytes, proxy_pem: bytes) -> bytes:
 
 def _requested_key(csr_pem: bytes) -> PublicKey:
     try:
-        der = _der(csr_pem)
+        found = _BLOCK.search(csr_pem) if len(csr_pem) <= _MAX_BYTES else None
+        if found is None:
+            raise ValueError(f"there is no PEM request in its {len(csr_pem)} bytes")
+        der = base64.b64decode(b"".join(found[2].split()), validate=True)
         request = x509.load_der_x509_csr(_with_known_version(der))
         key = _strong(request.public_key())
         # Its own signature covers what was sent, not the copy with another version.
@@ -53,13 +56,6 @@ def _requested_key(csr_pem: bytes) -> PublicKey:
     except (ValueError, UnsupportedAlgorithm, x509.InvalidVersion) as error:
         raise ServerError(f"the compute element sent a certificate request that is refused: {error}") from error
     return key
-
-
-def _der(csr_pem: bytes) -> bytes:
-    found = _BLOCK.search(csr_pem) if len(csr_pem) <= _MAX_BYTES else None
-    if found is None:
-        raise ValueError(f"there is no PEM request in its {len(csr_pem)} bytes")
-    return base64.b64decode(b"".join(found[2].split()), validate=True)
 
 
 def _with_known_version(der: bytes) -> bytes:

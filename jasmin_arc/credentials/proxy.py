@@ -17,8 +17,10 @@ from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 from jasmin_arc.config import ConnectionConfig
-from jasmin_arc.credentials.arcproxy import is_available, run_arcproxy
-from jasmin_arc.credentials.user_certificate import MAX_BYTES, KeyPair, read_chain, read_key_pair
+from jasmin_arc.credentials.arcproxy import run_arcproxy
+from jasmin_arc.credentials.delegation import sign_request
+from jasmin_arc.credentials.rfc3820 import has_voms, holder, load_certificates, load_proxy, make_proxy, name_text
+from jasmin_arc.credentials.user_certificate import MAX_BYTES, read_chain, read_key_pair
 from jasmin_arc.exceptions import Advice, ProxyGenerationError
 
 MIN_TIME_LEFT = timedelta(seconds=60)
@@ -92,7 +94,7 @@ class ProxyManager:
         with self._lock:
             present = self._present()
             if present is None:
-                return self._make(self._key_pair())
+                return self._make()
             if present.time_left >= timedelta(seconds=self._config.PROXY_RENEWAL_THRESHOLD):
                 return present.path
             return self._used_voms(present) if present.voms else self._renewed(present)
@@ -132,8 +134,6 @@ class ProxyManager:
         return {}
 
     def sign(self, request: bytes) -> bytes:
-        from jasmin_arc.credentials.delegation import sign_request
-
         return sign_request(request, self.read())
 
     def create(self) -> Path:
@@ -143,7 +143,7 @@ class ProxyManager:
         """
         with self._lock:
             self._refuse_to_replace_voms()
-            return self._make(self._key_pair())
+            return self._make()
 
     def info(self) -> ProxyInfo | None:
         """Describe the present proxy, expired or not; ``None`` where there is none.
@@ -197,8 +197,6 @@ class ProxyManager:
         return self._accepted
 
     def _is_mine(self, info: ProxyInfo) -> bool:
-        from jasmin_arc.credentials.rfc3820 import holder, name_text
-
         try:
             identity = name_text(holder(read_chain(self._config))[-1].subject)
         except ProxyGenerationError:
@@ -246,7 +244,7 @@ class ProxyManager:
         if usable and time.monotonic() < self._retry_at:
             return present.path
         try:
-            return self._make(self._key_pair(longer_than=present.expires))
+            return self._make(longer_than=present.expires)
         except ProxyGenerationError as error:
             if not usable:
                 raise
@@ -255,18 +253,21 @@ class ProxyManager:
             self._log.warning("the proxy %s ends at %s and is not renewed: %s", present.path, present.expires, error)
             return present.path
 
-    def _key_pair(self, *, longer_than: datetime | None = None) -> KeyPair:
-        return read_key_pair(self._config, passphrase=self._passphrase, longer_than=longer_than)
-
-    def _make(self, pair: KeyPair) -> Path:
+    def _make(self, *, longer_than: datetime | None = None) -> Path:
+        pair = read_key_pair(self._config, passphrase=self._passphrase, longer_than=longer_than)
         target = self._target()
-        with _translated(target), _private_folder(target) as folder:
+        with _private_folder(target) as folder:
             made = folder / "proxy"
-            if is_available(self._config):
-                _check_space(folder)
+            program = self._config.ARCPROXY_PATH
+            if Path(program).is_file() and os.access(program, os.X_OK):
+                # It does not say why it could not write.
+                _write(folder / "space", bytes(1 << 14))
+                (folder / "space").unlink()
                 run_arcproxy(self._config, made, passphrase=pair.passphrase)
             else:
-                _write(made, self._native(pair))
+                self._log.info("there is no %s: the proxy is made without it", program)
+                lifetime = timedelta(seconds=self._config.PROXY_VALIDITY_PERIOD)
+                _write(made, make_proxy(pair.chain, pair.key, lifetime=lifetime))
             info = read_proxy(made)
             # Meanwhile the user may have made one with VOMS attributes.
             self._refuse_to_replace_voms()
@@ -275,19 +276,10 @@ class ProxyManager:
         self._log.info("made the proxy %s for %s, valid until %s", target, info.identity, info.expires)
         return target
 
-    def _native(self, pair: KeyPair) -> bytes:
-        from jasmin_arc.credentials.rfc3820 import make_proxy
-
-        self._log.info("there is no %s: the proxy is made without it", self._config.ARCPROXY_PATH)
-        lifetime = timedelta(seconds=self._config.PROXY_VALIDITY_PERIOD)
-        return make_proxy(pair.chain, pair.key, lifetime=lifetime)
-
     def _target(self) -> Path:
         configured = Path(self._config.PROXY_FILE).absolute()
-        candidates = [configured]
-        if self._config.is_default("PROXY_FILE"):
-            candidates += _own_places()
-        for candidate in candidates:
+        others = _own_places() if self._config.is_default("PROXY_FILE") else []
+        for candidate in (configured, *others):
             if _is_free_or_mine(candidate):
                 return candidate
         raise ProxyGenerationError(
@@ -301,9 +293,8 @@ def read_proxy(path: str | os.PathLike[str]) -> ProxyInfo:
 
     :raises ProxyGenerationError: if it cannot be read, is not private, or is no proxy
     """
-    path = Path(path)
-    with _proxy_errors(path):
-        return _proxy_info(path, _read_private(path)[1])
+    with _proxy_errors(Path(path)):
+        return _proxy_info(Path(path), _read_private(Path(path))[1])
 
 
 @contextlib.contextmanager
@@ -323,8 +314,6 @@ def _version(path: Path, state: os.stat_result) -> object:
 
 
 def _proxy_info(path: Path, pem: bytes) -> ProxyInfo:
-    from jasmin_arc.credentials.rfc3820 import has_voms, holder, load_proxy, name_text
-
     certificates = load_proxy(pem)[0]
     chain = holder(certificates)
     return ProxyInfo(
@@ -340,8 +329,6 @@ def _proxy_info(path: Path, pem: bytes) -> ProxyInfo:
 
 def _carries_voms(path: Path) -> bool:
     """Say whether the certificates of a proxy file that cannot be used as it is have VOMS attributes."""
-    from jasmin_arc.credentials.rfc3820 import has_voms, load_certificates
-
     try:
         return has_voms(load_certificates(read_own_file(path)[1]))
     except (OSError, ValueError):
@@ -395,19 +382,13 @@ def _own_places() -> list[Path]:
 
 
 @contextlib.contextmanager
-def _private_folder(beside: Path) -> Iterator[Path]:
-    beside.parent.mkdir(mode=0o700, exist_ok=True)
-    folder = Path(tempfile.mkdtemp(prefix=".arcproxy-", dir=beside.parent))
+def _private_folder(target: Path) -> Iterator[Path]:
+    """Make a private folder beside the proxy for as long as one is made."""
+    folder = None
     try:
+        target.parent.mkdir(mode=0o700, exist_ok=True)
+        folder = Path(tempfile.mkdtemp(prefix=".arcproxy-", dir=target.parent))
         yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-@contextlib.contextmanager
-def _translated(target: Path) -> Iterator[None]:
-    try:
-        yield
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             what, advice = f"there is no space, or no quota, left in {target.parent}", "free some"
@@ -415,9 +396,6 @@ def _translated(target: Path) -> Iterator[None]:
             what, advice = f"{target} (PROXY_FILE) cannot be written: {error.strerror}", "check its folder"
         advice += ", or set PROXY_FILE to another path"
         raise ProxyGenerationError(f"cannot create a proxy: {what}", advice=advice) from error
-
-
-def _check_space(folder: Path) -> None:
-    # arcproxy does not say why it could not write.
-    _write(folder / "space", bytes(1 << 14))
-    (folder / "space").unlink()
+    finally:
+        if folder is not None:
+            shutil.rmtree(folder, ignore_errors=True)

@@ -48,6 +48,9 @@ def sign_proxy(
         raise ValueError("has expired, or is not valid yet")
     serial = secrets.randbits(63) + 1
     common_name = x509.NameAttribute(NameOID.COMMON_NAME, str(serial))
+    others = ("content_commitment", "data_encipherment", "key_agreement", "key_cert_sign", "crl_sign")
+    usage = dict.fromkeys((*others, "encipher_only", "decipher_only"), False)
+    usage.update(digital_signature=True, key_encipherment=isinstance(public_key, rsa.RSAPublicKey))
     builder = (
         x509.CertificateBuilder()
         .subject_name(x509.Name([*issuer_cert.subject.rdns, x509.RelativeDistinguishedName([common_name])]))
@@ -57,7 +60,7 @@ def sign_proxy(
         .not_valid_before(max(now - _BACK_DATED, issuer_cert.not_valid_before_utc))
         .not_valid_after(now + min(lifetime, end - now))
         .add_extension(x509.UnrecognizedExtension(PROXY_CERT_INFO, _INHERIT_ALL), critical=True)
-        .add_extension(_key_usage(public_key), critical=True)
+        .add_extension(x509.KeyUsage(**usage), critical=True)
     )
     return builder.sign(issuer_key, hashes.SHA256())
 
@@ -82,10 +85,7 @@ def chain_pem(certs: Iterable[x509.Certificate]) -> bytes:
 
 
 def load_certificates(pem: bytes) -> list[x509.Certificate]:
-    """Read all certificates of a text that may hold keys too, in its order.
-
-    :raises ValueError: if there is none, or one is broken
-    """
+    """Read all certificates of a text that may hold keys too, in its order: at least one."""
     try:
         return x509.load_pem_x509_certificates(pem)
     except (ValueError, x509.InvalidVersion) as error:
@@ -139,15 +139,13 @@ def belongs(key: PrivateKey, cert: x509.Certificate) -> bool:
 
 def holder(chain: Sequence[x509.Certificate]) -> list[x509.Certificate]:
     """Cut the chain after its first certificate that is no proxy: that is who holds the proxies before it."""
-    proxies = list(itertools.takewhile(is_proxy, chain))
-    return list(chain[: len(proxies) + 1])
+    proxies = sum(1 for _ in itertools.takewhile(is_proxy, chain))
+    return list(chain[: proxies + 1])
 
 
 def is_proxy(cert: x509.Certificate) -> bool:
-    """Say whether it is an RFC 3820 proxy certificate.
-
-    Here and below nothing is parsed: one extension that ``cryptography`` cannot read makes it refuse them all.
-    """
+    """Say whether it is an RFC 3820 proxy certificate."""
+    # Here and below nothing is parsed: one extension that cryptography cannot read makes it refuse them all.
     return _PROXY_CERT_INFO_BYTES in cert.tbs_certificate_bytes
 
 
@@ -167,12 +165,3 @@ def _key_block(pem: bytes) -> bytes:
     if found is None:
         raise ValueError("holds no PEM private key")
     return found.group()
-
-
-def _key_usage(public_key: PublicKey) -> x509.KeyUsage:
-    others = ("content_commitment", "data_encipherment", "key_agreement", "key_cert_sign", "crl_sign")
-    return x509.KeyUsage(
-        digital_signature=True,
-        key_encipherment=isinstance(public_key, rsa.RSAPublicKey),
-        **dict.fromkeys((*others, "encipher_only", "decipher_only"), False),
-    )

@@ -11,15 +11,12 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
-from typing import TYPE_CHECKING
 
+from cryptography import x509
+
+from jasmin_arc.config import ConnectionConfig
+from jasmin_arc.credentials.rfc3820 import PrivateKey, belongs, is_encrypted, load_certificates, load_key
 from jasmin_arc.exceptions import Advice, ProxyGenerationError
-
-if TYPE_CHECKING:
-    from cryptography import x509
-
-    from jasmin_arc.config import ConnectionConfig
-    from jasmin_arc.credentials.rfc3820 import PrivateKey
 
 MAX_BYTES = 1 << 20
 """No certificate, key or proxy is longer; more is not read."""
@@ -52,25 +49,26 @@ def read_key_pair(
     :raises ProxyGenerationError: if there is anything wrong with them; the message says what to do
     """
     chain = read_chain(config)
-    _check_dates(chain[0], _cert_name(config), longer_than)
+    name = _cert_name(config)
+    now = datetime.now(timezone.utc).replace(microsecond=0)
+    begin, end = chain[0].not_valid_before_utc, chain[0].not_valid_after_utc
+    if end <= now:
+        raise _impossible(f"{name} expired at {end}", advice=_NEW_CERT)
+    if begin > now:
+        raise _impossible(f"{name} is not valid before {begin}, and now is {now}", advice="check the clock")
+    if longer_than is not None and end <= longer_than:
+        raise ProxyGenerationError(f"{name} ends at {end}, which no proxy outlasts", advice=_NEW_CERT)
     key, secret = read_key(config, passphrase)
-    from jasmin_arc.credentials.rfc3820 import belongs
-
     if not belongs(key, chain[0]):
         raise _impossible(
-            f"{_key_name(config)} does not belong to {_cert_name(config)}",
+            f"{_key_name(config)} does not belong to {name}",
             advice="set both options to files of the same pair",
         )
     return KeyPair(chain, key, secret)
 
 
 def read_chain(config: ConnectionConfig) -> list[x509.Certificate]:
-    """Read ``CLIENT_CERT`` without checking more than that it holds a certificate.
-
-    :raises ProxyGenerationError: if it does not
-    """
-    from jasmin_arc.credentials.rfc3820 import load_certificates
-
+    """Read ``CLIENT_CERT`` without checking more than that it holds a certificate."""
     name = _cert_name(config)
     try:
         first, *others = load_certificates(_read(config.CLIENT_CERT, name))
@@ -80,24 +78,8 @@ def read_chain(config: ConnectionConfig) -> list[x509.Certificate]:
     return [first, *(cert for cert in others if cert.issuer != cert.subject)]
 
 
-def _check_dates(cert: x509.Certificate, name: str, longer_than: datetime | None) -> None:
-    now = datetime.now(timezone.utc).replace(microsecond=0)
-    begin, end = cert.not_valid_before_utc, cert.not_valid_after_utc
-    if end <= now:
-        raise _impossible(f"{name} expired at {end}", advice=_NEW_CERT)
-    if begin > now:
-        raise _impossible(f"{name} is not valid before {begin}, and now is {now}", advice="check the clock")
-    if longer_than is not None and end <= longer_than:
-        raise ProxyGenerationError(f"{name} ends at {end}, which no proxy outlasts", advice=_NEW_CERT)
-
-
 def read_key(config: ConnectionConfig, passphrase: Callable[[], str] | None) -> tuple[PrivateKey, bytes | None]:
-    """Read ``CLIENT_KEY``, and return it with its passphrase, if it has one.
-
-    :raises ProxyGenerationError: if that is impossible
-    """
-    from jasmin_arc.credentials.rfc3820 import is_encrypted, load_key
-
+    """Read ``CLIENT_KEY``, and return it with its passphrase, if it has one."""
     name = _key_name(config)
     pem = _read(config.CLIENT_KEY, name, private=True)
     try:

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, TypeVar, Union
+from typing import Any, Union
 
 from jasmin_arc.description.fields import (
     CHECKS,
@@ -28,7 +28,6 @@ InputSource = Union[str, "os.PathLike[str]", bytes]
 """Where an input comes from: a local path, a URL that the compute element fetches, or the content itself"""
 Duration = Union[str, int, float, timedelta]
 """Seconds, a timedelta, or a text such as ``"2h"`` or ``"01:30:00"``"""
-_Source = TypeVar("_Source")
 
 
 @dataclass(frozen=True, init=False)
@@ -147,20 +146,13 @@ class JobDescription:
 
     @property
     def needs_credentials(self) -> bool:
-        """Whether a compute element must be able to act in the user's name for this job.
-
-        It does so to transfer files from and to URLs. A-REX wants credentials for patterns of outputs too. A runtime
-        environment may use them, as ENV/PROXY does.
-        """
+        """Whether a compute element must be able to act in the user's name for this job, as for files of URLs."""
         targets = any((self.outputs or {}).values())
+        # A-REX wants credentials for patterns of outputs too. A runtime environment may use them, as ENV/PROXY does.
         return bool(self.url_inputs or targets or self.patterns or self.runtime_environments)
 
     def native_options(self, backend: str | None = None) -> tuple[str, ...]:
-        """Return the raw options for a backend.
-
-        :param backend: its name; ``None`` for one that has no raw options
-        :raises InvalidJobDescription: if there are options for another backend, as they mean nothing in this one
-        """
+        """Return the raw options for a backend, ``None`` for one that has none; those for another are refused."""
         others = [name for name in self.native if name != backend]
         if others:
             raise InvalidJobDescription(f"native: the options of {', '.join(others)} mean nothing where this job goes")
@@ -178,10 +170,7 @@ class JobDescription:
         return copy
 
     def completed(self, default_outputs: Sequence[str]) -> JobDescription:
-        """Return a copy in which nothing is left to this process: paths are absolute, and there are outputs.
-
-        :param default_outputs: the outputs of a description that says nothing of them
-        """
+        """Return a copy in which nothing is left to this process: paths are absolute, and there are outputs."""
         outputs = CHECKS["outputs"](default_outputs, "outputs") if self.outputs is None else self.outputs
         inputs = FrozenDict({name: _absolute(source) for name, source in self.inputs.items()})
         return self._copy({"outputs": outputs, "inputs": inputs, "stdin": _absolute(self.stdin)})
@@ -264,7 +253,7 @@ def _check_names(given: Iterable[str]) -> None:
             raise InvalidJobDescription(f"there is no field {field!r}; the fields are {', '.join(CHECKS)}")
 
 
-def _absolute(source: _Source) -> _Source | Path:
+def _absolute(source: Any) -> Any:
     return source.absolute() if isinstance(source, Path) else source
 
 

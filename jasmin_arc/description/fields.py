@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any, NoReturn, TypeVar
 from urllib.parse import unquote, urlsplit
@@ -159,13 +160,10 @@ def _native(values: Any, field: str) -> FrozenDict[str, tuple[str, ...]]:
     return FrozenDict({backend: entries for backend, entries in options.items() if entries})
 
 
-def _at_least(minimum: int) -> Callable[[Any, str], int]:
-    def count(value: Any, field: str) -> int:
-        if isinstance(value, bool) or not isinstance(value, int) or value < minimum:
-            raise InvalidJobDescription(f"{field}: must be a whole number of at least {minimum}, not {value!r}")
-        return value
-
-    return count
+def _count(value: Any, field: str, *, minimum: int = 1) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or value < minimum:
+        raise InvalidJobDescription(f"{field}: must be a whole number of at least {minimum}, not {value!r}")
+    return value
 
 
 def _flag(value: Any, field: str) -> bool:
@@ -263,8 +261,8 @@ CHECKS: dict[str, Callable[[Any, str], Any]] = {
     "environment": _environment,
     "queue": _optional(_word),
     "account": _optional(_word),
-    "slots": _at_least(1),
-    "slots_per_host": _optional(_at_least(1)),
+    "slots": _count,
+    "slots_per_host": _optional(_count),
     "memory": _optional(parse_size),
     "wall_time": _optional(parse_duration),
     "cpu_time": _optional(parse_duration),
@@ -272,7 +270,7 @@ CHECKS: dict[str, Callable[[Any, str], Any]] = {
     "stdin": _optional(_stdin),
     "steps": _steps,
     "stop_on_failure": _flag,
-    "rerun": _at_least(0),
+    "rerun": partial(_count, minimum=0),
     "native": _native,
 }
 """Checks a value that was given for a field, and returns what the description holds"""

@@ -21,15 +21,14 @@ def parse_duration(value: Any, field: str) -> timedelta:
 
     :returns: whole seconds, rounded up
     """
+    seconds: float | None = None
     if isinstance(value, timedelta):
-        seconds: float | None = value.total_seconds()
+        seconds = value.total_seconds()
     elif isinstance(value, str):
         seconds = _seconds(value.strip().lower())
     elif isinstance(value, (int, float)) and not isinstance(value, bool):
         # A whole number may be too large for a float.
         seconds = float(max(min(value, _MAX_SECONDS + 1), 0))
-    else:
-        seconds = None
     if seconds is None or not 0 < seconds <= _MAX_SECONDS:
         wanted = "a duration of more than 0, such as '2h', '1h 30m', '01:30:00' or 5400 (seconds)"
         raise InvalidJobDescription(f"{field}: must be {wanted}, not {value!r}")

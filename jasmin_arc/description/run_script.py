@@ -1,7 +1,6 @@
-"""The shell script that a job runs, whatever the place.
+"""The shell script that a job runs, whatever the place. It is one of the job's inputs, and starts the program.
 
-No compute element delivers arguments and environment exactly as given (A-REX puts them between double quotes into a
-script of its own), so this script, which is one of the job's inputs, starts the program.
+No compute element delivers arguments and environment exactly as given: A-REX puts them between double quotes.
 """
 
 from __future__ import annotations
@@ -15,16 +14,15 @@ from pathlib import PurePosixPath
 from jasmin_arc.description import RESERVED_PREFIX, JobDescription
 
 STDIN_NAME = ".jasmin_arc_stdin"
-"""The session file with what the program reads from its standard input"""
-
 OUTPUT_LIST_NAME = ".jasmin_arc_outputs"
 """The session file that names the outputs that the patterns of a description matched"""
-
 _SHELL_VARIABLE = re.compile(
     "_|BASH.*|DIRSTACK|EPOCHREALTIME|EPOCHSECONDS|EUID|FUNCNAME|GROUPS|HISTCMD|LINENO|OPTIND|PPID|RANDOM|SECONDS"
     "|SHELLOPTS|SHLVL|SRANDOM|UID"
 )
 """Variables that some shells do not let a script set, or set themselves"""
+_NOT_IN_PATTERNS = re.compile(r"[^A-Za-z0-9*?\[\]!^/._-]")
+"""Characters to quote in a pattern, so that it stays one"""
 _MAX_FILES = 100
 """How many files one chmod gets: the length of a command line is limited"""
 
@@ -88,12 +86,7 @@ def _one_after_another(commands: list[str], *, stop: bool) -> list[str]:
     for command in commands:
         # In a subshell and with exec, so that a step named like a shell's own word is the program all the same.
         if stop:
-            lines += [
-                'if [ "$jasmin_arc_status" -eq 0 ]; then',
-                f"    (exec {command})",
-                "    jasmin_arc_status=$?",
-                "fi",
-            ]
+            lines.append(f'[ "$jasmin_arc_status" -ne 0 ] || {{ (exec {command}); jasmin_arc_status=$?; }}')
         else:
             lines += [f"(exec {command})", "jasmin_arc_step=$?"]
             lines.append('[ "$jasmin_arc_status" -ne 0 ] || jasmin_arc_status=$jasmin_arc_step')
@@ -101,7 +94,7 @@ def _one_after_another(commands: list[str], *, stop: bool) -> list[str]:
 
 
 def _then_list_outputs(steps: list[str], patterns: list[str]) -> list[str]:
-    words = " ".join(_glob(pattern) for pattern in patterns)
+    words = " ".join(_NOT_IN_PATTERNS.sub(lambda match: shlex.quote(match[0]), pattern) for pattern in patterns)
     # The steps in a subshell: their environment is not for what comes after.
     # A-REX reads one name a line with backslashes before white space; it takes @ for a list, and has no newlines.
     return [
@@ -112,8 +105,3 @@ def _then_list_outputs(steps: list[str], patterns: list[str]) -> list[str]:
         '    [ -e "$jasmin_arc_output" ] && printf \'%s\\n\' "$jasmin_arc_output"',
         f"done | LC_ALL=C sed 's/[\\\\[:space:]]/\\\\&/g' > {OUTPUT_LIST_NAME}",
     ]
-
-
-def _glob(pattern: str) -> str:
-    """Quote all but the characters that make the pattern one."""
-    return re.sub(r"[^A-Za-z0-9*?\[\]!^/._-]", lambda match: shlex.quote(match[0]), pattern)

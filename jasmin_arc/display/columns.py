@@ -17,30 +17,21 @@ _STYLES = {"completed": "green", "failed": "red", "in progress": "cyan", "unknow
 
 @dataclass(frozen=True)
 class Column:
-    """A column of a table.
-
-    :param key: where its values are in the rows
-    :param title: its heading on a terminal
-    :param show: how a value is written on a terminal
-    :param whole: whether it keeps its width, whatever becomes of the others
-    :param from_width: how wide a terminal must be for this column
-    """
+    """A column of a table: where its values are in the rows, and how a terminal shows them."""
 
     key: str
     title: str
     show: Callable[[Any], str] = for_people
-    style: Callable[[Row], str] | None = None
+    style: Callable[[Row], str] = lambda _: ""
     whole: bool = False
+    """Whether it keeps its width, whatever becomes of the others"""
     right: bool = False
     from_width: int = 0
-
-
-def _status_style(row: Row) -> str:
-    return _STYLES.get(str(row.get("status")), "")
+    """How wide a terminal must be for this column"""
 
 
 _JOB = Column("id", "JOB", whole=True)
-_STATUS = Column("status", "STATUS", style=_status_style, whole=True)
+_STATUS = Column("status", "STATUS", style=lambda row: _STYLES.get(row["status"], ""), whole=True)
 _NAME = Column("name", "NAME")
 JOBS = (
     _JOB,

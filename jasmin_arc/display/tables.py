@@ -48,11 +48,7 @@ class Table:
 def make_table(
     rows: Sequence[Row], columns: Sequence[Column], width: int, short: Mapping[str, str] | None = None
 ) -> Table:
-    """Lay rows out.
-
-    :param width: of the terminal
-    :param short: what to show instead of an id
-    """
+    """Lay rows out for a terminal of this width; ``short`` has what to show instead of ids."""
     shown = [column for column in columns if column.from_width <= width]
     heading = [column.title for column in shown]
     cells = [[_cell(column, row, short or {}) for column in shown] for row in rows]
@@ -66,17 +62,14 @@ def make_table(
         more = min(room, max(map(_width, texts)) - widths[number])
         widths[number] += more
         room -= more
-    styles = [[column.style(row) if column.style else "" for column in shown] for row in rows]
+    styles = [[column.style(row) for column in shown] for row in rows]
     if any(heading):
         cells, styles = [heading, *cells], [["bold"] * len(shown), *styles]
     return Table(cells, styles, widths, [column.right for column in shown])
 
 
 def make_record(row: Row, width: int) -> Table:
-    """Lay out the properties of one thing; those without a value are left out.
-
-    :param width: of the terminal
-    """
+    """Lay out the properties of one thing for a terminal of this width; those without a value are left out."""
     texts = {key: size(value) if key in ("memory", "size") else for_people(value) for key, value in row.items()}
     return _properties([(key.replace("_", " "), text) for key, text in texts.items() if text], width)
 
@@ -89,8 +82,7 @@ def _properties(pairs: Sequence[tuple[str, str]], width: int) -> Table:
 
 def _cell(column: Column, row: Row, short: Mapping[str, str]) -> str:
     value = row.get(column.key)
-    shown = short.get(str(value)) if column.key == "id" else None
-    return column.show(value) if shown is None else shown
+    return short[str(value)] if column.key == "id" and value in short else column.show(value)
 
 
 def _width(text: str) -> int:
@@ -100,13 +92,11 @@ def _width(text: str) -> int:
 
 
 def _fold(text: str, width: int) -> list[str]:
-    if _width(text) <= width:
-        return [text]
-    if text.isascii():
-        return textwrap.wrap(text, width)
     from rich.cells import chop_cells
 
-    return chop_cells(text, width)
+    if _width(text) <= width:
+        return [text]
+    return textwrap.wrap(text, width) if text.isascii() else chop_cells(text, width)
 
 
 def _min_width(column: Column, texts: Sequence[str]) -> int:

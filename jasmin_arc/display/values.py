@@ -33,13 +33,11 @@ def for_json(value: Any) -> Any:
 def for_programs(value: Any) -> str:
     """Write a value without tabs or line ends; ``-`` stands for none."""
     value = for_json(value)
-    if value is None or value == "" or value == []:
-        return "-"
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, list):
-        return ",".join(map(for_programs, value))
-    return one_line(str(value)) or "-"
+        return ",".join(map(for_programs, value)) or "-"
+    return ("" if value is None else one_line(str(value))) or "-"
 
 
 def for_people(value: Any) -> str:
@@ -90,10 +88,7 @@ def last_part(job_id: object) -> str:
 
 
 def short_ids(job_ids: Iterable[str], others: Iterable[str] = ()) -> dict[str, str]:
-    """Return, for each id, the shortest beginning of its last part that no other job has, for people to type.
-
-    :param others: the ids of further jobs
-    """
+    """Return, for each id, the shortest beginning of its last part that no job has, ``others`` included."""
     parts = {job_id: last_part(job_id) for job_id in job_ids}
     ordered = sorted({*parts.values(), *map(last_part, others)})
     lengths = dict.fromkeys(ordered, _MIN_SHORT)

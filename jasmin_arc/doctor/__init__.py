@@ -7,18 +7,84 @@ from __future__ import annotations
 
 import logging
 import os
+import shutil
 import sys
-from collections.abc import Iterator, Mapping
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from enum import Enum
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from jasmin_arc._support.text import home_short, one_line
 from jasmin_arc.backends.table import AUTO, BACKENDS, load
-from jasmin_arc.config import ConnectionConfig, UnknownOption
-from jasmin_arc.doctor.check import Check, CheckFailed, Examination, Look, Outcome, free_space, warning
+from jasmin_arc.config import ConnectionConfig
 from jasmin_arc.exceptions import Advice, JasminArcError
+from jasmin_arc.job_list import JobList
+from jasmin_arc.version import __version__
 
-__all__ = ["Check", "Outcome", "examine"]
+_MIN_SPACE = 50 << 20
+_TRIAL_BYTES = 256 << 10
+"""How much is written to find out whether there is space and quota"""
+
+
+class Outcome(str, Enum):
+    """How a check ended."""
+
+    OK = "ok"
+    WARNING = "warning"
+    FAILED = "failed"
+    SKIPPED = "skipped"
+    """It does not matter here, or could not be tried"""
+
+
+@dataclass(frozen=True)
+class Check:
+    """One thing that was looked at. Nothing in it is secret: it may be sent to others."""
+
+    name: str
+    outcome: Outcome
+    found: str
+    """What there is, in one sentence"""
+    remedy: str = ""
+    """What to do, unless it is ok"""
+
+
+class Look(NamedTuple):
+    """How to look at one thing."""
+
+    look: Callable[[], str]
+    """Says in one sentence what there is. What is wrong it raises, as any error of the library."""
+    remedy: str = "Send this report to the people who run the site."
+    """What to do where the error does not say it"""
+
+
+@dataclass(frozen=True)
+class Examination:
+    """What all checks know."""
+
+    config: ConnectionConfig
+    log: logging.Logger
+    outcomes: dict[str, Outcome] = field(default_factory=dict)
+    """Of the checks so far, by name; where one failed, those that depend on it are skipped"""
+
+
+class CheckFailed(JasminArcError):
+    """What a check found is not ok."""
+
+    def __init__(self, message: str, advice: str = "", outcome: Outcome = Outcome.FAILED) -> None:
+        super().__init__(message, advice=advice)
+        self.outcome = outcome
+
+
+def warning(found: str, advice: str) -> CheckFailed:
+    """Return the error for what keeps no job from running now."""
+    return CheckFailed(found, advice, Outcome.WARNING)
+
+
+def skipped(why: str) -> CheckFailed:
+    """Return the error for what does not matter here, or could not be tried."""
+    return CheckFailed(why, outcome=Outcome.SKIPPED)
 
 
 def examine(
@@ -33,8 +99,7 @@ def examine(
     :param config: options that override all others
     :param origin: where ``config`` comes from
     """
-    log = logging.Logger("jasmin_arc.doctor", logging.CRITICAL)
-    log.addHandler(logging.NullHandler())
+    log = logging.Logger("jasmin_arc.doctor", logging.CRITICAL + 1)
     try:
         loaded = ConnectionConfig.load(config_path, config=config, logger=log, origin=origin)
     except JasminArcError as error:
@@ -42,19 +107,15 @@ def examine(
         yield Check("configuration", Outcome.FAILED, one_line(str(error)), advice)
         return
     examination = Examination(loaded, log)
-    for name, look in _looks(examination).items():
+    looks = {"configuration": Look(lambda: _configuration(loaded))}
+    for backend in _backends(loaded):
+        looks.update(load(BACKENDS[backend].checks)(examination))
+    move = "Set JOBS_INFO_FILE to another path, or move the file away."
+    looks["job list"] = Look(lambda: _job_list(Path(loaded.JOBS_INFO_FILE)), move)
+    for name, look in looks.items():
         check = _check(name, look)
         examination.outcomes[name] = check.outcome
         yield check
-
-
-def _looks(examination: Examination) -> dict[str, Look]:
-    config = examination.config
-    looks = {"configuration": Look(lambda: _configuration(config))}
-    for backend in _backends(config):
-        looks.update(load(BACKENDS[backend].checks)(examination))
-    move = "Set JOBS_INFO_FILE to another path, or move the file away."
-    return {**looks, "job list": Look(lambda: _job_list(config), move)}
 
 
 def _backends(config: ConnectionConfig) -> tuple[str, ...]:
@@ -67,48 +128,57 @@ def _check(name: str, look: Look) -> Check:
     except CheckFailed as error:
         return Check(name, error.outcome, one_line(error.message), error.advice)
     except JasminArcError as error:
-        found, advice = error.message.replace("cannot create a proxy: ", ""), error.advice
+        found, advice = error.message.replace("cannot create a proxy: ", ""), error.advice or look.remedy
     except OSError as error:
-        found, advice = str(error), Advice.of("")
-    return Check(name, Outcome.FAILED, one_line(found), advice or look.remedy)
+        found, advice = str(error), look.remedy
+    return Check(name, Outcome.FAILED, one_line(found), advice)
 
 
 # --- The checks of any place ---
 
 
 def _configuration(config: ConnectionConfig) -> str:
-    summary = _summary(config)
-    if not config.unknown:
-        return summary
-    ignored = ", ".join(f"{one_line(option.name)} ({home_short(option.origin)})" for option in config.unknown)
-    advice = " ".join(map(_correction, config.unknown))
-    if not all(option.nearest for option in config.unknown):
-        advice = Advice("{corrections} {config_show} lists the options.", corrections=advice)
-    raise warning(f"{summary}; these names are not options and have no effect: {ignored}", advice)
-
-
-def _correction(option: UnknownOption) -> str:
-    name = one_line(option.name)
-    return f"Rename {name} to {option.nearest}." if option.nearest else f"Remove {name}."
-
-
-def _summary(config: ConnectionConfig) -> str:
-    from jasmin_arc.version import __version__
-
     python = ".".join(map(str, sys.version_info[:3]))
     origins = dict.fromkeys(origin for origin in config.sources.values() if origin != "default")
-    names = (home_short(origin).replace("the environment variable ", "$") for origin in origins)
-    options = ", ".join(names) or "defaults only"
-    summary = f"jasmin_arc {__version__}, Python {python}, BACKEND {config.BACKEND}, options from {options}"
-    if "ARC_SERVER" not in BACKENDS[_backends(config)[0]].options:
-        return summary
-    default = "the default, " if config.is_default("ARC_SERVER") else ""
-    return f"{summary}; the compute element is {default}{config.endpoint}"
+    options = ", ".join(home_short(origin).replace("the environment variable ", "$") for origin in origins)
+    found = f"jasmin_arc {__version__}, Python {python}, BACKEND {config.BACKEND}, "
+    found += f"options from {options or 'defaults only'}"
+    if "ARC_SERVER" in BACKENDS[_backends(config)[0]].options:
+        default = "the default, " if config.is_default("ARC_SERVER") else ""
+        found += f"; the compute element is {default}{config.endpoint}"
+    if not config.unknown:
+        return found
+    ignored = ", ".join(f"{one_line(option.name)} ({home_short(option.origin)})" for option in config.unknown)
+    advice = " ".join(
+        f"Rename {one_line(option.name)} to {option.nearest}." if option.nearest else f"Remove {one_line(option.name)}."
+        for option in config.unknown
+    )
+    if not all(option.nearest for option in config.unknown):
+        advice = Advice("{corrections} {config_show} lists the options.", corrections=advice)
+    raise warning(f"{found}; these names are not options and have no effect: {ignored}", advice)
 
 
-def _job_list(config: ConnectionConfig) -> str:
-    from jasmin_arc.job_list import JobList
-
-    path = Path(config.JOBS_INFO_FILE)
+def _job_list(path: Path) -> str:
     free = free_space(path.parent, "JOBS_INFO_FILE")
     return f"{home_short(str(path))} has {len(JobList(path, timeout=5.0).ids())} jobs, and its disk has {free}"
+
+
+def free_space(folder: Path, option: str) -> str:
+    """Write to the folder that this option names, to find out whether that is possible, and return its free space.
+
+    :raises CheckFailed: if it cannot be written, or its disk is nearly full
+    """
+    named = f"{home_short(str(folder))} ({option})"
+    advice = f"Free some space or quota there, or set {option} to a path on another disk."
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with tempfile.NamedTemporaryFile(dir=folder, prefix=".jasmin_arc-doctor-") as file:
+            file.write(bytes(_TRIAL_BYTES))
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        raise CheckFailed(f"cannot write to {named}: {error.strerror}", advice) from error
+    free = shutil.disk_usage(folder).free
+    if free < _MIN_SPACE:
+        raise warning(f"the disk of {named} is nearly full", advice)
+    return f"{free / 2**30:.1f} GB free"

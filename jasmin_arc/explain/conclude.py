@@ -13,8 +13,6 @@ from jasmin_arc.explain.facts import Facts
 from jasmin_arc.explain.rules_failed import explain_failed
 from jasmin_arc.explain.rules_other import explain_other
 
-_MAX_LOG_LINES = 3
-_MAX_STDERR_LINES = 5
 _ALIKE = 80
 """Lines that begin with the same so many characters say the same"""
 _TELLING = re.compile(r"\berror\b|\bfailed\b|denied|exceeded|expired|TIME LIMIT", re.IGNORECASE)
@@ -47,13 +45,13 @@ def _evidence(facts: Facts) -> Iterator[str]:
     if facts.copies and info.proxy_expires is not None and info.proxy_expires <= facts.now:
         yield f"the job's credentials ended at {info.proxy_expires:%Y-%m-%d %H:%M} UTC"
     lines = [line for line in facts.stderr.splitlines() if line.strip()]
-    yield from (f"{STDERR_NAME}: {excerpt(line)}" for line in lines[-_MAX_STDERR_LINES:])
+    yield from (f"{STDERR_NAME}: {excerpt(line)}" for line in lines[-5:])
 
 
 def _log_lines(facts: Facts, reported: list[str]) -> list[str]:
     lines = [excerpt(_PREFIX.sub("", line)) for line in facts.text.splitlines() if _TELLING.search(line)]
     lines = [line for line in lines if not any(line[:_ALIKE] in error for error in reported)]
-    return list(dict.fromkeys(line for line in lines if not _EMPTY_WORDS.search(line)))[-_MAX_LOG_LINES:]
+    return list(dict.fromkeys(line for line in lines if not _EMPTY_WORDS.search(line)))[-3:]
 
 
 def _used(facts: Facts) -> Iterator[str]:

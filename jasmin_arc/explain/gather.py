@@ -15,14 +15,13 @@ from jasmin_arc.job_info import JobInfo
 from jasmin_arc.job_list import JobList
 from jasmin_arc.staging.reading import read_tail
 
-_TAIL_BYTES = 4096
 _Answer = TypeVar("_Answer")
 
 
 def gather(backend: Backend, job_list: JobList, job_id: str, *, optional: Iterable[str] = ()) -> Facts:
     """Ask the place where the job runs, and the job list, for all that may explain it.
 
-    :param optional: outputs that are asked for by default, so that nothing is wrong where they are missing
+    Nothing is wrong where one of the ``optional`` outputs is missing: those are asked for by default.
     """
     record = job_list.get([job_id]).get(job_id)
     info = backend.query([job_id]).get(job_id)
@@ -43,7 +42,7 @@ def gather(backend: Backend, job_list: JobList, job_id: str, *, optional: Iterab
     return Facts(
         info,
         logs=logs,
-        stderr=(_tried(lambda: read_tail(backend, job_id, STDERR_NAME, _TAIL_BYTES)) or b"").decode("utf-8", "replace"),
+        stderr=(_tried(lambda: read_tail(backend, job_id, STDERR_NAME, 4096)) or b"").decode("utf-8", "replace"),
         description=description,
         site=None if info.state in (JobState.FINISHED, JobState.KILLED) or info.exit_code else _tried(backend.site),
         not_uploaded=tuple(_not_uploaded(backend, info, description)) if has_run_script else (),
@@ -70,14 +69,12 @@ def _not_uploaded(backend: Backend, info: JobInfo, description: JobDescription |
     return [*(name for name in uploads if name.partition("/")[0] not in there), RUN_SCRIPT_NAME]
 
 
-def _missing_outputs(
-    backend: Backend, info: JobInfo, description: JobDescription | None, optional: set[str]
-) -> list[str]:
-    if info.state is not JobState.FINISHED or description is None:
+def _missing_outputs(backend: Backend, info: JobInfo, job: JobDescription | None, optional: set[str]) -> list[str]:
+    if info.state is not JobState.FINISHED or job is None:
         return []
     wanted = [
         name.rstrip("/")
-        for name, target in (description.outputs or {}).items()
+        for name, target in (job.outputs or {}).items()
         if target is None and not is_pattern(name) and name not in optional
     ]
     folders = {name: name.rpartition("/")[0] for name in wanted}

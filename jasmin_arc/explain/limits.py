@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from datetime import timedelta
 from itertools import chain
 
@@ -12,17 +12,15 @@ from jasmin_arc.site_info import QueueInfo, SiteInfo
 
 
 def check(description: JobDescription, site: SiteInfo) -> list[str]:
-    """Return what stands in the way of the job, one sentence each; an empty list where nothing does.
-
-    What the site does not publish is not held against the job.
-    """
+    """Return what stands in the way of the job, one sentence each, as far as the site publishes its limits."""
     problems = [
         _no_such("runtime environment", name, site.runtime_environments)
         for name in description.runtime_environments
         if name not in site.runtime_environments
     ]
     if description.queue is None:
-        return problems + _fits_nowhere(description, site.queues)
+        over = [over_limits(description, queue) for queue in site.queues]
+        return problems + (list(chain.from_iterable(over)) if all(over) else [])
     for queue in site.queues:
         if queue.name == description.queue:
             return problems + over_limits(description, queue)
@@ -44,11 +42,6 @@ def over_limits(description: JobDescription, queue: QueueInfo) -> list[str]:
         for field, asked, limit in pairs
         if asked is not None and limit is not None and asked > limit  # type: ignore[operator]
     ]
-
-
-def _fits_nowhere(description: JobDescription, queues: Sequence[QueueInfo]) -> list[str]:
-    problems = [over_limits(description, queue) for queue in queues]
-    return list(chain.from_iterable(problems)) if all(problems) else []
 
 
 def _no_such(what: str, name: str, known: Iterable[str]) -> str:

@@ -36,10 +36,14 @@ def not_runnable(facts: Facts) -> Finding | None:
     """The program could not be started: the shells' exit codes for this are 126 and 127."""
     if facts.info.exit_code not in (126, 127):
         return None
-    finding = _no_interpreter(facts) or _run_script_says(facts)
-    if finding:
+    if finding := _no_interpreter(facts) or _run_script_says(facts):
         return finding
-    return _not_found_inside(facts) if facts.info.exit_code == 127 else _not_executable("The program", "")
+    if facts.info.exit_code == 126:
+        return _not_executable("The program", "")
+    found = _SOMEBODY_SAYS.findall(facts.stderr)
+    what = f": {excerpt(found[-1])}" if found else ", says its exit code, 127"
+    summary = f"The program, or a command that it calls, was not found on the node{what}."
+    return Finding("missing-executable", summary, _EXECUTABLE_ADVICE)
 
 
 def _no_interpreter(facts: Facts) -> Finding | None:
@@ -74,18 +78,9 @@ def _is_input(name: str, facts: Facts) -> bool:
 
 
 def _not_executable(name: str, reason: str) -> Finding:
-    return Finding(
-        "not-executable",
-        f"{name} is there, but cannot be run" + (f": {reason}." if reason else "."),
-        "Check that it is a program or a script, for that kind of machine, and that you may execute it there.",
-    )
-
-
-def _not_found_inside(facts: Facts) -> Finding:
-    found = _SOMEBODY_SAYS.findall(facts.stderr)
-    what = f": {excerpt(found[-1])}" if found else ", says its exit code, 127"
-    summary = f"The program, or a command that it calls, was not found on the node{what}."
-    return Finding("missing-executable", summary, _EXECUTABLE_ADVICE)
+    summary = f"{name} is there, but cannot be run" + (f": {reason}." if reason else ".")
+    advice = "Check that it is a program or a script, for that kind of machine, and that you may execute it there."
+    return Finding("not-executable", summary, advice)
 
 
 def ended_by_signal(facts: Facts) -> Finding | None:

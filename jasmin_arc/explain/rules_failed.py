@@ -12,6 +12,7 @@ from jasmin_arc.explain.facts import Facts, Finding
 
 _AGAIN = "Resubmit the job; if it happens again, show this to the site's support."
 CANCELLED = Finding("cancelled", "The job was cancelled at its user's request.", Advice("To run it again: {resubmit}."))
+NOT_MADE = Advice("See in stdout and stderr what it did. Names in {outputs} are relative to where the job starts.")
 _CREDENTIALS_ENDED = Finding(
     "proxy-expired",
     "The job's credentials had ended when the compute element needed them to copy files.",
@@ -33,11 +34,8 @@ def _wall_time(facts: Facts) -> Finding | None:
         return None
     queue = facts.queue
     most = f", within the {queue.max_wall_time} that the queue allows" if queue and queue.max_wall_time else ""
-    return Finding(
-        "wall-time",
-        f"The job was killed because it ran longer than {_time_limit(facts)}.",
-        Advice("Ask for more with {wall_time}{most}, or give each job less to do.", most=most),
-    )
+    advice = Advice("Ask for more with {wall_time}{most}, or give each job less to do.", most=most)
+    return Finding("wall-time", f"The job was killed because it ran longer than {_time_limit(facts)}.", advice)
 
 
 def _time_limit(facts: Facts) -> str:
@@ -73,15 +71,10 @@ def _inputs_missing(facts: Facts) -> Finding | None:
     reasons = re.findall(r"User file: /?(.+?) - (.+)", facts.text)
     if not reasons:
         return None
-    names = ", ".join(dict.fromkeys(name for name, _ in reasons))
-    return Finding(
-        "inputs-missing",
-        f"The upload of the job's input files never finished, so it did not start: {excerpt(names)}.",
-        Advice("Submit the job again; {recover} settles what an interrupted submission left."),
-    )
-
-
-# --- Copying files ---
+    names = excerpt(", ".join(dict.fromkeys(name for name, _ in reasons)))
+    summary = f"The upload of the job's input files never finished, so it did not start: {names}."
+    advice = Advice("Submit the job again; {recover} settles what an interrupted submission left.")
+    return Finding("inputs-missing", summary, advice)
 
 
 def _output_missing(facts: Facts) -> Finding | None:
@@ -91,12 +84,9 @@ def _output_missing(facts: Facts) -> Finding | None:
     session = facts.info.id.rpartition("/")[2]
     path = missing["path"] or ""
     name = path.partition(f"/{session}/")[2] or path.rpartition("/")[2]
-    return Finding(
-        "output-missing",
-        "The program reported success, but an output that was to be sent on is not there"
-        + (f": {excerpt(name)}." if name else "."),
-        Advice("See in stdout and stderr if it was made. Names in {outputs} are relative to where the job starts."),
-    )
+    named = f": {excerpt(name)}." if name else "."
+    summary = f"The program reported success, but an output that was to be sent on is not there{named}"
+    return Finding("output-missing", summary, NOT_MADE)
 
 
 def output_not_sent(text: str) -> Finding | None:
@@ -104,11 +94,9 @@ def output_not_sent(text: str) -> Finding | None:
     found = _search(r"writing to destination: *(?P<url>[a-z]\S+?)(?: *: (?P<why>.+))?$|data upload failed", text)
     if found is None:
         return None
-    return Finding(
-        "output-not-sent",
-        f"An output could not be sent where it was to go{_where(found['url'], found['why'])}",
-        Advice("Check the address in {outputs}, and that you may write there."),
-    )
+    summary = f"An output could not be sent where it was to go{_where(found['url'], found['why'])}"
+    advice = Advice("Check the address in {outputs}, and that you may write there.")
+    return Finding("output-not-sent", summary, advice)
 
 
 def input_url(text: str) -> Finding | None:
@@ -120,10 +108,9 @@ def input_url(text: str) -> Finding | None:
     )
     if found is None:
         return None
+    summary = f"An input could not be fetched{_where(found['url'], found['why'] or found['status'])}"
     return Finding(
-        "input-url",
-        f"An input could not be fetched{_where(found['url'], found['why'] or found['status'])}",
-        "Check the address, and that it can be read from there; then resubmit the job.",
+        "input-url", summary, "Check the address, and that it can be read from there; then resubmit the job."
     )
 
 
@@ -138,18 +125,13 @@ def _where(url: str | None, why: str | None) -> str:
     return f": {excerpt(url)}" + (f" ({excerpt(why.rpartition(': ')[2])})." if why else ".")
 
 
-# --- The batch system would not have it ---
-
-
 def _no_queue(facts: Facts) -> Finding | None:
     if not facts.says(r"invalid partition|no such queue|unknown queue|queue .{0,80}(does not exist|not found|unknown)"):
         return None
     queues = ", ".join(queue.name for queue in facts.site.queues) if facts.site else ""
-    return Finding(
-        "no-such-queue",
-        f"There is no queue {facts.info.queue!r} there." if facts.info.queue else "There is no such queue.",
-        f"Choose one of these: {queues}." if queues else Advice("See {site} for the queues."),
-    )
+    summary = f"There is no queue {facts.info.queue!r} there." if facts.info.queue else "There is no such queue."
+    advice = f"Choose one of these: {queues}." if queues else Advice("See {site} for the queues.")
+    return Finding("no-such-queue", summary, advice)
 
 
 def _runtime_environment(facts: Facts) -> Finding | None:
@@ -157,11 +139,9 @@ def _runtime_environment(facts: Facts) -> Finding | None:
     if not found:
         return None
     offered = ", ".join(facts.site.runtime_environments) if facts.site else ""
-    return Finding(
-        "runtime-environment",
-        f"The runtime environment {excerpt(found['a'] or found['b'])} is missing there, or does not work.",
-        f"The site offers {offered}." if offered else "The site says that it offers none; its support can add it.",
-    )
+    summary = f"The runtime environment {excerpt(found['a'] or found['b'])} is missing there, or does not work."
+    advice = f"The site offers {offered}." if offered else "The site says that it offers none; its support can add it."
+    return Finding("runtime-environment", summary, advice)
 
 
 def _limits(facts: Facts) -> Finding | None:
@@ -170,11 +150,8 @@ def _limits(facts: Facts) -> Finding | None:
     if not refused and not (over and facts.says(_NOT_HANDED_OVER)):
         return None
     reason = "; ".join(over) if over or refused is None else excerpt(refused[0])
-    return Finding(
-        "over-limits",
-        f"The job asks for more than the site has or allows: {reason}.",
-        Advice("Ask for less, or choose another queue; {check} compares a description with the site."),
-    )
+    advice = Advice("Ask for less, or choose another queue; {check} compares a description with the site.")
+    return Finding("over-limits", f"The job asks for more than the site has or allows: {reason}.", advice)
 
 
 def _not_handed_over(facts: Facts) -> Finding | None:
@@ -182,11 +159,8 @@ def _not_handed_over(facts: Facts) -> Finding | None:
         return None
     told = facts.says(r"(?:sbatch|qsub|bsub|condor_submit)?:? error: (.+)|^ERROR: (.+)")
     reason = f": {excerpt(told[1] or told[2])}" if told else ""
-    return Finding(
-        "batch-system",
-        f"The compute element could not hand the job to its batch system{reason}.",
-        Advice("See whether {check} finds fault with the description; else show this to the site's support."),
-    )
+    advice = Advice("See whether {check} finds fault with the description; else show this to the site's support.")
+    return Finding("batch-system", f"The compute element could not hand the job to its batch system{reason}.", advice)
 
 
 def explain_failed(facts: Facts) -> Finding:

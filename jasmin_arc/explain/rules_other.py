@@ -8,14 +8,17 @@ from jasmin_arc._support.text import excerpt
 from jasmin_arc.constants import JobState
 from jasmin_arc.exceptions import Advice
 from jasmin_arc.explain.facts import Facts, Finding
-from jasmin_arc.explain.rules_failed import CANCELLED, input_url, output_not_sent
+from jasmin_arc.explain.rules_failed import CANCELLED, NOT_MADE, input_url, output_not_sent
 
-_WAIT = "Wait; cancel the job if that cannot help, and correct it."
 _TRIES_AGAIN = " The compute element tries again for some time."
 _WAIT_A_LITTLE = "Wait a little."
 _HELD = Finding("held", "The batch system holds the job back.", "If this lasts, ask the site's support.")
 _HANDED_OVER = Finding("starting", "The compute element is handing the job to the batch system.", _WAIT_A_LITTLE)
-_ENDS = {JobState.FINISHED: "finished well", JobState.FAILED: "failed", JobState.KILLED: "been cancelled"}
+_ENDS: dict[JobState | None, str] = {
+    JobState.FINISHED: "finished well",
+    JobState.FAILED: "failed",
+    JobState.KILLED: "been cancelled",
+}
 
 
 def explain_other(facts: Facts) -> Finding:
@@ -31,62 +34,48 @@ def explain_other(facts: Facts) -> Finding:
 
 def _finished(facts: Facts) -> Finding:
     if facts.missing_outputs:
-        return Finding(
-            "output-missing",
-            f"The job finished, but did not make {excerpt(', '.join(facts.missing_outputs))}.",
-            Advice("See in stdout and stderr what it did. Names in {outputs} are relative to where the job starts."),
-        )
+        summary = f"The job finished, but did not make {excerpt(', '.join(facts.missing_outputs))}."
+        return Finding("output-missing", summary, NOT_MADE)
     until = f" until {facts.info.session_expires:%Y-%m-%d %H:%M} UTC" if facts.info.session_expires else ""
-    return Finding(
-        "finished",
-        "The job finished, and its program reported success.",
-        Advice("Its outputs are there{until}: {save}.", until=until),
-    )
+    where = Advice("Its outputs are there{until}: {save}.", until=until)
+    return Finding("finished", "The job finished, and its program reported success.", where)
 
 
 def _deleted(facts: Facts) -> Finding:
-    seen = _ENDS.get(facts.known_end) if facts.known_end is not None else None
-    end = f"It had {seen}" if seen else "How it ended was not seen"
-    return Finding(
-        "wiped",
-        f"The job and its files have been erased where it ran, as is done some time after a job's end. {end}.",
-        Advice("Outputs that were not saved are gone; to run it again: {resubmit}."),
-    )
+    end = f"It had {_ENDS[facts.known_end]}" if facts.known_end in _ENDS else "How it ended was not seen"
+    summary = f"The job and its files have been erased where it ran, as is done some time after a job's end. {end}."
+    return Finding("wiped", summary, Advice("Outputs that were not saved are gone; to run it again: {resubmit}."))
 
 
 def _credentials_ended(facts: Facts) -> Finding | None:
     expires = facts.info.proxy_expires
     if expires is None or expires > facts.now or not facts.copies:
         return None
-    return Finding(
-        "proxy-expired",
-        f"The job's credentials ended at {expires:%Y-%m-%d %H:%M} UTC; without them its files cannot be copied.",
-        Advice("Renew them with {renew}."),
-    )
+    summary = f"The job's credentials ended at {expires:%Y-%m-%d %H:%M} UTC; without them its files cannot be copied."
+    return Finding("proxy-expired", summary, Advice("Renew them with {renew}."))
 
 
 def _preparing(facts: Facts) -> Finding:
-    failing = input_url(facts.text)
-    if failing:
+    if failing := input_url(facts.text):
         advice = "Check the address; if it is wrong, cancel the job and submit it anew."
         return Finding(failing.cause, failing.summary + _TRIES_AGAIN, advice)
     if facts.not_uploaded:
-        return Finding(
-            "inputs-missing",
-            f"The job waits for input files that have not been uploaded: {excerpt(', '.join(facts.not_uploaded))}.",
-            Advice("If the program that was submitting it is gone, {recover} settles it; then submit the job again."),
+        names = excerpt(", ".join(facts.not_uploaded))
+        advice = Advice(
+            "If the program that was submitting it is gone, {recover} settles it; then submit the job again."
         )
+        return Finding("inputs-missing", f"The job waits for input files that have not been uploaded: {names}.", advice)
     return Finding("starting", "The job was accepted, and its input files are being prepared.", _WAIT_A_LITTLE)
 
 
 def _never_starts(facts: Facts) -> Finding | None:
     if not facts.over_limits:
         return None
-    return Finding(
-        "over-limits",
-        f"The job waits, and may never start, as it asks for too much: {'; '.join(facts.over_limits)}.",
-        Advice("Cancel it, and ask for less or choose another queue; {check} compares a description with the site."),
+    summary = f"The job waits, and may never start, as it asks for too much: {'; '.join(facts.over_limits)}."
+    advice = Advice(
+        "Cancel it, and ask for less or choose another queue; {check} compares a description with the site."
     )
+    return Finding("over-limits", summary, advice)
 
 
 def _queuing(facts: Facts) -> Finding:
@@ -110,19 +99,17 @@ def _running(facts: Facts) -> Finding:
 
 
 def _finishing(facts: Facts) -> Finding:
-    failing = output_not_sent(facts.text)
-    if failing:
-        return Finding(failing.cause, failing.summary + _TRIES_AGAIN, _WAIT)
+    if failing := output_not_sent(facts.text):
+        return Finding(
+            failing.cause, failing.summary + _TRIES_AGAIN, "Wait; cancel the job if that cannot help, and correct it."
+        )
     return Finding("ending", "The job's program has ended, and its outputs are being gathered.", _WAIT_A_LITTLE)
 
 
 def _unknown(facts: Facts) -> Finding:
-    native = facts.info.native_state or facts.info.state
-    return Finding(
-        "unknown-state",
-        f"The place where the job lives says that it is {excerpt(native)!r}, which tells nothing more.",
-        "Ask again later; if it stays so, show this to the site's support.",
-    )
+    native = excerpt(facts.info.native_state or facts.info.state)
+    summary = f"The place where the job lives says that it is {native!r}, which tells nothing more."
+    return Finding("unknown-state", summary, "Ask again later; if it stays so, show this to the site's support.")
 
 
 _RULES: dict[JobState, Callable[[Facts], Finding]] = {

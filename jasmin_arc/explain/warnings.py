@@ -25,10 +25,8 @@ class Warnings:
     def short_credentials(self, jobs: Sequence[JobDescription], expires: Callable[[], datetime | None]) -> None:
         """Warn of jobs that may run for longer than the credentials that go with them."""
         limited = [job for job in jobs if job.wall_time is not None and job.needs_credentials]
-        if not limited:
-            return
         try:
-            end = expires()
+            end = expires() if limited else None
         except JasminArcError as error:
             self._log.debug("whether the credentials last long enough is not known: %s", error)
             return

@@ -19,7 +19,6 @@ from jasmin_arc.description.run_script import STDIN_NAME, run_script
 from jasmin_arc.exceptions import InputFileError, InvalidJobDescription, JasminArcError
 
 MAX_DEPTH = 100
-"""The most folders that a file of an input folder may be below it"""
 MAX_FILES = 100_000
 """The most files and folders in one input"""
 
@@ -88,7 +87,6 @@ def upload_all(
 ) -> dict[_Job, JasminArcError]:
     """Upload the inputs of jobs in parallel; the input that commits a job follows as soon as its others are there.
 
-    :param jobs: the inputs of each job, by whatever the backend knows the job by
     :param put: uploads one input of one job, or raises; called from several threads
     :returns: by job the first failure; such a job is not committed, unless it was the commit that failed
     """

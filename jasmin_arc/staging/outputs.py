@@ -23,13 +23,8 @@ from jasmin_arc.staging.target_folder import TargetFolder
 BLOCK = 1024 * 1024
 EVERYTHING = ("*", ".*")
 """The outputs of a job without a known description: all its files, which after its end are those that it kept"""
-_STREAMS = (STDOUT_NAME, STDERR_NAME)
 
 Saved = Union[list[Path], JasminArcError]
-
-
-def _ignore(*_: int) -> None:
-    pass
 
 
 def save_many(
@@ -39,24 +34,22 @@ def save_many(
     outputs: Callable[[str], Sequence[str]],
     overwrite: bool = False,
     workers: int = 8,
-    planned: Callable[[int, int], object] = _ignore,
-    progress: Callable[[int], object] = _ignore,
-    job_done: Callable[[], object] = _ignore,
+    planned: Callable[[int, int], object] = lambda *_: None,
+    progress: Callable[[int], object] = lambda *_: None,
+    job_done: Callable[[], object] = lambda *_: None,
 ) -> dict[str, Saved]:
     """Save the stdout and stderr of jobs, as ``stdout.txt`` and ``stderr.txt``, and their outputs under their names.
 
     A file stands under its final name only when it is complete. Interrupted, this returns at once and leaves no
     temporary file behind, though what was already complete.
 
-    :param directories: by job id, where to; a directory is made if there is something to save
+    :param directories: by job id; a directory is made if there is something to save
     :param outputs: tells the outputs of a job: names of files and folders, and patterns; one that is absent is no error
-    :param overwrite: whether files that are there already are replaced
     :param planned: called once for each job, before its download, with the number of files and of their bytes; as
         the next two, by several threads
     :param progress: called with the size of each piece that has arrived
     :param job_done: called when a job's outputs are saved, or have failed
-    :returns: by job id the files and the empty folders that were saved, in order of their names, or the error, such as
-        an :class:`~jasmin_arc.exceptions.OutputError` where a file is there already or did not arrive whole
+    :returns: by job id the files and the empty folders that were saved, in order of their names, or the error
     """
     jobs: dict[str, _JobDownload] = {}
     if directories:
@@ -193,7 +186,7 @@ def _choose(
 ) -> dict[Parts, RemoteFile]:
     """What to save, by the names to save it under; the place tells which files standard output and error are in."""
     found = [chosen for output in outputs for chosen in tree.choose(output)]
-    streams = {name: file for name in _STREAMS if (file := tree.find(name)) is not None}
+    streams = {name: file for name in (STDOUT_NAME, STDERR_NAME) if (file := tree.find(name)) is not None}
     if STDOUT_NAME not in streams and not tree.is_empty:
         # Jobs of other tools may call them as they like, and one file may be both.
         for name, path in told().items():

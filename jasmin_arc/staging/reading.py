@@ -49,8 +49,6 @@ def follow(
     """Yield the content of a file as it grows, until the job has ended and the file with it.
 
     A file that is not there yet is waited for; so is a server that does not answer for a while, or breaks off.
-
-    :param log: receives a warning when the server is out of reach, and another when it is back
     """
     offset, pause, outage = 0, MIN_PAUSE, False
     while True:

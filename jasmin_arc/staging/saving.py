@@ -24,15 +24,12 @@ class Saver:
     """Saves outputs, as the descriptions in the job list name them, and notes it in the ledger."""
 
     def __init__(self, backend: Backend, job_list: JobList, ledger: Ledger, log: logging.Logger) -> None:
-        self._backend = backend
-        self._job_list = job_list
-        self._ledger = ledger
-        self._log = log
+        self._backend, self._job_list, self._ledger, self._log = backend, job_list, ledger, log
 
     def save(
         self, job_id: str, directory: Path | None, *, files: Sequence[str] | None, overwrite: bool, progress: bool
     ) -> str | None:
-        """Save the outputs of one job; see ``ArcInterface.save_job_outputs``."""
+        """As ``ArcInterface.save_job_outputs``."""
         target = directory or Path(tempfile.mkdtemp(prefix="jasmin_arc-"))
         saved: list[Path] = []
         try:
@@ -56,10 +53,7 @@ class Saver:
     def save_many(
         self, job_ids: Sequence[str], root: Path, *, files: Sequence[str] | None, overwrite: bool, progress: bool
     ) -> list[str | JasminArcError | None]:
-        """Save the outputs of many jobs; see ``ArcInterface.save_outputs``.
-
-        :returns: for each job its folder, or its error, or ``None`` where there was nothing to save
-        """
+        """As ``ArcInterface.save_outputs``; ``None`` for a job where there was nothing to save."""
         folders = folders_of(job_ids, root)
         with ProgressBar(len(folders), "job", show=progress) as bar:
             results, complete = self._save(folders, files, overwrite=overwrite, job_done=lambda: bar.update(1))

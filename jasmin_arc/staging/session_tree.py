@@ -13,13 +13,10 @@ from jasmin_arc.exceptions import JasminArcError, OutputError
 from jasmin_arc.job_info import RemoteFile
 
 MAX_DEPTH = 100
-"""The most folders inside each other"""
 MAX_FILES = 200_000
 """The most files and folders that are looked at for one job"""
 MAX_NAME = 255
 """The most bytes of a name, on any file system of Linux"""
-_WORKERS = 4
-"""How many folders are asked for at a time"""
 
 Parts = tuple[str, ...]
 _Entries = dict[str, "RemoteFile | None"]
@@ -27,23 +24,21 @@ _Entries = dict[str, "RemoteFile | None"]
 
 
 def list_tree(list_folder: Callable[[str, str], list[RemoteFile]], job_id: str, path: str) -> list[RemoteFile]:
-    """List a folder and all that is below it, for a place that lists one folder a request.
+    """List a folder and all that is below it, with ``list_folder`` in several threads.
 
     A folder whose name is impossible is in the answer, and is not entered.
-
-    :param list_folder: lists one folder of a job; called from several threads
     """
     found: list[RemoteFile] = []
     level: list[Parts] = [tuple(path.split("/")) if path else ()]
     while level:
-        _check_size(job_id, len(level[0]), len(found), MAX_FILES)
-        answers = run_all(lambda folder: list_folder(job_id, "/".join(folder)), level, workers=_WORKERS)
+        _check_size(job_id, len(level[0]), len(found))
+        answers = run_all(lambda folder: list_folder(job_id, "/".join(folder)), level, workers=4)
         deeper: list[Parts] = []
         for folder, answer in zip(level, answers):
             if isinstance(answer, JasminArcError):
                 raise answer
             found += answer
-            names = [_name_in(folder, entry.name) for entry in answer if entry.is_dir]
+            names = (_name_in(folder, entry.name) for entry in answer if entry.is_dir)
             deeper += [(*folder, name) for name in names if _is_possible(name)]
         level = deeper
     return found
@@ -52,14 +47,12 @@ def list_tree(list_folder: Callable[[str, str], list[RemoteFile]], job_id: str, 
 class SessionTree:
     """The files and folders of a job's session directory, asked for as they are needed.
 
-    Names that could lead out of the directory, or that no file can have here, raise
-    :class:`~jasmin_arc.exceptions.OutputError` once they are chosen.
+    Names that could lead out of it, or that no file can have here, raise an OutputError once they are chosen.
     """
 
-    def __init__(self, backend: Backend, job_id: str, *, max_files: int = MAX_FILES) -> None:
+    def __init__(self, backend: Backend, job_id: str) -> None:
         self._backend = backend
         self._job_id = job_id
-        self._max_files = max_files
         self._listings: dict[Parts, _Entries] = {}
         self._count = 0
 
@@ -121,21 +114,25 @@ class SessionTree:
     def _entries(self, parts: Parts, *, deep: bool = False) -> _Entries:
         """The entries of a folder; ``deep``: all that is below it will be needed too."""
         if parts not in self._listings:
-            _check_size(self._job_id, len(parts), self._count, self._max_files)
+            _check_size(self._job_id, len(parts), self._count)
             listed = self._backend.list_files(self._job_id, "/".join(parts), recursive=deep)
             self._listings.update(self._sorted(parts, listed, deep=deep))
         return self._listings[parts]
 
     def _sorted(self, top: Parts, listed: Iterable[RemoteFile], *, deep: bool) -> dict[Parts, _Entries]:
-        """Put each entry into its folder. One that lies in no folder of the listing gets a name that is none."""
+        """Put each entry into its folder. One that lies in no folder of the listing has an impossible name."""
         folders: dict[Parts, _Entries] = {top: {}}
         # The name of a folder comes before the names of what is in it.
         for entry in sorted(listed, key=lambda entry: entry.name):
-            folder, name = _place(folders, top, entry.name)
+            path = _name_in(top, entry.name)
+            *parents, name = path.split("/")
+            folder = (*top, *parents)
+            if folder not in folders:
+                folder, name = top, path
             if not folder and name.startswith(RESERVED_PREFIX):
                 continue
             self._count += 1
-            _check_size(self._job_id, len(folder), self._count, self._max_files)
+            _check_size(self._job_id, len(folder), self._count)
             entries = folders[folder]
             entries[name] = entry if _is_possible(name) and name not in entries else None
             if deep and entry.is_dir and entries[name]:
@@ -144,27 +141,17 @@ class SessionTree:
         return folders if any(folders[folder] for folder in folders if folder != top) else {top: folders[top]}
 
 
-def _place(folders: Iterable[Parts], top: Parts, path: str) -> tuple[Parts, str]:
-    """The innermost of the folders that the path leads through, and the rest of the path."""
-    folder, name = top, _name_in(top, path)
-    while True:
-        first, slash, rest = name.partition("/")
-        if not slash or (*folder, first) not in folders:
-            return folder, name
-        folder, name = (*folder, first), rest
-
-
 def _name_in(parts: Parts, path: str) -> str:
     """The path as seen from a folder; something that is no name if it lies elsewhere."""
     folder = "/".join(parts) + "/" if parts else ""
     return path[len(folder) :] if path.startswith(folder) else "/" + path
 
 
-def _check_size(job_id: str, depth: int, files: int, max_files: int) -> None:
+def _check_size(job_id: str, depth: int, files: int) -> None:
     if depth > MAX_DEPTH:
         raise OutputError(f"the outputs of job {job_id} have more than {MAX_DEPTH} nested folders")
-    if files > max_files:
-        raise OutputError(f"job {job_id} has more than {max_files} files", advice="choose some of them")
+    if files > MAX_FILES:
+        raise OutputError(f"job {job_id} has more than {MAX_FILES} files", advice="choose some of them")
 
 
 def _is_possible(name: str) -> bool:

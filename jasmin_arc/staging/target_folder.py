@@ -9,6 +9,7 @@ import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import BinaryIO
 
 from jasmin_arc.exceptions import Advice, OutputError
 
@@ -52,12 +53,10 @@ class TargetFolder:
 
     def write(self, parts: tuple[str, ...], blocks: Iterable[bytes]) -> Path:
         try:
-            with self._folder(parts[:-1]) as folder, self._new_file(folder) as (temporary, descriptor):
-                with os.fdopen(descriptor, "wb") as file:
-                    for block in blocks:
-                        self._go_on()
-                        file.write(block)
-                self._put_in_place(folder, temporary, parts[-1])
+            with self._folder(parts[:-1]) as folder, self._new_file(folder, parts[-1]) as file:
+                for block in blocks:
+                    self._go_on()
+                    file.write(block)
         except OSError as error:
             raise self._error(parts, error) from error
         return self.path.joinpath(*parts)
@@ -70,7 +69,7 @@ class TargetFolder:
             raise self._error(parts, error) from error
 
     def abandon(self) -> None:
-        """Remove the files that are not complete; those that are still being written will never appear."""
+        """Remove the files that are not complete; what is still being written will never appear."""
         with self._lock:
             self._abandoned = True
             for temporary, folder in self._temporary.items():
@@ -96,32 +95,34 @@ class TargetFolder:
             os.close(folder)
 
     @contextmanager
-    def _new_file(self, folder: int) -> Iterator[tuple[str, int]]:
+    def _new_file(self, folder: int, name: str) -> Iterator[BinaryIO]:
         temporary = f".jasmin_arc-{secrets.token_hex(8)}.part"
         with self._lock:
             self._go_on()
             descriptor = os.open(temporary, _NEW_FILE, 0o666, dir_fd=folder)
             self._temporary[temporary] = folder
         try:
-            yield temporary, descriptor
+            with os.fdopen(descriptor, "wb") as file:
+                yield file
+            with self._lock:
+                self._go_on()
+                self._rename(folder, temporary, name)
+                del self._temporary[temporary]
+                self._written.add(_identity(folder, name))
         finally:
             with self._lock:
                 if self._temporary.pop(temporary, None) is not None:
                     os.unlink(temporary, dir_fd=folder)
 
-    def _put_in_place(self, folder: int, temporary: str, name: str) -> None:
-        with self._lock:
-            self._go_on()
-            if self._overwrite:
-                # Two names of the server can be one here, where the file system takes "A" for "a".
-                with suppress(FileNotFoundError):
-                    if _identity(folder, name) in self._written:
-                        raise OutputError(f"two outputs would both be {name!r} in {self.path}")
-                os.replace(temporary, name, src_dir_fd=folder, dst_dir_fd=folder)
-            else:
-                _rename_to_new(folder, temporary, name)
-            del self._temporary[temporary]
-            self._written.add(_identity(folder, name))
+    def _rename(self, folder: int, temporary: str, name: str) -> None:
+        if not self._overwrite:
+            _rename_to_new(folder, temporary, name)
+            return
+        # Two names of the server can be one here, where the file system takes "A" for "a".
+        with suppress(FileNotFoundError):
+            if _identity(folder, name) in self._written:
+                raise OutputError(f"two outputs would both be {name!r} in {self.path}")
+        os.replace(temporary, name, src_dir_fd=folder, dst_dir_fd=folder)
 
     def _go_on(self) -> None:
         if self._abandoned:

@@ -31,14 +31,13 @@ from jasmin_arc._support.text import one_line
 from jasmin_arc.cli import selection as selecting
 from jasmin_arc.cli.app import COMMANDS, ELSEWHERE, SECTIONS, ArcGroup, root
 from jasmin_arc.cli.commands import configuration
-from jasmin_arc.cli.context import Context
+from jasmin_arc.cli.context import Context, shell_words
 from jasmin_arc.cli.csv_table import check_placeholders, fill, read_table
 from jasmin_arc.cli.describing import descriptions
 from jasmin_arc.cli.exit_codes import exit_code
 from jasmin_arc.cli.output import console
 from jasmin_arc.cli.process import run
 from jasmin_arc.cli.selection import Finder, complete_job
-from jasmin_arc.cli.words import shell_words
 from jasmin_arc.config import OPTIONS
 from jasmin_arc.display.columns import FILES, QUEUES, Column
 from jasmin_arc.display.tables import make_record, make_table

@@ -25,6 +25,7 @@ from jasmin_arc.config import ConnectionConfig
 from jasmin_arc.credentials import arcproxy, proxy
 from jasmin_arc.credentials import rfc3820 as proxy_certificate
 from jasmin_arc.credentials.proxy import ProxyManager, read_proxy
+from jasmin_arc.credentials.user_certificate import read_key_pair
 from jasmin_arc.exceptions import ProxyGenerationError
 
 HOUR = timedelta(hours=1)
@@ -734,6 +735,7 @@ def test_no_secret_is_in_a_repr_or_a_log(pki: Pki, make_manager: MakeManager, ca
     caplog.set_level(logging.DEBUG)
     pki.write("userkey.pem", key_pem(rsa_key(), b"hunter2"))
     manager = make_manager(passphrase=lambda: "hunter2")
-    text = repr(manager._key_pair()) + repr(manager.path()) + repr(manager.info()) + repr(manager) + caplog.text
+    pair = read_key_pair(manager._config, passphrase=lambda: "hunter2")
+    text = repr(pair) + repr(manager.path()) + repr(manager.info()) + repr(manager) + caplog.text
     assert "hunter2" not in text
     assert "PRIVATE" not in text

@@ -504,7 +504,7 @@ def test_a_job_is_looked_at_again_for_its_credentials(setup: Setup) -> None:
     waiting.info = credentials_end(timedelta(minutes=50))
     setup.backend.states(ids)
     assert setup.ce.renewed == []
-    setup.backend._renewal._interval = 0
+    setup.backend._delegations._interval = 0
     setup.backend.states(ids)
     assert setup.ce.renewed == ["a"]
 

@@ -29,7 +29,7 @@ from jasmin_arc.exceptions import (
     ServerUnavailableError,
 )
 from jasmin_arc.job_info import RemoteFile
-from jasmin_arc.staging import EVERYTHING, folders_of, save_many
+from jasmin_arc.staging.outputs import EVERYTHING, folders_of, save_many
 from jasmin_arc.staging.session_tree import SessionTree, list_tree
 from jasmin_arc.staging.target_folder import TargetFolder
 
@@ -463,10 +463,11 @@ def test_an_endless_tree_ends(tmp_path: Path) -> None:
         save_outputs(Endless({}), "job", tmp_path, outputs=["d"])
 
 
-def test_a_listing_without_end_ends() -> None:
+def test_a_listing_without_end_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("jasmin_arc.staging.session_tree.MAX_FILES", 10)
     backend = MemoryBackend({f"d/{number}": b"" for number in range(20)})
     with pytest.raises(OutputError, match="job job has more than 10 files"):
-        list(SessionTree(backend, "job", max_files=10).choose("d"))
+        list(SessionTree(backend, "job").choose("d"))
 
 
 NAMES = st.text(st.characters(), max_size=8) | st.sampled_from(["..", ".", "../x", "/x", "d/../..", "d/x", "d/d", "d"])
@@ -569,7 +570,7 @@ def test_a_real_write_error_leaves_nothing(tmp_path: Path) -> None:
     script = """
         import resource, sys
         from pathlib import Path
-        from jasmin_arc.staging import save_many
+        from jasmin_arc.staging.outputs import save_many
         from memory_backend import MemoryBackend
         resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
         print(save_many(MemoryBackend({"x": bytes(200_000)}), {"job": Path(sys.argv[1])}, outputs=lambda _: ["x"]))
@@ -662,7 +663,7 @@ def test_downloads_that_are_given_up_are_not_read_on(tmp_path: Path) -> None:
 BLOCKED = """
     import sys, threading
     from pathlib import Path
-    from jasmin_arc.staging import save_many
+    from jasmin_arc.staging.outputs import save_many
     from memory_backend import MemoryBackend
     class Blocked:
         sent = False

@@ -17,7 +17,7 @@ from jasmin_arc.constants import RUN_SCRIPT_NAME
 from jasmin_arc.description import JobDescription
 from jasmin_arc.description.run_script import STDIN_NAME, run_script
 from jasmin_arc.exceptions import InputFileError, JasminArcError, ServerError
-from jasmin_arc.staging import StagedInput, plan_inputs, upload_all
+from jasmin_arc.staging.inputs import StagedInput, plan_inputs, upload_all
 
 
 def job(**values: object) -> JobDescription:

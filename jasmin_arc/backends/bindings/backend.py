@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -10,10 +11,10 @@ from typing import Any, ClassVar
 
 from jasmin_arc._support.bulk import not_found
 from jasmin_arc.backends.base import ARC_OBJECTS, Services
-from jasmin_arc.backends.bindings import control, submission
+from jasmin_arc.backends.bindings import submission
 from jasmin_arc.backends.bindings.log_capture import LogLine, reasons
 from jasmin_arc.backends.bindings.runtime import get_runtime
-from jasmin_arc.backends.bindings.translate import REST_INTERFACE, JobAddress, site_info
+from jasmin_arc.backends.bindings.translate import REST_INTERFACE, JobAddress, make_arc_job, site_info
 from jasmin_arc.backends.http.connection import check_identity, make_context
 from jasmin_arc.backends.rest.api import AREX
 from jasmin_arc.backends.rest.backend import RestBackend
@@ -22,18 +23,22 @@ from jasmin_arc.config import ConnectionConfig
 from jasmin_arc.description import JobDescription
 from jasmin_arc.description.formats.adl import submission_adl
 from jasmin_arc.exceptions import (
+    InvalidJobDescription,
     JasminArcError,
     JobNotFoundError,
     JobSubmissionError,
     NoTargetsAvailableError,
+    OperationNotPossibleError,
+    ServerError,
     ServerUnavailableError,
     SubmissionUnknownError,
 )
 from jasmin_arc.job_list.journal import Batch
 from jasmin_arc.site_info import SiteInfo
 
-SITE_LIFETIME = 600.0
-"""For how many seconds the answer of a discovery is used again"""
+_SITE_SECONDS = 600.0
+"""For how long the answer of a discovery is used again"""
+_ANSWER = re.compile(r"Failed to process job: (\S+) - (\d{3})\b ?(.*)", re.DOTALL)
 
 
 class BindingsBackend(RestBackend):
@@ -68,14 +73,19 @@ class BindingsBackend(RestBackend):
 
     def create_user_config(self) -> Any:
         """Create a new ``arc.UserConfig`` with the proxy, the trusted certificates and the timeout."""
-        return self._new_user_config(str(self._credentials.client_certificate()))
+        kind = self._arc.initializeCredentialsType
+        config = self._arc.UserConfig(kind(kind.SkipCredentials))
+        config.ProxyPath(str(self._credentials.client_certificate()))
+        config.CACertificatesDirectory(self._config.CERTS_DIR)
+        config.Timeout(self._config.TIMEOUT)
+        return self._runtime.keep(config)
 
     def user_config(self) -> Any:
         """Return the ``arc.UserConfig`` in use; its proxy is renewed when it ends soon."""
         path = str(self._credentials.client_certificate())
         with self._lock:
             if self._user_config is None or self._user_config[0] != path:
-                self._user_config = path, self._new_user_config(path)
+                self._user_config = path, self.create_user_config()
             return self._user_config[1]
 
     def arc_job(self, job_id: str) -> Any:
@@ -86,10 +96,16 @@ class BindingsBackend(RestBackend):
         address = _address(job_id)
         user_config = self._checked_config(address.endpoint)
         with self._library() as lines:
-            job = control.updated_job(self._arc, user_config, address)
-        if job is None:
-            raise control.failure(address, "Update", lines)
-        return job
+            supervisor = self._arc.JobSupervisor(user_config, [])
+            supervisor.AddJob(make_arc_job(self._arc, address))
+            supervisor.Update()
+            answered = set(supervisor.GetIDsProcessed())
+            # Copies, as the supervisor's own vanish with it.
+            jobs = [self._arc.Job(job) for job in supervisor.GetAllJobs()]
+        found = next((job for job in jobs if str(job.JobID) in answered and job.State), None)
+        if found is None:
+            raise _failure(address, "Update", lines)
+        return found
 
     def parse_descriptions(self, text: str) -> Any:
         """Return the ``arc.JobDescriptionList`` of a text in xRSL, ADL or JSDL.
@@ -100,7 +116,10 @@ class BindingsBackend(RestBackend):
         with self._library() as lines:
             found, why = submission.parse(self._arc, readable)
         if not len(found):
-            raise submission.not_a_description(text, why, lines)
+            said = "; ".join(dict.fromkeys(filter(None, (" ".join(why.split()), reasons(lines)))))
+            raise InvalidJobDescription(
+                f"not a valid job description in xRSL, ADL or JSDL ({said}): {text.strip()[:60]!r}"
+            )
         return found
 
     # --- Submitting ---
@@ -159,12 +178,21 @@ class BindingsBackend(RestBackend):
 
     def list_jobs(self) -> list[str]:
         user_config = self._checked_config(self.endpoint)
+        arc = self._arc
         with self._library() as lines:
-            found = control.job_ids(self._arc, user_config, self.endpoint)
-        if found is None:
+            found = arc.JobContainer()
+            retriever = arc.JobListRetriever(user_config)
+            retriever.addConsumer(found)
+            place = arc.Endpoint(self.endpoint, arc.Endpoint.JOBLIST, REST_INTERFACE)
+            retriever.addEndpoint(place)
+            retriever.wait()
+            succeeded = retriever.getStatusOfEndpoint(place).getStatus() == arc.EndpointQueryingStatus.SUCCESSFUL
+            retriever.removeConsumer(found)
+            job_ids = [str(job.JobID) for job in found]
+        if not succeeded:
             why = reasons(lines) or "no reason was given"
             raise ServerUnavailableError(f"{self.endpoint} does not list its jobs: {why}")
-        return found
+        return job_ids
 
     def cancel(self, job_ids: Sequence[str]) -> dict[str, JasminArcError]:
         if len(job_ids) != 1:
@@ -175,11 +203,13 @@ class BindingsBackend(RestBackend):
             return {job_ids[0]: error}
         user_config = self._checked_config(address.endpoint)
         with self._library() as lines:
-            done = control.cancel(self._arc, user_config, address)
+            # The supervisor would cancel it only in the states that it knows of.
+            job = make_arc_job(self._arc, address)
+            done = job.PrepareHandler(user_config) and job.Cancel()
         if done:
             self._states.note_cancelled([address.native_id])
             return {}
-        failure = control.failure(address, "Cancel", lines)
+        failure = _failure(address, "Cancel", lines)
         if isinstance(failure, ServerUnavailableError):
             raise failure
         return {address.id: failure}
@@ -197,12 +227,12 @@ class BindingsBackend(RestBackend):
         super().close()
 
     def _fresh_site(self) -> SiteInfo:
-        """Return what the compute element offers; asked for again only after :data:`SITE_LIFETIME`.
+        """Return what the compute element offers, and ask only now and then.
 
         :raises NoTargetsAvailableError: if the compute element cannot be reached, or offers nothing to submit to
         """
         known = self._site
-        if known is not None and time.monotonic() - known[0] < SITE_LIFETIME:
+        if known is not None and time.monotonic() - known[0] < _SITE_SECONDS:
             return known[1]
         user_config = self._submission_config()
         with self._library() as lines:
@@ -210,8 +240,7 @@ class BindingsBackend(RestBackend):
             retriever = self._arc.ComputingServiceRetriever(user_config, [place])
             retriever.wait()
             # The targets are windows into the retriever's memory.
-            targets = retriever.GetExecutionTargets()
-            found = site_info(list(targets), self.endpoint)
+            found = site_info(list(retriever.GetExecutionTargets()), self.endpoint)
         if REST_INTERFACE not in found.interfaces or not found.queues:
             why = reasons(lines) or "it answers, but offers no queue to submit to"
             raise NoTargetsAvailableError(f"nothing to submit to at {self.endpoint}: {why}")
@@ -238,17 +267,24 @@ class BindingsBackend(RestBackend):
     def _library(self) -> AbstractContextManager[list[LogLine]]:
         return self._runtime.call(self._log)
 
-    def _new_user_config(self, proxy_path: str) -> Any:
-        kind = self._arc.initializeCredentialsType
-        config = self._arc.UserConfig(kind(kind.SkipCredentials))
-        config.ProxyPath(proxy_path)
-        config.CACertificatesDirectory(self._config.CERTS_DIR)
-        config.Timeout(self._config.TIMEOUT)
-        return self._runtime.keep(config)
-
 
 def _address(job_id: str) -> JobAddress:
     address = JobAddress.parse(job_id)
     if address is None:
         raise not_found(job_id)
     return address
+
+
+def _failure(address: JobAddress, action: str, lines: Sequence[LogLine]) -> JasminArcError:
+    """Translate a question or an action that failed."""
+    found = filter(None, (_ANSWER.fullmatch(line.text) for line in lines))
+    answers = {match[1]: (int(match[2]), match[3]) for match in found}
+    code, reason = answers.get(address.native_id, (0, ""))
+    if code == 404:
+        return not_found(address.id)
+    if code == 505:
+        return OperationNotPossibleError(f"{action} is not possible now for {address.id}: {reason}")
+    why = reasons(lines) or "no reason was given"
+    if code:
+        return ServerError(f"{address.endpoint} answered with an error about {address.id}: {why}", status=code)
+    return ServerUnavailableError(f"{address.endpoint} does not answer for {address.id}: {why}")

@@ -4,20 +4,19 @@ from __future__ import annotations
 
 from jasmin_arc.backends.bindings.loader import load_arc
 from jasmin_arc.backends.rest.checks import checks as rest_checks
-from jasmin_arc.doctor.check import Examination, Look, skipped
+from jasmin_arc.doctor import Examination, Look, skipped
 from jasmin_arc.exceptions import BindingsNotFoundError
 
 
 def checks(examination: Examination) -> dict[str, Look]:
     """Return the checks, by name."""
-    needed = examination.config.BACKEND == "bindings"
-    return {"bindings": Look(lambda: _bindings(needed=needed)), **rest_checks(examination)}
 
+    def bindings() -> str:
+        try:
+            return f"the ARC bindings, version {load_arc().ARC_VERSION}"
+        except BindingsNotFoundError as error:
+            if examination.config.BACKEND == "bindings":
+                raise
+            raise skipped("not found, so REST is used instead") from error
 
-def _bindings(*, needed: bool) -> str:
-    try:
-        return f"the ARC bindings, version {load_arc().ARC_VERSION}"
-    except BindingsNotFoundError as error:
-        if needed:
-            raise
-        raise skipped("not found, so REST is used instead") from error
+    return {"bindings": Look(bindings), **rest_checks(examination)}

@@ -7,7 +7,6 @@ import functools
 import glob
 import importlib.machinery
 import importlib.util
-import os
 import re
 import sys
 import threading
@@ -65,42 +64,27 @@ def _is_complete(module: ModuleType) -> bool:
 
 
 def _find_folder() -> Path:
-    folders = list(dict.fromkeys([entry for entry in sys.path if entry] + _distribution_folders()))
-    others = []
-    for folder in map(Path, folders):
+    distribution = [folder for pattern in DISTRIBUTION_FOLDERS for folder in sorted(glob.glob(pattern))]  # noqa: PTH207
+    others: list[str] = []
+    for folder in map(Path, dict.fromkeys([*filter(None, sys.path), *distribution])):
         if not (folder / "arc" / "compute.py").is_file():
             continue
         if _compiled_half(folder) is not None:
             return folder
-        others += [name for name in _listed(folder) if name.startswith("_arc.") and name.endswith(".so")]
-    raise _not_found(others)
-
-
-def _distribution_folders() -> list[str]:
-    return [folder for pattern in DISTRIBUTION_FOLDERS for folder in sorted(glob.glob(pattern))]  # noqa: PTH207
-
-
-def _listed(folder: Path) -> list[str]:
-    try:
-        return sorted(os.listdir(folder))  # noqa: PTH208
-    except OSError:
-        return []
+        others += [path.name for path in folder.glob("_arc.*.so")]
+    here = f"Python {sys.version_info[0]}.{sys.version_info[1]} ({sys.executable})"
+    if not others:
+        raise BindingsNotFoundError(f"{here} finds no NorduGrid ARC bindings", advice=INSTALL)
+    versions = sorted(set(map(_python_version, others)))
+    raise BindingsNotFoundError(
+        f"the NorduGrid ARC bindings of this machine are for {' and '.join(versions)}, and this is {here}",
+        advice="use that Python, for example in a virtual environment made by /usr/bin/python3 -m venv",
+    )
 
 
 def _compiled_half(folder: Path) -> Path | None:
     candidates = [folder / ("_arc" + suffix) for suffix in importlib.machinery.EXTENSION_SUFFIXES]
     return next((path for path in candidates if path.is_file()), None)
-
-
-def _not_found(others: list[str]) -> BindingsNotFoundError:
-    here = f"Python {sys.version_info[0]}.{sys.version_info[1]} ({sys.executable})"
-    if not others:
-        return BindingsNotFoundError(f"{here} finds no NorduGrid ARC bindings", advice=INSTALL)
-    versions = sorted({_python_version(name) for name in others})
-    return BindingsNotFoundError(
-        f"the NorduGrid ARC bindings of this machine are for {' and '.join(versions)}, and this is {here}",
-        advice="use that Python, for example in a virtual environment made by /usr/bin/python3 -m venv",
-    )
 
 
 def _python_version(file_name: str) -> str:

@@ -51,10 +51,7 @@ class LogLine(NamedTuple):
 
 
 class LogCapture:
-    """Takes over the log of the ARC library.
-
-    :param arc: the loaded bindings
-    """
+    """Takes over the log of the ARC library."""
 
     def __init__(self, arc: Any) -> None:
         self._arc = arc
@@ -79,10 +76,7 @@ class LogCapture:
     def read(self) -> list[LogLine]:
         """Return what was logged since the last call."""
         text = self._rest
-        while True:
-            chunk = os.pread(self._file, 2**20, self._offset)
-            if not chunk:
-                break
+        while chunk := os.pread(self._file, 2**20, self._offset):
             self._offset += len(chunk)
             text += chunk
         complete, newline, self._rest = text.rpartition(b"\n")
@@ -114,13 +108,11 @@ def forward(lines: Iterable[LogLine], log: logging.Logger) -> None:
 
 def reasons(lines: Sequence[LogLine]) -> str:
     """Return in one line what the library said went wrong, the gravest alone, or an empty text."""
-    relevant = [line for line in lines if _is_reason(line)]
+    relevant = [
+        line
+        for line in lines
+        if not _NO_REASON.match(line.text) and (line.level >= logging.WARNING or _REASON.match(line.text))
+    ]
     gravest = max((line.level for line in relevant), default=0)
     texts = [" ".join(_WRAPPING.sub("", line.text).split()) for line in relevant if line.level == gravest]
     return "; ".join(dict.fromkeys(text.strip("()") for text in texts))[:_MAX_REASON]
-
-
-def _is_reason(line: LogLine) -> bool:
-    if _NO_REASON.match(line.text):
-        return False
-    return line.level >= logging.WARNING or bool(_REASON.match(line.text))

@@ -18,10 +18,7 @@ _runtime: Runtime | None = None
 
 
 def get_runtime() -> Runtime:
-    """Return the loaded library, which all backends of the process share.
-
-    :raises BindingsNotFoundError: if it cannot be loaded
-    """
+    """Return the loaded library, which all backends of the process share."""
     global _runtime
     arc = load_arc()
     with _lock:
@@ -60,20 +57,14 @@ class Runtime:
         :returns: a list that holds, once the block has ended, what the library logged in it
         """
         lines: list[LogLine] = []
-        with self._lock, _translated():
+        with self._lock:
             self._capture.set_level(log.getEffectiveLevel() if not log.disabled else logging.WARNING)
             forward(self._capture.read(), log)
             try:
                 yield lines
+            except (RuntimeError, SystemError) as error:
+                # What its C++ threw, and what its wrapper finds impossible.
+                raise ServerError(f"the ARC bindings failed: {error}") from error
             finally:
                 lines += self._capture.read()
                 forward(lines, log)
-
-
-@contextmanager
-def _translated() -> Iterator[None]:
-    """Translate what the library raises: what its C++ threw, and what its wrapper finds impossible."""
-    try:
-        yield
-    except (RuntimeError, SystemError) as error:
-        raise ServerError(f"the ARC bindings failed: {error}") from error

@@ -9,7 +9,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from jasmin_arc.backends.bindings.log_capture import LogLine, reasons
 from jasmin_arc.backends.bindings.translate import REST_INTERFACE
@@ -24,16 +24,12 @@ from jasmin_arc.exceptions import (
     NoTargetsAvailableError,
     SubmissionUnknownError,
 )
-
-if TYPE_CHECKING:
-    from jasmin_arc.staging import StagedInput
+from jasmin_arc.staging.inputs import StagedInput
 
 _JSDL = re.compile(r"<(?:[\w.-]+:)?JobDefinition[\s>]")
 _REJECTED = re.compile(r"Failed to submit all jobs: \d{3} (.*)")
-_ANSWER_LOST = re.compile(r"Failed to submit all jobs")
 # The delegation comes before the job, which is not sent without it.
 _NOT_DELEGATED = re.compile(r"Unable to submit jobs?\. Failed to (delegate|assign)")
-_NO_CONNECTION = re.compile(r"Failed to establish connection")
 _NO_LOCAL_FILE = re.compile(r"Cannot find local input file '[^']*' \((.*)\)")
 
 
@@ -64,21 +60,10 @@ def _place(entry: StagedInput, place: Path) -> Path:
 
 
 def without_jsdl(text: str) -> str:
-    """Return the text itself, or as ADL if it is JSDL, which ARC 6 and later do not parse.
-
-    :raises InvalidJobDescription: if it is JSDL and not valid
-    """
+    """Return the text itself, or as ADL if it is JSDL, which ARC 6 and later do not parse."""
     if not isinstance(text, str) or "\0" in text:
         raise InvalidJobDescription(f"a job description must be a text in xRSL, ADL or JSDL, not {text!r:.80}")
-    if not _JSDL.search(text):
-        return text
-    return to_adl(from_jsdl(text))
-
-
-def not_a_description(text: str, why: str, lines: Sequence[LogLine]) -> InvalidJobDescription:
-    """The error for a text that the library does not accept, with what it said."""
-    said = "; ".join(dict.fromkeys(filter(None, (" ".join(why.split()), reasons(lines)))))
-    return InvalidJobDescription(f"not a valid job description in xRSL, ADL or JSDL ({said}): {text.strip()[:60]!r}")
+    return to_adl(from_jsdl(text)) if _JSDL.search(text) else text
 
 
 def parse(arc: Any, text: str) -> tuple[Any, str]:
@@ -92,11 +77,7 @@ def parse(arc: Any, text: str) -> tuple[Any, str]:
 
 
 def send(arc: Any, user_config: Any, endpoint: str, text: str) -> str:
-    """Submit one job and upload its inputs.
-
-    :param text: the ADL; its inputs have ``file:`` sources
-    :returns: the job id, or an empty text: the library's log tells what happened
-    """
+    """Submit one job in ADL and upload its inputs; return its id, or an empty text: the log tells what happened."""
     # One job at a time: several in one call are broken in ARC 6.14 to 7.0.0.
     descriptions, why = parse(arc, text)
     if len(descriptions) != 1:
@@ -114,8 +95,7 @@ def forgotten_job(lines: Sequence[LogLine], endpoint: str, inputs: Sequence[tupl
     upload = re.compile(
         rf"(?:Real t|T)ransfer from file:(?://)?{source} to ({re.escape(endpoint)}/rest/1\.\d+/jobs/[\w.-]+)/session/"
     )
-    match = next(filter(None, (upload.match(line.text) for line in lines)), None)
-    return match[1] if match else None
+    return next((match[1] for line in lines if (match := upload.match(line.text))), None)
 
 
 def upload_failure(lines: Sequence[LogLine], inputs: Sequence[tuple[str, Path]]) -> str:
@@ -141,11 +121,13 @@ def refusal(lines: Sequence[LogLine], name: str, endpoint: str, *, queues: Seque
     if rejected:
         known = f" (its queues: {', '.join(queues)})" if "queue" in rejected[1].lower() and queues else ""
         return JobSubmissionError(f"{endpoint} rejected job {name!r}: {rejected[1]}{known}")
-    if any(map(_ANSWER_LOST.match, texts)) and not any(map(_NOT_DELEGATED.match, texts)):
+    if any(text.startswith("Failed to submit all jobs") for text in texts) and not any(
+        map(_NOT_DELEGATED.match, texts)
+    ):
         return SubmissionUnknownError(
             f"{endpoint} did not answer whether it took job {name!r} ({why}); it is not sent again",
             advice=Advice("{recover} looks for it"),
         )
-    if any(map(_NO_CONNECTION.match, texts)):
+    if any(text.startswith("Failed to establish connection") for text in texts):
         return NoTargetsAvailableError(f"{endpoint} cannot be reached, job {name!r} was not submitted: {why}")
     return JobSubmissionError(f"job {name!r} was not submitted to {endpoint}: {why}")

@@ -16,7 +16,6 @@ _UNLIMITED = 2**31 - 1
 # Only a name and a port may stand before the first slash. Otherwise the library could read another host than we do.
 _SERVER = r"https://(?:[\w.-]+|\[[\da-fA-F:.]+\])(?::(?P<port>\d{1,5}))?"
 _JOB_ID = re.compile(rf"(?P<endpoint>{_SERVER}(?:/[^/?#;\s]+)*?)/rest/1\.\d+/jobs/(?P<native_id>[\w.-]+)/?")
-_LARGEST_PORT = 65535
 
 
 @dataclass(frozen=True)
@@ -31,7 +30,7 @@ class JobAddress:
     def parse(cls, job_id: str) -> JobAddress | None:
         """Read a job id such as ``https://HOST:PORT/arex/rest/1.0/jobs/ID``; ``None`` for anything else."""
         match = _JOB_ID.fullmatch(job_id) if job_id.isprintable() and job_id.isascii() else None
-        if match is None or int(match["port"] or 0) > _LARGEST_PORT:
+        if match is None or int(match["port"] or 0) > 65535:
             return None
         return cls(job_id, match["endpoint"], match["native_id"])
 
@@ -50,11 +49,8 @@ def make_arc_job(arc: Any, address: JobAddress) -> Any:
 
 def site_info(targets: Sequence[Any], endpoint: str) -> SiteInfo:
     """Translate the ``arc.ExecutionTarget`` objects of one compute element."""
-    queues: dict[str, QueueInfo] = {}
-    for target in targets:
-        queue = _queue(target)
-        if queue.name:
-            queues.setdefault(queue.name, queue)
+    # The first of each name counts.
+    queues = {queue.name: queue for queue in map(_queue, reversed(targets)) if queue.name}
     return SiteInfo(
         endpoint=endpoint,
         name=str(targets[0].ComputingService.Name) if targets else "",

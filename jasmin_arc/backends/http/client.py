@@ -19,8 +19,8 @@ from urllib3 import BaseHTTPResponse, HTTPSConnectionPool, Timeout
 from urllib3.exceptions import HTTPError
 from urllib3.util import SKIP_HEADER
 
-from jasmin_arc.backends.http.connection import CONNECT_SECONDS, MAX_IDLE, make_context, make_pool
-from jasmin_arc.backends.http.deadline import begin_request, limited, pause, remaining, request_was_sent
+from jasmin_arc.backends.http.connection import CONNECT_SECONDS, make_context, make_pool
+from jasmin_arc.backends.http.deadline import limited, pause, remaining, this_thread
 from jasmin_arc.backends.http.errors import (
     AnswerLostError,
     RetryLaterError,
@@ -82,10 +82,6 @@ class _Pools:
     usual: HTTPSConnectionPool
     creating: HTTPSConnectionPool
     """For requests that are never sent twice"""
-
-    def close(self) -> None:
-        self.usual.close()
-        self.creating.close()
 
 
 class RetryBudget:
@@ -149,10 +145,10 @@ class Client:
         """Send a request that changes nothing. It is repeated when it fails for a reason that may pass."""
         return self._patiently(lambda: self.once(request))
 
-    def once(self, request: Request) -> Reply:
+    def once(self, request: Request, *, extra_seconds: float = 0.0) -> Reply:
         """Send a request once, whatever comes of it."""
         pool = self._connect().usual
-        with limited(self.timeout):
+        with limited(self.timeout + extra_seconds):
             return self._whole(self._send(pool, request), request)
 
     def creator(self) -> Callable[[Request], Reply]:
@@ -165,13 +161,13 @@ class Client:
         return partial(self._create, self._connect().creating)
 
     def _create(self, pool: HTTPSConnectionPool, request: Request) -> Reply:
-        begin_request()
+        this_thread.sent = False
         try:
             with limited(3 * self.timeout):
                 return self._whole(self._send(pool, request), request)
         except ServerError as error:
             # An answer of another kind is the server's own word that nothing was created.
-            if not request_was_sent() or (error.status is not None and not isinstance(error, RetryLaterError)):
+            if not this_thread.sent or (error.status is not None and not isinstance(error, RetryLaterError)):
                 raise
             raise AnswerLostError(str(error)) from error
 
@@ -181,10 +177,7 @@ class Client:
         :param pieces: its content, together exactly ``size`` bytes
         """
         headers = {"Content-Length": str(size), "Content-Type": "application/octet-stream"}
-        request = Request("PUT", path, pieces, headers)
-        pool = self._connect().usual
-        with limited(self.timeout + size / _MIN_SPEED):
-            self._whole(self._send(pool, request), request)
+        self.once(Request("PUT", path, pieces, headers), extra_seconds=size / _MIN_SPEED)
 
     def download(self, path: str, *, offset: int = 0, allow: Collection[int] = ()) -> BaseHTTPResponse:
         """Begin to GET a file, from ``offset`` on, and return the reply with its body unread."""
@@ -207,7 +200,8 @@ class Client:
         with self._lock:
             connected, self._connected = self._connected, None
         if connected is not None:
-            connected.close()
+            connected.usual.close()
+            connected.creating.close()
 
     def _patiently(self, action: Callable[[], _Result]) -> _Result:
         # The time that it takes to make credentials, perhaps with a passphrase, is not the server's.
@@ -219,7 +213,10 @@ class Client:
                 try:
                     return action()
                 except ServerUnavailableError as error:
-                    delay = _delay(attempt, error)
+                    # Full jitter: anything up to a bound that doubles; no less than the server asks for.
+                    delay = random.uniform(0, _FIRST_PAUSE * 2 ** (attempt - 1))  # noqa: S311 - no secret
+                    if isinstance(error, RetryLaterError):
+                        delay += error.seconds or 0.0
                     if attempt == _ATTEMPTS or delay >= remaining() or not self._budget.spend():
                         raise
                     self._log.debug("again in %.1f s: %s", delay, error)
@@ -235,16 +232,13 @@ class Client:
                 version = (_version(certificate), headers)
                 if connected is None or connected.credentials != version:
                     # Connections that are in use with the old credentials end with their requests.
-                    connected = self._connected = self._pools(certificate, headers, version)
+                    context = make_context(self._certs_dir, certificate, self._kind)
+                    usual = make_pool(self.endpoint, context)
+                    creating = make_pool(self.endpoint, context, max_idle=_MAX_IDLE_BEFORE_CREATING)
+                    usual.headers = creating.headers = headers
+                    connected = self._connected = _Pools(version, usual, creating)
                 self._checked = time.monotonic()
             return connected
-
-    def _pools(self, certificate: Path | None, headers: Mapping[str, str], version: tuple[Any, ...]) -> _Pools:
-        context = make_context(self._certs_dir, certificate, self._kind)
-        usual = make_pool(self.endpoint, context, max_idle=MAX_IDLE)
-        creating = make_pool(self.endpoint, context, max_idle=_MAX_IDLE_BEFORE_CREATING)
-        usual.headers = creating.headers = headers
-        return _Pools(version, usual, creating)
 
     def _send(self, pool: HTTPSConnectionPool, request: Request) -> BaseHTTPResponse:
         left = max(0.001, remaining())
@@ -270,7 +264,7 @@ class Client:
     def _whole(self, response: BaseHTTPResponse, request: Request) -> Reply:
         if not 200 <= response.status < 300 and response.status not in request.allow:
             _drop(response)
-            later = response.headers.get("Retry-After")
+            later = response.headers.get("Retry-After", "")
             raise error_for_status(
                 response.status, response.reason or "", later, str(request), self.endpoint, self._kind
             )
@@ -328,9 +322,3 @@ def has_length(response: BaseHTTPResponse) -> bool:
     if response.headers.get("Transfer-Encoding", "").lower() == "chunked" or response.status == 204:
         return True
     return re.fullmatch(r"\d{1,18}", response.headers.get("Content-Length", "")) is not None
-
-
-def _delay(attempt: int, error: ServerUnavailableError) -> float:
-    """Full jitter: anything up to a bound that doubles; no less than the server asks for."""
-    asked = error.seconds if isinstance(error, RetryLaterError) and error.seconds is not None else 0.0
-    return asked + random.uniform(0, _FIRST_PAUSE * 2 ** (attempt - 1))  # noqa: S311 - no secret

@@ -13,7 +13,7 @@ from urllib3 import HTTPSConnectionPool
 from urllib3.connection import HTTPSConnection
 from urllib3.exceptions import HTTPError
 
-from jasmin_arc.backends.http.deadline import DeadlineSocket, limited, note_sent
+from jasmin_arc.backends.http.deadline import DeadlineSocket, limited, this_thread
 from jasmin_arc.backends.http.errors import ServerKind, error_for_transport
 from jasmin_arc.exceptions import InvalidConfigError, ServerError
 
@@ -44,7 +44,7 @@ class Connection(HTTPSConnection):
 
     def request(self, *args: Any, **options: Any) -> None:
         # The pool has connected before.
-        note_sent()
+        this_thread.sent = True
         super().request(*args, **options)
 
     def getresponse(self) -> Any:
@@ -57,9 +57,12 @@ class Connection(HTTPSConnection):
 def make_pool(endpoint: str, context: ssl.SSLContext, *, max_idle: float = MAX_IDLE) -> HTTPSConnectionPool:
     """Make a pool of connections to the endpoint's host. No proxy is ever taken from the environment."""
     parts = urlsplit(endpoint)
-    host, port = parts.hostname or "", parts.port or 443
     pool = HTTPSConnectionPool(
-        host, port, maxsize=_MAX_KEPT, block=False, ssl_context=context, retries=False, max_idle=max_idle
+        parts.hostname or "",
+        parts.port or 443,
+        maxsize=_MAX_KEPT,
+        ssl_context=context,
+        max_idle=max_idle,
     )
     pool.ConnectionCls = Connection
     return pool
@@ -90,15 +93,12 @@ def make_context(certs_dir: str, certificate: Path | None, kind: ServerKind = Se
 
     :param certs_dir: the folder with the trusted CA certificates under their hashes, or one file with all of them
     :param certificate: the file with the client's certificate, its chain and its key, if the server is shown one
-    :raises InvalidConfigError: if there are no CA certificates
-    :raises ServerError: if the client's certificate cannot be used
     """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.sslsocket_class = DeadlineSocket
-    is_folder = Path(certs_dir).is_dir()
     try:
-        context.load_verify_locations(**{"capath" if is_folder else "cafile": certs_dir})
+        context.load_verify_locations(**{"capath" if Path(certs_dir).is_dir() else "cafile": certs_dir})
     except OSError as error:
         raise InvalidConfigError(
             f"{kind.trust_option}: no CA certificates can be read from {certs_dir}: {error}"

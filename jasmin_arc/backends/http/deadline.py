@@ -14,12 +14,13 @@ import time
 from typing import Any
 
 
-class _Limits(threading.local):
+class _ThisThread(threading.local):
     expires: float = float("inf")
     sent: bool = False
+    """Whether it may have sent a part of a request; who asks sets it to false before"""
 
 
-_limits = _Limits()
+this_thread = _ThisThread()
 
 
 class limited:
@@ -29,39 +30,23 @@ class limited:
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
-        self._before = float("inf")
 
     def __enter__(self) -> None:
-        self._before = _limits.expires
-        _limits.expires = min(self._before, time.monotonic() + self._seconds)
+        self._before = this_thread.expires
+        this_thread.expires = min(self._before, time.monotonic() + self._seconds)
 
     def __exit__(self, *_: object) -> None:
-        _limits.expires = self._before
+        this_thread.expires = self._before
 
 
 def remaining() -> float:
     """Return the seconds that are left to this thread."""
-    return _limits.expires - time.monotonic()
+    return this_thread.expires - time.monotonic()
 
 
 def pause(seconds: float) -> None:
     """Sleep, though no longer than allowed."""
     time.sleep(max(0.0, min(seconds, remaining())))
-
-
-def begin_request() -> None:
-    """Forget what this thread has sent before."""
-    _limits.sent = False
-
-
-def note_sent() -> None:
-    """Note that this thread may have sent a part of a request."""
-    _limits.sent = True
-
-
-def request_was_sent() -> bool:
-    """Say whether this thread may have sent a part of a request since :func:`begin_request`."""
-    return _limits.sent
 
 
 class DeadlineSocket(ssl.SSLSocket):

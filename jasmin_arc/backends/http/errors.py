@@ -14,7 +14,6 @@ from jasmin_arc._support.text import printable
 from jasmin_arc.exceptions import ServerError, ServerUnavailableError
 
 _TRANSIENT = frozenset({408, 425, 429, 502, 503, 504})
-_REFUSED = frozenset({401, 403})
 # A busy server sends the first one to a client with which nothing is wrong.
 _PASSING_ALERTS = ("DECODE_ERROR", "INTERNAL_ERROR")
 # X509_V_ERR_HOSTNAME_MISMATCH and X509_V_ERR_IP_ADDRESS_MISMATCH of OpenSSL
@@ -46,14 +45,15 @@ class AnswerLostError(ServerUnavailableError):
 
 
 def error_for_transport(error: Exception, what: str, endpoint: str, kind: ServerKind) -> ServerError:
-    """Translate an error of urllib3, or of the layers below it.
-
-    :param what: what was asked, such as ``GET /path``
-    """
+    """Translate an error of urllib3, or of the layers below it, to a request such as ``GET /path``."""
     causes = list(_causes(error))
-    verification = next((cause for cause in causes if isinstance(cause, ssl.SSLCertVerificationError)), None)
-    if verification is not None:
-        return _not_trusted(verification, endpoint, kind)
+    for cause in causes:
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            advice = f"{kind.trust_option} must hold the CA certificate that its host certificate comes from"
+            if cause.verify_code in _WRONG_NAME:
+                advice = f"{kind.address_option} must name the host as its certificate does"
+            why = (cause.verify_message or str(cause)).rstrip(".")
+            return ServerError(f"the server {endpoint} is not trusted: {why}", advice=advice)
     if any(map(_is_refusal, causes)):
         return ServerError(f"the server {endpoint} refuses the client certificate: {_plain(error)}")
     if isinstance(error, (foreign.NewConnectionError, foreign.ConnectTimeoutError)):
@@ -68,29 +68,19 @@ def _is_refusal(cause: BaseException) -> bool:
     return "ALERT" in reason and not reason.endswith(_PASSING_ALERTS)
 
 
-def _not_trusted(error: ssl.SSLCertVerificationError, endpoint: str, kind: ServerKind) -> ServerError:
-    if error.verify_code in _WRONG_NAME:
-        advice = f"{kind.address_option} must name the host as its certificate does"
-    else:
-        advice = f"{kind.trust_option} must hold the CA certificate that its host certificate comes from"
-    why = (error.verify_message or str(error)).rstrip(".")
-    return ServerError(f"the server {endpoint} is not trusted: {why}", advice=advice)
-
-
 def error_for_status(
-    status: int, reason: str, retry_after: str | None, what: str, endpoint: str, kind: ServerKind
+    status: int, reason: str, retry_after: str, what: str, endpoint: str, kind: ServerKind
 ) -> ServerError:
     """Translate a reply that is an error."""
     told = f"{status} {printable(reason)}".strip()
     message = f"the server {endpoint} answers {told} ({what})"
     if status in _TRANSIENT or (status == 500 and not kind.final_500.search(reason)):
-        return RetryLaterError(message, status=status, seconds=_seconds(retry_after))
-    if 300 <= status < 400:
-        advice = f"redirects are not followed: is {kind.address_option} right?"
-        return ServerError(message, status=status, advice=advice)
-    if status in _REFUSED:
-        return ServerError(message, status=status, advice="is this certificate's owner allowed to use the site?")
-    return ServerError(message, status=status)
+        seconds = float(retry_after) if re.fullmatch(r"\s*\d{1,6}\s*", retry_after) else None
+        return RetryLaterError(message, status=status, seconds=seconds)
+    advice = f"redirects are not followed: is {kind.address_option} right?" if 300 <= status < 400 else ""
+    if status in (401, 403):
+        advice = "is this certificate's owner allowed to use the site?"
+    return ServerError(message, status=status, advice=advice)
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:
@@ -105,7 +95,3 @@ def _causes(error: BaseException | None) -> Iterator[BaseException]:
 def _plain(error: Exception) -> str:
     last = list(_causes(error))[-1]
     return printable(getattr(last, "strerror", None) or str(last) or type(last).__name__)
-
-
-def _seconds(value: str | None) -> float | None:
-    return float(value) if value is not None and re.fullmatch(r"\d{1,6}", value.strip()) else None

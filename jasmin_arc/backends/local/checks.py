@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 from jasmin_arc._support.text import home_short
-from jasmin_arc.doctor.check import CheckFailed, Examination, Look, free_space
+from jasmin_arc.doctor import CheckFailed, Examination, Look, free_space
 
 
 def checks(examination: Examination) -> dict[str, Look]:

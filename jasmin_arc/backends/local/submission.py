@@ -25,7 +25,7 @@ from jasmin_arc.description.run_script import OUTPUT_LIST_NAME
 from jasmin_arc.exceptions import Advice, JasminArcError, JobSubmissionError, SubmissionUnknownError
 from jasmin_arc.job_list import JobRecord, new_token
 from jasmin_arc.job_list.journal import Batch, Entry, Journal
-from jasmin_arc.staging import StagedInput, plan_inputs
+from jasmin_arc.staging.inputs import StagedInput, plan_inputs
 
 QUEUE = "local"
 """The one queue that there is"""

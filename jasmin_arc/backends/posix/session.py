@@ -12,7 +12,7 @@ from typing import BinaryIO
 from jasmin_arc.backends.posix.files import private
 from jasmin_arc.exceptions import InputFileError, JobNotFoundError
 from jasmin_arc.job_info import RemoteFile
-from jasmin_arc.staging import StagedInput
+from jasmin_arc.staging.inputs import StagedInput
 
 _BLOCK = 1 << 20
 _MAX_DEPTH = 200

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+import logging
 import re
 import threading
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING
 from urllib.parse import quote, urlsplit
+
+from urllib3 import BaseHTTPResponse
 
 from jasmin_arc._support.text import printable
 from jasmin_arc.backends.http.client import Client, Reply, Request
 from jasmin_arc.backends.http.errors import AnswerLostError, ServerKind
 from jasmin_arc.backends.rest.documents import JobAnswer, is_native_id, job_answers, job_states, versions
+from jasmin_arc.config import ConnectionConfig
+from jasmin_arc.credentials import Credentials
 from jasmin_arc.exceptions import Advice, JasminArcError, JobNotFoundError, ServerError, SubmissionUnknownError
-
-if TYPE_CHECKING:
-    from urllib3 import BaseHTTPResponse
 
 AREX = ServerKind(
     accept="text/xml",
@@ -29,7 +30,6 @@ AREX = ServerKind(
     trust_option="CERTS_DIR",
 )
 _XML = {"Content-Type": "application/xml"}
-_PEM = {"Content-Type": "application/x-pem-file"}
 _VERSIONS = ("1.1", "1.0")
 """The versions that we speak, the best one first"""
 _ID_VERSION = "1.0"
@@ -47,9 +47,16 @@ class Api:
     A job's native id is the server's own; the job id is the URL that has it as its last part.
     """
 
-    def __init__(self, client: Client) -> None:
-        self.client = client
-        self._root = urlsplit(client.endpoint).path + "/rest"
+    def __init__(self, config: ConnectionConfig, credentials: Credentials, log: logging.Logger) -> None:
+        self.client = Client(
+            config.endpoint,
+            certs_dir=config.CERTS_DIR,
+            timeout=config.TIMEOUT,
+            credentials=credentials,
+            log=log,
+            kind=AREX,
+        )
+        self._root = urlsplit(config.endpoint).path + "/rest"
         self._lock = threading.Lock()
         self._base = ""
 
@@ -67,10 +74,6 @@ class Api:
         if not is_native_id(found):
             raise JobNotFoundError(f"not a job of the compute element {self.client.endpoint}: {job_id}")
         return found
-
-    def owns(self, job_id: str) -> bool:
-        """Say whether the job is of this server, by its id alone."""
-        return bool(self.native_ids([job_id])[0])
 
     def native_ids(self, job_ids: Iterable[str]) -> tuple[dict[str, str], dict[str, JasminArcError]]:
         """Return the native ids by job id, and errors for the ids of jobs that are not of this server."""
@@ -98,10 +101,7 @@ class Api:
             return self._base
 
     def check_reachable(self) -> None:
-        """See that the server answers, if it has not done so a moment ago.
-
-        :raises ServerUnavailableError: if it does not
-        """
+        """See that the server answers, if it has not done so a moment ago."""
         if self.client.seconds_since_answer() > _REACHABLE_SECONDS:
             self.client.read(Request("GET", self._root))
 
@@ -111,10 +111,7 @@ class Api:
         return job_states(self.client.read(Request("GET", f"{self.base()}/jobs{query}")).body)
 
     def query_jobs(self, action: str, native_ids: Iterable[str]) -> dict[str, JobAnswer]:
-        """Ask something of many jobs: ``status``, ``info`` or ``delegations``. The answers are by native id.
-
-        :raises ServerError: if the answer leaves out a job; of one that is not known, it says so
-        """
+        """Ask something of many jobs: ``status``, ``info`` or ``delegations``. Each has an answer, by native id."""
         answers: dict[str, JobAnswer] = {}
         for batch in _batches(native_ids):
             found = self._bulk(action, batch, self.client.read)
@@ -132,16 +129,16 @@ class Api:
         answers: dict[str, JobAnswer] = {}
         error: JasminArcError | None = None
         for batch in _batches(native_ids):
-            if error is not None:
-                answers.update({job: JobAnswer(job, error=error, asked=False) for job in batch})
-                continue
+            asked = error is None
             try:
-                answers.update(self._bulk(action, batch, self.client.once))
+                if asked:
+                    answers.update(self._bulk(action, batch, self.client.once))
+                    continue
             except JasminArcError as caught:
                 if not answers:
                     raise
                 error = caught
-                answers.update({job: JobAnswer(job, error=error) for job in batch})
+            answers.update({job: JobAnswer(job, error=error, asked=asked) for job in batch})
         return answers
 
     def _bulk(self, action: str, native_ids: Sequence[str], send: Callable[[Request], Reply]) -> dict[str, JobAnswer]:
@@ -207,18 +204,16 @@ class Api:
 
     def renew_delegation(self, delegation_id: str) -> bytes:
         """Begin to renew a delegation: return the certificate request."""
-        return self.client.once(Request("POST", self._delegation(delegation_id, "?action=renew"), b"")).body
+        return self.client.once(Request("POST", f"{self.base()}/delegations/{delegation_id}?action=renew", b"")).body
 
     def held_delegation(self, delegation_id: str) -> bytes:
         """Return the certificates of a delegation, as the server holds them."""
-        return self.client.read(Request("POST", self._delegation(delegation_id, "?action=get"), b"")).body
+        return self.client.read(Request("POST", f"{self.base()}/delegations/{delegation_id}?action=get", b"")).body
 
     def sign_delegation(self, delegation_id: str, chain: bytes) -> None:
         """Complete a delegation, new or renewed."""
-        self.client.once(Request("PUT", self._delegation(delegation_id), chain, _PEM))
-
-    def _delegation(self, delegation_id: str, query: str = "") -> str:
-        return f"{self.base()}/delegations/{delegation_id}{query}"
+        headers = {"Content-Type": "application/x-pem-file"}
+        self.client.once(Request("PUT", f"{self.base()}/delegations/{delegation_id}", chain, headers))
 
     def info(self) -> bytes:
         """Return the server's description of itself, in GLUE2."""

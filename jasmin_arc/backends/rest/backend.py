@@ -10,10 +10,9 @@ from pathlib import Path
 from typing import BinaryIO, ClassVar
 
 from jasmin_arc._support.bulk import not_found
+from jasmin_arc._support.parallel import run_all
 from jasmin_arc.backends import base
-from jasmin_arc.backends.http.client import Client
-from jasmin_arc.backends.rest.api import AREX, Api
-from jasmin_arc.backends.rest.credential_renewal import CredentialRenewal
+from jasmin_arc.backends.rest.api import Api
 from jasmin_arc.backends.rest.delegations import Delegations
 from jasmin_arc.backends.rest.documents import JobAnswer
 from jasmin_arc.backends.rest.files import list_files, open_file
@@ -37,6 +36,7 @@ from jasmin_arc.job_list.journal import Journal
 from jasmin_arc.site_info import SiteInfo
 from jasmin_arc.staging.session_tree import list_tree
 
+# The server's own files on a job
 _LOGS = ("failed", "errors", "diag", "comment", "status", "description", "local", "input_status", "output_status")
 
 
@@ -56,17 +56,9 @@ class RestBackend(base.Backend):
         min_left = timedelta(seconds=config.PROXY_RENEWAL_THRESHOLD)
         self._log = log
         self._credentials = credentials
-        self._client = Client(
-            config.endpoint,
-            certs_dir=config.CERTS_DIR,
-            timeout=config.TIMEOUT,
-            credentials=credentials,
-            log=log,
-            kind=AREX,
-        )
-        self._api = Api(self._client)
+        self._api = Api(config, credentials, log)
+        self._client = self._api.client
         self._delegations = Delegations(self._api, credentials, min_left, log)
-        self._renewal = CredentialRenewal(self._api, self._delegations, min_left, log)
         self._states = States(self._api)
         self._journal = Journal(job_list, log)
         self._submitter = Submitter(self._api, self._delegations, self._journal)
@@ -78,7 +70,7 @@ class RestBackend(base.Backend):
         return self._client.endpoint
 
     def owns(self, job_id: str) -> bool:
-        return self._api.owns(job_id)
+        return bool(self._api.native_ids([job_id])[0])
 
     def authenticate(self) -> None:
         self._credentials.ensure()
@@ -90,13 +82,13 @@ class RestBackend(base.Backend):
 
     def query(self, job_ids: Sequence[str]) -> dict[str, JobInfo]:
         infos = self._states.infos(self._own(job_ids))
-        self._renewal.renew_for_infos(infos.values())
+        self._delegations.renew_for_infos(infos.values())
         return infos
 
     def states(self, job_ids: Sequence[str]) -> dict[str, JobState | JasminArcError]:
         native_ids = self._own(job_ids)
         live = self._states.live_states(list(dict.fromkeys(native_ids.values())))
-        self._renewal.renew_for_states(live)
+        self._delegations.renew_for_states(live)
         answers = {
             native_id: general_state(state) if isinstance(state, str) else state for native_id, state in live.items()
         }
@@ -145,26 +137,19 @@ class RestBackend(base.Backend):
     def renew(self, job_ids: Sequence[str]) -> dict[str, JasminArcError]:
         native_ids, failures = self._api.native_ids(job_ids)
         answers = self._api.query_jobs("delegations", native_ids.values())
-        outcomes: dict[str, JasminArcError | None] = {}
-        for job_id, native_id in native_ids.items():
-            answer = answers[native_id]
-            if not answer.done:
-                failures[job_id] = _failure(job_id, answer, "renewed")
-            # A job that needs no credentials has none.
-            for delegation_id in answer.delegations:
-                error = self._renewed(delegation_id, outcomes)
-                if error is not None:
-                    failures.setdefault(job_id, error)
-        return failures
-
-    def _renewed(self, delegation_id: str, outcomes: dict[str, JasminArcError | None]) -> JasminArcError | None:
-        if delegation_id not in outcomes:
+        failed: dict[str, JasminArcError] = {}
+        for delegation_id in dict.fromkeys(one for answer in answers.values() for one in answer.delegations):
             try:
                 self._delegations.renew(delegation_id)
-                outcomes[delegation_id] = None
             except JasminArcError as error:
-                outcomes[delegation_id] = error
-        return outcomes[delegation_id]
+                failed[delegation_id] = error
+        for job_id, native_id in native_ids.items():
+            answer = answers[native_id]
+            # A job that needs no credentials has no delegation.
+            errors = [failed[delegation_id] for delegation_id in answer.delegations if delegation_id in failed]
+            if errors or not answer.done:
+                failures[job_id] = errors[0] if answer.done else _failure(job_id, answer, "renewed")
+        return failures
 
     def list_files(self, job_id: str, path: str = "", *, recursive: bool = False) -> list[RemoteFile]:
         list_folder = partial(list_files, self._api)
@@ -187,12 +172,14 @@ class RestBackend(base.Backend):
         return stream_names(info) if info is not None else {}
 
     def evidence(self, job_id: str) -> dict[str, str]:
-        # The names are those of the server's own files on the job.
         native_id = self._api.native_id(job_id)
-        found = {log: self._api.diagnose(native_id, log) for log in _LOGS}
-        if all(text is None for text in found.values()):
-            raise not_found(job_id)
-        return {log: text for log, text in found.items() if text}
+        # In this thread, which may ask for a passphrase.
+        self.authenticate()
+        texts = run_all(partial(self._api.diagnose, native_id), _LOGS, workers=4)
+        error = next((text for text in texts if isinstance(text, JasminArcError)), None)
+        if error is not None or all(text is None for text in texts):
+            raise error or not_found(job_id)
+        return {log: text for log, text in zip(_LOGS, texts) if text and isinstance(text, str)}
 
     def description(self, job_id: str) -> JobDescription:
         text = self._api.diagnose(self._api.native_id(job_id), "description")
@@ -234,12 +221,11 @@ class RestBackend(base.Backend):
         self, action: str, done: str, native_ids: Mapping[str, str], *, missing_ok: bool = False
     ) -> dict[str, JasminArcError]:
         answers = self._api.act_on_jobs(action, native_ids.values())
-        failures = {}
-        for job_id, native_id in native_ids.items():
-            answer = answers.get(native_id)
-            if answer is None or not (answer.done or (missing_ok and answer.code == 404)):
-                failures[job_id] = _failure(job_id, answer, done)
-        return failures
+        return {
+            job_id: _failure(job_id, answer, done)
+            for job_id, native_id in native_ids.items()
+            if (answer := answers.get(native_id)) is None or not (answer.done or (missing_ok and answer.code == 404))
+        }
 
 
 def _failure(job_id: str, answer: JobAnswer | None, done: str) -> JasminArcError:
@@ -247,16 +233,12 @@ def _failure(job_id: str, answer: JobAnswer | None, done: str) -> JasminArcError
         return ServerError(f"the compute element does not say whether the job was {done}: {job_id}")
     if answer.error is not None:
         what = f"it is not known whether the job was {done}" if answer.asked else f"the job was not {done}"
-        return _unanswered(job_id, answer.error, what)
+        kind = ServerUnavailableError if isinstance(answer.error, ServerUnavailableError) else ServerError
+        error = kind(f"{what} ({answer.error}): {job_id}")
+        error.__cause__ = answer.error
+        return error
     if answer.code == 404:
         return not_found(job_id)
     if answer.code == 505:
         return OperationNotPossibleError(f"the job cannot be {done} now ({answer.reason}): {job_id}")
     return ServerError(f"the job was not {done} ({answer.code} {answer.reason}): {job_id}", status=answer.code)
-
-
-def _unanswered(job_id: str, cause: JasminArcError, what: str) -> JasminArcError:
-    kind = ServerUnavailableError if isinstance(cause, ServerUnavailableError) else ServerError
-    error = kind(f"{what} ({cause}): {job_id}")
-    error.__cause__ = cause
-    return error

@@ -12,14 +12,13 @@ from urllib.parse import urlsplit
 from cryptography import x509
 
 from jasmin_arc._support.text import home_short
-from jasmin_arc.backends.http.client import Client
 from jasmin_arc.backends.http.connection import check_identity, make_context
 from jasmin_arc.backends.rest.api import AREX, Api
 from jasmin_arc.backends.rest.glue2 import parse_time, site_info
 from jasmin_arc.credentials.proxy import ProxyInfo, ProxyManager
 from jasmin_arc.credentials.rfc3820 import belongs, name_text
 from jasmin_arc.credentials.user_certificate import read_chain, read_key
-from jasmin_arc.doctor.check import CheckFailed, Examination, Look, Outcome, skipped, warning
+from jasmin_arc.doctor import CheckFailed, Examination, Look, Outcome, skipped, warning
 from jasmin_arc.exceptions import Advice, InvalidConfigError, ProxyGenerationError
 
 _SOON = timedelta(days=14)
@@ -103,9 +102,17 @@ class _Site:
         try:
             self._manager.path()
         except ProxyGenerationError as error:
-            if Outcome.FAILED in (self.outcomes["certificate"], self.outcomes["private key"]):
-                self._explain_without_certificate(error)
-            raise
+            if Outcome.FAILED not in (self.outcomes["certificate"], self.outcomes["private key"]):
+                raise
+            # No proxy can be made, but a user may have nothing but a proxy.
+            info = self._manager.info()
+            if info is None:
+                raise skipped("it takes a valid certificate and its key (above) to make one") from error
+            if info.voms:
+                raise
+            found = "it is not used, and it takes a valid certificate and its key (above) to make another"
+            advice = "Correct what is wrong with the certificate and its key, or bring a new proxy."
+            raise CheckFailed(f"{_description(info)}: {found}", advice) from error
         info = self._manager.info()
         assert info is not None
         if info.voms and info.time_left < timedelta(seconds=self.config.PROXY_RENEWAL_THRESHOLD):
@@ -114,18 +121,6 @@ class _Site:
                 "Make a new one with the program that made it, such as 'arcproxy -S' or 'voms-proxy-init'.",
             )
         return _description(info)
-
-    def _explain_without_certificate(self, error: ProxyGenerationError) -> None:
-        """Tell what is wrong where no proxy can be made: a user may have nothing but a proxy."""
-        info = self._manager.info()
-        if info is None:
-            raise skipped("it takes a valid certificate and its key (above) to make one") from error
-        if not info.voms:
-            raise CheckFailed(
-                f"{_description(info)}: it is not used, and it takes a valid certificate and its key (above) to make "
-                "another",
-                "Correct what is wrong with the certificate and its key, or bring a new proxy.",
-            ) from error
 
     # --- The server ---
 
@@ -152,16 +147,7 @@ class _Site:
             raise skipped("the server is not reached, or not trusted (above)")
         if self.outcomes["proxy"] not in (Outcome.OK, Outcome.WARNING):
             raise skipped("it takes a proxy (above) to ask")
-        api = Api(
-            Client(
-                self.config.endpoint,
-                certs_dir=self.config.CERTS_DIR,
-                timeout=self.config.TIMEOUT,
-                credentials=self._manager,
-                log=self._log,
-                kind=AREX,
-            )
-        )
+        api = Api(self.config, self._manager, self._log)
         base = api.base()
         self._published = api.info()
         return f"the server speaks version {base.rpartition('/')[2]}, and lets this certificate in"

@@ -1,4 +1,4 @@
-"""Credentials that the compute element holds for jobs: one delegation for many jobs, renewed in time."""
+"""The credentials that the compute element holds for jobs: one delegation for many jobs, renewed in time."""
 
 from __future__ import annotations
 
@@ -10,23 +10,26 @@ import os
 import tempfile
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from jasmin_arc.backends.rest.api import Api
 from jasmin_arc.backends.rest.documents import is_native_id
+from jasmin_arc.backends.rest.glue2 import job_info
+from jasmin_arc.backends.rest.states import ENDS, Answer
+from jasmin_arc.credentials import Credentials
 from jasmin_arc.credentials.proxy import DELEGATIONS_SUFFIX, read_own_file
 from jasmin_arc.credentials.rfc3820 import holder, load_certificates
 from jasmin_arc.exceptions import JasminArcError, OperationNotPossibleError, ServerError
-
-if TYPE_CHECKING:
-    from jasmin_arc.backends.rest.api import Api
-    from jasmin_arc.credentials import Credentials
+from jasmin_arc.job_info import JobInfo
 
 _RETRY_INTERVAL = timedelta(minutes=5)
 """How long to wait before a delegation that could not be made to last longer is renewed again"""
+_MAX_INTERVAL = timedelta(minutes=10)
+"""How long to wait before the server is asked again when the credentials of a job end"""
 _MAX_SECONDS = 2.0
+_MAX_KNOWN = 100_000
 _LONG_AGO = datetime.min.replace(tzinfo=timezone.utc)
 _NEVER = datetime.max.replace(tzinfo=timezone.utc)
 
@@ -34,7 +37,8 @@ _NEVER = datetime.max.replace(tzinfo=timezone.utc)
 class Delegations:
     """The delegations that this process has made, found or renewed. Threads may share it.
 
-    A new delegation takes a compute element up to a second, so the processes of a user share one.
+    A new delegation takes a compute element up to a second, so the processes of a user share one. Those of jobs are
+    renewed for as long as somebody asks for the jobs, whichever process submitted them.
 
     :param min_left: a delegation that ends sooner is renewed
     """
@@ -43,10 +47,12 @@ class Delegations:
         self._api = api
         self._credentials = credentials
         self._min_left = min_left
+        self._interval = min(_MAX_INTERVAL, min_left / 3).total_seconds()
         self._log = log
         self._lock = threading.Lock()
         self._ends: dict[str, datetime] = {}
         self._tried: dict[str, datetime] = {}
+        self._checked: dict[str, float] = {}
         self._current = ""
 
     def current(self) -> str:
@@ -63,12 +69,9 @@ class Delegations:
                 self._share()
             return self._current
 
-    def _share(self) -> None:
-        _SharedFile(self._credentials).put(self._api.client.endpoint, self._current)
-
     def _find(self) -> None:
         """Take the delegation that another process has made with this proxy, if the server still holds it."""
-        known = _SharedFile(self._credentials).get(self._api.client.endpoint)
+        known = _read_shared(*self._shared_file()).get(self._api.client.endpoint, "")
         if not is_native_id(known):
             return
         try:
@@ -83,8 +86,52 @@ class Delegations:
         with self._lock:
             self._renew(delegation_id)
 
-    def keep_alive(self, others: Iterable[str]) -> bool:
-        """Renew what ends soon of this process's own delegation and of others. Failures are logged.
+    def renew_for_states(self, states: Mapping[str, Answer]) -> None:
+        """Look after jobs of which only the native states are known: now and then, ask when their credentials end.
+
+        Failures are logged.
+        """
+        due = self._due(job for job, state in states.items() if isinstance(state, str) and state not in ENDS)
+        try:
+            answers = self._api.query_jobs("info", due)
+        except JasminArcError as error:
+            self._log.warning("cannot see when the credentials of %d jobs end: %s", len(due), error)
+            return
+        self._renew_ending([job_info(answer.info, job) for job, answer in answers.items() if answer.info is not None])
+
+    def renew_for_infos(self, infos: Iterable[JobInfo]) -> None:
+        """Look after jobs of which all is known. Failures are logged."""
+        live = {info.native_id: info for info in infos if not info.final}
+        self._renew_ending([live[native_id] for native_id in self._due(live)])
+
+    def _due(self, native_ids: Iterable[str]) -> list[str]:
+        last = time.monotonic() - self._interval
+        due = [native_id for native_id in native_ids if self._checked.get(native_id, last) <= last]
+        if len(self._checked) > _MAX_KNOWN:
+            self._checked.clear()
+        # A failure counts as well: it must not make each question twice as long.
+        self._checked.update(dict.fromkeys(due, time.monotonic()))
+        return due
+
+    def _renew_ending(self, infos: Iterable[JobInfo]) -> None:
+        """Renew what ends soon by what is published of the jobs, which is as old as the jobs themselves."""
+        soon = _now() + self._min_left
+        ending = [info.native_id for info in infos if not info.final and (info.proxy_expires or _NEVER) < soon]
+        if not self._keep_alive(self._delegations_of(ending)):
+            # The next question goes on with them.
+            for native_id in ending:
+                self._checked.pop(native_id, None)
+
+    def _delegations_of(self, native_ids: Sequence[str]) -> list[str]:
+        try:
+            answers = self._api.query_jobs("delegations", native_ids)
+        except JasminArcError as error:
+            self._log.warning("the credentials of %d jobs end soon: %s", len(native_ids), error)
+            return []
+        return [delegation_id for answer in answers.values() for delegation_id in answer.delegations]
+
+    def _keep_alive(self, others: Iterable[str]) -> bool:
+        """Renew what ends soon of this process's own delegation and of others.
 
         Each may take the server half a second, so this stops after some time: it must not hold up who asks for states.
 
@@ -111,15 +158,13 @@ class Delegations:
         try:
             # Another process may have renewed it, from a proxy that lasts longer than ours.
             self._ends[delegation_id] = self._held_until(delegation_id)
-            if self._ends_soon(delegation_id) and self._ends[delegation_id] < self._own_end():
-                self._renew(delegation_id)
+            if self._ends_soon(delegation_id):
+                self._credentials.ensure()
+                if self._ends[delegation_id] < (self._credentials.expires() or _NEVER):
+                    self._renew(delegation_id)
         except JasminArcError as error:
             self._log.warning("the credentials of jobs (delegation %s) end soon: %s", delegation_id, error)
         return True
-
-    def _own_end(self) -> datetime:
-        self._credentials.ensure()
-        return self._credentials.expires() or _NEVER
 
     def _held_until(self, delegation_id: str) -> datetime:
         try:
@@ -143,51 +188,45 @@ class Delegations:
         self._api.sign_delegation(delegation_id, chain)
         self._ends[delegation_id] = min(cert.not_valid_after_utc for cert in holder(load_certificates(chain)))
 
+    def _shared_file(self) -> tuple[Path, str]:
+        """Return the file, beside the proxy, that tells the user's processes of the delegations made with it, by
+        compute element, and the fingerprint of the proxy: those of another proxy have its attributes.
 
-class _SharedFile:
-    """Tells the processes of a user, beside a proxy, one delegation that was made with it for each compute element.
-
-    It is a convenience: what cannot be read or written is taken for missing, and what it says must be checked with the
-    server before it is used. Delegations that were made with another proxy are left out, for they have its attributes.
-    """
-
-    def __init__(self, credentials: Credentials) -> None:
-        proxy = credentials.client_certificate() or Path(os.devnull)
-        self._path = proxy.with_name(proxy.name + DELEGATIONS_SUFFIX)
-        self._fingerprint = ""
+        It is a convenience: what cannot be read or written is taken for missing, and what it says must be checked with
+        the server before it is used.
+        """
+        proxy = self._credentials.client_certificate() or Path(os.devnull)
+        fingerprint = ""
         with contextlib.suppress(OSError, ValueError):
-            (first, *_) = load_certificates(proxy.read_bytes())
-            self._fingerprint = hashlib.sha256(first.tbs_certificate_bytes).hexdigest()
+            fingerprint = hashlib.sha256(load_certificates(proxy.read_bytes())[0].tbs_certificate_bytes).hexdigest()
+        return proxy.with_name(proxy.name + DELEGATIONS_SUFFIX), fingerprint
 
-    def get(self, endpoint: str) -> str:
-        """Return the id of the delegation there; empty where none is known."""
-        return self._read().get(endpoint, "")
-
-    def put(self, endpoint: str, delegation_id: str) -> None:
-        """Remember a delegation."""
-        if not self._fingerprint:
+    def _share(self) -> None:
+        path, fingerprint = self._shared_file()
+        if not fingerprint:
             return
-        text = json.dumps({"proxy": self._fingerprint, "delegations": {**self._read(), endpoint: delegation_id}})
+        delegations = {**_read_shared(path, fingerprint), self._api.client.endpoint: self._current}
         with contextlib.suppress(OSError):
-            descriptor, temporary = tempfile.mkstemp(prefix=f".{self._path.name}-", dir=self._path.parent)
+            descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
             try:
                 with os.fdopen(descriptor, "w", encoding="ascii") as file:
-                    file.write(text)
-                os.replace(temporary, self._path)  # noqa: PTH105
+                    json.dump({"proxy": fingerprint, "delegations": delegations}, file)
+                Path(temporary).replace(path)
             except BaseException:
                 # Ctrl-C may come just after the file got its name.
                 Path(temporary).unlink(missing_ok=True)
                 raise
 
-    def _read(self) -> dict[str, str]:
-        try:
-            # The default folder of proxies is open to all users, so what is there may be anybody's.
-            found = json.loads(read_own_file(self._path)[1])
-            if not self._fingerprint or found["proxy"] != self._fingerprint:
-                return {}
-            return {str(endpoint): str(delegation) for endpoint, delegation in found["delegations"].items()}
-        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+
+def _read_shared(path: Path, fingerprint: str) -> dict[str, str]:
+    try:
+        # The default folder of proxies is open to all users, so what is there may be anybody's.
+        found = json.loads(read_own_file(path)[1])
+        if not fingerprint or found["proxy"] != fingerprint:
             return {}
+        return {str(endpoint): str(delegation) for endpoint, delegation in found["delegations"].items()}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return {}
 
 
 def _now() -> datetime:

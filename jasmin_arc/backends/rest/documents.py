@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from xml.etree.ElementTree import Element
 
 from jasmin_arc._support.text import printable
 from jasmin_arc._support.xml import all_of, first_text, name_of, parse, texts
 from jasmin_arc.exceptions import JasminArcError, OutputError, ServerError
 from jasmin_arc.job_info import RemoteFile
-
-if TYPE_CHECKING:
-    from xml.etree.ElementTree import Element
 
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._~-]{0,254}\Z")
 _CONTROL = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f]")
@@ -42,19 +39,23 @@ class JobAnswer:
 
 def read_xml(document: bytes, *, root: str = "") -> Element:
     """Read a document of the server. A web page is well-formed too, so the name of its root is checked."""
-    return parse(document, _unreadable, root=root)
 
+    def unreadable(reason: str) -> ServerError:
+        told = f"the server sends XML that cannot be used: {printable(reason)}"
+        return ServerError(told, advice="does ARC_SERVER name a compute element?")
 
-def _unreadable(reason: str) -> ServerError:
-    return ServerError(
-        f"the server sends XML that cannot be used: {printable(reason)}",
-        advice="does ARC_SERVER name a compute element?",
-    )
+    return parse(document, unreadable, root=root)
 
 
 def is_native_id(text: str) -> bool:
     """Say whether a text may be the server's id of a job or delegation; it becomes a part of paths and URLs."""
     return bool(_ID.match(text))
+
+
+def number(written: str) -> int | None:
+    """Read a whole number of sane length."""
+    digits = written[1:] if written.startswith("-") else written
+    return int(written) if digits.isdecimal() and digits.isascii() and len(digits) < 16 else None
 
 
 def versions(document: bytes) -> list[str]:
@@ -80,15 +81,15 @@ def job_states(document: bytes) -> dict[str, str]:
 
 
 def _job_answer(job: Element) -> JobAnswer:
-    code, native_id = first_text(job, "status-code"), first_text(job, "id")
-    document = next(iter(all_of(job, "info_document")), None)
+    native_id = first_text(job, "id")
+    infos = [info for document in all_of(job, "info_document") for info in all_of(document, "ComputingActivity")]
     return JobAnswer(
-        code=int(code) if code.isdecimal() and code.isascii() and len(code) < 5 else 0,
+        code=max(0, number(first_text(job, "status-code")) or 0),
         reason=printable(first_text(job, "reason")),
         native_id=native_id if is_native_id(native_id) else "",
         state=printable(first_text(job, "state"), max_length=50),
         delegations=tuple(filter(is_native_id, texts(job, "delegation_id"))),
-        info=None if document is None else next(iter(all_of(document, "ComputingActivity")), None),
+        info=infos[0] if infos else None,
     )
 
 
@@ -106,8 +107,8 @@ def listing(document: bytes, folder: str) -> list[RemoteFile]:
             continue
         if name in ("", ".", "..") or "/" in name or "\0" in name:
             raise OutputError(f"the server lists a file with an impossible name: {printable(repr(name))}")
-        size = entry.get("size", "")
-        known = kind == "file" and size.isdecimal() and size.isascii() and len(size) < 19
+        size = number(entry.get("size", ""))
+        known = kind == "file" and size is not None and size >= 0
         path = f"{folder}/{name}" if folder else name
-        files.append(RemoteFile(path, size=int(size) if known else None, is_dir=kind == "dir"))
+        files.append(RemoteFile(path, size=size if known else None, is_dir=kind == "dir"))
     return files

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta, timezone
-from typing import TYPE_CHECKING
+from xml.etree.ElementTree import Element
 
 from jasmin_arc._support.text import printable
 from jasmin_arc._support.xml import all_of, first_text, name_of, texts
-from jasmin_arc.backends.rest.documents import read_xml
+from jasmin_arc.backends.rest.documents import number, read_xml
 from jasmin_arc.constants import ARC_REST_STATES, STDERR_NAME, STDOUT_NAME, JobState
 from jasmin_arc.description import path_parts
 from jasmin_arc.exceptions import ServerError
 from jasmin_arc.job_info import JobInfo
 from jasmin_arc.site_info import QueueInfo, SiteInfo
-
-if TYPE_CHECKING:
-    from xml.etree.ElementTree import Element
 
 _MEGABYTE = 1024 * 1024
 _UNLIMITED = 2**31 - 1
@@ -32,6 +29,7 @@ def job_info(activity: Element, native_id: str = "") -> JobInfo:
     native = next((state[8:] for state in texts(activity, "State") if state.startswith("arcrest:")), "")
     slots = _number(activity, "RequestedSlots")
     wall = _seconds(activity, "UsedTotalWallTime")
+    megabytes = _number(activity, "UsedMainMemory")
     return JobInfo(
         id="",
         native_id=native_id,
@@ -49,7 +47,7 @@ def job_info(activity: Element, native_id: str = "") -> JobInfo:
         # The server multiplies by the slots.
         wall_time=wall / max(slots or 1, 1) if wall is not None else None,
         cpu_time=_seconds(activity, "UsedTotalCPUTime"),
-        memory=_megabytes(activity, "UsedMainMemory"),
+        memory=megabytes * _MEGABYTE if megabytes else None,
         errors=tuple(map(printable, texts(activity, "Error"))),
         proxy_expires=parse_time(first_text(activity, "ProxyExpirationTime")),
         session_expires=parse_time(first_text(activity, "WorkingAreaEraseTime")),
@@ -59,20 +57,17 @@ def job_info(activity: Element, native_id: str = "") -> JobInfo:
 def stream_names(activity: Element) -> dict[str, str]:
     """Read from a ``ComputingActivity`` which files of the session directory have standard output and error."""
     told = {STDOUT_NAME: first_text(activity, "StdOut"), STDERR_NAME: first_text(activity, "StdErr")}
-    return {stream: "/".join(parts) for stream, path in told.items() if (parts := _parts_inside(path))}
-
-
-def _parts_inside(path: str) -> list[str]:
-    """The parts of a path inside the session directory; nothing for another, such as /dev/null."""
-    parts = path_parts(path)
-    return [] if path.startswith("/") or ".." in parts or not path.isprintable() else parts
+    found = {}
+    for stream, path in told.items():
+        parts = path_parts(path)
+        # A path outside the session directory, such as /dev/null, is none of its files.
+        if parts and ".." not in parts and not path.startswith("/") and path.isprintable():
+            found[stream] = "/".join(parts)
+    return found
 
 
 def site_info(endpoint: str, document: bytes) -> SiteInfo:
-    """Read the description of a compute element.
-
-    :raises ServerError: if it is none
-    """
+    """Read the description of a compute element."""
     found = read_xml(document)
     service = next((entry for entry in found.iter() if name_of(entry) == "ComputingService"), None)
     if service is None:
@@ -83,12 +78,13 @@ def site_info(endpoint: str, document: bytes) -> SiteInfo:
         return SiteInfo(endpoint=endpoint)
     managers = all_of(service, "ComputingManager")
     slots = next((number for manager in managers if (number := _number(manager, "TotalSlots")) is not None), None)
+    entries = [one for manager in managers for one in manager.iter() if name_of(one) == "ApplicationEnvironment"]
     endpoints = all_of(service, "ComputingEndpoint")
     return SiteInfo(
         endpoint=endpoint,
         name=printable(first_text(service, "Name")),
         queues=tuple(_queue(share, slots) for share in all_of(service, "ComputingShare")),
-        runtime_environments=tuple(_environments(managers)),
+        runtime_environments=tuple(sorted({_environment(entry) for entry in entries})),
         interfaces=tuple(dict.fromkeys(printable(first_text(entry, "InterfaceName")) for entry in endpoints)),
         healthy=all(first_text(entry, "HealthState") in ("", "ok") for entry in endpoints),
     )
@@ -104,12 +100,6 @@ def parse_time(written: str) -> datetime | None:
     return None
 
 
-def number(written: str) -> int | None:
-    """Read a whole number of sane length."""
-    digits = written[1:] if written.startswith("-") else written
-    return int(written) if digits.isdecimal() and digits.isascii() and len(digits) < 16 else None
-
-
 def _number(element: Element, name: str) -> int | None:
     return number(first_text(element, name))
 
@@ -117,11 +107,6 @@ def _number(element: Element, name: str) -> int | None:
 def _seconds(element: Element, name: str) -> timedelta | None:
     seconds = _number(element, name)
     return timedelta(seconds=seconds) if seconds is not None and 0 <= seconds < 10**11 else None
-
-
-def _megabytes(element: Element, name: str) -> int | None:
-    megabytes = _number(element, name)
-    return megabytes * _MEGABYTE if megabytes else None
 
 
 def _limit(share: Element, name: str) -> int | None:
@@ -145,11 +130,6 @@ def _queue(share: Element, total_slots: int | None) -> QueueInfo:
     )
 
 
-def _environments(managers: list[Element]) -> list[str]:
-    names = []
-    for manager in managers:
-        for entry in manager.iter():
-            if name_of(entry) == "ApplicationEnvironment":
-                version = first_text(entry, "AppVersion")
-                names.append(printable(first_text(entry, "AppName") + (f"-{version}" if version else "")))
-    return sorted(set(names))
+def _environment(entry: Element) -> str:
+    version = first_text(entry, "AppVersion")
+    return printable(first_text(entry, "AppName") + (f"-{version}" if version else ""))

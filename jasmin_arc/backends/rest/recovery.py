@@ -11,18 +11,15 @@ import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
-from typing import TYPE_CHECKING
 
 from jasmin_arc._support.parallel import run_all
+from jasmin_arc.backends.rest.api import Api
+from jasmin_arc.backends.rest.documents import JobAnswer
 from jasmin_arc.backends.rest.glue2 import job_info
 from jasmin_arc.backends.rest.submission import erase, is_complete
 from jasmin_arc.description.formats.adl import ANNOTATION_PREFIX
 from jasmin_arc.exceptions import JasminArcError, ServerError
-
-if TYPE_CHECKING:
-    from jasmin_arc.backends.rest.api import Api
-    from jasmin_arc.backends.rest.documents import JobAnswer
-    from jasmin_arc.job_list import JobList, JobRecord
+from jasmin_arc.job_list import JobList, JobRecord
 
 _WORKERS = 4
 _MAX_DESCRIPTION_BYTES = 16 << 20
@@ -110,39 +107,29 @@ class Recovery:
         """Return the tokens of those that exist, by native id, and why other jobs could not be looked at."""
         known, _ = self._api.native_ids({*self._job_list.ids(self._api.client.endpoint), *created})
         strangers = sorted(set(self._api.jobs()) - set(known.values()))
-        candidates = self._candidates(strangers, records)
+        answers = self._api.query_jobs("info", self._with_credentials_of(strangers, records))
+        times = _times(records)
+        candidates = [native_id for native_id, answer in answers.items() if _may_be_sought(answer, times)]
         tokens = {record.token for record in records}
         results = run_all(self._token, candidates, workers=_WORKERS)
         found = {job: token for job, token in zip(candidates, results) if isinstance(token, str) and token in tokens}
         return found, [result for result in results if isinstance(result, JasminArcError)]
 
-    def _candidates(self, native_ids: Sequence[str], records: Sequence[JobRecord]) -> list[str]:
-        """Leave out jobs that cannot be those of the records, as far as few questions tell."""
-        left = self._with_credentials_of(native_ids, {record.delegation_id for record in records})
-        sought = _sought(records)
-        answers = self._api.query_jobs("info", left)
-        return [native_id for native_id in left if _may_be_sought(answers[native_id], sought)]
-
-    def _with_credentials_of(self, native_ids: Sequence[str], delegations: Collection[str]) -> Sequence[str]:
-        """Leave out jobs with other credentials. A job that has ended may have let go of its own.
-
-        The library of ARC makes its own delegations, which the job list does not know.
-        """
+    def _with_credentials_of(self, native_ids: Sequence[str], records: Sequence[JobRecord]) -> Sequence[str]:
+        """Leave out jobs with other credentials. A job that has ended may have let go of its own."""
+        delegations = {record.delegation_id for record in records}
+        # The library of ARC makes its own delegations, which the job list does not know.
         if "" in delegations:
             return native_ids
-        answers = self._api.query_jobs("delegations", native_ids)
-        used = {native_id: set(answer.delegations) for native_id, answer in answers.items()}
-        return [native_id for native_id in native_ids if not used[native_id] or used[native_id] & set(delegations)]
+        used = {job: answer.delegations for job, answer in self._api.query_jobs("delegations", native_ids).items()}
+        return [job for job in native_ids if not used[job] or delegations.intersection(used[job])]
 
     def _token(self, native_id: str) -> str:
         description = self._api.diagnose(native_id, "description", max_bytes=_MAX_DESCRIPTION_BYTES) or ""
         return description.partition(ANNOTATION_PREFIX)[2].partition("<")[0].strip()
 
     def _erase(self, tokens: Mapping[str, str]) -> list[str]:
-        """Erase jobs and drop them from the job list, and return their job ids.
-
-        :param tokens: by native id
-        """
+        """Erase jobs, given by native id, and drop them from the job list; return their job ids."""
         gone = erase(self._api, tokens)
         self._job_list.drop(tokens[native_id] for native_id in gone)
         for native_id in tokens.keys() - gone:
@@ -150,28 +137,23 @@ class Recovery:
         return [self._api.job_url(native_id) for native_id in gone]
 
 
-def _sought(records: Sequence[JobRecord]) -> dict[str, tuple[datetime, datetime]]:
-    """Return by name when the jobs of the records may have come to be."""
+def _times(records: Sequence[JobRecord]) -> dict[str, list[datetime]]:
+    """Return by name when the jobs of the records were written down."""
     times: dict[str, list[datetime]] = {}
     for record in records:
         times.setdefault(_plain(record.name), []).append(record.submitted)
-    return {
-        name: (min(found) - _CLOCKS_DIFFER, max(found) + _STILL_ON_ITS_WAY + _CLOCKS_DIFFER)
-        for name, found in times.items()
-    }
+    return times
 
 
-def _may_be_sought(answer: JobAnswer, sought: Mapping[str, tuple[datetime, datetime]]) -> bool:
+def _may_be_sought(answer: JobAnswer, times: Mapping[str, list[datetime]]) -> bool:
     """Say whether a job may be one of those sought. Of a new one, the server may not know anything yet."""
-    if answer.info is None:
+    info = job_info(answer.info) if answer.info is not None else None
+    if info is None or not info.name or info.submitted is None:
         return True
-    info = job_info(answer.info)
-    if not info.name or info.submitted is None:
-        return True
-    if _plain(info.name) not in sought:
+    written = times.get(_plain(info.name))
+    if written is None:
         return False
-    begin, end = sought[_plain(info.name)]
-    return begin <= info.submitted <= end
+    return min(written) - _CLOCKS_DIFFER <= info.submitted <= max(written) + _STILL_ON_ITS_WAY + _CLOCKS_DIFFER
 
 
 def _plain(name: str) -> str:

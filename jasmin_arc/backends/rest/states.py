@@ -13,19 +13,17 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
-from typing import TYPE_CHECKING, TypeVar, Union
+from typing import TypeVar, Union
 
 from jasmin_arc._support.parallel import run_all
 from jasmin_arc._support.text import printable
 from jasmin_arc.backends.http.deadline import pause
-from jasmin_arc.backends.rest.documents import JobAnswer
-from jasmin_arc.backends.rest.glue2 import general_state, job_info, number, parse_time
+from jasmin_arc.backends.rest.api import Api
+from jasmin_arc.backends.rest.documents import JobAnswer, number
+from jasmin_arc.backends.rest.glue2 import general_state, job_info, parse_time
 from jasmin_arc.constants import ARC_REST_STATES, JobState
 from jasmin_arc.exceptions import JasminArcError, ServerError, ServerUnavailableError
 from jasmin_arc.job_info import JobInfo
-
-if TYPE_CHECKING:
-    from jasmin_arc.backends.rest.api import Api
 
 ENDS = frozenset({"FINISHED", "FAILED", "KILLED", "WIPED"})
 """The states in which nothing happens to a job any more"""
@@ -104,7 +102,7 @@ class States:
         live = {native_id: state for native_id, state in answers.items() if isinstance(state, str)}
         if not live:
             _raise_first(answers)
-        self._read_failures(job for job, state in live.items() if state == "FAILED" and job in self._cancelled)
+        self._read_failures([job for job in live if job in self._cancelled], live)
         answers.update((job, self._reconcile(job, state, written.get(job, ""))) for job, state in live.items())
         return answers
 
@@ -121,9 +119,7 @@ class States:
             if answer.info is not None
         }
         written = {job: info.native_state for job, info in infos.items()}
-        self._read_failures(
-            job for job, state in live.items() if state == "FAILED" and written.get(job) not in ("FAILED", "KILLED")
-        )
+        self._read_failures([job for job in live if written.get(job) not in ("FAILED", "KILLED")], live)
         for job, told in live.items():
             state = self._reconcile(job, told, written.get(job, ""))
             known = infos.get(job) or JobInfo(id="", native_id=job, state=JobState.UNDEFINED)
@@ -136,9 +132,10 @@ class States:
             if job in live
         }
 
-    def _read_failures(self, native_ids: Iterable[str]) -> None:
-        # That they failed is known. Where the reason cannot be read, the next question tries again.
-        run_all(self._failure, [job for job in native_ids if job not in self._failures], workers=_WORKERS)
+    def _read_failures(self, native_ids: Iterable[str], live: Mapping[str, str]) -> None:
+        """Read why those of the jobs that failed did. Where that cannot be read, the next question tries again."""
+        failed = [job for job in native_ids if live[job] == "FAILED" and job not in self._failures]
+        run_all(self._failure, failed, workers=_WORKERS)
 
     def _live(self, native_ids: Sequence[str]) -> dict[str, Answer]:
         """Return live states, in which all in the batch system are RUNNING, and those killed are FAILED."""
@@ -276,6 +273,7 @@ class States:
         finished = info.native_state == "FINISHED"
         _, errors = self._failures.get(info.native_id) or ("", ())
         log = self._log_of_end(info.native_id, patient=finished)
+        wall = re.fullmatch(r"(\d{1,10})(\.\d+)?s", log.get("WallTime", ""))
         completed = replace(
             info,
             errors=() if finished else errors,
@@ -283,7 +281,7 @@ class States:
             nodes=info.nodes or tuple(filter(None, [printable(log.get("nodename", ""))])),
             started=parse_time(log.get("LRMSStartTime", "")) or info.started,
             ended=parse_time(log.get("LRMSEndTime", "")) or info.ended,
-            wall_time=_duration(log.get("WallTime", "")),
+            wall_time=timedelta(seconds=int(wall[1])) if wall else None,
             position=None,
         )
         if completed.exit_code is not None or not finished:
@@ -295,7 +293,9 @@ class States:
         log: dict[str, str] = {}
         for attempt in range(_ATTEMPTS if patient else 1):
             pause(_RETRY_STEP * attempt)
-            log = _assignments(self._api.diagnose(native_id, "diag") or "")
+            # Lines such as exitcode=0, of which the last one of each name counts.
+            lines = (line.partition("=") for line in (self._api.diagnose(native_id, "diag") or "").splitlines())
+            log = {name: value.strip() for name, equals, value in lines if equals}
             if "exitcode" in log:
                 break
         return log
@@ -321,13 +321,3 @@ def _exit_code(info: JobInfo) -> int | None:
     codes = (re.match(r"LRMS error: \((\d{1,3})\)", error) for error in info.errors)
     reported = next((int(code[1]) for code in codes if code and 0 < int(code[1]) < 256), None)
     return reported if info.exit_code is None else info.exit_code
-
-
-def _assignments(log: str) -> dict[str, str]:
-    """Read lines such as ``exitcode=0``; the last one of each name counts."""
-    return {name: value.strip() for name, equals, value in (line.partition("=") for line in log.splitlines()) if equals}
-
-
-def _duration(written: str) -> timedelta | None:
-    match = re.fullmatch(r"(\d{1,10})(\.\d+)?s", written)
-    return timedelta(seconds=int(match[1])) if match else None

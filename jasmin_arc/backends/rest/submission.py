@@ -10,9 +10,12 @@ import contextlib
 import threading
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, BinaryIO
+from typing import BinaryIO
 
 from jasmin_arc._support.parallel import run_all
+from jasmin_arc.backends.rest.api import Api
+from jasmin_arc.backends.rest.delegations import Delegations
+from jasmin_arc.backends.rest.documents import JobAnswer
 from jasmin_arc.constants import RUN_SCRIPT_NAME
 from jasmin_arc.description import JobDescription
 from jasmin_arc.description.formats.adl import submission_adl
@@ -28,12 +31,7 @@ from jasmin_arc.exceptions import (
     SubmissionUnknownError,
 )
 from jasmin_arc.job_list.journal import Batch, Entry, Journal
-from jasmin_arc.staging import StagedInput, plan_inputs, upload_all
-
-if TYPE_CHECKING:
-    from jasmin_arc.backends.rest.api import Api
-    from jasmin_arc.backends.rest.delegations import Delegations
-    from jasmin_arc.backends.rest.documents import JobAnswer
+from jasmin_arc.staging.inputs import StagedInput, plan_inputs, upload_all
 
 _WAVE_JOBS = 1000
 _WAVE_BYTES = 1 << 30
@@ -47,7 +45,7 @@ _NOT_SUBMITTED = "the job was not submitted"
 _SETTLED = Advice("{recover} settles it")
 
 Progress = Callable[[int], object]
-Create = Callable[[bytes], "list[JobAnswer]"]
+Create = Callable[[bytes], list[JobAnswer]]
 
 
 @dataclass(eq=False)
@@ -62,8 +60,6 @@ class PendingJob:
 
 
 class Submitter:
-    """Submits jobs to one compute element."""
-
     def __init__(self, api: Api, delegations: Delegations, journal: Journal) -> None:
         self._api = api
         self._delegations = delegations
@@ -82,7 +78,8 @@ class Submitter:
         """See :meth:`jasmin_arc.backends.base.Backend.submit`."""
         count = progress or (lambda _jobs: None)
         jobs = [self.plan(description) for description in descriptions]
-        for wave in _cut([job for job in jobs if job.outcome is None], _WAVE_JOBS, _WAVE_BYTES, _input_bytes):
+        planned = [job for job in jobs if job.outcome is None]
+        for wave in _cut(planned, _WAVE_JOBS, _WAVE_BYTES, lambda job: sum(staged.size for staged in job.inputs)):
             try:
                 self._submit_wave(wave, count)
             except JasminArcError as error:
@@ -95,7 +92,7 @@ class Submitter:
         count(sum(job.outcome is not None and not job.adl for job in jobs))
         if jobs and all(isinstance(job.outcome, NoTargetsAvailableError) for job in jobs):
             raise jobs[0].outcome  # type: ignore[misc]
-        return [job.outcome or JobSubmissionError("the job was not submitted") for job in jobs]
+        return [job.outcome or JobSubmissionError(_NOT_SUBMITTED) for job in jobs]
 
     def _submit_wave(self, wave: Sequence[PendingJob], count: Progress) -> None:
         self._delegate(wave)
@@ -134,12 +131,9 @@ class Submitter:
         document = "<ActivityDescriptions>" + "".join(job.adl for job in jobs) + "</ActivityDescriptions>"
         try:
             answers = create(document.encode())
-        except SubmissionUnknownError:
-            raise
-        except ServerUnavailableError as error:
-            raise NoTargetsAvailableError(f"{_NOT_SUBMITTED}: {error.message}", advice=error.advice) from error
         except ServerError as error:
-            raise JobSubmissionError(f"{_NOT_SUBMITTED}: {error.message}", advice=error.advice) from error
+            kind = NoTargetsAvailableError if isinstance(error, ServerUnavailableError) else JobSubmissionError
+            raise kind(f"{_NOT_SUBMITTED}: {error.message}", advice=error.advice) from error
         _check_answers(answers, jobs)
         for job, answer in zip(jobs, answers):
             if answer.done:
@@ -231,7 +225,7 @@ def erase(api: Api, native_ids: Collection[str]) -> set[str]:
 
 
 def is_complete(api: Api, native_id: str) -> bool:
-    """Say whether the run script of a job is there, which was the last thing to be uploaded."""
+    """Say whether the run script of a job is there: it is uploaded last."""
     received = api.diagnose(native_id, "input_status") or ""
     return any(line.strip().lstrip("/") == RUN_SCRIPT_NAME for line in received.splitlines())
 
@@ -266,10 +260,6 @@ def _exactly(file: BinaryIO, staged: StagedInput) -> Iterator[bytes]:
         yield piece
     if file.read(1):
         raise InputFileError(f"input {staged.name!r}: it grew while it was uploaded")
-
-
-def _input_bytes(job: PendingJob) -> int:
-    return sum(staged.size for staged in job.inputs)
 
 
 def _cut(

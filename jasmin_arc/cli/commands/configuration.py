@@ -16,7 +16,6 @@ import click
 from jasmin_arc._support.text import home_short
 from jasmin_arc.cli.app import ArcCommand, ArcGroup
 from jasmin_arc.cli.context import Context
-from jasmin_arc.cli.exit_codes import FAILED
 from jasmin_arc.config import ConnectionConfig, usual_path
 from jasmin_arc.display.columns import Column
 from jasmin_arc.exceptions import InvalidConfigError
@@ -69,14 +68,21 @@ def init_command(context: Context, path: str | None, force: bool) -> None:
         # The file that is to be made is not there yet, or is to be replaced because it cannot be read.
         config = context.config(read_file=False)
     if not force and os.path.lexists(target):
-        context.fail(f"{target} is there already; --force replaces it", kind="FileExists", code=FAILED)
+        context.fail(f"{target} is there already; --force replaces it", kind="FileExists")
         return
+    options = {
+        name: value for name, value in config.as_dict().items() if name in _STARTED or not config.is_default(name)
+    }
+    # A default that is written down is one no more: PROXY_FILE has another path to go to only as long as it is not set.
+    lines, texts = {}, option_texts()
+    for name, value in config.as_dict().items():
+        lines[f"# {name}"] = texts.get(name, "")
+        lines[name if name in options else f"#{name}"] = value
     try:
-        _write_whole(target, json.dumps(_commented(config), indent=4) + "\n")
+        _write_whole(target, json.dumps(lines, indent=4) + "\n")
     except OSError as error:
-        context.fail(f"cannot write {target}: {error.strerror}", kind="OSError", code=FAILED)
+        context.fail(f"cannot write {target}: {error.strerror}", kind="OSError")
         return
-    options = {name: value for name, value in config.as_dict().items() if _is_set(name, config)}
     context.output.text(_guidance(target), {"path": target, "options": options})
 
 
@@ -85,23 +91,6 @@ def _expanded(path: Path) -> Path:
         return path.expanduser()
     except RuntimeError as error:
         raise InvalidConfigError(f"cannot write {path}: there is no such user") from error
-
-
-def _is_set(name: str, config: ConnectionConfig) -> bool:
-    return name in _STARTED or not config.is_default(name)
-
-
-def _commented(config: ConnectionConfig) -> dict[str, Any]:
-    """Return all options, each with its meaning; those that nobody has to look at are comments themselves.
-
-    A default that is written down is one no more: PROXY_FILE has another path to go to only as long as it is not set.
-    """
-    texts = option_texts()
-    lines: dict[str, Any] = {}
-    for name, value in config.as_dict().items():
-        lines[f"# {name}"] = texts.get(name, "")
-        lines[name if _is_set(name, config) else f"#{name}"] = value
-    return lines
 
 
 def _write_whole(target: Path, text: str) -> None:

@@ -12,7 +12,6 @@ import click
 
 from jasmin_arc.cli.app import ArcCommand
 from jasmin_arc.cli.context import Context
-from jasmin_arc.cli.exit_codes import FAILED
 from jasmin_arc.cli.selection import selects_jobs, selects_one_job
 from jasmin_arc.constants import STDOUT_NAME
 from jasmin_arc.display.columns import FILES
@@ -40,7 +39,7 @@ def output_command(
     missing = [job_id for job_id, folder in saved.items() if folder is None]
     for job_id, short in context.short_ids(missing).items():
         text = f"there is nothing to save of {short}; {context.command(f'show {short}')} tells its state"
-        context.fail(text, kind="OutputError", code=FAILED, job=job_id)
+        context.fail(text, kind="OutputError", job=job_id)
 
 
 @click.command("files", cls=ArcCommand)

@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from jasmin_arc.cli.app import ArcCommand, ArcGroup, context_of
 from jasmin_arc.cli.commands.configuration import config_command as config_command
-from jasmin_arc.cli.context import PROGRAM, Context
-from jasmin_arc.cli.exit_codes import FAILED
+from jasmin_arc.cli.context import COMPLETION_VARIABLE, PROGRAM, Context
 from jasmin_arc.display.columns import QUEUES, Column, Row
-
-if TYPE_CHECKING:
-    from jasmin_arc.doctor import Check
 
 _COLOURS = {"ok": "green", "warning": "yellow", "failed": "red", "skipped": "dim"}
 _CHECKS = (
@@ -33,31 +28,28 @@ def doctor_command(context: Context) -> None:
     The checks come in the order in which problems have to be solved. The report holds no secrets. The exit code is
     1 if a check failed.
     """
-    from jasmin_arc.doctor import examine
+    from jasmin_arc.doctor import Outcome, examine
 
     failed = []
     checks = examine(context.config_path, config=context.options, origin="the command line")
-    while (check := _next(context, checks)) is not None:
-        row = {**asdict(check), "outcome": check.outcome.value, "remedy": context.advice(check.remedy)}
-        _print_check(context, row)
-        if row["outcome"] == "failed":
+    while True:
+        # Each check has a line of progress of its own, as any of them may have to wait for a silent server.
+        with context.busy("checking"):
+            check = next(checks, None)
+        if check is None:
+            break
+        _print_check(context, {**asdict(check), "outcome": check.outcome.value, "remedy": context.advice(check.remedy)})
+        if check.outcome is Outcome.FAILED:
             failed.append(check.name)
     if failed:
-        context.fail(f"{len(failed)} checks failed; begin with the first: {failed[0]}", kind="CheckFailed", code=FAILED)
+        context.fail(f"{len(failed)} checks failed; begin with the first: {failed[0]}", kind="CheckFailed")
     else:
         context.hint(f"Ready. A first job: {context.program} run -- hostname")
 
 
-def _next(context: Context, checks: Iterator[Check]) -> Check | None:
-    # Each check has a line of progress of its own, as any of them may have to wait for a silent server.
-    with context.busy("checking"):
-        return next(checks, None)
-
-
 def _print_check(context: Context, row: Row) -> None:
     if context.output.json or not context.output.is_terminal:
-        keys = ("outcome", "name", "found", "remedy")
-        context.output.table([row], [Column(key, key.upper()) for key in keys])
+        context.output.table([row], [Column(key, "") for key in ("outcome", "name", "found", "remedy")])
         return
     remedy = {"outcome": "", "name": "", "found": row["remedy"]}
     context.output.print_table([row, remedy] if row["remedy"] else [row], _CHECKS)
@@ -109,7 +101,7 @@ def info_command(context: Context) -> None:
         context.output.record(row)
         what = "the proxy has expired"
     if row is None or row["time_left"].total_seconds() <= 0:
-        context.fail(f"{what}; {context.command('proxy create')} makes one", kind="NoProxy", code=FAILED)
+        context.fail(f"{what}; {context.command('proxy create')} makes one", kind="NoProxy")
 
 
 @proxy_command.command("destroy", cls=ArcCommand)
@@ -141,5 +133,5 @@ def completion_command(click_context: click.Context, shell: str) -> None:
 
     found = get_completion_class(shell)
     assert found is not None
-    script = found(click_context.find_root().command, {}, PROGRAM, "_JASMIN_ARC_COMPLETE").source()
+    script = found(click_context.find_root().command, {}, PROGRAM, COMPLETION_VARIABLE).source()
     context_of(click_context).output.text(script, {"shell": shell, "script": script})

@@ -13,7 +13,7 @@ import click
 from jasmin_arc.cli.app import ArcCommand, TakesCommand
 from jasmin_arc.cli.commands.files import print_as_it_comes
 from jasmin_arc.cli.context import Context
-from jasmin_arc.cli.describing import describes_jobs, descriptions, given_fields
+from jasmin_arc.cli.describing import describes_jobs, descriptions
 from jasmin_arc.cli.exit_codes import FAILED, JOB_FAILED
 from jasmin_arc.cli.selection import selects_jobs
 from jasmin_arc.constants import STDERR_NAME, JobStatuses
@@ -51,25 +51,24 @@ def submit_command(
       jasmin-arc submit --table years.csv -i model.py -- python3 model.py {year}
       jasmin-arc submit *.xrsl
     """
-    jobs = descriptions(files, command, table, given_fields(fields))
+    jobs = descriptions(files, command, table, fields)
     if check:
         _check(context, jobs)
         return
-    ids = _submit(context, jobs)
-    context.output.lines([{"id": job_id, "name": jobs[number].name} for number, job_id in ids.items()], "id")
-    if ids and context.gives_hints:
-        first = context.brief(next(iter(ids.values())))
+    rows = _submit(context, jobs)
+    context.output.lines(rows, "id")
+    if rows and context.gives_hints:
+        first = context.brief(rows[0]["id"])
         context.hint(f"Watch: {context.program} status {first}   Results: {context.program} output {first}")
 
 
-def _submit(context: Context, jobs: Sequence[JobDescription]) -> dict[int, str]:
-    """Submit the jobs, report failures, and return the ids by the jobs' places."""
+def _submit(context: Context, jobs: Sequence[JobDescription]) -> list[dict[str, str]]:
+    """Submit the jobs, report failures, and return the ids and names of those that were submitted."""
     context.unsure(context.advice(_INTERRUPTED))
     places = [str(number) for number in range(len(jobs))]
-    submit = partial(context.arc.submit_jobs, jobs)
-    results = context.each("submitting", places, submit, bar=True, named=False)
+    ids = context.each("submitting", places, partial(context.arc.submit_jobs, jobs), bar=True)
     context.unsure("")
-    return {int(place): job_id for place, job_id in results.items() if job_id is not None}
+    return [{"id": job_id, "name": jobs[int(place)].name} for place, job_id in ids.items()]
 
 
 def _check(context: Context, jobs: Sequence[JobDescription]) -> None:
@@ -106,19 +105,22 @@ def run_command(
       jasmin-arc run -- hostname -f
       jasmin-arc run -i model.py -o result.nc --save results -- python3 model.py 1961
     """
-    (job,) = descriptions((file,) if file is not None else (), command, None, given_fields(fields))
+    (job,) = descriptions((file,) if file is not None else (), command, None, fields)
     if overwrite and directory is None:
         raise click.UsageError("--overwrite is about the files that --save writes; name their folder with --save")
     if directory is not None and not overwrite and _is_in_the_way(context, job, directory):
         return
-    job_id = _submit(context, [job]).get(0)
-    if job_id is None:
+    submitted = _submit(context, [job])
+    if not submitted:
         return
+    job_id = submitted[0]["id"]
     row = {**unknown_row(job_id, job.name), "stdout": "", "stderr": "", "directory": None}
     # Here already, so that it is reported too if what follows fails or is interrupted.
     context.output.results.append(row)
     context.going_on([job_id], "follow")
-    _see_it_through(context, row)
+    print_as_it_comes(context, row, "stdout", f"running {context.brief(job_id)}")
+    row.update(job_row(context.arc.get_job_info(job_id), job.name))
+    _print_stderr(context, row)
     context.going_on([])
     if directory is not None:
         row["directory"] = _save(context, job_id, directory, overwrite=overwrite)
@@ -134,34 +136,27 @@ def _is_in_the_way(context: Context, job: JobDescription, directory: str) -> boo
     there = next((path for path in paths if path.is_file()), None)
     if there is not None:
         text = f"{there} is there already; nothing was submitted; --overwrite replaces it"
-        context.fail(text, kind=OutputError.__name__, code=FAILED)
+        context.fail(text, kind=OutputError.__name__)
     return there is not None
 
 
-def _see_it_through(context: Context, row: dict[str, Any]) -> None:
-    """Wait until the job has ended, print its output, and note all that is known of it in its row."""
-    job_id = row["id"]
-    print_as_it_comes(context, row, "stdout", f"running {context.brief(job_id)}")
-    row.update(job_row(context.arc.get_job_info(job_id), row["name"]))
-    errors = _read_stderr(context, job_id)
+def _print_stderr(context: Context, row: dict[str, Any]) -> None:
+    """Print the job's standard error, and note it in its row."""
+    errors = b""
+    try:
+        errors = context.arc.read(row["id"], STDERR_NAME, encoding=None)
+    except JobNotFoundError:
+        pass
+    except JasminArcError as error:
+        # The job's end is known already: its outputs and its exit code must not be lost with this file.
+        context.fail_with(error, job=row["id"])
+        context.say(context.advice(_PRINTED_BY, row["id"]))
     row["stderr"] = errors.decode("utf-8", "replace")
     if not context.output.json:
         sys.stdout.flush()
         sys.stderr.flush()
         sys.stderr.buffer.write(errors)
         sys.stderr.flush()
-
-
-def _read_stderr(context: Context, job_id: str) -> bytes:
-    try:
-        return context.arc.read(job_id, STDERR_NAME, encoding=None)
-    except JobNotFoundError:
-        pass
-    except JasminArcError as error:
-        # The job's end is known already: its outputs and its exit code must not be lost with this file.
-        context.fail_with(error, job=job_id)
-        context.say(context.advice(_PRINTED_BY, job_id))
-    return b""
 
 
 def _save(context: Context, job_id: str, directory: str, *, overwrite: bool) -> str | None:

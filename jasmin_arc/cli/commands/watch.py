@@ -148,11 +148,6 @@ def wait_command(context: Context, ids: list[str], *, timeout: float | None) -> 
         ended = [job_id for job_id in ids if job_id not in error.unfinished]
         statuses = context.each("asking for the jobs", ended, partial(context.arc.get_job_statuses, ended))
     context.going_on([])
-    _report_ends(context, statuses)
-
-
-def _report_ends(context: Context, statuses: dict[str, JobStatuses]) -> None:
-    """Print how jobs ended, and note which failed."""
     names = context.names_of(list(statuses))
     rows = [
         {"id": job_id, "name": names.get(job_id, ""), "status": status.value} for job_id, status in statuses.items()

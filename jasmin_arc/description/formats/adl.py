@@ -1,10 +1,8 @@
 """ADL, the XML in which jobs are described to a compute element: what is sent there, and the user's own view.
 
 The user's view holds all fields but ``steps``, ``stop_on_failure``, ``account``, ``native``, contents given as bytes,
-and patterns of outputs.
-Read and ignored, as they change nothing in what the job does: annotations and remote logging, wishes on the machine
-that a broker would choose by (operating system, platform, disk space, node access), and an output's ``Mandatory`` and
-``UseIf…``. An input's ``IsExecutable`` is refused where it would not be so: one that is sent is if it is so here.
+and patterns of outputs. Read and ignored is what changes nothing in what the job does. An input's ``IsExecutable`` is
+refused where it would not be so: a file that is sent is executable there if it is so here.
 """
 
 from __future__ import annotations
@@ -49,14 +47,17 @@ def submission_adl(
         for patterns of outputs
     """
     portable.refuse(description, ("account", "native"), "A-REX")
-    annotations = _annotations(description, token) if token else ()
+    annotations = []
+    if token:
+        # What the server makes of the description does not tell what the run script does, so a copy goes along.
+        copy = base64.b64encode(description.to_json().encode()).decode()
+        annotations = [ANNOTATION_PREFIX + token, *([DESCRIPTION_PREFIX + copy] if len(copy) <= _MAX_COPY else [])]
     root, _ = _document(description, ("/bin/sh", RUN_SCRIPT_NAME), annotations=annotations)
     staging = add(root, ADL + "DataStaging")
     if delegation_id:
         add(staging, NORDUGRID + "DelegationID", delegation_id)
     for name, path in inputs:
-        uri = "" if path is None else f"file://{path.absolute()}"
-        _add_file(staging, _INPUT, portable.input_name(name), uri)
+        _add_file(staging, _INPUT, portable.input_name(name), f"file://{path.absolute()}" if path else None)
     for name, url in description.url_inputs.items():
         _add_file(staging, _INPUT, portable.input_name(name), url, delegation_id)
     for name, target in portable.stored_outputs(description):
@@ -64,12 +65,6 @@ def submission_adl(
     if description.patterns:
         _add_file(staging, _OUTPUT, "@" + OUTPUT_LIST_NAME, None)
     return to_text(root, ADL)
-
-
-def _annotations(description: JobDescription, token: str) -> list[str]:
-    # What the server makes of the description does not tell what the run script does.
-    copy = base64.b64encode(description.to_json().encode()).decode()
-    return [ANNOTATION_PREFIX + token, *([DESCRIPTION_PREFIX + copy] if len(copy) <= _MAX_COPY else [])]
 
 
 def submitted_description(text: str) -> JobDescription:
@@ -90,7 +85,6 @@ def _parse(text: str) -> ElementTree.Element:
 
 
 def to_adl(description: JobDescription) -> str:
-    """See :meth:`jasmin_arc.description.JobDescription.to_adl`."""
     portable.refuse(description, ("account", "native"), "ADL")
     stdin = STDIN_NAME if description.stdin is not None else ""
     root, application = _document(description, portable.command(description, "ADL"), stdin=stdin)
@@ -110,7 +104,6 @@ def to_adl(description: JobDescription) -> str:
 
 
 def from_adl(text: str) -> JobDescription:
-    """See :meth:`jasmin_arc.description.JobDescription.from_adl`."""
     root = _parse(text)
     check(root, ("ActivityIdentification", "Application", "Resources", "DataStaging"))
     draft = Draft()
@@ -204,8 +197,7 @@ def _read_resources(draft: Draft, resources: ElementTree.Element | None) -> None
     needs = ("IndividualPhysicalMemory", "TotalCPUTime", "WallTime")
     ignored = ("OperatingSystem", "Platform", "DiskSpaceRequirement", "NodeAccess")
     check(resources, ("RuntimeEnvironment", "SlotRequirement", "QueueName", *needs), ignored)
-    for environment in all_of(resources, "RuntimeEnvironment"):
-        draft.runtime_environments.append(software_name(environment))
+    draft.runtime_environments = [software_name(element) for element in all_of(resources, "RuntimeEnvironment")]
     draft.queue = text_of(resources, "QueueName")
     draft.memory = number_of(resources, "IndividualPhysicalMemory")
     draft.cpu_time = number_of(resources, "TotalCPUTime")

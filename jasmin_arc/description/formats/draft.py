@@ -1,7 +1,6 @@
-"""A job description that is being read from a text, in the words that ADL, xRSL and JSDL share.
+"""A job description that is being read from ADL, xRSL or JSDL, by the rules of ARC's own clients.
 
-The rules are those of ARC's own clients: an input without a source is a local file of that name, and a program or
-a standard input whose path is relative is a local file that is uploaded.
+An input without a source is a local file of that name. A program or stdin with a relative path is a local file.
 """
 
 from __future__ import annotations
@@ -97,7 +96,7 @@ class Draft:
         return self.executable, self.arguments
 
     def _check_executables(self, program: str, inputs: Mapping[str, str]) -> None:
-        """Refuse what would not be executable: a job runs its program in any case, other files keep their modes."""
+        # A job runs its program in any case. Other files keep their modes.
         for name, field_name in self.executables.items():
             if PurePosixPath(name) != PurePosixPath(program) and (reason := _why_not_executable(name, inputs)):
                 raise InvalidJobDescription(f"{field_name}: {name!r} {reason}")

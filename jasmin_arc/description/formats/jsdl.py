@@ -17,7 +17,6 @@ _EXACT = ("Exact", "UpperBoundedRange", "LowerBoundedRange")
 
 
 def from_jsdl(text: str) -> JobDescription:
-    """See :meth:`jasmin_arc.description.JobDescription.from_jsdl`."""
     root = parse(text, lambda reason: InvalidJobDescription(f"JSDL: {reason}"), root=JSDL + "JobDefinition")
     check(root, ("JobDescription",))
     job = only(root, "JobDescription")
@@ -67,8 +66,8 @@ def _read_resources(draft: Draft, resources: ElementTree.Element | None) -> None
     target = only(resources, "CandidateTarget")
     check(target, ("QueueName",))
     draft.queue = (text_of(resources, "QueueName") or text_of(target, "QueueName")).strip()
-    for software in all_of(only(resources, "RunTimeEnvironment"), "Software"):
-        draft.runtime_environments.append(software_name(software))
+    software = all_of(only(resources, "RunTimeEnvironment"), "Software")
+    draft.runtime_environments = [software_name(element) for element in software]
 
 
 def _read_staging(draft: Draft, entry: ElementTree.Element) -> None:

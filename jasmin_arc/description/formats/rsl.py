@@ -1,13 +1,12 @@
 """RSL, the grammar beneath xRSL: conditions such as ``(name = value "another")``, joined by ``&``.
 
-Read are: quotes of three kinds, comments, sequences, concatenation by ``#``, and variables of ``rsl_substitution``.
-Nothing is ever evaluated but these.
+It has quotes of three kinds, comments, sequences, concatenation by ``#``, and variables of ``rsl_substitution``.
 """
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Union
 
 from jasmin_arc._support.xml import MAX_LENGTH
@@ -35,7 +34,11 @@ def parse(text: str) -> list[Condition]:
     """Read the conditions of one job; an error names the line."""
     if len(text) > MAX_LENGTH:
         raise InvalidJobDescription(f"xRSL: the text is longer than {MAX_LENGTH} characters")
-    return _Parser(text).parse()
+    parser = _Parser(text)
+    conditions = parser.request(0)
+    if parser.next_char():
+        raise parser.error("something follows the end of the description")
+    return conditions
 
 
 def quote(text: str) -> str:
@@ -45,77 +48,68 @@ def quote(text: str) -> str:
     return '"' + quoted.replace("(*", '(" # "*') + '"'
 
 
+@dataclass
 class _Parser:
-    def __init__(self, text: str) -> None:
-        self.text = text
-        self.position = 0
-        self.variables: dict[str, str] = {}
+    text: str
+    position: int = 0
+    variables: dict[str, str] = field(default_factory=dict)
 
-    def parse(self) -> list[Condition]:
-        conditions = self._request(0)
-        if self._next():
-            raise self._error("something follows the end of the description")
-        return conditions
-
-    def _error(self, what: str) -> InvalidJobDescription:
+    def error(self, what: str) -> InvalidJobDescription:
         line = self.text.count("\n", 0, self.position) + 1
         return InvalidJobDescription(f"xRSL, line {line}: {what}")
 
-    def _next(self) -> str:
+    def next_char(self) -> str:
         """Skip space and comments, and return the next character without taking it; empty at the end."""
         space = _SPACE.match(self.text, self.position)
         self.position = space.end() if space else self.position
         if self.text.startswith("(*", self.position):
-            raise self._error("the end of a comment is missing")
+            raise self.error("the end of a comment is missing")
         return self.text[self.position : self.position + 1]
 
     def _take(self, char: str) -> None:
-        if self._next() != char:
-            raise self._error(f"{char!r} expected, not {self._next() or 'the end'!r}")
+        if self.next_char() != char:
+            raise self.error(f"{char!r} expected, not {self.next_char() or 'the end'!r}")
         self.position += 1
 
-    def _request(self, depth: int) -> list[Condition]:
-        if self._next() in ("+", "|"):
-            what = "several jobs" if self._next() == "+" else "alternatives"
-            raise self._error(f"{what} in one description are not supported; give each a text of its own")
+    def request(self, depth: int) -> list[Condition]:
+        if self.next_char() in ("+", "|"):
+            what = "several jobs" if self.next_char() == "+" else "alternatives"
+            raise self.error(f"{what} in one description are not supported; give each a text of its own")
         if depth > _MAX_DEPTH:
-            raise self._error("the parentheses are nested too deeply")
+            raise self.error("the parentheses are nested too deeply")
         self._take("&")
         conditions: list[Condition] = []
-        while not conditions or self._next() == "(":
+        while not conditions or self.next_char() == "(":
             self._take("(")
-            nested = self._next() in ("&", "+", "|")
-            conditions += self._request(depth + 1) if nested else [self._condition()]
+            nested = self.next_char() in ("&", "+", "|")
+            conditions += self.request(depth + 1) if nested else [self._condition()]
             self._take(")")
         return conditions
 
     def _condition(self) -> Condition:
-        self._next()
+        self.next_char()
         attribute = self._text().lower().replace("_", "")
-        self._next()
+        self.next_char()
         operator = _OPERATOR.match(self.text, self.position)
         if not operator:
-            raise self._error(f"one of = != < > <= >= expected after {attribute!r}")
+            raise self.error(f"one of = != < > <= >= expected after {attribute!r}")
         self.position = operator.end()
         condition = Condition(attribute, operator[0], tuple(self._values(0)))
         if attribute == "rslsubstitution":
-            self._substitute(condition)
+            for pair in condition.values:
+                texts = [text for text in pair if isinstance(text, str)] if isinstance(pair, list) else []
+                if len(pair) != 2 or len(texts) != 2:
+                    raise self.error("rsl_substitution needs pairs of texts: a name and a value")
+                self.variables[texts[0]] = texts[1]
         return condition
-
-    def _substitute(self, condition: Condition) -> None:
-        for pair in condition.values:
-            texts = [text for text in pair if isinstance(text, str)] if isinstance(pair, list) else []
-            if len(pair) != 2 or len(texts) != 2:
-                raise self._error("rsl_substitution needs pairs of texts: a name and a value")
-            self.variables[texts[0]] = texts[1]
 
     def _values(self, depth: int) -> list[Value]:
         if depth > _MAX_DEPTH:
-            raise self._error("the parentheses are nested too deeply")
+            raise self.error("the parentheses are nested too deeply")
         values: list[Value] = []
         while True:
             before = self.position
-            char = self._next()
+            char = self.next_char()
             if char in (")", ""):
                 return values
             if char == "(":
@@ -127,11 +121,11 @@ class _Parser:
             joined = char == "#" or (before == self.position and bool(values) and isinstance(values[-1], str))
             if char == "#":
                 self._take("#")
-                self._next()
+                self.next_char()
             text = self._text()
             left = (values.pop() if values else None) if joined else ""
             if not isinstance(left, str):
-                raise self._error("# needs a text on its left")
+                raise self.error("# needs a text on its left")
             values.append(left + text)
 
     def _text(self) -> str:
@@ -145,7 +139,7 @@ class _Parser:
             return self._variable()
         word = _WORD.match(self.text, self.position)
         if not word:
-            raise self._error(f"a text expected, not {char or 'the end'!r}; put it in quotes if it is one")
+            raise self.error(f"a text expected, not {char or 'the end'!r}; put it in quotes if it is one")
         self.position = word.end()
         return word[0]
 
@@ -161,14 +155,14 @@ class _Parser:
             if not self.text.startswith(delimiter, self.position):
                 return delimiter.join(pieces)
         self.position = start
-        raise self._error("the end of a quoted text is missing")
+        raise self.error("the end of a quoted text is missing")
 
     def _variable(self) -> str:
         self._take("$")
         self._take("(")
-        self._next()
+        self.next_char()
         name = self._text()
         self._take(")")
         if name not in self.variables:
-            raise self._error(f"the variable {name!r} is not defined by rsl_substitution")
+            raise self.error(f"the variable {name!r} is not defined by rsl_substitution")
         return self.variables[name]

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable
+from functools import partial
 
 from jasmin_arc.constants import STDERR_NAME, STDOUT_NAME
 from jasmin_arc.description import JobDescription
@@ -38,7 +39,6 @@ _UNITS = {"w": 7 * 86400, "d": 86400, "h": 3600, "m": 60, "s": 1}
 
 
 def to_xrsl(description: JobDescription) -> str:
-    """See :meth:`jasmin_arc.description.JobDescription.to_xrsl`."""
     portable.refuse(description, ["native"], "xRSL")
     executable, *arguments = portable.command(description, "xRSL")
     lines = [
@@ -59,16 +59,28 @@ def to_xrsl(description: JobDescription) -> str:
 
 
 def from_xrsl(text: str) -> JobDescription:
-    """See :meth:`jasmin_arc.description.JobDescription.from_xrsl`."""
     draft = Draft()
     seen: dict[str, rsl.Condition] = {}
     for condition in rsl.parse(text):
         name = condition.attribute
+        if name in _IGNORED:
+            continue
         # ARC itself writes some attributes twice, with the same value.
-        if name not in (*_REPEATABLE, *_IGNORED) and seen.setdefault(name, condition) != condition:
+        if name not in _REPEATABLE and seen.setdefault(name, condition) != condition:
             raise InvalidJobDescription(f"{name}: is given twice, with different values")
-        if name not in _IGNORED:
-            _read(draft, condition)
+        if name not in _FIELDS and name not in _REPEATABLE:
+            known, ignored = (", ".join(sorted(names)) for names in ([*_FIELDS, *_REPEATABLE], _IGNORED))
+            problem = (
+                f"the attribute {name!r} is not supported; possible are {known}; accepted and ignored are {ignored}"
+            )
+            raise InvalidJobDescription(f"xRSL: {problem}")
+        if condition.operator != "=":
+            raise InvalidJobDescription(f"{name}: only = is supported, not {condition.operator}")
+        if name in _FIELDS:
+            field, read = _FIELDS[name]
+            setattr(draft, field, read(condition))
+        else:
+            _REPEATABLE[name](draft, condition)
     return draft.build()
 
 
@@ -91,23 +103,6 @@ def _needs(job: JobDescription) -> dict[str, str | int | None]:
         "cputime": None if job.cpu_time is None else f"{int(job.cpu_time.total_seconds())} seconds",
         "rerun": job.rerun or None,
     }
-
-
-def _read(draft: Draft, condition: rsl.Condition) -> None:
-    name = condition.attribute
-    if name not in _FIELDS and name not in _REPEATABLE:
-        known = sorted([*_FIELDS, *_REPEATABLE])
-        raise InvalidJobDescription(
-            f"xRSL: the attribute {name!r} is not supported; possible are {', '.join(known)}; "
-            f"accepted and ignored are {', '.join(sorted(_IGNORED))}"
-        )
-    if condition.operator != "=":
-        raise InvalidJobDescription(f"{name}: only = is supported, not {condition.operator}")
-    if name in _FIELDS:
-        field, read = _FIELDS[name]
-        setattr(draft, field, read(condition))
-    else:
-        _REPEATABLE[name](draft, condition)
 
 
 def _texts(condition: rsl.Condition) -> list[str]:
@@ -162,12 +157,9 @@ def _seconds(condition: rsl.Condition) -> int:
     return seconds
 
 
-def _files(add: Callable[[Draft, str, str], None]) -> Callable[[Draft, rsl.Condition], None]:
-    def read(draft: Draft, condition: rsl.Condition) -> None:
-        for name, location in _sequences(condition):
-            add(draft, name, location)
-
-    return read
+def _add_files(add: Callable[[Draft, str, str], None], draft: Draft, condition: rsl.Condition) -> None:
+    for name, location in _sequences(condition):
+        add(draft, name, location)
 
 
 _FIELDS: dict[str, tuple[str, Callable[[rsl.Condition], object]]] = {
@@ -188,9 +180,9 @@ _FIELDS: dict[str, tuple[str, Callable[[rsl.Condition], object]]] = {
 }
 """By attribute, the field that it is, and what reads its value"""
 _REPEATABLE: dict[str, Callable[[Draft, rsl.Condition], None]] = {
-    "inputfiles": _files(Draft.add_input),
+    "inputfiles": partial(_add_files, Draft.add_input),
     "executables": lambda draft, condition: draft.executables.update(dict.fromkeys(_texts(condition), "executables")),
-    "outputfiles": _files(Draft.add_output),
+    "outputfiles": partial(_add_files, Draft.add_output),
     "environment": lambda draft, condition: draft.environment.update(_sequences(condition)),
     "runtimeenvironment": lambda draft, condition: draft.runtime_environments.append(_single(condition)),
 }
