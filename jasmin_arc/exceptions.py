@@ -1,26 +1,5 @@
 """Every error that this library raises.
 
-.. code-block:: text
-
-    JasminArcError
-    ├── InvalidConfigError (also a ValueError)
-    ├── InvalidJobDescription (also a ValueError)
-    ├── InputFileError
-    ├── ProxyGenerationError
-    ├── BindingsNotFoundError
-    ├── NoTargetsAvailableError
-    ├── ServerError
-    │   └── ServerUnavailableError
-    ├── JobNotFoundError (also a LookupError)
-    ├── JobSubmissionError
-    │   └── SubmissionUnknownError
-    ├── JobListError
-    ├── JobFailedError
-    ├── WaitTimeoutError (also a TimeoutError)
-    ├── OutputError
-    ├── OperationNotPossibleError
-    └── PartialFailureError
-
 Errors of other libraries never reach the caller: each is translated where it arises and kept as the cause.
 """
 
@@ -76,10 +55,7 @@ class Advice(str):
         return text if isinstance(text, Advice) else cls("{text}", text=text)
 
     def in_words(self, words: Mapping[str, str]) -> str:
-        """Return the advice with other words for what it names.
-
-        :param words: for each name of :data:`PYTHON_WORDS`
-        """
+        """Return the advice with other words, one for each name of :data:`PYTHON_WORDS`."""
         return self.template.format_map({**words, **self.values})
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -102,10 +78,7 @@ class JasminArcError(Exception):
         return self.in_words(PYTHON_WORDS)
 
     def in_words(self, words: Mapping[str, str]) -> str:
-        """Return message and advice, with other words for what the advice names.
-
-        :param words: for each name of :data:`PYTHON_WORDS`
-        """
+        """Return message and advice, with other words, one for each name of :data:`PYTHON_WORDS`."""
         return f"{self.message}; {self.advice.in_words(words)}" if self.advice else self.message
 
     def __reduce__(self) -> tuple[Any, ...]:

@@ -76,11 +76,11 @@ def context_of(context: click.Context) -> Context:
 
 
 def _store(context: click.Context, parameter: click.Parameter, value: Any) -> None:
-    ours, name = context_of(context), str(parameter.name)
+    wanted, name = context_of(context), str(parameter.name)
     if value and name.isupper():
-        ours.options[name] = value
+        wanted.options[name] = value
     elif value:
-        setattr(ours.output if name == "json" else ours, name, value)
+        setattr(wanted.output if name == "json" else wanted, name, value)
 
 
 def _common(names: str, text: str, **attributes: Any) -> click.Option:
@@ -105,14 +105,8 @@ def _show_version(context: click.Context, _parameter: click.Parameter, value: bo
 
 def _show_help(context: click.Context, _parameter: click.Parameter, value: bool) -> None:
     if value and not context.resilient_parsing:
-        output = context_of(context).output
-        output.command = _name_of(context)
-        output.text(context.get_help(), {"help": context.get_help()})
+        context_of(context).output.text(context.get_help(), {"help": context.get_help()})
         context.exit()
-
-
-def _name_of(context: click.Context) -> str:
-    return context.command_path.partition(" ")[2]
 
 
 # --- Kinds of commands ---
@@ -130,21 +124,15 @@ class ArcCommand(click.Command):
             option.callback = _show_help
         return option
 
-    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        own: list[tuple[str, str]] = []
-        common: list[tuple[str, str]] = []
-        for parameter in self.get_params(ctx):
-            record = parameter.get_help_record(ctx) if isinstance(parameter, click.Option) else None
-            if record is not None:
-                (common if parameter in _COMMON_OPTIONS else own).append(record)
-        for title, records in (("Options", own), ("Options of all commands", common)):
-            if records:
-                with formatter.section(title):
-                    formatter.write_dl(records)
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        context_of(ctx).output.command = ctx.command_path.partition(" ")[2]
+        return super().parse_args(ctx, args)
 
-    def invoke(self, ctx: click.Context) -> Any:
-        context_of(ctx).output.command = _name_of(ctx)
-        return super().invoke(ctx)
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        for title, common in (("Options", False), ("Options of all commands", True)):
+            parameters = [entry for entry in self.get_params(ctx) if (entry in _COMMON_OPTIONS) == common]
+            with formatter.section(title):
+                formatter.write_dl(list(filter(None, (entry.get_help_record(ctx) for entry in parameters))))
 
 
 class ArcGroup(ArcCommand, click.Group):
@@ -178,8 +166,8 @@ class _Program(ArcGroup):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name in COMMANDS:
             module = COMMANDS[cmd_name].lower().replace(" ", "")
-            command = getattr(import_module(f"jasmin_arc.cli.commands.{module}"), f"{cmd_name}_command")
-            assert isinstance(command, ArcCommand)
+            found = import_module(f"jasmin_arc.cli.commands.{module}")
+            command: click.Command = getattr(found, f"{cmd_name}_command")
             return command
         if not ctx.resilient_parsing:
             raise click.UsageError(_no_such(context_of(ctx), cmd_name), ctx)
@@ -201,12 +189,10 @@ def _no_such(context: Context, name: str) -> str:
     return f"there is no command {name!r}; {hint}"
 
 
-_VERSION = click.Option(
-    ["--version"], is_flag=True, expose_value=False, is_eager=True, callback=_show_version, help="Print the version."
+@click.command(cls=_Program, no_args_is_help=False)
+@click.option(
+    "--version", is_flag=True, expose_value=False, is_eager=True, callback=_show_version, help="Print the version."
 )
-
-
-@click.command(cls=_Program, no_args_is_help=False, params=[_VERSION])
 def root() -> None:
     """Run batch jobs on an ARC compute element, such as LOTUS on JASMIN, or on this machine.
 

@@ -8,7 +8,7 @@ import shlex
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
@@ -115,9 +115,7 @@ class Context:
     def each(self, what: str, job_ids: Sequence[str], call: Callable[..., Any], *, bar: bool = False) -> dict[str, Any]:
         """Make a bulk call, report its failures, and return the results of the jobs for which it worked.
 
-        :param what: what is going on meanwhile
-        :param job_ids: the ids of the jobs, or any other keys where they have none yet
-        :param bar: whether the call can show a bar of its own, and takes the keyword ``progress``
+        Jobs that have no ids yet have any other keys. With ``bar``, the call takes the keyword ``progress``.
         """
         if not job_ids:
             return {}
@@ -194,11 +192,9 @@ class Context:
 
     def told(self, error: JasminArcError) -> str:
         """Return what an error of the library says."""
-        if error.advice:
-            return f"{error.message}; {self.advice(error.advice)}"
-        if isinstance(error, (ServerUnavailableError, NoTargetsAvailableError)):
+        if not error.advice and isinstance(error, (ServerUnavailableError, NoTargetsAvailableError)):
             return f"{error.message.rstrip('.')}; {self.command('doctor')} looks for the reason"
-        return error.message
+        return error.in_words(shell_words(self.program))
 
     # --- Messages, all on standard error ---
 
@@ -219,10 +215,7 @@ class Context:
             print(text, file=sys.stderr)  # noqa: T201
 
     def fail(self, text: str, *, kind: str, code: int = FAILED, job: str | None = None) -> None:
-        """Report a failure; the command may go on with what else there is to do.
-
-        :param job: whose failure it is (default: the only job that the command is about just now)
-        """
+        """Report a failure of a job, by default of the only one that the command is about just now."""
         if job is None and len(self._going) == 1:
             job = self._going[0]
         self.codes.append(code)
@@ -247,17 +240,15 @@ class Context:
 
     @contextmanager
     def busy(self, what: str, *, bar: bool = False) -> Iterator[None]:
-        """Tell what is going on, if it lasts longer than a second and a person looks.
-
-        :param bar: whether the library shows its own bar meanwhile: there is one line for both
-        """
-        with Spinner(what, show=self.shows_progress and not self.verbose and not bar) as self._spinner:
+        """Tell what is going on, if it takes long, a person looks, and the library shows no ``bar`` of its own."""
+        self._spinner = Spinner(what, show=self.shows_progress and not self.verbose and not bar)
+        with closing(self._spinner):
             yield
 
     def quiet(self) -> None:
         """Take the line of :meth:`busy` away for good: something better is being printed."""
         if self._spinner is not None:
-            self._spinner.end()
+            self._spinner.close()
 
     @property
     def shows_progress(self) -> bool:
@@ -311,13 +302,13 @@ class _Messages(logging.Handler):
         self._context = context
 
     def emit(self, record: logging.LogRecord) -> None:
-        args = tuple(map(self._in_our_words, record.args)) if isinstance(record.args, tuple) else record.args
+        args = tuple(map(self._at_a_shell, record.args)) if isinstance(record.args, tuple) else record.args
         message = str(record.msg) % args if args else str(record.msg)
         # What ARC's own libraries log is detail; the error that follows says it in one line.
         if not message.startswith("Arc."):
             self._context.say(f"{record.levelname.lower()}: {message}")
 
-    def _in_our_words(self, value: object) -> object:
+    def _at_a_shell(self, value: object) -> object:
         if isinstance(value, JasminArcError):
             return self._context.told(value)
         return self._context.advice(value) if isinstance(value, Advice) else value

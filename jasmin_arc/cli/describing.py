@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import csv
+import difflib
+import io
+import re
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,7 +14,6 @@ from typing import Any
 
 import click
 
-from jasmin_arc.cli.csv_table import check_placeholders, fill, read_table, read_text
 from jasmin_arc.description import JobDescription
 from jasmin_arc.exceptions import InputFileError, InvalidJobDescription
 
@@ -20,6 +24,8 @@ _READERS = {
     ".jsdl": JobDescription.from_jsdl,
     ".json": JobDescription.from_json,
 }
+_PLACEHOLDER = re.compile(r"\{([^{}]+)\}")
+_MAX_BYTES = 64 << 20
 
 
 def _pair(context: click.Context, parameter: click.Parameter, values: Sequence[str]) -> dict[str, str]:
@@ -35,13 +41,13 @@ def _pair(context: click.Context, parameter: click.Parameter, values: Sequence[s
 def _native(context: click.Context, parameter: click.Parameter, values: Sequence[str]) -> dict[str, list[str]]:
     options: dict[str, list[str]] = {}
     for value in values:
-        for backend, option in _pair(context, parameter, [value]).items():
-            options.setdefault(backend, []).append(option)
+        ((backend, option),) = _pair(context, parameter, [value]).items()
+        options.setdefault(backend, []).append(option)
     return options
 
 
 def _field(flags: str, metavar: str, text: str, *, many: bool = False, **attributes: Any) -> Callable[[Any], Any]:
-    """Return an option; the last of its names is that of the field of the description."""
+    """Return an option; its last name is that of the field of the description."""
     help_text = f"{text} Repeatable." if many else text
     return click.option(*flags.split(), metavar=metavar, multiple=many, help=help_text, **attributes)
 
@@ -75,12 +81,8 @@ def describes_jobs(function: Callable[..., Any]) -> Callable[..., Any]:
 def descriptions(
     files: Sequence[str], command: Sequence[str] | None, table: str | None, fields: Mapping[str, Any]
 ) -> list[JobDescription]:
-    """Return what the command line describes.
+    """Return what the command line describes; ``fields`` override what files say.
 
-    :param files: files with job descriptions; ``fields`` override what they say
-    :param command: the program and its arguments
-    :param table: the table with a row for each job
-    :param fields: what the options say
     :raises InvalidJobDescription: if anything is wrong; the message says in which file or line
     """
     values = {name: value for name, value in fields.items() if value not in (None, (), {})}
@@ -88,12 +90,10 @@ def descriptions(
         raise click.UsageError("give either description files or a command after --, not both")
     if command is not None and not command:
         raise click.UsageError("there is no command after --")
-    if table is not None:
-        if command is None:
-            raise click.UsageError("--table needs a command after --, with the table's columns in it, such as {year}")
-        return _of_table(table, command, values)
     if command is not None:
-        return [_of_command(command, values)]
+        return [_of_command(command, values)] if table is None else _of_table(table, command, values)
+    if table is not None:
+        raise click.UsageError("--table needs a command after --, with the table's columns in it, such as {year}")
     if not files:
         raise click.UsageError("say what to run: a command after --, or files with job descriptions")
     return [_of_file(path, _with_named_inputs(values)) for path in files]
@@ -148,3 +148,69 @@ def _name_and_path(value: str) -> tuple[str, str]:
     name, equals, path = value.partition("=")
     named = bool(equals and name and path) and "://" not in name and not Path(value).exists()
     return (name, path) if named else ("", value)
+
+
+# --- Tables: placeholders such as {year} stand for the values of a row ---
+
+
+def read_table(path: str) -> list[dict[str, str]]:
+    """Read a CSV or TSV file whose first line names the columns; ``-`` is standard input.
+
+    :raises InvalidJobDescription: if it is no such table; the message names the line
+    """
+    text = read_text(path)
+    delimiter = "\t" if "\t" in text.partition("\n")[0] else ","
+    # Only what ends a line in CSV does so here; str.splitlines would break cells at form feeds and U+2028 too.
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+    try:
+        rows = [(reader.line_num, row) for row in reader if any(cell.strip() for cell in row)]
+    except csv.Error as error:
+        raise InvalidJobDescription(f"{path}, line {reader.line_num}: not a valid table: {error}") from error
+    if len(rows) < 2:
+        raise InvalidJobDescription(f"{path}: needs a line with the names of its columns, and a line for each job")
+    header = [cell.strip() for cell in rows[0][1]]
+    if not all(header) or len(set(header)) != len(header):
+        raise InvalidJobDescription(f"{path}: each column needs a name of its own, not {', '.join(header)}")
+    for line, cells in rows[1:]:
+        if len(cells) != len(header):
+            raise InvalidJobDescription(f"{path}, line {line}: has {len(cells)} values for {len(header)} columns")
+    return [dict(zip(header, (cell.strip() for cell in cells))) for _, cells in rows[1:]]
+
+
+def read_text(path: str) -> str:
+    """Read a file that holds UTF-8 text; ``-`` is standard input."""
+    try:
+        if path == "-":
+            return sys.stdin.buffer.read(_MAX_BYTES).decode("utf-8-sig")
+        with Path(path).open("rb") as file:
+            return file.read(_MAX_BYTES).decode("utf-8-sig")
+    except OSError as error:
+        raise InputFileError(f"cannot read {path}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise InvalidJobDescription(f"{path}: is not UTF-8 text") from error
+
+
+def fill(value: Any, row: Mapping[str, str]) -> Any:
+    """Replace the placeholders in all texts of the value; braces around anything but a column's name stay."""
+    return _replaced(value, lambda found: row.get(found[1].strip(), found[0]))
+
+
+def check_placeholders(value: Any, columns: Sequence[str]) -> None:
+    """Refuse what can only be a mistake: a column's name misspelt, or no column used at all."""
+    used: dict[str, str] = {}
+    _replaced(value, lambda found: used.setdefault(found[1].strip(), ""))
+    for name in sorted(used.keys() - set(columns)):
+        close = difflib.get_close_matches(name, columns, 1, 0.75)
+        if close:
+            raise InvalidJobDescription(f"the table has no column {name!r}; did you mean {{{close[0]}}}?")
+    if not used.keys() & set(columns):
+        known = ", ".join(f"{{{column}}}" for column in columns)
+        raise InvalidJobDescription(f"the command uses no column of the table, so all jobs were equal; use {known}")
+
+
+def _replaced(value: Any, replacement: Callable[[re.Match[str]], str]) -> Any:
+    if isinstance(value, str):
+        return _PLACEHOLDER.sub(replacement, value)
+    if isinstance(value, Mapping):
+        return {_replaced(key, replacement): _replaced(entry, replacement) for key, entry in value.items()}
+    return [_replaced(entry, replacement) for entry in value] if isinstance(value, (list, tuple)) else value

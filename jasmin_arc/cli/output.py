@@ -13,10 +13,7 @@ from jasmin_arc.display.values import for_json, for_programs, short_ids
 
 
 class Output:
-    """Collects the results of one command, and prints them in the way that suits where they go.
-
-    :param json: print one JSON document at the end, and nothing else
-    """
+    """Collects the results of one command, and prints them in the way that suits where they go."""
 
     def __init__(self, *, json: bool) -> None:
         self.json = json

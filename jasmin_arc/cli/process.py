@@ -20,7 +20,11 @@ from jasmin_arc.exceptions import JasminArcError, JobListError, ServerError
 
 def run(args: Sequence[str]) -> int:
     """Run one command and return its exit code."""
-    if not _streams_are_open():
+    if sys.stderr is None:
+        sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115, PTH123 - lasts as long as the process
+    if sys.stdout is None:
+        # Nobody could be told of what was done.
+        Context().say("standard output is closed; nothing was done")
         return FAILED
     # A name that the terminal's encoding does not have must not end the command.
     for stream in (sys.stdout, sys.stderr):
@@ -137,13 +141,3 @@ def ignore_errors_of_standard_error() -> None:
     with contextlib.suppress(AttributeError, OSError, ValueError):
         file = io.BufferedWriter(_NeverFails(sys.stderr.fileno(), "w", closefd=False))
         sys.stderr = io.TextIOWrapper(file, sys.stderr.encoding, line_buffering=True)
-
-
-def _streams_are_open() -> bool:
-    """Refuse to begin where nobody could be told of what was done; what goes to a closed standard error is lost."""
-    if sys.stderr is None:
-        sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115, PTH123 - lasts as long as the process
-    if sys.stdout is None:
-        Context().say("standard output is closed; nothing was done")
-        return False
-    return True

@@ -18,20 +18,13 @@ class Spinner:
 
     def __init__(self, what: str, *, show: bool) -> None:
         self._what = what
-        self._show = show
         self._ended = threading.Event()
         self._lock = threading.Lock()
         self._shown = False
-
-    def __enter__(self) -> Spinner:
-        if self._show:
+        if show:
             start_thread(self._run, "jasmin-arc spinner")
-        return self
 
-    def __exit__(self, *_: object) -> None:
-        self.end()
-
-    def end(self) -> None:
+    def close(self) -> None:
         """Take the line away for good."""
         self._ended.set()
         self.clear()
@@ -44,8 +37,7 @@ class Spinner:
             self._shown = False
 
     def _run(self) -> None:
-        begin = time.monotonic()
-        delay = _SHOW_AFTER
+        begin, delay = time.monotonic(), _SHOW_AFTER
         while not self._ended.wait(delay):
             delay = _INTERVAL
             minutes, seconds = divmod(int(time.monotonic() - begin), 60)

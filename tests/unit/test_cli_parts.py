@@ -30,10 +30,9 @@ from jasmin_arc import ArcInterface, JobDescription
 from jasmin_arc._support.text import one_line
 from jasmin_arc.cli import selection as selecting
 from jasmin_arc.cli.app import COMMANDS, ELSEWHERE, SECTIONS, ArcGroup, root
-from jasmin_arc.cli.commands import configuration
+from jasmin_arc.cli.commands import setup
 from jasmin_arc.cli.context import Context, shell_words
-from jasmin_arc.cli.csv_table import check_placeholders, fill, read_table
-from jasmin_arc.cli.describing import descriptions
+from jasmin_arc.cli.describing import check_placeholders, descriptions, fill, read_table
 from jasmin_arc.cli.exit_codes import exit_code
 from jasmin_arc.cli.output import console
 from jasmin_arc.cli.process import run
@@ -579,7 +578,7 @@ def texts_of(path: Path) -> list[str]:
 def test_no_call_of_the_library_is_left_in_its_messages() -> None:
     methods = "|".join(name for name in dir(ArcInterface) if not name.startswith("_"))
     call = re.compile(rf"\b({methods})\([^)]*\)|\b\w+=(True|False)\b")
-    package = Path(configuration.__file__).parents[2]
+    package = Path(setup.__file__).parents[2]
     modules = [
         path
         for path in package.rglob("*.py")
@@ -741,7 +740,7 @@ def test_a_failure_at_the_very_end_is_not_one_of_the_output(
 
 
 def test_every_option_has_a_text_from_the_library() -> None:
-    texts = configuration.option_texts()
+    texts = setup.option_texts()
     assert [name for name in OPTIONS if not texts.get(name)] == []
 
 

@@ -244,7 +244,8 @@ class BindingsBackend(RestBackend):
         try:
             return self._checked_config(self.endpoint)
         except ServerUnavailableError as error:
-            raise NoTargetsAvailableError(f"nothing to submit to at {self.endpoint}: {error}") from error
+            why = f"nothing to submit to at {self.endpoint}: {error.message}"
+            raise NoTargetsAvailableError(why, advice=error.advice) from error
 
     def _checked_config(self, endpoint: str) -> Any:
         """Return the ``arc.UserConfig`` for a call to a server that has just shown a certificate for its name.

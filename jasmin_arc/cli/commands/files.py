@@ -98,10 +98,7 @@ def follow_command(context: Context, job_id: str, *, name: str) -> None:
 
 
 def print_as_it_comes(context: Context, row: dict[str, Any], key: str, what: str) -> None:
-    """Print a job's file while it grows, byte for byte; for JSON, keep its text under ``key`` of the row.
-
-    :param row: has the job's ``id`` and the ``file``; what came before an interruption stands in it too
-    """
+    """Print a file of the row's job while it grows, byte for byte; for JSON, keep its text under ``key`` of the row."""
     kept = []
     try:
         with context.busy(what):

@@ -33,13 +33,7 @@ _SAVED_BY = Advice("the job has ended; {save} saves its outputs")
 @click.option("--check", is_flag=True, help="Send nothing; say what at the site stands in the way.")
 @click.pass_obj
 def submit_command(
-    context: Context,
-    /,
-    files: tuple[str, ...],
-    command: Sequence[str] | None,
-    table: str | None,
-    check: bool,
-    **fields: Any,
+    context: Context, /, files: list[str], command: list[str] | None, table: str | None, check: bool, **fields: Any
 ) -> None:
     """Submit jobs and print their ids.
 
@@ -91,7 +85,7 @@ def run_command(
     context: Context,
     /,
     file: str | None,
-    command: Sequence[str] | None,
+    command: list[str] | None,
     directory: str | None,
     overwrite: bool,
     **fields: Any,
@@ -105,7 +99,7 @@ def run_command(
       jasmin-arc run -- hostname -f
       jasmin-arc run -i model.py -o result.nc --save results -- python3 model.py 1961
     """
-    (job,) = descriptions((file,) if file is not None else (), command, None, fields)
+    (job,) = descriptions([file] if file is not None else [], command, None, fields)
     if overwrite and directory is None:
         raise click.UsageError("--overwrite is about the files that --save writes; name their folder with --save")
     if directory is not None and not overwrite and _is_in_the_way(context, job, directory):
@@ -123,7 +117,7 @@ def run_command(
     _print_stderr(context, row)
     context.going_on([])
     if directory is not None:
-        row["directory"] = _save(context, job_id, directory, overwrite=overwrite)
+        _save(context, row, directory, overwrite=overwrite)
     if row["status"] != JobStatuses.COMPLETED.value:
         _report_failure(context, job_id, row["exit_code"])
 
@@ -159,16 +153,14 @@ def _print_stderr(context: Context, row: dict[str, Any]) -> None:
         sys.stderr.flush()
 
 
-def _save(context: Context, job_id: str, directory: str, *, overwrite: bool) -> str | None:
-    context.unsure(context.advice(_SAVED_BY, job_id))
-    saved = None
+def _save(context: Context, row: dict[str, Any], directory: str, *, overwrite: bool) -> None:
+    context.unsure(context.advice(_SAVED_BY, row["id"]))
     try:
-        saved = context.arc.save_job_outputs(job_id, directory=directory, overwrite=overwrite)
+        row["directory"] = context.arc.save_job_outputs(row["id"], directory=directory, overwrite=overwrite)
     except JasminArcError as error:
-        context.fail_with(error, job=job_id)
+        context.fail_with(error, job=row["id"])
         context.say(context.how_to_get_back())
     context.unsure("")
-    return saved
 
 
 def _report_failure(context: Context, job_id: str, exit_code: int | None) -> None:

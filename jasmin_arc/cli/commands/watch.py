@@ -149,13 +149,11 @@ def wait_command(context: Context, ids: list[str], *, timeout: float | None) -> 
         statuses = context.each("asking for the jobs", ended, partial(context.arc.get_job_statuses, ended))
     context.going_on([])
     names = context.names_of(list(statuses))
-    rows = [
-        {"id": job_id, "name": names.get(job_id, ""), "status": status.value} for job_id, status in statuses.items()
-    ]
-    context.output.table(rows, ENDS)
-    failed = [job_id for job_id, status in statuses.items() if status is JobStatuses.FAILED]
+    ends = [{"id": job_id, "name": names.get(job_id, ""), "status": end.value} for job_id, end in statuses.items()]
+    context.output.table(ends, ENDS)
+    failed = [job_id for job_id, end in statuses.items() if end is JobStatuses.FAILED]
     if failed:
-        say = "the job failed" if len(rows) == 1 else f"{len(failed)} of {len(rows)} jobs failed"
+        say = "the job failed" if len(ends) == 1 else f"{len(failed)} of {len(ends)} jobs failed"
         why = f"{context.command(f'explain {context.brief(failed[0])}')} says why"
         context.fail(f"{say}; {why}", kind="JobFailedError", code=JOB_FAILED, job=failed[0])
 
