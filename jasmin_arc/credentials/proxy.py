@@ -79,6 +79,7 @@ class ProxyManager(Credentials):
         self._log = log
         self._passphrase = passphrase
         self._lock = threading.Lock()
+        self._cached: tuple[object, ProxyInfo] | None = None
         self._accepted: ProxyInfo | None = None
         self._warned_of: ProxyInfo | None = None
         self._retry_at = 0.0
@@ -143,7 +144,7 @@ class ProxyManager(Credentials):
 
         :raises ProxyGenerationError: if a file is there and is no proxy that may be used
         """
-        return _described(self._target())
+        return self._described(self._target())
 
     def destroy(self) -> bool:
         """Remove the present proxy, and the note of the delegations that were made with it.
@@ -162,11 +163,24 @@ class ProxyManager(Credentials):
             raise ProxyGenerationError(f"cannot remove the proxy {target}: {error.strerror}") from error
         return True
 
+    def _described(self, target: Path) -> ProxyInfo | None:
+        """Describe the proxy at the path, if there is one. The file is read again only when it has changed."""
+        with _proxy_errors(target):
+            try:
+                state = target.lstat()
+            except FileNotFoundError:
+                return None
+        # Each request asks for the proxy. A clock that ticks slowly must not hide a new mode or owner.
+        version = (target, state.st_ino, state.st_ctime_ns, state.st_size, state.st_mode, state.st_uid)
+        if self._cached is None or self._cached[0] != version:
+            self._cached = (version, read_proxy(target))
+        return self._cached[1]
+
     def _present(self) -> ProxyInfo | None:
         """The present proxy, if it may be used for the configured certificate."""
         target = self._target()
         try:
-            info = _described(target)
+            info = self._described(target)
         except ProxyGenerationError as error:
             if _carries_voms(target):
                 raise
@@ -208,7 +222,7 @@ class ProxyManager(Credentials):
     def _refuse_to_replace_voms(self) -> None:
         target = self._target()
         try:
-            present = _described(target)
+            present = self._described(target)
         except ProxyGenerationError:
             if _carries_voms(target):
                 raise
@@ -272,15 +286,6 @@ def read_proxy(path: str | os.PathLike[str]) -> ProxyInfo:
     """Read a proxy file that belongs to this user and that nobody else can read."""
     with _proxy_errors(Path(path)):
         return _proxy_info(Path(path), read_own_file(Path(path), private=True))
-
-
-def _described(target: Path) -> ProxyInfo | None:
-    """Describe the proxy at the path, if there is one."""
-    with _proxy_errors(target):
-        try:
-            return _proxy_info(target, read_own_file(target, private=True))
-        except FileNotFoundError:
-            return None
 
 
 @contextlib.contextmanager
