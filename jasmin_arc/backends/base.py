@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, BinaryIO, ClassVar
 
 from jasmin_arc.constants import STDERR_NAME, STDOUT_NAME, JobState
+from jasmin_arc.credentials import Credentials
 from jasmin_arc.description import JobDescription
 from jasmin_arc.exceptions import JasminArcError, OperationNotPossibleError
 from jasmin_arc.job_info import JobInfo, RemoteFile
 from jasmin_arc.site_info import SiteInfo
 
 if TYPE_CHECKING:
-    from jasmin_arc.credentials import Credentials
     from jasmin_arc.job_list import JobList
 
 INPUT_URLS = "input-urls"

@@ -16,33 +16,24 @@ class Credentials(Protocol):
 
         :raises ProxyGenerationError: if there are none
         """
+        return
 
     def expires(self) -> datetime | None:
         """Return when they end, aware and in UTC; ``None`` where that is not known, or never."""
+        return None
 
     def client_certificate(self) -> Path | None:
         """Return the file with the certificate and key for TLS; ``None`` where the server is shown none."""
+        return None
 
     def headers(self) -> Mapping[str, str]:
         """Return what each request carries in its head."""
-
-    def sign(self, request: bytes) -> bytes | None:
-        """Delegate: answer a certificate request, in PEM; ``None`` where these credentials cannot."""
-
-
-class NoCredentials:
-    """For places that ask for none."""
-
-    def ensure(self) -> None: ...
-
-    def expires(self) -> datetime | None:
-        return None
-
-    def client_certificate(self) -> Path | None:
-        return None
-
-    def headers(self) -> Mapping[str, str]:
         return {}
 
-    def sign(self, request: bytes) -> bytes | None:  # noqa: ARG002 - the protocol's parameter
+    def sign(self, request: bytes) -> bytes | None:  # noqa: ARG002 - it is for those that can
+        """Delegate: answer a certificate request, in PEM; ``None`` where these credentials cannot."""
         return None
+
+
+class NoCredentials(Credentials):
+    """For places that ask for none."""

@@ -15,16 +15,11 @@ from jasmin_arc.exceptions import ProxyGenerationError
 
 TIMEOUT = 30.0
 """Seconds after which it is ended: 6.17 can loop for ever (bug 4100)."""
-
 _MAX_OUTPUT = 1 << 16
 
 
 def run_arcproxy(config: ConnectionConfig, target: Path, *, passphrase: bytes | None) -> None:
-    """Write a proxy to ``target``, a path in a folder that nobody else can enter; its mode is 0600.
-
-    :param passphrase: of an encrypted key; it goes through a pipe
-    :raises ProxyGenerationError: with the reason that the program gave, or if it does not end
-    """
+    """Write a proxy to ``target``, a path in a folder that nobody else can enter; its mode is 0600."""
     command = [
         config.ARCPROXY_PATH,
         f"--cert={config.CLIENT_CERT}",
@@ -55,13 +50,23 @@ def _run(command: list[str], text: bytes) -> tuple[int, bytes]:
         env={**os.environ, "LC_ALL": "C"},
         start_new_session=True,
     ) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        # Its children may hold the pipe open, so the whole group has to end before reading can.
+        timer = threading.Timer(TIMEOUT, _kill, [process.pid])
+        timer.daemon = True
+        timer.start()
         try:
-            output = _exchange(process, text)
+            with contextlib.suppress(BrokenPipeError), process.stdin as stdin:
+                stdin.write(text)
+            output = process.stdout.read(_MAX_OUTPUT)
+            timer.cancel()
             if len(output) < _MAX_OUTPUT:
                 process.wait(TIMEOUT)
         except subprocess.TimeoutExpired:
             pass
         finally:
+            timer.cancel()
             if process.returncode is None:
                 _kill(process.pid)
     return process.returncode, output
@@ -70,21 +75,6 @@ def _run(command: list[str], text: bytes) -> tuple[int, bytes]:
 def _kill(group: int) -> None:
     with contextlib.suppress(ProcessLookupError):
         os.killpg(group, signal.SIGKILL)
-
-
-def _exchange(process: subprocess.Popen[bytes], text: bytes) -> bytes:
-    assert process.stdin is not None
-    assert process.stdout is not None
-    # Its children may hold the pipe open, so the whole group has to end before reading can.
-    timer = threading.Timer(TIMEOUT, _kill, [process.pid])
-    timer.daemon = True
-    timer.start()
-    try:
-        with contextlib.suppress(BrokenPipeError), process.stdin as stdin:
-            stdin.write(text)
-        return process.stdout.read(_MAX_OUTPUT)
-    finally:
-        timer.cancel()
 
 
 def _failure(config: ConnectionConfig, code: int, output: bytes) -> ProxyGenerationError:

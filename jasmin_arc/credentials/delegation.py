@@ -24,10 +24,8 @@ _UNKNOWN_VERSIONS = (b"\x02\x01\x01", b"\x02\x01\x02")
 def sign_request(csr_pem: bytes, proxy_pem: bytes) -> bytes:
     """Sign the key of a certificate request, and return the chain to send back: no private key is in it.
 
-    It lasts as long as the proxy.
+    It lasts as long as the proxy. Nothing in the request but its key is used.
 
-    :param csr_pem: what the server sent; nothing in it but its key is used
-    :param proxy_pem: the whole text of a proxy file
     :raises ServerError: if the request makes no sense, is not signed by its own key, or the key is too weak
     :raises ProxyGenerationError: if the proxy cannot sign: it has expired, or is broken
     """
@@ -50,7 +48,14 @@ def _requested_key(csr_pem: bytes) -> PublicKey:
         key = _strong(request.public_key())
         # Its own signature covers what was sent, not the copy with another version.
         start = _header_length(der)
-        _verify(key, request, der[start : start + len(request.tbs_certrequest_bytes)])
+        signed = der[start : start + len(request.tbs_certrequest_bytes)]
+        algorithm = request.signature_hash_algorithm
+        if algorithm is None:
+            raise ValueError("it is signed in an unknown way")
+        if isinstance(key, rsa.RSAPublicKey):
+            key.verify(request.signature, signed, padding.PKCS1v15(), algorithm)
+        else:
+            key.verify(request.signature, signed, ec.ECDSA(algorithm))
     except InvalidSignature as error:
         raise ServerError("the compute element sent a certificate request that its own key did not sign") from error
     except (ValueError, UnsupportedAlgorithm, x509.InvalidVersion) as error:
@@ -78,13 +83,3 @@ def _strong(key: object) -> PublicKey:
     if isinstance(key, ec.EllipticCurvePublicKey) and key.key_size >= _MIN_EC_BITS:
         return key
     raise ValueError("its key is neither RSA of 2048 to 8192 bits nor EC of 256 or more")
-
-
-def _verify(key: PublicKey, request: x509.CertificateSigningRequest, signed: bytes) -> None:
-    algorithm = request.signature_hash_algorithm
-    if algorithm is None:
-        raise ValueError("it is signed in an unknown way")
-    if isinstance(key, rsa.RSAPublicKey):
-        key.verify(request.signature, signed, padding.PKCS1v15(), algorithm)
-    else:
-        key.verify(request.signature, signed, ec.ECDSA(algorithm))

@@ -17,6 +17,7 @@ from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 from jasmin_arc.config import ConnectionConfig
+from jasmin_arc.credentials import Credentials
 from jasmin_arc.credentials.arcproxy import run_arcproxy
 from jasmin_arc.credentials.delegation import sign_request
 from jasmin_arc.credentials.rfc3820 import has_voms, holder, load_certificates, load_proxy, make_proxy, name_text
@@ -58,7 +59,7 @@ class ProxyInfo:
         return self.expires - datetime.now(timezone.utc)
 
 
-class ProxyManager:
+class ProxyManager(Credentials):
     """Keeps a proxy certificate that lasts long enough. Threads and processes may share its file.
 
     The file is always replaced as a whole, so that several processes that renew it at the same time do no harm:
@@ -106,14 +107,10 @@ class ProxyManager:
         """
         path = self.path()
         with _proxy_errors(path):
-            state, pem = _read_private(path)
-            cached = self._cached
-            if cached is None or cached[0] != _version(path, state):
-                # It was made just now, or another process has replaced it.
-                _proxy_info(path, pem)
+            pem = read_own_file(path, private=True)
+            # Another process may have replaced it.
+            _proxy_info(path, pem)
         return pem
-
-    # --- What a server is shown: jasmin_arc.credentials.Credentials ---
 
     def ensure(self) -> None:
         self.path()
@@ -129,9 +126,6 @@ class ProxyManager:
     def client_certificate(self) -> Path:
         """Return the file with the proxy and its key, as :meth:`path` does."""
         return self.path()
-
-    def headers(self) -> dict[str, str]:
-        return {}
 
     def sign(self, request: bytes) -> bytes:
         return sign_request(request, self.read())
@@ -170,16 +164,17 @@ class ProxyManager:
         return True
 
     def _described(self, target: Path) -> ProxyInfo | None:
-        """Describe the proxy at the path, if there is one. It is read again only when the file has changed."""
+        """Describe the proxy at the path, if there is one. The file is read again only when it has changed."""
         with _proxy_errors(target):
             try:
-                version = _version(target, target.lstat())
+                state = target.lstat()
             except FileNotFoundError:
                 return None
-        cached = self._cached
-        if cached is None or cached[0] != version:
-            self._cached = cached = (version, read_proxy(target))
-        return cached[1]
+        # Each request asks for the proxy. A clock that ticks slowly must not hide a new mode or owner.
+        version = (target, state.st_ino, state.st_ctime_ns, state.st_size, state.st_mode, state.st_uid)
+        if self._cached is None or self._cached[0] != version:
+            self._cached = (version, read_proxy(target))
+        return self._cached[1]
 
     def _present(self) -> ProxyInfo | None:
         """The present proxy, if it may be used for the configured certificate."""
@@ -191,7 +186,7 @@ class ProxyManager:
                 raise
             self._log.warning("the present proxy is not used: %s", error)
             return None
-        if info is None or info is self._accepted:
+        if info is None or info == self._accepted:
             return info
         self._accepted = info if self._is_mine(info) else None
         return self._accepted
@@ -201,16 +196,15 @@ class ProxyManager:
             identity = name_text(holder(read_chain(self._config))[-1].subject)
         except ProxyGenerationError:
             return True  # a user may have nothing but a proxy
-        if info.identity == identity:
-            return True
-        if info.voms:
+        if info.voms and info.identity != identity:
             raise ProxyGenerationError(
                 f"the proxy {info.path} has VOMS attributes, but was made for {info.identity}, not for CLIENT_CERT's "
                 f"{identity}",
                 advice=Advice("set CLIENT_CERT to its certificate, or run {proxy_destroy}"),
             )
-        self._log.warning("the present proxy %s is not used: it was made for %s", info.path, info.identity)
-        return False
+        if info.identity != identity:
+            self._log.warning("the present proxy %s is not used: it was made for %s", info.path, info.identity)
+        return info.identity == identity
 
     def _used_voms(self, present: ProxyInfo) -> Path:
         """Use a proxy with VOMS attributes while it lasts: one that is made here would not have them."""
@@ -220,7 +214,7 @@ class ProxyManager:
         )
         if present.time_left <= MIN_TIME_LEFT:
             raise problem
-        if self._warned_of is not present:
+        if self._warned_of != present:
             self._warned_of = present
             self._log.warning("%s", problem)
         return present.path
@@ -289,28 +283,20 @@ class ProxyManager:
 
 
 def read_proxy(path: str | os.PathLike[str]) -> ProxyInfo:
-    """Read a proxy file that belongs to this user and that nobody else can read.
-
-    :raises ProxyGenerationError: if it cannot be read, is not private, or is no proxy
-    """
+    """Read a proxy file that belongs to this user and that nobody else can read."""
     with _proxy_errors(Path(path)):
-        return _proxy_info(Path(path), _read_private(Path(path))[1])
+        return _proxy_info(Path(path), read_own_file(Path(path), private=True))
 
 
 @contextlib.contextmanager
 def _proxy_errors(path: Path) -> Iterator[None]:
-    """Raise ProxyGenerationError, which names the proxy file, for whatever is wrong with it."""
+    """Name the proxy file in the error for whatever is wrong with it."""
     try:
         yield
     except OSError as error:
         raise ProxyGenerationError(f"cannot read the proxy {path}: {error.strerror}") from error
     except ValueError as error:
         raise ProxyGenerationError(f"the proxy {path} cannot be used: it {error}") from error
-
-
-def _version(path: Path, state: os.stat_result) -> object:
-    """What changes whenever the file does; a clock that ticks slowly must not hide a new mode or owner."""
-    return (path, state.st_ino, state.st_ctime_ns, state.st_size, state.st_mode, state.st_uid)
 
 
 def _proxy_info(path: Path, pem: bytes) -> ProxyInfo:
@@ -330,28 +316,20 @@ def _proxy_info(path: Path, pem: bytes) -> ProxyInfo:
 def _carries_voms(path: Path) -> bool:
     """Say whether the certificates of a proxy file that cannot be used as it is have VOMS attributes."""
     try:
-        return has_voms(load_certificates(read_own_file(path)[1]))
+        return has_voms(load_certificates(read_own_file(path)))
     except (OSError, ValueError):
         return False
 
 
-def _read_private(path: Path) -> tuple[os.stat_result, bytes]:
-    state, content = read_own_file(path)
-    if state.st_mode & (stat.S_IRWXG | stat.S_IRWXO):
-        raise ValueError("is open to other users, who may know its key; remove it and make a new one")
-    return state, content
-
-
-def read_own_file(path: Path) -> tuple[os.stat_result, bytes]:
-    """Read a file of this user, which is no link.
-
-    :raises ValueError: if it is something else
-    """
+def read_own_file(path: Path, *, private: bool = False) -> bytes:
+    """Read a file of this user, which is no link, and if ``private`` of nobody else; a ValueError for anything else."""
     with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW), "rb") as file:
         state = os.fstat(file.fileno())
         if not stat.S_ISREG(state.st_mode) or state.st_uid != os.geteuid():
             raise ValueError("is not a file of this user")
-        return state, file.read(MAX_BYTES)
+        if private and state.st_mode & (stat.S_IRWXG | stat.S_IRWXO):
+            raise ValueError("is open to other users, who may know its key; remove it and make a new one")
+        return file.read(MAX_BYTES)
 
 
 def _write(path: Path, content: bytes) -> None:

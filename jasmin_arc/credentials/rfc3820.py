@@ -5,7 +5,6 @@ Whatever is wrong with a text or a key is a :class:`ValueError` that says what, 
 
 from __future__ import annotations
 
-import itertools
 import re
 import secrets
 from collections.abc import Iterable, Sequence
@@ -29,7 +28,6 @@ _VOMS_ATTRIBUTES_BYTES = bytes.fromhex("060a2b06010401be45646405")
 _INHERIT_ALL = bytes.fromhex("300c300a06082b06010505071501")
 # Clocks differ; ARC's own tools date proxies back by the same five minutes.
 _BACK_DATED = timedelta(minutes=5)
-_KEY_BITS = 2048
 _KEY_BLOCK = re.compile(rb"-----BEGIN ([A-Z ]*PRIVATE KEY)-----.*?-----END \1-----[ \t]*\n?", re.DOTALL)
 _ENCRYPTED = re.compile(rb"\A-----BEGIN ENCRYPTED |^Proc-Type: 4,ENCRYPTED", re.MULTILINE)
 
@@ -37,11 +35,7 @@ _ENCRYPTED = re.compile(rb"\A-----BEGIN ENCRYPTED |^Proc-Type: 4,ENCRYPTED", re.
 def sign_proxy(
     public_key: PublicKey, *, issuer_cert: x509.Certificate, issuer_key: PrivateKey, lifetime: timedelta
 ) -> x509.Certificate:
-    """Sign a proxy certificate that inherits all rights of its issuer and never outlives it.
-
-    :param lifetime: from now on; cut short where the issuer ends earlier
-    :raises ValueError: if the issuer is not valid now
-    """
+    """Sign a proxy certificate that inherits all rights of its issuer and never outlives it."""
     now = datetime.now(timezone.utc).replace(microsecond=0)
     end = issuer_cert.not_valid_after_utc
     if not issuer_cert.not_valid_before_utc <= now < end:
@@ -68,10 +62,9 @@ def sign_proxy(
 def make_proxy(chain: Sequence[x509.Certificate], key: PrivateKey, *, lifetime: timedelta) -> bytes:
     """Make a new key and a proxy certificate for it: the whole text of a proxy file, private key included.
 
-    :param chain: the certificate that signs, then those that vouch for it
-    :param key: belongs to the first of the chain
+    :param chain: the certificate that signs, which the key belongs to, then those that vouch for it
     """
-    proxy_key = rsa.generate_private_key(public_exponent=65537, key_size=_KEY_BITS)
+    proxy_key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
     proxy = sign_proxy(proxy_key.public_key(), issuer_cert=chain[0], issuer_key=key, lifetime=lifetime)
     key_pem = proxy_key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.TraditionalOpenSSL, serialization.NoEncryption()
@@ -97,8 +90,6 @@ def load_proxy(pem: bytes) -> tuple[list[x509.Certificate], PrivateKey]:
 
     The key must belong to the first certificate. That the numbers of an RSA key fit together is not checked, which
     takes 100 ms or more: the program that made the key did so, and a server checks each signature made with it.
-
-    :raises ValueError: if either is missing or broken, or they do not belong together
     """
     chain, key = load_certificates(pem), load_key(pem, check=False)
     if not belongs(key, chain[0]):
@@ -112,10 +103,9 @@ def is_encrypted(pem: bytes) -> bool:
 
 
 def load_key(pem: bytes, passphrase: bytes | None = None, *, check: bool = True) -> PrivateKey:
-    """Read the private key of a text that may hold certificates too.
+    """Read the private key, RSA or EC, of a text that may hold certificates too.
 
     :param check: check that the numbers of an RSA key fit together, which takes 100 ms or more
-    :raises ValueError: if there is none, it is broken or of another kind than RSA and EC, or the passphrase is wrong
     """
     block = _key_block(pem)
     try:
@@ -139,7 +129,7 @@ def belongs(key: PrivateKey, cert: x509.Certificate) -> bool:
 
 def holder(chain: Sequence[x509.Certificate]) -> list[x509.Certificate]:
     """Cut the chain after its first certificate that is no proxy: that is who holds the proxies before it."""
-    proxies = sum(1 for _ in itertools.takewhile(is_proxy, chain))
+    proxies = next((index for index, cert in enumerate(chain) if not is_proxy(cert)), len(chain))
     return list(chain[: proxies + 1])
 
 

@@ -41,12 +41,10 @@ class KeyPair:
 def read_key_pair(
     config: ConnectionConfig, *, passphrase: Callable[[], str] | None, longer_than: datetime | None = None
 ) -> KeyPair:
-    """Read ``CLIENT_CERT`` and ``CLIENT_KEY``.
+    """Read ``CLIENT_CERT`` and ``CLIENT_KEY``, which must belong together and be valid now.
 
-    :param passphrase: returns the passphrase of an encrypted key; without it a terminal is asked, unless this is a
-        daemon thread
+    :param passphrase: returns the passphrase of an encrypted key; without it a terminal is asked
     :param longer_than: refuse a certificate that ends no later than this
-    :raises ProxyGenerationError: if there is anything wrong with them; the message says what to do
     """
     chain = read_chain(config)
     name = _cert_name(config)

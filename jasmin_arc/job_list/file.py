@@ -117,7 +117,11 @@ class JobListFile:
                 database.text_factory = lambda text: text.decode("utf-8", "replace")
                 yield database
         except (sqlite3.Error, OSError, UnicodeError) as error:
-            raise self._translated(error) from error
+            unknown = ("", "cannot be read or written", "")
+            _, problem, advice = next((entry for entry in _IN_PLAIN_WORDS if entry[0] in str(error)), unknown)
+            if "locked" in str(error):
+                problem += f", for {self._timeout:g} s now"
+            raise JobListError(f"the job list {self.path} {problem} ({error})", advice=advice) from error
 
     def _open(self, *, write: bool) -> Database:
         path = os.path.realpath(self.path)
@@ -140,11 +144,3 @@ class JobListFile:
                     advice="update it: pip install --upgrade jasmin-arc-py",
                 )
         return names
-
-    def _translated(self, error: Exception) -> JobListError:
-        text = str(error)
-        unknown = ("", "cannot be read or written", "")
-        _, problem, advice = next((entry for entry in _IN_PLAIN_WORDS if entry[0] in text), unknown)
-        if "locked" in text:
-            problem += f", for {self._timeout:g} s now"
-        return JobListError(f"the job list {self.path} {problem} ({text})", advice=advice)

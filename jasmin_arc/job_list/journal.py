@@ -12,13 +12,10 @@ import traceback
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
+from jasmin_arc.description import JobDescription
 from jasmin_arc.exceptions import Advice, JobListError, SubmissionUnknownError
 from jasmin_arc.job_list import JobList, new_token
-
-if TYPE_CHECKING:
-    from jasmin_arc.description import JobDescription
 
 
 @dataclass
@@ -34,10 +31,7 @@ class Entry:
 
 
 class Journal:
-    """Writes submissions into a job list. Threads may share it.
-
-    :param log: told what could not be written down and does not change what became of a job
-    """
+    """Writes submissions into a job list. Threads may share it."""
 
     def __init__(self, job_list: JobList, log: logging.Logger) -> None:
         self.job_list = job_list
@@ -68,7 +62,18 @@ class Journal:
             _end_transaction(error)
             raise
         finally:
-            batch._release()
+            with self.logged("unfinished submissions can be settled only once this process has ended"):
+                if batch.open:
+                    self.job_list.release(batch.open)
+
+    @contextmanager
+    def logged(self, consequence: str) -> Iterator[None]:
+        """Write into the job list; a failure is logged."""
+        try:
+            with self.lock:
+                yield
+        except JobListError as error:
+            self.log.warning("%s: %s", consequence, error)
 
 
 class Batch:
@@ -79,28 +84,21 @@ class Batch:
         self.records = [journal.job_list.record(**vars(entry)) for entry in entries]
         """What is written down of each job, in the order of the entries"""
         self._tokens = {record.id: record.token for record in self.records if record.id}
-        self._open = {record.token for record in self.records}
+        self.open = {record.token for record in self.records}
 
     def created(self, ids: Mapping[str, str]) -> None:
-        """Write down that jobs exist, which do not run yet.
-
-        :param ids: the ids by the tokens
-        :raises JobListError: if that fails
-        """
+        """Write down, by the tokens, the ids of jobs that exist and do not run yet."""
         with self._journal.lock:
             self._tokens.update((job_id, token) for token, job_id in ids.items())
             self._journal.job_list.created(ids)
 
     def commit(self, job_ids: Iterable[str]) -> dict[str, SubmissionUnknownError]:
-        """Write down that the jobs run.
-
-        :returns: an error for each job, by its id, if that fails
-        """
+        """Write down that the jobs run. If that fails, there is an error for each job, by its id."""
         done = list(job_ids)
         try:
             with self._journal.lock:
                 self._journal.job_list.commit(done)
-                self._open.difference_update(self._tokens[job_id] for job_id in done)
+                self.open.difference_update(self._tokens[job_id] for job_id in done)
         except JobListError as error:
             return {job_id: _unlisted(job_id, error) for job_id in done}
         return {}
@@ -109,22 +107,9 @@ class Batch:
         """Write down that the jobs with these tokens do not exist and never will; a failure is logged."""
         dropped = list(tokens)
         # recover() settles what stays in the list by mistake, so this must not hide the true outcome.
-        with self._logged("a submission that came to nothing is still in the job list"):
+        with self._journal.logged("a submission that came to nothing is still in the job list"):
             self._journal.job_list.drop(dropped)
-            self._open.difference_update(dropped)
-
-    def _release(self) -> None:
-        with self._logged("unfinished submissions can be settled only once this process has ended"):
-            if self._open:
-                self._journal.job_list.release(self._open)
-
-    @contextmanager
-    def _logged(self, consequence: str) -> Iterator[None]:
-        try:
-            with self._journal.lock:
-                yield
-        except JobListError as error:
-            self._journal.log.warning("%s: %s", consequence, error)
+            self.open.difference_update(dropped)
 
 
 def _end_transaction(error: BaseException) -> None:

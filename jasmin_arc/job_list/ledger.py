@@ -42,8 +42,6 @@ class Ledger:
 
     What has happened is never reported as failed because it cannot be written down: that is logged, and tried again
     with the next note. An end that could not be written down is written when somebody asks for the job again.
-
-    :param log: receives a warning when the job list cannot be written
     """
 
     def __init__(self, place: Backend, job_list: JobList, log: logging.Logger) -> None:
@@ -68,11 +66,8 @@ class Ledger:
         return self._reconciled(job_ids, self._place.states)[1]
 
     def infos(self, job_ids: Sequence[str]) -> dict[str, JobInfo]:
-        """Return what is known of the jobs. For those that the place has forgotten, the job list answers.
-
-        :raises ServerError: if the place does not answer
-        :raises JobListError: as :meth:`states` does
-        """
+        """Return what is known of the jobs, with the errors of :meth:`states`. Of a job that the place has forgotten,
+        the job list tells the end."""
         infos, states = self._reconciled(job_ids, self._place.query)
         for job_id, state in states.items():
             if isinstance(state, JobState) and (job_id not in infos or infos[job_id].state is not state):
@@ -153,13 +148,10 @@ class Ledger:
                 refused[job_id] = OperationNotPossibleError(
                     f"{job_id} has not ended", advice="cancel it first, and wait"
                 )
-        if not force:
-            left = [job_id for job_id in there if job_id not in refused and there[job_id] is not JobState.DELETED]
-            for job_id in self._unsaved({job_id: states[job_id] for job_id in left}):
-                refused[job_id] = OperationNotPossibleError(
-                    f"the outputs of {job_id} were never saved",
-                    advice=Advice("save them first, or erase them with {force}"),
-                )
+        left = [job_id for job_id in there if job_id not in refused and there[job_id] is not JobState.DELETED]
+        advice = Advice("save them first, or erase them with {force}")
+        for job_id in () if force else self._unsaved({job_id: states[job_id] for job_id in left}):
+            refused[job_id] = OperationNotPossibleError(f"the outputs of {job_id} were never saved", advice=advice)
         return refused
 
     def _unsaved(self, ends: Mapping[str, Answer]) -> list[str]:
@@ -190,7 +182,7 @@ class Ledger:
     def _reconcile(self, job_ids: Sequence[str], found: dict[str, Answer], restarts: int) -> dict[str, Answer] | None:
         """Keep the ends that were seen once, also when the place has forgotten the job since, and note new ones.
 
-        :param found: the states that the place tells; a job that it does not know is absent
+        :param found: the states that the place tells
         :param restarts: the number of restarts before the place was asked
         :returns: the states; ``None`` where jobs were restarted meanwhile, so that the place must be asked again
         """
@@ -266,13 +258,12 @@ class Ledger:
 
     def restart(self, job_ids: Sequence[str]) -> dict[str, JasminArcError]:
         """Let the place restart jobs, and return the failures."""
+        failures: dict[str, JasminArcError] = {}
         try:
             failures = self._place.restart(job_ids)
-        except BaseException:
-            # The place may have done it. Then what was seen of these jobs is not their end.
-            self._restarted_jobs(job_ids)
-            raise
-        self._restarted_jobs([job_id for job_id in job_ids if job_id not in failures])
+        finally:
+            # After an error too: the place may have done it, and then what was seen of these jobs is not their end.
+            self._restarted_jobs([job_id for job_id in job_ids if job_id not in failures])
         return failures
 
     def _restarted_jobs(self, job_ids: Sequence[str]) -> None:
@@ -320,9 +311,8 @@ class Ledger:
         """Say once in a while what is wrong with the job list, and leave it alone until then."""
         if time.monotonic() >= self._retry_at:
             self._retry_at = time.monotonic() + RETRY_AFTER
-            self._log.warning(
-                "what has happened to jobs cannot be written down now; this is tried again later: %s", error
-            )
+            problem = "what has happened to jobs cannot be written down now; this is tried again later: %s"
+            self._log.warning(problem, error)
 
 
 def _state_in(answer: Answer | JobInfo) -> Answer:

@@ -77,10 +77,7 @@ def owner_mark() -> str:
 
 
 def owner_lives(mark: str, since: datetime) -> bool:
-    """Whether the process with this mark may still be at work.
-
-    :param since: when it left the mark; decides where the process cannot be looked up
-    """
+    """Whether the process that left this mark then may still be at work."""
     parts = mark.split(" ")
     if len(parts) != 5 or not parts[3].isdecimal():
         return False

@@ -122,11 +122,11 @@ def select(
     start: float,
     ends: Collection[JobState | None] | None,
 ) -> Iterator[JobSummary]:
-    """The listed jobs of our table, the newest first; the caller reads only as many as it needs.
-
-    An index answers the conditions on endpoint, time, name and end, so descriptions are not read.
-    """
-    values = {"endpoint": endpoint, "start": start, "glob": "*" if name is None else _glob(name)}
+    """The listed jobs of our table, the newest first; the caller reads only as many as it needs."""
+    # A pattern of SQLite for all that the pattern of fnmatch matches, and perhaps for more.
+    glob = re.sub(rf"{_SET}|\[", lambda found: "[[]" if found[0] == "[" else "?", "*" if name is None else name)
+    values = {"endpoint": endpoint, "start": start, "glob": glob}
+    # An index answers these conditions, so descriptions are not read.
     values.update((f"end{number}", end or "") for number, end in enumerate(ends or ()))
     there = "TRUE" if endpoint is None else "endpoint = :endpoint"
     ended = "TRUE" if ends is None else f"final_state IN ({', '.join(f':end{n}' for n in range(len(ends)))})"
@@ -136,11 +136,6 @@ def select(
         values,
     )
     return (job for job in map(_summary, rows) if name is None or fnmatchcase(job.name, name))
-
-
-def _glob(pattern: str) -> str:
-    """Return a pattern of SQLite for all that a pattern of fnmatch matches, and perhaps for more."""
-    return re.sub(rf"{_SET}|\[", lambda found: "[[]" if found[0] == "[" else "?", pattern)
 
 
 def insert_arc(database: sqlite3.Connection, records: Iterable[JobRecord]) -> None:

@@ -12,12 +12,8 @@ import time
 from collections.abc import Collection, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from jasmin_arc.exceptions import InputFileError
-
-if TYPE_CHECKING:
-    from typing_extensions import TypeGuard
 
 _NAME = re.compile(r"[0-9a-f]{64}\Z")
 _NOT_KEPT = ".not-kept"
@@ -35,11 +31,8 @@ class Spool:
     """A folder with one file for each content, named by its SHA-256.
 
     The job list says which job needs which content. Threads and processes may share the folder: a file is complete, or
-    it does not exist.
-
-    :param folder: an absolute path; it is created when it is needed, and only its owner may enter it. A folder that
-        others may enter, or that is somebody else's, is not used: no file is kept there and none is erased
-    :param log: told if contents cannot be kept
+    it does not exist. A folder that others may enter, or that is somebody else's, is not used: no file is kept there
+    and none is erased.
     """
 
     def __init__(self, folder: Path, log: logging.Logger) -> None:
@@ -50,7 +43,8 @@ class Spool:
 
     def name_of(self, source: object) -> str | None:
         """Return the name of the file, if the source of an input is a content in this folder."""
-        return source.name if self._is_here(source) and _NAME.match(source.name) else None
+        path = self._own(source)
+        return path.name if path and _NAME.match(path.name) else None
 
     def keep(self, content: bytes) -> Path:
         """Keep a content, and return the path of its file.
@@ -74,11 +68,9 @@ class Spool:
                     path.unlink()
 
     def verify(self, source: object) -> None:
-        """Check that the source of an input, if it is a file of this folder, has the content that was kept in it.
-
-        :raises InputFileError: if it has another one, or is not there, or cannot be read
-        """
-        if self._is_here(source) and (problem := self._problem(source)):
+        """Check that the source of an input, if it is a file of this folder, has the content that was kept in it."""
+        path = self._own(source)
+        if path and (problem := self._problem(path)):
             raise InputFileError(
                 f"contents of inputs that were given as bytes {problem}",
                 advice="submit the job as a new one, with these contents",
@@ -92,8 +84,8 @@ class Spool:
         except OSError as error:
             return f"are no longer there: {path}: {error.strerror}"
 
-    def _is_here(self, source: object) -> TypeGuard[Path]:
-        return isinstance(source, Path) and source.parent == self.folder
+    def _own(self, source: object) -> Path | None:
+        return source if isinstance(source, Path) and source.parent == self.folder else None
 
     def names(self) -> set[str]:
         with suppress(OSError):

@@ -34,10 +34,7 @@ class Database(sqlite3.Connection):
 
 
 def open_database(path: str | None, *, patience: float) -> Database:
-    """Open an SQLite file that exists. Transactions begin and end by statements alone.
-
-    :param path: an absolute path; ``None`` for an empty database without a file
-    """
+    """Open an SQLite file that exists, or without a path an empty database. Transactions are begun by statements."""
     name = ":memory:"
     if path is not None:
         name = "file://" + path.replace("%", "%25").replace("?", "%3f").replace("#", "%23") + "?mode=rw"

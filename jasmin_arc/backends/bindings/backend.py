@@ -78,7 +78,8 @@ class BindingsBackend(RestBackend):
         config.ProxyPath(str(self._credentials.client_certificate()))
         config.CACertificatesDirectory(self._config.CERTS_DIR)
         config.Timeout(self._config.TIMEOUT)
-        return self._runtime.keep(config)
+        self._runtime.kept.append(config)
+        return config
 
     def user_config(self) -> Any:
         """Return the ``arc.UserConfig`` in use; its proxy is renewed when it ends soon."""
@@ -89,10 +90,7 @@ class BindingsBackend(RestBackend):
             return self._user_config[1]
 
     def arc_job(self, job_id: str) -> Any:
-        """Return the ``arc.Job`` with this id, updated.
-
-        :raises JobNotFoundError: if there is no such job
-        """
+        """Return the ``arc.Job`` with this id, updated."""
         address = _address(job_id)
         user_config = self._checked_config(address.endpoint)
         with self._library() as lines:
@@ -102,16 +100,13 @@ class BindingsBackend(RestBackend):
             answered = set(supervisor.GetIDsProcessed())
             # Copies, as the supervisor's own vanish with it.
             jobs = [self._arc.Job(job) for job in supervisor.GetAllJobs()]
-        found = next((job for job in jobs if str(job.JobID) in answered and job.State), None)
+            found = next((job for job in jobs if str(job.JobID) in answered and job.State), None)
         if found is None:
             raise _failure(address, "Update", lines)
         return found
 
     def parse_descriptions(self, text: str) -> Any:
-        """Return the ``arc.JobDescriptionList`` of a text in xRSL, ADL or JSDL.
-
-        :raises InvalidJobDescription: if it is none of these; the message says why
-        """
+        """Return the ``arc.JobDescriptionList`` of a text in xRSL, ADL or JSDL."""
         readable = submission.without_jsdl(text)
         with self._library() as lines:
             found, why = submission.parse(self._arc, readable)
@@ -227,10 +222,7 @@ class BindingsBackend(RestBackend):
         super().close()
 
     def _fresh_site(self) -> SiteInfo:
-        """Return what the compute element offers, and ask only now and then.
-
-        :raises NoTargetsAvailableError: if the compute element cannot be reached, or offers nothing to submit to
-        """
+        """Return what the compute element offers, and ask only now and then."""
         known = self._site
         if known is not None and time.monotonic() - known[0] < _SITE_SECONDS:
             return known[1]

@@ -38,7 +38,7 @@ def load_arc() -> ModuleType:
     global _loaded
     with _lock:
         if _loaded is None:
-            _loaded = _already_imported() or _load(_find_folder())
+            _loaded = _already_imported() or _load(_find_compiled_half())
             leave_without_destructors()
         return _loaded
 
@@ -63,14 +63,15 @@ def _is_complete(module: ModuleType) -> bool:
     return hasattr(module, "UserConfig") and hasattr(module, "ARC_VERSION")
 
 
-def _find_folder() -> Path:
+def _find_compiled_half() -> Path:
     distribution = [folder for pattern in DISTRIBUTION_FOLDERS for folder in sorted(glob.glob(pattern))]  # noqa: PTH207
     others: list[str] = []
     for folder in map(Path, dict.fromkeys([*filter(None, sys.path), *distribution])):
         if not (folder / "arc" / "compute.py").is_file():
             continue
-        if _compiled_half(folder) is not None:
-            return folder
+        for suffix in importlib.machinery.EXTENSION_SUFFIXES:
+            if (folder / f"_arc{suffix}").is_file():
+                return folder / f"_arc{suffix}"
         others += [path.name for path in folder.glob("_arc.*.so")]
     here = f"Python {sys.version_info[0]}.{sys.version_info[1]} ({sys.executable})"
     if not others:
@@ -82,19 +83,13 @@ def _find_folder() -> Path:
     )
 
 
-def _compiled_half(folder: Path) -> Path | None:
-    candidates = [folder / ("_arc" + suffix) for suffix in importlib.machinery.EXTENSION_SUFFIXES]
-    return next((path for path in candidates if path.is_file()), None)
-
-
 def _python_version(file_name: str) -> str:
     match = re.search(r"(?:cpython-|cp)(\d)(\d+)", file_name)
     return f"Python {match[1]}.{match[2]}" if match else f"another Python ({file_name})"
 
 
-def _load(folder: Path) -> ModuleType:
-    compiled = _compiled_half(folder)
-    assert compiled is not None
+def _load(compiled: Path) -> ModuleType:
+    folder = compiled.parent
     try:
         # The compiled half puts its parts into the module `arc`, so that has to stand there first.
         module, run_module = _prepare("arc", folder / "arc" / "__init__.py", package=folder / "arc")

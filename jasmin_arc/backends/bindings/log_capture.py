@@ -41,8 +41,6 @@ _WRAPPING = re.compile(
 
 
 class LogLine(NamedTuple):
-    """One message of the ARC library."""
-
     level: int
     """In Python's numbers"""
     domain: str

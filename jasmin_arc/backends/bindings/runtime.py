@@ -43,19 +43,12 @@ class Runtime:
         self.arc = arc
         self._lock = threading.RLock()
         self._capture = LogCapture(arc)
-        self._kept: list[Any] = []
-
-    def keep(self, user_config: Any) -> Any:
-        """Keep a user configuration for good: the library's plugins go on using it, unasked."""
-        self._kept.append(user_config)
-        return user_config
+        self.kept: list[Any] = []
+        """User configurations, kept for good: the library's plugins use them at any time"""
 
     @contextmanager
     def call(self, log: logging.Logger) -> Iterator[list[LogLine]]:
-        """Have the library for oneself: it is not thread-safe.
-
-        :returns: a list that holds, once the block has ended, what the library logged in it
-        """
+        """Have the library for oneself, as it is not thread-safe. At the end, the list holds what it logged."""
         lines: list[LogLine] = []
         with self._lock:
             self._capture.set_level(log.getEffectiveLevel() if not log.disabled else logging.WARNING)

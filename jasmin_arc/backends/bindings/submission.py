@@ -35,10 +35,8 @@ _NO_LOCAL_FILE = re.compile(r"Cannot find local input file '[^']*' \((.*)\)")
 
 @contextmanager
 def staged(inputs: Sequence[StagedInput]) -> Iterator[list[tuple[str, Path]]]:
-    """Put the inputs side by side under plain names, which need no quoting in a URL: links and files in a folder
-    that is private and vanishes afterwards.
-
-    :returns: the name in the session directory and the path here of each, in order
+    """Put the inputs side by side under plain names, which need no quoting in a URL, in a private folder that vanishes
+    afterwards. Of each, its name in the session directory and its path here are returned.
     """
     folder = Path(tempfile.mkdtemp(prefix="jasmin_arc_"))
     try:
@@ -67,10 +65,7 @@ def without_jsdl(text: str) -> str:
 
 
 def parse(arc: Any, text: str) -> tuple[Any, str]:
-    """Parse a description in xRSL or ADL by the library's own parser.
-
-    :returns: an ``arc.JobDescriptionList``, empty if the text is not a description, and then why
-    """
+    """Parse xRSL or ADL into an ``arc.JobDescriptionList``, which is empty if that failed, and then why."""
     found = arc.JobDescriptionList()
     result = arc.JobDescription.Parse(text, found)
     return (found, "") if result else (arc.JobDescriptionList(), str(result.str()))

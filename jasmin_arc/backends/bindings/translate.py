@@ -11,7 +11,6 @@ from typing import Any
 from jasmin_arc.site_info import QueueInfo, SiteInfo
 
 REST_INTERFACE = "org.nordugrid.arcrest"
-_MIB = 2**20
 _UNLIMITED = 2**31 - 1
 # Only a name and a port may stand before the first slash. Otherwise the library could read another host than we do.
 _SERVER = r"https://(?:[\w.-]+|\[[\da-fA-F:.]+\])(?::(?P<port>\d{1,5}))?"
@@ -70,7 +69,8 @@ def _queue(target: Any) -> QueueInfo:
         max_wall_time=_limit(share.MaxWallTime),
         max_cpu_time=_limit(share.MaxCPUTime),
         max_slots=_known(share.MaxSlotsPerJob),
-        max_memory=_megabytes(share.MaxVirtualMemory) or _megabytes(share.MaxMainMemory),
+        # Nothing runs in 0 bytes: it was not measured, or there is no limit.
+        max_memory=(_known(share.MaxVirtualMemory) or _known(share.MaxMainMemory) or 0) * 2**20 or None,
         total_slots=_known(target.ComputingManager.TotalSlots),
         free_slots=_known(share.FreeSlots),
         running=_known(share.RunningJobs),
@@ -85,11 +85,6 @@ def _distinct(values: Iterable[str]) -> tuple[str, ...]:
 def _known(number: Any) -> int | None:
     # The library's word for "not told" is -1.
     return None if int(number) < 0 else int(number)
-
-
-def _megabytes(number: Any) -> int | None:
-    # Nothing runs in 0 bytes: it was not measured, or there is no limit.
-    return (_known(number) or 0) * _MIB or None
 
 
 def _limit(period: Any) -> timedelta | None:

@@ -66,8 +66,6 @@ class Request(NamedTuple):
 
 
 class Reply(NamedTuple):
-    """A whole reply."""
-
     status: int
     headers: Mapping[str, str]
     body: bytes
@@ -92,7 +90,6 @@ class RetryBudget:
         self._lock = threading.Lock()
 
     def earn(self) -> None:
-        """Note a request that was answered."""
         with self._lock:
             self._left = min(self._limit, self._left + 0.1)
 
@@ -138,7 +135,8 @@ class Client:
         self._lock = threading.Lock()
         self._connected: _Pools | None = None
         self._checked = 0.0
-        self._answered = float("-inf")
+        self.answered = float("-inf")
+        """When the server last answered a request well, by the monotonic clock"""
         self._budget = RetryBudget()
 
     def read(self, request: Request) -> Reply:
@@ -172,10 +170,7 @@ class Client:
             raise AnswerLostError(str(error)) from error
 
     def upload(self, path: str, pieces: bytes | Iterable[bytes], size: int) -> None:
-        """PUT a file, once.
-
-        :param pieces: its content, together exactly ``size`` bytes
-        """
+        """PUT a file of ``size`` bytes, once."""
         headers = {"Content-Length": str(size), "Content-Type": "application/octet-stream"}
         self.once(Request("PUT", path, pieces, headers), extra_seconds=size / _MIN_SPEED)
 
@@ -190,10 +185,6 @@ class Client:
             return response
 
         return self._patiently(begin)
-
-    def seconds_since_answer(self) -> float:
-        """Return how long ago the server last answered a request well."""
-        return time.monotonic() - self._answered
 
     def close(self) -> None:
         """Close all connections. A later request opens new ones."""
@@ -270,7 +261,7 @@ class Client:
             )
         body = self._body(response, request)
         self._budget.earn()
-        self._answered = time.monotonic()
+        self.answered = time.monotonic()
         return Reply(response.status, response.headers, body)
 
     def _body(self, response: BaseHTTPResponse, request: Request) -> bytes:

@@ -21,7 +21,6 @@ CONNECT_SECONDS = 10.0
 MAX_IDLE = 20.0
 """Seconds after which a connection is not used again: the server might close it just as a request is on its way"""
 _QUICKACK = getattr(socket, "TCP_QUICKACK", None)
-_MAX_KEPT = 16
 
 
 class Connection(HTTPSConnection):
@@ -29,8 +28,6 @@ class Connection(HTTPSConnection):
 
     Some servers answer in two segments with Nagle's algorithm on, so the second one waits for the acknowledgement of
     the first, which Linux delays by 40 ms. The option lasts for one reply only.
-
-    :param max_idle: seconds after which it is not used for another request
     """
 
     def __init__(self, *args: Any, max_idle: float = MAX_IDLE, **options: Any) -> None:
@@ -60,7 +57,7 @@ def make_pool(endpoint: str, context: ssl.SSLContext, *, max_idle: float = MAX_I
     pool = HTTPSConnectionPool(
         parts.hostname or "",
         parts.port or 443,
-        maxsize=_MAX_KEPT,
+        maxsize=16,
         ssl_context=context,
         max_idle=max_idle,
     )
@@ -69,11 +66,7 @@ def make_pool(endpoint: str, context: ssl.SSLContext, *, max_idle: float = MAX_I
 
 
 def check_identity(endpoint: str, context: ssl.SSLContext, *, timeout: float, kind: ServerKind) -> str:
-    """Open a verified TLS connection to a server, close it again, and return its TLS version. No request is sent.
-
-    :raises ServerError: if the certificate is not trusted, or not valid for the name of the host
-    :raises ServerUnavailableError: if the server cannot be reached, or does not answer in time
-    """
+    """Open a verified TLS connection to a server, close it again, and return its TLS version. No request is sent."""
     parts = urlsplit(endpoint)
     seconds = min(CONNECT_SECONDS, timeout)
     connection = Connection(parts.hostname or "", parts.port or 443, ssl_context=context, timeout=seconds)
@@ -89,11 +82,7 @@ def check_identity(endpoint: str, context: ssl.SSLContext, *, timeout: float, ki
 
 
 def make_context(certs_dir: str, certificate: Path | None, kind: ServerKind = ServerKind()) -> ssl.SSLContext:  # noqa: B008 - it cannot be changed
-    """Make the TLS settings: who we are, and whom we trust.
-
-    :param certs_dir: the folder with the trusted CA certificates under their hashes, or one file with all of them
-    :param certificate: the file with the client's certificate, its chain and its key, if the server is shown one
-    """
+    """Make the TLS settings: whom we trust, and the file with the client's certificate, its chain and its key."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.sslsocket_class = DeadlineSocket

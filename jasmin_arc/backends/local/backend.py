@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import BinaryIO
 
 from jasmin_arc._support.machine import boot_id, host_name
 from jasmin_arc.backends.base import INPUT_URLS, QUEUES, Backend, Services
@@ -21,15 +21,13 @@ from jasmin_arc.backends.local.store import Store, end_former
 from jasmin_arc.backends.local.submission import QUEUE, Submission, not_submitted
 from jasmin_arc.backends.posix.clean_session import remove_tree
 from jasmin_arc.backends.posix.session import list_folder, open_file
+from jasmin_arc.config import ConnectionConfig
 from jasmin_arc.constants import ARC_REST_STATES, JobState
 from jasmin_arc.description import JobDescription
 from jasmin_arc.exceptions import JasminArcError, JobNotFoundError, OperationNotPossibleError, ServerError
 from jasmin_arc.job_info import JobInfo, RemoteFile
 from jasmin_arc.job_list.journal import Journal
 from jasmin_arc.site_info import QueueInfo, SiteInfo
-
-if TYPE_CHECKING:
-    from jasmin_arc.config import ConnectionConfig
 
 _BATCH_SIZE = 200
 """How many jobs one transaction submits"""
@@ -179,7 +177,7 @@ class LocalBackend(Backend):
     def evidence(self, job_id: str) -> dict[str, str]:
         """The life of the job, what it failed of, and what the runner said of it."""
         row = self._row(job_id)
-        life, log = "\n".join(_life(self._layout, row)), _log_lines(self._layout, row["key"])
+        life, log = _life(self._layout, row), _log_lines(self._layout, row["key"])
         return {name: text for name, text in (("status", life), ("failed", row["errors"]), ("errors", log)) if text}
 
     def description(self, job_id: str) -> JobDescription:
@@ -269,14 +267,13 @@ def _job_info(layout: Layout, row: sqlite3.Row, job_id: str, position: int | Non
     )
 
 
-def _life(layout: Layout, row: sqlite3.Row) -> Iterator[str]:
-    for moment in ("submitted", "started", "ended"):
-        when = _time(row[moment])
-        if when:
-            yield f"{moment} {when.isoformat(timespec='milliseconds')}"
-    yield f"{_native_state(layout, row)} on {row['host']}"
+def _life(layout: Layout, row: sqlite3.Row) -> str:
+    moments = [(moment, _time(row[moment])) for moment in ("submitted", "started", "ended")]
+    lines = [f"{moment} {when.isoformat(timespec='milliseconds')}" for moment, when in moments if when]
+    lines.append(f"{_native_state(layout, row)} on {row['host']}")
     if row["host"] != layout.host and row["ended"] is None:
-        yield f"only {row['host']} can say whether the job lives; ask there"
+        lines.append(f"only {row['host']} can say whether the job lives; ask there")
+    return "\n".join(lines)
 
 
 def _log_lines(layout: Layout, key: str) -> str:

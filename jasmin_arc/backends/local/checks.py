@@ -12,14 +12,12 @@ from jasmin_arc.doctor import CheckFailed, Examination, Look, free_space
 def checks(examination: Examination) -> dict[str, Look]:
     """Return the checks, by name."""
     folder = Path(examination.config.LOCAL_DIR)
-    return {"shell": Look(_shell), "job folder": Look(lambda: _job_folder(folder))}
+    shown = home_short(str(folder))
+    room = Look(lambda: f"{shown} can be written, and its disk has {free_space(folder, 'LOCAL_DIR')}")
+    return {"shell": Look(_shell), "job folder": room}
 
 
 def _shell() -> str:
     if not os.access("/bin/sh", os.X_OK):
         raise CheckFailed("there is no /bin/sh, which starts every job", "Install a shell.")
     return "/bin/sh starts jobs"
-
-
-def _job_folder(folder: Path) -> str:
-    return f"{home_short(str(folder))} can be written, and its disk has {free_space(folder, 'LOCAL_DIR')}"

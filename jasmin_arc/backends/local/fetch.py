@@ -71,7 +71,12 @@ def _download(url: str, target: Path) -> None:
         try:
             reply = pool.request("GET", url, preload_content=False)
             with contextlib.closing(reply):
-                _check(url, reply.status)
+                if reply.status in (404, 410):
+                    raise _NotFetchedError(f"input URL not found: {shown(url)} (HTTP {reply.status})")
+                if reply.status == 429 or reply.status >= 500:
+                    raise _PassingError(f"HTTP {reply.status}")
+                if reply.status != 200:
+                    raise _NotFetchedError(f"cannot fetch the input URL {shown(url)}: HTTP {reply.status}")
                 for chunk in reply.stream(_CHUNK, decode_content=False):
                     writer.write(chunk)
         except urllib3.exceptions.HTTPError as error:
@@ -84,15 +89,6 @@ def _download(url: str, target: Path) -> None:
             if isinstance(cause, urllib3.exceptions.SSLError):
                 raise _NotFetchedError(f"cannot fetch the input URL {shown(url)}: {reason}") from error
             raise _PassingError(reason) from error
-
-
-def _check(url: str, status: int) -> None:
-    if status in (404, 410):
-        raise _NotFetchedError(f"input URL not found: {shown(url)} (HTTP {status})")
-    if status == 429 or status >= 500:
-        raise _PassingError(f"HTTP {status}")
-    if status != 200:
-        raise _NotFetchedError(f"cannot fetch the input URL {shown(url)}: HTTP {status}")
 
 
 def shown(url: str) -> str:

@@ -39,8 +39,7 @@ class Layout:
 
     def make(self) -> None:
         """Create the folders and the pipe, for their owner alone."""
-        os.makedirs(self.root, mode=0o700, exist_ok=True)
-        for folder in (self.jobs, self.runner):
+        for folder in (self.root, self.jobs, self.runner):
             os.makedirs(folder, mode=0o700, exist_ok=True)
         with contextlib.suppress(FileExistsError):
             os.mkfifo(self.wake, 0o600)

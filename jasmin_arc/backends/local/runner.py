@@ -117,7 +117,9 @@ class _Runner:
             # One that was killed has left what it had.
             remove(self._layout.job(key, f"fetching.{pid}"))
         for row in fetches:
-            self._fetch(row["key"])
+            remove(self._layout.job(row["key"], "fetched"))
+            argv = launch.command(self._layout, "fetch", row["key"])
+            self._fetchers[row["key"]] = os.posix_spawn(argv[0], argv, os.environ)
         for row in starts:
             self._running[row["key"]] = row
             self._start(row)
@@ -136,9 +138,8 @@ class _Runner:
 
     def _look(self, key: str, row: sqlite3.Row) -> dict[str, Any] | None:
         """How a running job ended; ``None`` if it has not. A job that was about to be started is started."""
-        done = self._layout.job(key, "done")
-        if os.path.exists(done):
-            record: dict[str, Any] = read_json(done)
+        record: dict[str, Any] | None = read_json(self._layout.job(key, "done"))
+        if record:
             return record
         if os.path.exists(self._layout.job(key, "claim")):
             if is_locked(self._layout.job(key, "claim")):
@@ -189,11 +190,6 @@ class _Runner:
         rows = self._store.in_state(self._layout.host, "ACCEPTED", limit=room, fetch=1)
         self._store.move([row["key"] for row in rows], "PREPARING")
         return rows
-
-    def _fetch(self, key: str) -> None:
-        remove(self._layout.job(key, "fetched"))
-        argv = launch.command(self._layout, "fetch", key)
-        self._fetchers[key] = os.posix_spawn(argv[0], argv, os.environ)
 
     def _fetched(self) -> dict[str, str]:
         """The jobs whose fetching has ended since the last turn, each with its error, if there was one."""

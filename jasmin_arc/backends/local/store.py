@@ -50,7 +50,7 @@ _SHOWN = (
     "key, host, boot, state, cancel, name, slots, submitted, started, ended, exit_code, cpu_time, memory, errors, seq"
 )
 """All columns but the plan, which is the job's specification and can be long"""
-_NOTHING_KNOWN: dict[str, Any] = {"started": None, "exit_code": None, "cpu_time": None, "memory": None}
+_NOTHING_KNOWN = dict.fromkeys(("started", "exit_code", "cpu_time", "memory"))
 
 
 class Store:
@@ -209,33 +209,20 @@ def end(state: str, error: str) -> dict[str, Any]:
 
 
 def left_behind(layout: Layout, row: sqlite3.Row, otherwise: str) -> dict[str, Any]:
-    """The end of a job whose supervisor is gone: what that has written down, or else the error given.
-
-    The session folder is cleaned, unless it was.
-    """
+    """Clean up after a job whose supervisor is gone, and return its end as that wrote it down, or else an error."""
     key = row["key"]
-    record: dict[str, Any] | None = _read(layout.job(key, "done"))
+    record: dict[str, Any] | None = read_json(layout.job(key, "done"))
     if record is None:
         clean_up(layout, key, row["plan"])
-        record = _read(layout.job(key, "exit"))
+        record = read_json(layout.job(key, "exit"))
     return record or end("FAILED", otherwise)
 
 
-def clean_up(layout: Layout, key: str, recorded: str) -> None:
-    """Clean the session folder of a job that has ended, for good.
-
-    :param recorded: its specification, as the record has it
-    """
-    session, spec = layout.session(key), json.loads(recorded)
+def clean_up(layout: Layout, key: str, plan: str) -> None:
+    """Clean the session folder of a job that has ended, for good."""
+    session, spec = layout.session(key), json.loads(plan)
     clean_session(session, spec["outputs"], spec["output_list"])
     drop_output_list(session, spec["output_list"])
-
-
-def _read(path: str) -> Any:
-    try:
-        return read_json(path)
-    except ValueError:
-        return None  # Cut short when the machine went down.
 
 
 def end_former(store: Store, layout: Layout) -> None:

@@ -31,7 +31,6 @@ _FORCE_SECONDS = 30.0
 """How long to insist on the end of processes that do not even die when killed"""
 _FULL_DISK_SECONDS = 600.0
 _LINUX = sys.platform == "linux"
-_IGNORED = (signal.SIGINT, signal.SIGQUIT, signal.SIGPIPE, signal.SIGXFSZ, signal.SIGHUP)
 
 
 def supervise(layout: Layout, key: str, spec: dict[str, Any]) -> None:
@@ -91,7 +90,9 @@ class _Watch:
         self._session = session
         self._wall_time: float | None = spec["wall_time"]
         self._signals = _Signals()
-        _become_subreaper()
+        set_child_subreaper = 36
+        if _LINUX and ctypes.CDLL(None, use_errno=True).prctl(set_child_subreaper, 1, 0, 0, 0):
+            raise OSError(ctypes.get_errno(), "prctl(PR_SET_CHILD_SUBREAPER)")
         self._status: int | None = None
         self._started = time.time()
         self._deadline = time.monotonic() + (self._wall_time or math.inf)
@@ -199,14 +200,8 @@ def _start(session: str, environment: dict[str, str]) -> int:
         ],
         setsid=True,
         setsigmask=[],
-        setsigdef=_IGNORED,
+        setsigdef=(signal.SIGINT, signal.SIGQUIT, signal.SIGPIPE, signal.SIGXFSZ, signal.SIGHUP),
     )
-
-
-def _become_subreaper() -> None:
-    set_child_subreaper = 36
-    if _LINUX and ctypes.CDLL(None, use_errno=True).prctl(set_child_subreaper, 1, 0, 0, 0):
-        raise OSError(ctypes.get_errno(), "prctl(PR_SET_CHILD_SUBREAPER)")
 
 
 def descendants(ancestor: int) -> list[int]:

@@ -23,19 +23,16 @@ def write_json(path: str, value: Any) -> None:
 
 
 def read_json(path: str) -> Any:
-    """Read what :func:`write_json` wrote; ``None`` if it is not there."""
+    """Read what :func:`write_json` wrote; ``None`` if it is not there, or was cut short when the machine went down."""
     try:
         with open(path, encoding="ascii") as file:
             return json.load(file)
-    except FileNotFoundError:
+    except (FileNotFoundError, ValueError):
         return None
 
 
 def lock(path: str, flags: int = os.O_RDWR | os.O_CREAT) -> int | None:
-    """Lock a file, which is made if need be.
-
-    :returns: the descriptor that holds the lock until it is closed; ``None`` if another process holds one
-    """
+    """Lock a file, made if need be, until the descriptor is closed; ``None`` if another process holds a lock."""
     descriptor = private(path, flags)
     try:
         fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

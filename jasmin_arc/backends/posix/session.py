@@ -39,11 +39,7 @@ def write_inputs(folder: Path, inputs: Iterable[StagedInput]) -> None:
 
 
 def list_folder(session: Path, path: str, job_id: str, *, recursive: bool = False) -> list[RemoteFile]:
-    """List one folder of a session directory: its files, and folders that are no symbolic links.
-
-    :param recursive: whether the contents of its folders are listed as well
-    :raises JobNotFoundError: if there is none
-    """
+    """List one folder of a session directory: its files, and folders that are no symbolic links."""
     top = _inside(session, path, job_id)
     folders, found = [top], []
     for folder in folders:
@@ -74,10 +70,6 @@ def _described(prefix: str, entry: os.DirEntry[str], session: Path) -> RemoteFil
 
 
 def open_file(session: Path, path: str, offset: int, job_id: str) -> BinaryIO:
-    """Open a file of a session directory.
-
-    :raises JobNotFoundError: if there is none
-    """
     try:
         # Without waiting, should it be a pipe.
         descriptor = os.open(_inside(session, path, job_id), os.O_RDONLY | os.O_NONBLOCK)

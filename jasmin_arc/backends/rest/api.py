@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import re
 import threading
+import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from urllib.parse import quote, urlsplit
 
@@ -32,11 +33,8 @@ AREX = ServerKind(
 _XML = {"Content-Type": "application/xml"}
 _VERSIONS = ("1.1", "1.0")
 """The versions that we speak, the best one first"""
-_ID_VERSION = "1.0"
-"""The version in the URLs that are job ids, as ARC's own tools write them"""
 _BATCH_SIZE = 1000
 """How many jobs one request names: a server reads a list of ids up to 1 MiB and ignores the rest"""
-_MAX_LOG_BYTES = 1 << 20
 _REACHABLE_SECONDS = 10.0
 """For how long after an answer nobody needs to ask whether the server is there"""
 
@@ -61,14 +59,11 @@ class Api:
         self._base = ""
 
     def job_url(self, native_id: str) -> str:
-        """Return the job id."""
-        return f"{self.client.endpoint}/rest/{_ID_VERSION}/jobs/{native_id}"
+        """Return the job id, with the version that ARC's own tools write."""
+        return f"{self.client.endpoint}/rest/1.0/jobs/{native_id}"
 
     def native_id(self, job_id: str) -> str:
-        """Return the server's own id of a job.
-
-        :raises JobNotFoundError: if the job is not of this server
-        """
+        """Return the server's own id of a job, or raise a JobNotFoundError if the job is not of this server."""
         usual = self.job_url("")
         found = job_id[len(usual) :] if job_id.startswith(usual) else _native_id_in(job_id, self.client.endpoint)
         if not is_native_id(found):
@@ -91,18 +86,18 @@ class Api:
         with self._lock:
             if not self._base:
                 offered = versions(self.client.read(Request("GET", self._root)).body)
-                common = next((version for version in _VERSIONS if version in offered), None)
-                if common is None:
+                common = [version for version in _VERSIONS if version in offered]
+                if not common:
                     raise ServerError(
                         f"the server {self.client.endpoint} speaks the versions {offered or 'none'} of the ARC REST "
                         f"interface, but this library {' and '.join(_VERSIONS)}"
                     )
-                self._base = f"{self._root}/{common}"
+                self._base = f"{self._root}/{common[0]}"
             return self._base
 
     def check_reachable(self) -> None:
         """See that the server answers, if it has not done so a moment ago."""
-        if self.client.seconds_since_answer() > _REACHABLE_SECONDS:
+        if time.monotonic() - self.client.answered > _REACHABLE_SECONDS:
             self.client.read(Request("GET", self._root))
 
     def jobs(self, states: Collection[str] = ()) -> dict[str, str]:
@@ -114,11 +109,10 @@ class Api:
         """Ask something of many jobs: ``status``, ``info`` or ``delegations``. Each has an answer, by native id."""
         answers: dict[str, JobAnswer] = {}
         for batch in _batches(native_ids):
-            found = self._bulk(action, batch, self.client.read)
-            left_out = next((native_id for native_id in batch if native_id not in found), None)
-            if left_out is not None:
-                raise ServerError(f"the server does not answer for the job {self.job_url(left_out)} ({action})")
-            answers.update(found)
+            answers.update(self._bulk(action, batch, self.client.read))
+            for native_id in batch:
+                if native_id not in answers:
+                    raise ServerError(f"the server does not answer for the job {self.job_url(native_id)} ({action})")
         return answers
 
     def act_on_jobs(self, action: str, native_ids: Iterable[str]) -> dict[str, JobAnswer]:
@@ -166,7 +160,7 @@ class Api:
 
         return create
 
-    def diagnose(self, native_id: str, what: str, *, max_bytes: int = _MAX_LOG_BYTES) -> str | None:
+    def diagnose(self, native_id: str, what: str, *, max_bytes: int = 1 << 20) -> str | None:
         """Read one of the files that the server keeps on a job; ``None`` if there is no such job or file."""
         path = f"{self.base()}/jobs/{native_id}/diagnose/{what}"
         reply = self.client.read(Request("GET", path, max_bytes=max_bytes, allow={404}))

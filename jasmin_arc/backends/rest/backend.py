@@ -41,10 +41,7 @@ _LOGS = ("failed", "errors", "diag", "comment", "status", "description", "local"
 
 
 class RestBackend(base.Backend):
-    """A compute element with an ARC REST interface.
-
-    Nothing is sent before the first call that needs an answer.
-    """
+    """A compute element with an ARC REST interface. Nothing is sent before the first call that needs an answer."""
 
     name: ClassVar[str] = "rest"
     capabilities: ClassVar[frozenset[str]] = frozenset(
@@ -52,21 +49,19 @@ class RestBackend(base.Backend):
     )
 
     def __init__(self, config: ConnectionConfig, services: base.Services) -> None:
-        log, job_list, credentials = services.log, services.job_list, services.credentials()
-        min_left = timedelta(seconds=config.PROXY_RENEWAL_THRESHOLD)
-        self._log = log
-        self._credentials = credentials
-        self._api = Api(config, credentials, log)
+        self._log = log = services.log
+        self._credentials = services.credentials()
+        self._api = Api(config, self._credentials, log)
         self._client = self._api.client
-        self._delegations = Delegations(self._api, credentials, min_left, log)
+        min_left = timedelta(seconds=config.PROXY_RENEWAL_THRESHOLD)
+        self._delegations = Delegations(self._api, self._credentials, min_left, log)
         self._states = States(self._api)
-        self._journal = Journal(job_list, log)
+        self._journal = Journal(services.job_list, log)
         self._submitter = Submitter(self._api, self._delegations, self._journal)
-        self._recovery = Recovery(self._api, job_list, log)
+        self._recovery = Recovery(self._api, services.job_list, log)
 
     @property
     def endpoint(self) -> str:
-        """The URL of the compute element."""
         return self._client.endpoint
 
     def owns(self, job_id: str) -> bool:

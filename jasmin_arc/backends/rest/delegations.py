@@ -221,7 +221,7 @@ class Delegations:
 def _read_shared(path: Path, fingerprint: str) -> dict[str, str]:
     try:
         # The default folder of proxies is open to all users, so what is there may be anybody's.
-        found = json.loads(read_own_file(path)[1])
+        found = json.loads(read_own_file(path))
         if not fingerprint or found["proxy"] != fingerprint:
             return {}
         return {str(endpoint): str(delegation) for endpoint, delegation in found["delegations"].items()}

@@ -94,11 +94,7 @@ def _job_answer(job: Element) -> JobAnswer:
 
 
 def listing(document: bytes, folder: str) -> list[RemoteFile]:
-    """Read the listing of a directory.
-
-    :param folder: its path inside the session directory
-    :raises OutputError: if a name would lead out of the directory
-    """
+    """Read the listing of a directory, given by its path inside the session directory."""
     files = []
     # 6.17 sends control characters as they are, which XML does not have. One such name must not hide all others.
     for entry in read_xml(_CONTROL.sub(b"?", document), root="list"):

@@ -5,21 +5,18 @@ from __future__ import annotations
 import io
 import re
 import time
-from typing import TYPE_CHECKING, BinaryIO, cast
+from typing import BinaryIO, cast
 
+from urllib3 import BaseHTTPResponse
 from urllib3.exceptions import HTTPError
 
 from jasmin_arc.backends.http.client import MAX_BYTES, Client, has_length
 from jasmin_arc.backends.http.deadline import limited
+from jasmin_arc.backends.rest.api import Api
 from jasmin_arc.backends.rest.documents import listing
 from jasmin_arc.description import path_parts
 from jasmin_arc.exceptions import JobNotFoundError, OutputError, ServerError
 from jasmin_arc.job_info import RemoteFile
-
-if TYPE_CHECKING:
-    from urllib3 import BaseHTTPResponse
-
-    from jasmin_arc.backends.rest.api import Api
 
 _BUFFER = 1 << 20
 _MAX_LISTING_BYTES = MAX_BYTES
@@ -34,8 +31,7 @@ def list_files(api: Api, job_id: str, path: str) -> list[RemoteFile]:
     if response.status != 200 or not _is_listing(response):
         _discard(response)
         raise JobNotFoundError(f"there is no such job or directory: {job_id} {folder}")
-    raw = _Download(response, f"{job_id} {folder}", api.client)
-    with io.BufferedReader(raw, _BUFFER) as stream:
+    with io.BufferedReader(_Download(response, f"{job_id} {folder}", api.client), _BUFFER) as stream:
         text = stream.read(_MAX_LISTING_BYTES + 1)
     if len(text) > _MAX_LISTING_BYTES:
         raise ServerError(f"the server lists more than {_MAX_LISTING_BYTES} bytes of names: {job_id} {folder}")
@@ -53,9 +49,12 @@ def open_file(api: Api, job_id: str, path: str, offset: int) -> BinaryIO:
     if response.status == 404 or _is_listing(response):
         _discard(response)
         raise JobNotFoundError(f"there is no such job or file: {what}")
-    _check_range(response, offset, what)
-    raw = _Download(response, what, api.client)
-    return cast(BinaryIO, io.BufferedReader(raw, _BUFFER))
+    if offset or response.status != 200:
+        begins = re.match(r"bytes (\d{1,18})-", response.headers.get("Content-Range", ""))
+        if response.status != 206 or begins is None or int(begins[1]) != offset:
+            response.close()
+            raise OutputError(f"the server does not send {what} from byte {offset} on, as it was asked to")
+    return cast(BinaryIO, io.BufferedReader(_Download(response, what, api.client), _BUFFER))
 
 
 def _inside(path: str) -> str:
@@ -68,15 +67,6 @@ def _inside(path: str) -> str:
 def _is_listing(response: BaseHTTPResponse) -> bool:
     # Files are sent as application/octet-stream, whatever they hold.
     return response.headers.get("Content-Type", "").partition(";")[0].strip() in ("application/xml", "text/xml")
-
-
-def _check_range(response: BaseHTTPResponse, offset: int, what: str) -> None:
-    if not offset and response.status == 200:
-        return
-    begins = re.match(r"bytes (\d{1,18})-", response.headers.get("Content-Range", ""))
-    if response.status != 206 or begins is None or int(begins[1]) != offset:
-        response.close()
-        raise OutputError(f"the server does not send {what} from byte {offset} on, as it was asked to")
 
 
 def _discard(response: BaseHTTPResponse) -> None:

@@ -21,7 +21,6 @@ from jasmin_arc.description.formats.adl import ANNOTATION_PREFIX
 from jasmin_arc.exceptions import JasminArcError, ServerError
 from jasmin_arc.job_list import JobList, JobRecord
 
-_WORKERS = 4
 _MAX_DESCRIPTION_BYTES = 16 << 20
 """Enough for a hundred thousand inputs"""
 _STILL_ON_ITS_WAY = timedelta(minutes=15)
@@ -45,8 +44,8 @@ class Recovery:
     def settle(self) -> dict[str, bool]:
         """Return by job id whether the job was kept (or else erased).
 
-        :raises ServerError: if the server cannot be asked about one of them, or about a job that may be a lost one.
-            What was not settled stays for the next time
+        Where the server cannot be asked about one of them, or about a job that may be a lost one, the first error is
+        raised at the end. What was not settled stays for the next time.
         """
         unfinished = self._job_list.unfinished(self._api.client.endpoint)
         if unfinished:
@@ -67,7 +66,7 @@ class Recovery:
     def _settle_created(self, records: Sequence[JobRecord], failures: list[JasminArcError]) -> dict[str, bool]:
         tokens = {record.id or "": record.token for record in records}
         native_ids, _ = self._api.native_ids(tokens)
-        results = run_all(lambda job_id: is_complete(self._api, native_ids[job_id]), native_ids, workers=_WORKERS)
+        results = run_all(lambda job_id: is_complete(self._api, native_ids[job_id]), native_ids, workers=4)
         failures += [result for result in results if isinstance(result, JasminArcError)]
         kept = [job_id for job_id, complete in zip(native_ids, results) if complete is True]
         self._job_list.commit(kept)
@@ -111,7 +110,7 @@ class Recovery:
         times = _times(records)
         candidates = [native_id for native_id, answer in answers.items() if _may_be_sought(answer, times)]
         tokens = {record.token for record in records}
-        results = run_all(self._token, candidates, workers=_WORKERS)
+        results = run_all(self._token, candidates, workers=4)
         found = {job: token for job, token in zip(candidates, results) if isinstance(token, str) and token in tokens}
         return found, [result for result in results if isinstance(result, JasminArcError)]
 

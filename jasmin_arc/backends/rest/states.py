@@ -57,11 +57,8 @@ _WORKERS = 8
 _NO_REASON = re.compile(r"\A\s*<|[\x00-\x08\x0e-\x1f]")
 """What a text about a failure never has: a web page's beginning, or characters of binary data"""
 _STATE = re.compile(r"[A-Z][A-Z:_-]{1,40}")
-_MAX_POLL_INTERVAL = 1.0
-"""Seconds between two looks at jobs that are to run again"""
 _RESTART_SECONDS = 10.0
 """For how long the server may take to begin with a job that it was told to run again"""
-_CANCELLED = "canceled by external request"
 _MAX_CACHED = 100_000
 _BATCH_SECONDS = 2.0
 """For how long what was written of a job in the batch system counts: the server writes it once a minute"""
@@ -78,8 +75,8 @@ class States:
         self._api = api
         self._lock = threading.Lock()
         self._listed = 0
-        self._changing: dict[str, bool] = {}
-        self._cancelled: dict[str, bool] = {}
+        self._changing: dict[str, None] = {}
+        self._cancelled: dict[str, None] = {}
         self._failures: dict[str, tuple[str, tuple[str, ...]]] = {}
         self._batch: dict[str, tuple[str, float]] = {}
         self._ended: dict[str, JobInfo] = {}
@@ -88,9 +85,7 @@ class States:
         """Return the jobs' present native states; those that the server does not know are absent.
 
         A job that failed and that this process has not cancelled is ``FAILED``, though another process may have killed
-        it: the server tells that only job by job.
-
-        :raises JasminArcError: if no job could be answered for
+        it: the server tells that only job by job. If no job could be answered for, the first error is raised.
         """
         answers = self._live(native_ids)
         in_batch = [native_id for native_id, state in answers.items() if state == _IN_BATCH_SYSTEM]
@@ -107,11 +102,7 @@ class States:
         return answers
 
     def infos(self, native_ids: Mapping[str, str]) -> dict[str, JobInfo]:
-        """Return all that is known of the jobs, by job id; those that the server does not know are absent.
-
-        :param native_ids: by job id
-        :raises JasminArcError: if one of them could not be asked about
-        """
+        """Return all that is known of the jobs, by job id; those that the server does not know are absent."""
         live = _raise_first(self._live(list(native_ids.values())))
         infos = {
             job: job_info(answer.info, job)
@@ -155,9 +146,8 @@ class States:
             answers = self._api.query_jobs("status", native_ids)
         except JasminArcError as error:
             return dict.fromkeys(native_ids, error)
-        there = [answer for answer in answers.values() if answer.code != 404]
-        states = run_all(self._overlooked_state, there, workers=_WORKERS)
-        return {answer.native_id: state for answer, state in zip(there, states)}
+        there = {job: answer for job, answer in answers.items() if answer.code != 404}
+        return dict(zip(there, run_all(self._overlooked_state, there.values(), workers=_WORKERS)))
 
     def _overlooked_state(self, answer: JobAnswer) -> str:
         url = self._api.job_url(answer.native_id)
@@ -180,7 +170,12 @@ class States:
                 return state
             if self._failure(native_id) is not None:
                 return "FAILED"
-            if self._stays_finished(native_id):
+            # A job that is about to run again loses the mark of its failure a moment before its state changes.
+            for _ in range(_ATTEMPTS if native_id in self._changing else 0):
+                pause(5 * _RETRY_STEP)
+                if self._state_in_file(native_id) != "FINISHED":
+                    break
+            else:
                 return state
         url = self._api.job_url(native_id)
         raise ServerUnavailableError(f"the compute element tells one state after another of {url}")
@@ -196,17 +191,6 @@ class States:
             raise ServerError(f"the server does not tell the state of {url}, but {printable(word, max_length=50)!r}")
         return _REST_STATES.get(word, "OTHER")
 
-    def _stays_finished(self, native_id: str) -> bool:
-        """Say whether a job that has not failed is really finished.
-
-        A job that is about to run again loses the mark of its failure a moment before its state changes.
-        """
-        for _ in range(_ATTEMPTS if native_id in self._changing else 0):
-            pause(5 * _RETRY_STEP)
-            if self._state_in_file(native_id) != "FINISHED":
-                return False
-        return True
-
     def _failure(self, native_id: str) -> tuple[str, tuple[str, ...]] | None:
         """Read in which state a job failed, and what went wrong; ``None`` for a job that has not failed."""
         written = self._api.diagnose(native_id, "failed", max_bytes=1 << 16)
@@ -215,17 +199,15 @@ class States:
         if _NO_REASON.search(written):
             raise ServerError(f"the server sends something else than why {self._api.job_url(native_id)} failed")
         lines = tuple(printable(line) for line in written.splitlines() if line.strip())
-        failure = ("KILLED" if _CANCELLED in written else "FAILED", lines)
+        failure = ("KILLED" if "canceled by external request" in written else "FAILED", lines)
         self._cache(self._failures, native_id, failure)
         return failure
 
     def _written(self, native_ids: Sequence[str]) -> dict[str, str]:
         """Return what the information provider has written of the jobs' states."""
         now = time.monotonic()
-        fresh = {
-            job: entry for job in native_ids if (entry := self._batch.get(job)) and now - entry[1] < _BATCH_SECONDS
-        }
-        known = {job: state for job, (state, _) in fresh.items() if state}
+        entries = {job: self._batch.get(job, ("", 0.0)) for job in native_ids}
+        known = {job: state for job, (state, then) in entries.items() if state and now - then < _BATCH_SECONDS}
         for job, answer in self._api.query_jobs("status", [job for job in native_ids if job not in known]).items():
             known[job] = answer.state
             self._cache(self._batch, job, (answer.state, now))
@@ -243,12 +225,12 @@ class States:
     def note_cancelled(self, native_ids: Iterable[str]) -> None:
         """Note jobs that this process has cancelled: how they ended is worth a question each."""
         for native_id in native_ids:
-            self._cache(self._cancelled, native_id, True)
+            self._cache(self._cancelled, native_id, None)
 
     def discard(self, native_ids: Iterable[str]) -> None:
         """Take nothing for granted any more of jobs that are being erased or run again."""
         for native_id in native_ids:
-            self._cache(self._changing, native_id, True)
+            self._cache(self._changing, native_id, None)
             with self._lock:
                 for cache in (self._failures, self._batch, self._cancelled, self._ended):
                     cache.pop(native_id, None)
@@ -260,7 +242,7 @@ class States:
         delay = 5 * _RETRY_STEP
         while left and time.monotonic() < until:
             pause(delay)
-            delay = min(2 * delay, _MAX_POLL_INTERVAL)
+            delay = min(2 * delay, 1.0)
             live = _raise_first(self._live(left))
             left = [native_id for native_id in left if live.get(native_id) in ENDS]
         return left

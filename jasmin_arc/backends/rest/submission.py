@@ -38,8 +38,6 @@ _WAVE_BYTES = 1 << 30
 """A server gives a client ten minutes to upload a job's inputs, so no more jobs than that are created at a time"""
 _POST_JOBS = 50
 _POST_BYTES = 4 << 20
-_POSTS_AT_ONCE = 4
-_UPLOADS_AT_ONCE = 8
 _PIECE = 1 << 20
 _NOT_SUBMITTED = "the job was not submitted"
 _SETTLED = Advice("{recover} settles it")
@@ -75,7 +73,6 @@ class Submitter:
         return job
 
     def submit(self, descriptions: Sequence[JobDescription], progress: Progress | None) -> list[str | JasminArcError]:
-        """See :meth:`jasmin_arc.backends.base.Backend.submit`."""
         count = progress or (lambda _jobs: None)
         jobs = [self.plan(description) for description in descriptions]
         planned = [job for job in jobs if job.outcome is None]
@@ -87,7 +84,7 @@ class Submitter:
                     raise
                 # What became of the waves before must reach the caller.
                 for job in jobs:
-                    job.outcome = job.outcome if job.outcome is not None else error
+                    job.outcome = job.outcome or error
                 break
         count(sum(job.outcome is not None and not job.adl for job in jobs))
         if jobs and all(isinstance(job.outcome, NoTargetsAvailableError) for job in jobs):
@@ -97,7 +94,14 @@ class Submitter:
     def _submit_wave(self, wave: Sequence[PendingJob], count: Progress) -> None:
         self._delegate(wave)
         for job in wave:
-            _describe(job)
+            inputs = [(staged.name, None) for staged in job.inputs]
+            entry = job.entry
+            try:
+                job.adl = submission_adl(
+                    entry.description, inputs, token=entry.token, delegation_id=entry.delegation_id
+                )
+            except JasminArcError as error:
+                job.outcome = error
         jobs = [job for job in wave if job.outcome is None]
         with self._journal.submitting([job.entry for job in jobs]) as batch:
             self._create(jobs, batch, count)
@@ -117,11 +121,10 @@ class Submitter:
     def _create(self, jobs: Sequence[PendingJob], batch: Batch, count: Progress) -> None:
         chunks = list(_cut(jobs, _POST_JOBS, _POST_BYTES, lambda job: len(job.adl)))
         create = self._api.job_creator()
-        results = run_all(lambda chunk: self._post(create, chunk, batch), chunks, workers=_POSTS_AT_ONCE)
+        results = run_all(lambda chunk: self._post(create, chunk, batch), chunks, workers=4)
         for chunk, result in zip(chunks, results):
             for job in chunk:
-                if isinstance(result, JasminArcError) and job.outcome is None:
-                    job.outcome = result
+                job.outcome = job.outcome or result
         failed = [job for job in jobs if job.outcome is not None]
         batch.drop(job.entry.token for job in failed if not isinstance(job.outcome, SubmissionUnknownError))
         count(len(failed))
@@ -134,7 +137,13 @@ class Submitter:
         except ServerError as error:
             kind = NoTargetsAvailableError if isinstance(error, ServerUnavailableError) else JobSubmissionError
             raise kind(f"{_NOT_SUBMITTED}: {error.message}", advice=error.advice) from error
-        _check_answers(answers, jobs)
+        native_ids = [answer.native_id for answer in answers if answer.done]
+        if len(answers) != len(jobs) or "" in native_ids or len(set(native_ids)) != len(native_ids):
+            raise SubmissionUnknownError(
+                f"the compute element's answer to a submission of {len(jobs)} jobs does not tell which of them exist; "
+                "they do not run",
+                advice=Advice("{recover} settles them"),
+            )
         for job, answer in zip(jobs, answers):
             if answer.done:
                 job.native_id = answer.native_id
@@ -165,8 +174,10 @@ class Submitter:
                 with lock:
                     count(1)
 
-        failures = upload_all({job: job.inputs for job in jobs}, put, workers=_UPLOADS_AT_ONCE)
-        failed = {job: error for job, error in failures.items() if not self._arrived(job)}
+        failures = upload_all({job: job.inputs for job in jobs}, put, workers=8)
+        # A job is complete all the same where just the last answer was lost.
+        complete = run_all(lambda job: is_complete(self._api, job.native_id), failures, workers=8)
+        failed = {job: error for (job, error), done in zip(failures.items(), complete) if done is not True}
         self.commit([job for job in jobs if job not in failed], batch)
         self.give_up(failed, batch)
 
@@ -178,13 +189,6 @@ class Submitter:
                 self._api.upload(native_id, staged.name, body, staged.size)
         except OSError as error:
             raise InputFileError(f"input {staged.name!r}: cannot be read: {error.strerror}") from error
-
-    def _arrived(self, job: PendingJob) -> bool:
-        """Say whether a job whose upload failed is complete all the same, as just the answer was lost."""
-        try:
-            return is_complete(self._api, job.native_id)
-        except ServerError:
-            return False
 
     def commit(self, jobs: Sequence[PendingJob], batch: Batch) -> None:
         """Write down that jobs run, which is their outcome."""
@@ -214,10 +218,7 @@ class Submitter:
 
 
 def erase(api: Api, native_ids: Collection[str]) -> set[str]:
-    """Cancel and erase jobs that must not run, and return those that are gone or will be.
-
-    :raises ServerError: if the server cannot be asked
-    """
+    """Cancel and erase jobs that must not run, and return those that are gone or will be."""
     killed = api.act_on_jobs("kill", native_ids)
     cleaned = api.act_on_jobs("clean", native_ids)
     gone = {job for job, answer in cleaned.items() if answer.code == 404}
@@ -228,25 +229,6 @@ def is_complete(api: Api, native_id: str) -> bool:
     """Say whether the run script of a job is there: it is uploaded last."""
     received = api.diagnose(native_id, "input_status") or ""
     return any(line.strip().lstrip("/") == RUN_SCRIPT_NAME for line in received.splitlines())
-
-
-def _describe(job: PendingJob) -> None:
-    inputs = [(staged.name, None) for staged in job.inputs]
-    entry = job.entry
-    try:
-        job.adl = submission_adl(entry.description, inputs, token=entry.token, delegation_id=entry.delegation_id)
-    except JasminArcError as error:
-        job.outcome = error
-
-
-def _check_answers(answers: Sequence[JobAnswer], jobs: Sequence[PendingJob]) -> None:
-    native_ids = [answer.native_id for answer in answers if answer.done]
-    if len(answers) != len(jobs) or "" in native_ids or len(set(native_ids)) != len(native_ids):
-        raise SubmissionUnknownError(
-            f"the compute element's answer to a submission of {len(jobs)} jobs does not tell which of them exist; "
-            "they do not run",
-            advice=Advice("{recover} settles them"),
-        )
 
 
 def _exactly(file: BinaryIO, staged: StagedInput) -> Iterator[bytes]:
