@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import difflib
 import io
@@ -180,10 +181,13 @@ def read_table(path: str) -> list[dict[str, str]]:
 def read_text(path: str) -> str:
     """Read a file that holds UTF-8 text; ``-`` is standard input."""
     try:
-        if path == "-":
-            return sys.stdin.buffer.read(_MAX_BYTES).decode("utf-8-sig")
-        with Path(path).open("rb") as file:
-            return file.read(_MAX_BYTES).decode("utf-8-sig")
+        if path == "-" and sys.stdin is None:
+            raise InputFileError("cannot read -: standard input is closed")
+        with contextlib.nullcontext(sys.stdin.buffer) if path == "-" else Path(path).open("rb") as file:
+            text = file.read(_MAX_BYTES + 1)
+        if len(text) > _MAX_BYTES:
+            raise InputFileError(f"{path}: is longer than {_MAX_BYTES >> 20} MiB", advice="use several shorter files")
+        return text.decode("utf-8-sig")
     except OSError as error:
         raise InputFileError(f"cannot read {path}: {error.strerror}") from error
     except UnicodeDecodeError as error:

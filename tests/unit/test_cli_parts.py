@@ -28,6 +28,7 @@ from job_list_kit import add
 
 from jasmin_arc import ArcInterface, JobDescription
 from jasmin_arc._support.text import one_line
+from jasmin_arc.cli import describing
 from jasmin_arc.cli import selection as selecting
 from jasmin_arc.cli.app import COMMANDS, ELSEWHERE, SECTIONS, ArcGroup, root
 from jasmin_arc.cli.commands import setup
@@ -752,3 +753,13 @@ def test_json_survives_any_text() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert json.loads(done.stdout)["results"] == [{"a": "\ud800\x1b\u2028", "b": {"1": [None]}}]
+
+
+def test_a_table_that_cannot_be_read_whole_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(describing, "_MAX_BYTES", 10)
+    (tmp_path / "table.csv").write_text("name\n12345\n")
+    with pytest.raises(InputFileError, match="is longer than"):
+        describing.read_text(str(tmp_path / "table.csv"))
+    monkeypatch.setattr(sys, "stdin", None)
+    with pytest.raises(InputFileError, match="standard input is closed"):
+        describing.read_text("-")
