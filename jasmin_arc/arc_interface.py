@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, BinaryIO, TypeVar, overload
 
 from jasmin_arc._support.bulk import JobLike, all_or_partial, job_id_of, job_ids_of, not_found, raise_failures
 from jasmin_arc._support.progress import ProgressBar
-from jasmin_arc.arc_objects import ArcObjects
 from jasmin_arc.backends.base import RENEW
 from jasmin_arc.constants import STDOUT_NAME, JobState, JobStatuses
 from jasmin_arc.description import Duration, InputSource, JobDescription
@@ -20,6 +19,7 @@ from jasmin_arc.exceptions import (
     JobNotFoundError,
 )
 from jasmin_arc.explain import Explanation, job_failed
+from jasmin_arc.interface_2017 import ArcObjects
 from jasmin_arc.job import Job
 from jasmin_arc.job_info import JobInfo, RemoteFile
 

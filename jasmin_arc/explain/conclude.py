@@ -11,7 +11,7 @@ from jasmin_arc.constants import STDERR_NAME, JobState
 from jasmin_arc.explain import Explanation
 from jasmin_arc.explain.facts import Facts
 from jasmin_arc.explain.rules_failed import explain_failed
-from jasmin_arc.explain.rules_other import explain_other
+from jasmin_arc.explain.rules_not_failed import explain_other
 
 _ALIKE = 80
 """Lines that begin with the same so many characters say the same"""

@@ -16,9 +16,10 @@ from typing import TYPE_CHECKING, TypeVar
 from jasmin_arc.constants import JobState
 from jasmin_arc.exceptions import JobListError
 from jasmin_arc.job_list import rows
-from jasmin_arc.job_list.file import JobListFile
-from jasmin_arc.job_list.record import INTENDED, JobRecord, JobSummary, new_token, now, owner_mark
+from jasmin_arc.job_list.process_mark import owner_mark
+from jasmin_arc.job_list.record import INTENDED, JobRecord, JobSummary, new_token, now
 from jasmin_arc.job_list.spool import Spool
+from jasmin_arc.job_list.tables import JobListFile
 
 if TYPE_CHECKING:
     from jasmin_arc.description import JobDescription

@@ -1,20 +1,16 @@
-"""What the job list knows of a job, and which process is submitting it."""
+"""What the job list knows of a job."""
 
 from __future__ import annotations
 
-import os
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta, timezone
-from pathlib import Path
+from datetime import datetime, timezone
 from typing import NamedTuple
 
-from jasmin_arc._support.machine import boot_id, host_name
 from jasmin_arc.constants import JobState
+from jasmin_arc.job_list.process_mark import owner_lives
 
-UNCHECKABLE_FOR = timedelta(hours=1)
-"""For how long a process that cannot be looked up from here, as on another host, counts as alive"""
 INTENDED = "intended"
 SUBMITTED = "submitted"
 
@@ -68,45 +64,3 @@ class JobSummary(NamedTuple):
     submitted: datetime
     final_state: JobState | None
     """The state that the job ended in, once it was seen"""
-
-
-def owner_mark() -> str:
-    """Return the mark of this process: host, boot, PID namespace, PID and start time."""
-    pid = os.getpid()
-    return " ".join([host_name(), boot_id() or "-", _namespace(), str(pid), _start(pid) or "-"])
-
-
-def owner_lives(mark: str, since: datetime) -> bool:
-    """Whether the process that left this mark then may still be at work."""
-    parts = mark.split(" ")
-    if len(parts) != 5 or not parts[3].isdecimal():
-        return False
-    host, boot, namespace, pid, start = parts
-    if host == host_name() and boot != (boot_id() or "-"):
-        return False
-    if (host, namespace) != (host_name(), _namespace()):
-        return now() - since < UNCHECKABLE_FOR
-    if start != "-":
-        return _start(int(pid)) == start
-    try:
-        os.kill(int(pid), 0)
-    except OSError as error:
-        return not isinstance(error, ProcessLookupError)
-    return True
-
-
-def _start(pid: int) -> str | None:
-    """The start time in clock ticks since boot; ``None`` for no such process, a zombie, or a system without /proc."""
-    try:
-        # The program's name, in parentheses, may itself hold spaces and parentheses.
-        fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
-    except OSError:
-        return None
-    return None if fields[0] in "ZXx" else fields[19]
-
-
-def _namespace() -> str:
-    try:
-        return str(Path("/proc/self/ns/pid").readlink())
-    except OSError:
-        return "-"

@@ -11,8 +11,8 @@ from fnmatch import fnmatchcase
 from urllib.parse import unquote, urlsplit
 
 from jasmin_arc.constants import JobState
-from jasmin_arc.job_list.file import ARC_COLUMNS
 from jasmin_arc.job_list.record import SUBMITTED, JobRecord, JobSummary
+from jasmin_arc.job_list.tables import ARC_COLUMNS
 
 _CHUNK = 500
 _FEW = 1000

@@ -16,5 +16,5 @@ def durability(monkeypatch: pytest.MonkeyPatch) -> None:
         make_durable(database)
         database.execute("PRAGMA synchronous = OFF")
 
-    for user in ("jasmin_arc.job_list.file", "jasmin_arc.backends.local.store"):
+    for user in ("jasmin_arc.job_list.tables", "jasmin_arc.backends.local.store"):
         monkeypatch.setattr(f"{user}.make_durable", in_memory_first)

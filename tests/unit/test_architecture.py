@@ -39,9 +39,9 @@ MAY_IMPORT = {
     "job": {"exceptions", "constants", "explain"},
     "proxy": {"credentials"},
     "doctor": DATA | {"_support", "credentials", "job_list", "backends.table", "version"},
-    "parts": BELOW_BACKENDS | SERVICES | {"backends.table"},
-    "arc_objects": {"exceptions", "_support", "backends.base", "parts"},
-    "arc_interface": BELOW_BACKENDS | SERVICES | {"job", "arc_objects"},
+    "interface_parts": BELOW_BACKENDS | SERVICES | {"backends.table"},
+    "interface_2017": {"exceptions", "_support", "backends.base", "interface_parts"},
+    "arc_interface": BELOW_BACKENDS | SERVICES | {"job", "interface_2017"},
     "display": DATA - {"config"} | {"_support"},
     "": DATA | {"arc_interface", "job", "explain", "version"},
     "cli": {"", "arc_interface", "job", "display", "doctor", "version"}

@@ -28,12 +28,12 @@ from job_list_kit import add
 
 from jasmin_arc import ArcInterface, JobDescription
 from jasmin_arc._support.text import one_line
-from jasmin_arc.cli import describing
+from jasmin_arc.cli import descriptions as reading
 from jasmin_arc.cli import selection as selecting
 from jasmin_arc.cli.app import COMMANDS, ELSEWHERE, SECTIONS, ArcGroup, root
 from jasmin_arc.cli.commands import setup
 from jasmin_arc.cli.context import Context, shell_words
-from jasmin_arc.cli.describing import check_placeholders, descriptions, fill, read_table
+from jasmin_arc.cli.descriptions import check_placeholders, descriptions, fill, read_table
 from jasmin_arc.cli.exit_codes import exit_code
 from jasmin_arc.cli.output import console
 from jasmin_arc.cli.process import run
@@ -756,10 +756,10 @@ def test_json_survives_any_text() -> None:
 
 
 def test_a_table_that_cannot_be_read_whole_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(describing, "_MAX_BYTES", 10)
+    monkeypatch.setattr(reading, "_MAX_BYTES", 10)
     (tmp_path / "table.csv").write_text("name\n12345\n")
     with pytest.raises(InputFileError, match="is longer than"):
-        describing.read_text(str(tmp_path / "table.csv"))
+        reading.read_text(str(tmp_path / "table.csv"))
     monkeypatch.setattr(sys, "stdin", None)
     with pytest.raises(InputFileError, match="standard input is closed"):
-        describing.read_text("-")
+        reading.read_text("-")

@@ -17,8 +17,8 @@ from job_list_kit import add
 from jasmin_arc.backends.local.store import Store
 from jasmin_arc.exceptions import JobListError
 from jasmin_arc.job_list import JobList, JobRecord, new_token
-from jasmin_arc.job_list.file import JobListFile
 from jasmin_arc.job_list.sqlite import Database, make_durable, open_database
+from jasmin_arc.job_list.tables import JobListFile
 
 ENDPOINT = "https://ce.example.org:443/arex"
 JOB = f"{ENDPOINT}/rest/1.0/jobs/a"

@@ -14,8 +14,8 @@ import pytest
 from jasmin_arc.description import JobDescription
 from jasmin_arc.exceptions import JobListError, SubmissionUnknownError
 from jasmin_arc.job_list import JobList, new_token
-from jasmin_arc.job_list.file import JobListFile
 from jasmin_arc.job_list.journal import Entry, Journal
+from jasmin_arc.job_list.tables import JobListFile
 
 ENDPOINT = "https://ce.example.org:443/arex"
 

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta, timezone
 
 import pytest
 
-from jasmin_arc.job_list.record import owner_lives, owner_mark
+from jasmin_arc.job_list.process_mark import owner_lives, owner_mark
 
 LONG_AGO = datetime.now(timezone.utc) - timedelta(days=1)
 
@@ -28,7 +28,7 @@ def test_this_process_lives() -> None:
 
 
 def test_a_process_lives_until_it_ends() -> None:
-    script = "from jasmin_arc.job_list.record import owner_mark; print(owner_mark(), flush=True); input()"
+    script = "from jasmin_arc.job_list.process_mark import owner_mark; print(owner_mark(), flush=True); input()"
     with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, stdin=subprocess.PIPE) as child:
         assert child.stdout is not None
         mark = child.stdout.readline().decode().strip()

@@ -13,7 +13,7 @@ import click
 from jasmin_arc.cli.app import ArcCommand, TakesCommand
 from jasmin_arc.cli.commands.files import print_as_it_comes
 from jasmin_arc.cli.context import Context
-from jasmin_arc.cli.describing import describes_jobs, descriptions
+from jasmin_arc.cli.descriptions import describes_jobs, descriptions
 from jasmin_arc.cli.exit_codes import FAILED, JOB_FAILED
 from jasmin_arc.cli.selection import selects_jobs
 from jasmin_arc.constants import STDERR_NAME, JobStatuses

@@ -7,7 +7,7 @@ from typing import Any
 from jasmin_arc._support.bulk import JobLike, job_id_of
 from jasmin_arc.backends.base import ARC_OBJECTS
 from jasmin_arc.exceptions import OperationNotPossibleError
-from jasmin_arc.parts import Parts
+from jasmin_arc.interface_parts import Parts
 
 
 class ArcObjects(Parts):
