@@ -124,8 +124,8 @@ class ConnectionConfig:
         :raises InvalidConfigError: if the file cannot be read or is not JSON, or a value is impossible
         """
         environ = os.environ if environ is None else environ
-        path = config_path if config_path is not None else environ.get(CONFIG_PATH_VARIABLE)
-        if not path and config_path is None and default_path(environ).is_file():
+        path = config_path if config_path is not None else environ.get(CONFIG_PATH_VARIABLE) or None
+        if path is None and default_path(environ).is_file():
             path = default_path(environ)
         loaded = cls({})
         if environ.get("XDG_STATE_HOME"):
@@ -282,9 +282,11 @@ def _check(name: str, value: Any) -> Any:
 
 def _check_output(value: str) -> None:
     try:
-        output_name(value, "it")
+        output_name(value)
     except InvalidJobDescription as error:
-        raise ValueError(str(error).partition(": ")[2]) from error
+        if value.startswith("@"):
+            raise ValueError("must not start with @, which compute elements take for a list") from error
+        raise ValueError("must be a name inside the job's session directory") from error
 
 
 def _told(name: str, value: Any) -> Any:

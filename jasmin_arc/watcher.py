@@ -58,6 +58,8 @@ class Watcher:
         self._refusals = 0
         self._refused_since = 0.0
         self._ending: set[str] = set()
+        self._unanswered: set[str] = set()
+        self._job_refused: dict[str, float] = {}
 
     def watch(self, job_ids: Iterable[str]) -> dict[str, Future[JobState]]:
         """Return for each job a future of its final general state. Pair each call with :meth:`forget`.
@@ -98,11 +100,13 @@ class Watcher:
                     del self._readers[job_id]
                     self._watched.pop(job_id, None)
 
-    def _poll_now(self, job_ids: Sequence[str]) -> None:
+    def _poll_now(self, job_ids: Sequence[str]) -> Mapping[str, JobState | JasminArcError]:
         """Ask now, in the caller's own thread, and settle the futures of jobs that have ended."""
         with self._lock:
             futures = {job_id: self._watched[job_id] for job_id in job_ids if job_id in self._watched}
-        self._settle_ended(futures, self._states(list(futures)))
+        answers = self._states(list(futures))
+        self._settle_ended(futures, answers)
+        return answers
 
     def completed(
         self, job_ids: Sequence[str], *, timeout: float | None = None
@@ -116,7 +120,9 @@ class Watcher:
         until = time.monotonic() + (float("inf") if timeout is None else timeout)
         with self._watching(job_ids) as futures:
             if timeout == 0:
-                self._poll_now(list(futures))
+                for answer in self._poll_now(list(futures)).values():
+                    if isinstance(answer, JasminArcError):
+                        raise answer
             left = {future: job_id for job_id, future in futures.items()}
             done: SimpleQueue[Future[JobState]] = SimpleQueue()
             for future in left:
@@ -207,16 +213,31 @@ class Watcher:
         except JasminArcError as error:
             return self._wait_out(futures, error)
         self._took.append(time.monotonic() - began)
-        delay = self._settle_ended(futures, states)
         unanswered = {job_id: answer for job_id, answer in states.items() if isinstance(answer, JasminArcError)}
-        if unanswered:
-            self._wait_out({job_id: futures[job_id] for job_id in unanswered}, next(iter(unanswered.values())))
-            return delay
+        if unanswered and len(unanswered) == len(states):
+            return self._wait_out(futures, next(iter(unanswered.values())))
         self._answered = True
         if self._failures:
             self._log.warning("the jobs can be asked about again")
             self._failures = self._refusals = 0
-        return delay
+        delay = self._settle_ended(futures, states)
+        self._settle_refused(futures, unanswered)
+        return max(delay, OUTAGE[0]) if unanswered else delay
+
+    def _settle_refused(
+        self, futures: Mapping[str, Future[JobState]], unanswered: Mapping[str, JasminArcError]
+    ) -> None:
+        """Give up jobs that the place has long refused to tell of, though it tells of others."""
+        now = time.monotonic()
+        refused = {job: error for job, error in unanswered.items() if not isinstance(error, ServerUnavailableError)}
+        if unanswered and not self._unanswered:
+            error = next(iter(unanswered.values()))
+            self._log.warning("waiting goes on, though %d jobs cannot be asked about now: %s", len(unanswered), error)
+        self._unanswered = set(unanswered)
+        self._job_refused = {job_id: self._job_refused.get(job_id, now) for job_id in refused}
+        for job_id, since in self._job_refused.items():
+            if now - since >= PATIENCE:
+                _settle(refused[job_id], futures[job_id])
 
     def _wait_out(self, futures: Mapping[str, Future[JobState]], error: JasminArcError) -> float:
         self._failures += 1

@@ -77,9 +77,12 @@ def context_of(context: click.Context) -> Context:
 
 def _store(context: click.Context, parameter: click.Parameter, value: Any) -> None:
     wanted, name = context_of(context), str(parameter.name)
-    if value and name.isupper():
+    if value is None or value is False:
+        return
+    # An empty text, as of a variable that is not set, is a value: the library refuses it.
+    if name.isupper():
         wanted.options[name] = value
-    elif value:
+    else:
         setattr(wanted.output if name == "json" else wanted, name, value)
 
 

@@ -55,8 +55,8 @@ def _run(command: list[str], text: bytes) -> tuple[int, bytes]:
         # Its children may hold the pipe open, so the whole group has to end before reading can.
         timer = threading.Timer(TIMEOUT, _kill, [process.pid])
         timer.daemon = True
-        timer.start()
         try:
+            timer.start()
             with contextlib.suppress(BrokenPipeError), process.stdin as stdin:
                 stdin.write(text)
             output = process.stdout.read(_MAX_OUTPUT)

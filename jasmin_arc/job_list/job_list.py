@@ -138,7 +138,7 @@ class JobList:
             _change(database, wanted, "UPDATE jasmin_arc_jobs SET owner = '' WHERE token = ?")
 
     def unfinished(self, endpoint: str) -> list[JobRecord]:
-        """Return the intentions that were neither committed nor forgotten, oldest first.
+        """Return the intentions that were neither committed nor dropped, oldest first.
 
         Some may be in the making right now: see :attr:`JobRecord.abandoned`.
         """

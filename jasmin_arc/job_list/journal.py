@@ -62,8 +62,8 @@ class Journal:
             _end_transaction(error)
             raise
         finally:
-            with self.logged("unfinished submissions can be settled only once this process has ended"):
-                if batch.open:
+            if batch.open:
+                with self.logged("unfinished submissions can be settled only once this process has ended"):
                     self.job_list.release(batch.open)
 
     @contextmanager
@@ -88,6 +88,8 @@ class Batch:
 
     def created(self, ids: Mapping[str, str]) -> None:
         """Write down, by the tokens, the ids of jobs that exist and do not run yet."""
+        if not ids:
+            return
         with self._journal.lock:
             self._tokens.update((job_id, token) for token, job_id in ids.items())
             self._journal.job_list.created(ids)
@@ -95,6 +97,8 @@ class Batch:
     def commit(self, job_ids: Iterable[str]) -> dict[str, SubmissionUnknownError]:
         """Write down that the jobs run. If that fails, there is an error for each job, by its id."""
         done = list(job_ids)
+        if not done:
+            return {}
         try:
             with self._journal.lock:
                 self._journal.job_list.commit(done)
@@ -106,6 +110,8 @@ class Batch:
     def drop(self, tokens: Iterable[str]) -> None:
         """Write down that the jobs with these tokens do not exist and never will; a failure is logged."""
         dropped = list(tokens)
+        if not dropped:
+            return
         # recover() settles what stays in the list by mistake, so this must not hide the true outcome.
         with self._journal.logged("a submission that came to nothing is still in the job list"):
             self._journal.job_list.drop(dropped)

@@ -127,13 +127,21 @@ class Ledger:
         failures = self._refused_to_erase(job_ids, force=force)
         failures.update(self._place.clean([job_id for job_id in job_ids if job_id not in failures]))
         lost = [job_id for job_id, error in failures.items() if isinstance(error, JobNotFoundError)]
-        for job_id in self.summaries(lost) if force else ():
-            # A job of another place may run there.
-            if self._place.owns(job_id):
-                del failures[job_id]
+        for job_id in self._listed_here(lost) if force else ():
+            del failures[job_id]
         gone = [job_id for job_id in job_ids if job_id not in failures]
         self._note(gone, lambda: self._quick_list.remove(gone))
         return failures
+
+    def _listed_here(self, job_ids: Sequence[str]) -> list[str]:
+        """Return the jobs of this place that the job list has. A job of another place may run there."""
+        try:
+            records = self._quick_list.get(job_ids)
+        except JobListError as error:
+            self._log.warning("%s", error)
+            return []
+        place = self._place
+        return [job for job, record in records.items() if record.endpoint == place.endpoint or place.owns(job)]
 
     def _refused_to_erase(self, job_ids: Sequence[str], *, force: bool) -> dict[str, JasminArcError]:
         """Return the jobs that must not be erased, and why: they have not ended, or their outputs were never saved."""

@@ -109,9 +109,9 @@ class Spool:
             if not self._failed:
                 self._log.warning(_NOT_KEPT_WARNING, self.folder, error.strerror)
             self._failed = True
-        else:
-            self._failed = False
-        return not self._failed
+            return False
+        self._failed = False
+        return True
 
     def _is_sound(self, path: Path) -> bool:
         found = path.stat()

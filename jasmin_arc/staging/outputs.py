@@ -148,7 +148,7 @@ class _JobDownload:
             raise self._not_downloaded(missing, "it did not arrive")
 
     def _not_downloaded(self, missing: Iterable[str], reason: str) -> OutputError:
-        return OutputError(f"could not download {next(iter(missing))!r} of job {self.job_id}: {reason}")
+        return OutputError(f"could not download {next(iter(missing), 'the outputs')!r} of job {self.job_id}: {reason}")
 
     def _blocks(self, read: Callable[[int], bytes], entry: RemoteFile) -> Iterator[bytes]:
         """The content piece by piece; an error if it is not as long as listed, or once it is longer."""

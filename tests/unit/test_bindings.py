@@ -259,6 +259,22 @@ def test_a_lost_answer_is_an_error_of_its_own_and_its_intention_stays(
     assert len(arc.submitted) == 1
 
 
+def test_nothing_is_asked_after_a_submission_that_could_hide_its_outcome(
+    backend: BindingsBackend, arc: FakeArc, job_list: JobList
+) -> None:
+    def lose(name: str, description: Any) -> str:
+        # Another thread may drop what was known of the site.
+        backend._site = None
+        arc.log("INFO", "SubmitterPlugin.REST", "Failed to submit all jobs.")
+        return ""
+
+    arc.on_submit = lose
+    (error,) = backend.submit([ECHO])
+    assert isinstance(error, SubmissionUnknownError)
+    assert arc.discoveries == 1
+    assert len(job_list.unfinished(arc.endpoint)) == 1
+
+
 def test_when_the_server_goes_away_the_next_submission_looks_anew(backend: BindingsBackend, arc: FakeArc) -> None:
     def refuse(name: str, description: Any) -> str:
         arc.no_connection()

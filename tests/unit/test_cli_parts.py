@@ -763,3 +763,9 @@ def test_a_table_that_cannot_be_read_whole_is_refused(tmp_path: Path, monkeypatc
     monkeypatch.setattr(sys, "stdin", None)
     with pytest.raises(InputFileError, match="standard input is closed"):
         reading.read_text("-")
+
+
+@pytest.mark.parametrize("option", ["--server", "--config"])
+def test_an_empty_text_is_a_value_that_is_refused(option: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run([option, "", "config", "show"]) != 0
+    assert "jasmin-arc: " in capsys.readouterr().err

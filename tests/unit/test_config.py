@@ -201,3 +201,17 @@ def test_as_dict_can_be_read_again() -> None:
 def test_the_example_file_is_valid() -> None:
     config = load(Path(__file__).parents[2] / "config.example.json")
     assert not config.is_default("CLIENT_KEY")
+
+
+def test_an_empty_path_in_the_environment_names_no_file(tmp_path: Path) -> None:
+    environ = {"JASMIN_ARC_CONFIG": "", "XDG_CONFIG_HOME": str(tmp_path)}
+    assert ConnectionConfig.load(environ=environ).is_default("ARC_SERVER")
+
+
+@pytest.mark.parametrize(
+    ("name", "problem"), [("/abs", "must be a name inside"), ("@x", "must not start with @"), ("", "must be a name")]
+)
+def test_an_impossible_output_is_named_once(name: str, problem: str) -> None:
+    with pytest.raises(InvalidConfigError, match=problem) as caught:
+        load(config={"OUTPUT_FILE": name})
+    assert str(caught.value).count(repr(name)) == 1

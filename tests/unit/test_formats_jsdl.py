@@ -50,7 +50,6 @@ def test_the_posix_subset() -> None:
         outputs={"r": "https://h/r"},
         environment={"A": "1"},
         queue="short",
-        account="gws1",
         slots=4,
         memory=2 * 1024**2,
         wall_time=timedelta(seconds=60),

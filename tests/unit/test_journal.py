@@ -186,3 +186,14 @@ def test_an_empty_batch_makes_no_file(journal: Journal, job_list: JobList) -> No
         assert batch.commit([]) == {}
         batch.drop([])
     assert not job_list.path.exists()
+
+
+def test_where_there_is_nothing_to_write_the_list_is_left_alone(
+    journal: Journal, job_list: JobList, lock: Callable[[], object]
+) -> None:
+    with journal.submitting([entry("one", id=url("one"))]) as batch:
+        assert batch.commit([url("one")]) == {}
+        lock()
+        batch.created({})
+        batch.drop([])
+        assert batch.commit([]) == {}

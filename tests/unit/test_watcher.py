@@ -286,3 +286,48 @@ def test_the_rest_that_the_server_gets_counts_as_a_part_of_the_pause(log: io.Str
     watching.close()
     # With one pause after the other, it would be five.
     assert len(asked) >= 8
+
+
+def test_a_job_that_alone_cannot_be_asked_about_is_waited_out(
+    log: io.StringIO, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watcher_module, "OUTAGE", QUICK)
+    refused = ServerError("nonsense", status=500)
+    others = [{f"x://{n}": JobState.FINISHED, "x://bad": refused} for n in range(2 * MAX_FAILURES)]
+    site = Site(*others, {"x://bad": JobState.FINISHED})
+    watching = Watcher(site.states, make_logger(log, LogLevels.INFO))
+    ids = [f"x://{n}" for n in range(2 * MAX_FAILURES)]
+    site_states, known = site.states, dict.fromkeys(ids, JobState.RUNNING)
+
+    def states(job_ids: Sequence[str]) -> dict[str, JobState | JasminArcError]:
+        known.update(site_states(job_ids))  # type: ignore[arg-type]
+        return {job_id: known[job_id] for job_id in job_ids}
+
+    watching._states = states
+    futures = watching.watch([*ids, "x://bad"])
+    assert {future.result(LIMIT) for future in futures.values()} == {JobState.FINISHED}
+    assert log.getvalue().count("nonsense") == 1
+
+
+def test_a_job_that_is_refused_for_long_ends_its_own_wait_alone(
+    log: io.StringIO, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watcher_module, "OUTAGE", QUICK)
+    monkeypatch.setattr(watcher_module, "PATIENCE", 0.1)
+    down = ServerUnavailableError("no answer")
+    answers = {"x://good": JobState.RUNNING, "x://bad": ServerError("forbidden", status=403), "x://down": down}
+    site = Site(answers)  # type: ignore[arg-type]
+    futures = Watcher(site.states, make_logger(log, LogLevels.INFO)).watch(answers)
+    with pytest.raises(ServerError, match="forbidden"):
+        futures["x://bad"].result(LIMIT)
+    assert not futures["x://good"].done() and not futures["x://down"].done()
+    site.script = [dict.fromkeys(answers, JobState.FINISHED)]
+    assert futures["x://good"].result(LIMIT) == futures["x://down"].result(LIMIT) == JobState.FINISHED
+
+
+def test_a_look_at_a_job_that_cannot_be_asked_about_is_an_error(log: io.StringIO) -> None:
+    site = Site({"x://1": JobState.FINISHED, "x://2": ServerError("forbidden", status=403)})  # type: ignore[dict-item]
+    watching = Watcher(site.states, make_logger(log, LogLevels.INFO))
+    with pytest.raises(ServerError, match="forbidden"):
+        list(watching.completed(["x://1", "x://2"], timeout=0))
+    watching.close()

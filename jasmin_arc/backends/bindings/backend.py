@@ -133,10 +133,11 @@ class BindingsBackend(RestBackend):
         return [job.outcome or JobSubmissionError("the job was not submitted")]
 
     def _submit_one(self, job: PendingJob) -> None:
-        self._fresh_site()
+        # Nothing may be asked between the submission and the reading of its outcome: a failure would hide it.
+        queues = [queue.name for queue in self._fresh_site().queues]
         with self._journal.submitting([job.entry]) as batch:
             try:
-                self._send(job, batch)
+                self._send(job, batch, queues)
             except SubmissionUnknownError as error:
                 job.outcome = error
             except JasminArcError as error:
@@ -146,7 +147,7 @@ class BindingsBackend(RestBackend):
             # The next call looks anew.
             self._site = None
 
-    def _send(self, job: PendingJob, batch: Batch) -> None:
+    def _send(self, job: PendingJob, batch: Batch, queues: Sequence[str]) -> None:
         description, endpoint = job.entry.description, self.endpoint
         with submission.staged(job.inputs) as placed:
             text = submission_adl(description, placed, token=job.entry.token)
@@ -155,7 +156,6 @@ class BindingsBackend(RestBackend):
                 job_id = submission.send(self._arc, user_config, endpoint, text)
             orphan = None if job_id else submission.forgotten_job(lines, endpoint, placed)
             if not job_id and orphan is None:
-                queues = [queue.name for queue in self._fresh_site().queues]
                 raise submission.refusal(lines, description.name, endpoint, queues=queues)
             why = submission.upload_failure(lines, placed)
         try:

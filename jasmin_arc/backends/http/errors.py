@@ -18,6 +18,8 @@ _TRANSIENT = frozenset({408, 425, 429, 502, 503, 504})
 _PASSING_ALERTS = ("DECODE_ERROR", "INTERNAL_ERROR")
 # X509_V_ERR_HOSTNAME_MISMATCH and X509_V_ERR_IP_ADDRESS_MISMATCH of OpenSSL
 _WRONG_NAME = frozenset({62, 64})
+# X509_V_ERR_CERT_NOT_YET_VALID and X509_V_ERR_CERT_HAS_EXPIRED
+_WRONG_TIME = frozenset({9, 10})
 
 
 @dataclass(frozen=True)
@@ -52,6 +54,8 @@ def error_for_transport(error: Exception, what: str, endpoint: str, kind: Server
             advice = f"{kind.trust_option} must hold the CA certificate that its host certificate comes from"
             if cause.verify_code in _WRONG_NAME:
                 advice = f"{kind.address_option} must name the host as its certificate does"
+            elif cause.verify_code in _WRONG_TIME:
+                advice = "check this machine's clock; if it is right, tell the site"
             why = (cause.verify_message or str(cause)).rstrip(".")
             return ServerError(f"the server {endpoint} is not trusted: {why}", advice=advice)
     if any(map(_is_refusal, causes)):

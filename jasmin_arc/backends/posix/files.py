@@ -36,9 +36,11 @@ def lock(path: str, flags: int = os.O_RDWR | os.O_CREAT) -> int | None:
     descriptor = private(path, flags)
     try:
         fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except (BlockingIOError, PermissionError):
+    except OSError as error:
         os.close(descriptor)
-        return None
+        if isinstance(error, (BlockingIOError, PermissionError)):
+            return None
+        raise
     return descriptor
 
 

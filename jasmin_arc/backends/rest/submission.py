@@ -200,7 +200,7 @@ class Submitter:
     def give_up(self, failed: Mapping[PendingJob, JasminArcError], batch: Batch) -> None:
         """Erase jobs that exist and must not run. Why is their outcome, or that they cannot be erased."""
         erased: set[str] = set()
-        with contextlib.suppress(ServerError):
+        with contextlib.suppress(JasminArcError):
             erased = erase(self._api, [job.native_id for job in failed])
         for job, error in failed.items():
             if job.native_id not in erased:

@@ -23,9 +23,9 @@ def from_jsdl(text: str) -> JobDescription:
     check(job, ("JobIdentification", "Application", "Resources", "DataStaging"))
     draft = Draft()
     identification = only(job, "JobIdentification")
-    check(identification, ("JobName", "JobProject"), ("Description", "JobAnnotation", "UserTag"))
+    # No compute element charges by the project.
+    check(identification, ("JobName",), ("Description", "JobAnnotation", "JobProject", "UserTag"))
     draft.name = text_of(identification, "JobName").strip()
-    draft.account = text_of(identification, "JobProject").strip()
     _read_application(draft, only(job, "Application"))
     _read_resources(draft, only(job, "Resources"))
     for entry in all_of(job, "DataStaging"):
