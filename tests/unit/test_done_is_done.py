@@ -204,6 +204,19 @@ def test_jobs_that_are_erased_are_told_though_the_list_still_has_them(setup: Set
     assert arc.job_list.ids() == []
 
 
+def test_force_drops_a_job_that_the_list_has_of_this_place_whatever_its_id(setup: Setup, arc: ArcInterface) -> None:
+    odd = f"{arc.backend.endpoint}/abcDEF"
+    arc.submit_job("/bin/true", outputs=[])
+    with closing(sqlite3.connect(arc.job_list.path)) as database, database:
+        database.execute(
+            "INSERT INTO jobs(id, name, managementurl, localsubmissiontime) VALUES (?, 'odd', ?, '1700000000')",
+            (odd, arc.backend.endpoint),
+        )
+    assert odd in arc.job_list.ids()
+    arc.clean_jobs([odd], force=True)
+    assert odd not in arc.job_list.ids()
+
+
 def restartable(setup: Setup) -> None:
     """Let the compute element take up failed jobs again."""
 

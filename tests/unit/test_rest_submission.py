@@ -310,6 +310,19 @@ def test_a_server_that_does_not_say_whether_a_job_was_erased(setup: Setup, silen
     assert unfinished(setup) == ["created"]
 
 
+def test_a_job_that_cannot_be_erased_without_a_proxy_is_left_to_recover(
+    setup: Setup, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise ProxyGenerationError("the proxy has ended")
+
+    setup.ce.before = lambda request: Reply(503) if "/session" in request.path else None
+    monkeypatch.setattr(setup.backend._api, "act_on_jobs", refuse)
+    (result,) = setup.backend.submit([job()])
+    assert isinstance(result, SubmissionUnknownError)
+    assert unfinished(setup) == ["created"]
+
+
 class FailingList(JobList):
     """A job list whose disk is full at one point."""
 
