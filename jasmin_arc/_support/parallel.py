@@ -123,8 +123,12 @@ def run_all(
         except JasminArcError as error:
             results[index] = error
 
-    with WorkerPool(workers if len(tasks) > 1 else 0) as pool:
-        for index, item in enumerate(tasks):
-            pool.add(partial(task, index, item))
-        pool.wait()
+    if len(tasks) == 1:
+        # A pool takes longer to make than many a request that is asked for.
+        task(0, tasks[0])
+    elif tasks:
+        with WorkerPool(workers) as pool:
+            for index, item in enumerate(tasks):
+                pool.add(partial(task, index, item))
+            pool.wait()
     return [results[index] for index in range(len(tasks))]
