@@ -85,8 +85,10 @@ class Parts:
     @property
     def backend(self) -> Backend:
         """The place where jobs run."""
-        services = Services(self.job_list, lambda: self.proxy, self.logger)
-        return self._part("backend", lambda: make_backend(self.config, services))
+        return self._part("backend", self._make_backend)
+
+    def _make_backend(self) -> Backend:
+        return make_backend(self.config, Services(self.job_list, lambda: self.proxy, self.logger))
 
     @property
     def job_list(self) -> JobList:

@@ -136,7 +136,7 @@ class Backend(ABC):
     def list_files(self, job_id: str, path: str = "", *, recursive: bool = False) -> list[RemoteFile]:
         """List one directory of the job's session directory.
 
-        :param recursive: whether the contents of its subdirectories are listed as well
+        :param recursive: whether all that is below its subdirectories is listed as well, as deep as it can be saved
         :raises JobNotFoundError: if there is no such job or directory
         """
 

@@ -9,7 +9,7 @@ from typing import Protocol
 
 
 class Credentials(Protocol):
-    """What a server is shown. Proxies are one kind, no credentials another."""
+    """What a server is shown. Proxies are one kind. What a kind does not have is as here."""
 
     def ensure(self) -> None:
         """Make sure that the credentials are valid, while there is a user who can be asked for a passphrase.
@@ -33,7 +33,3 @@ class Credentials(Protocol):
     def sign(self, request: bytes) -> bytes | None:  # noqa: ARG002 - it is for those that can
         """Delegate: answer a certificate request, in PEM; ``None`` where these credentials cannot."""
         return None
-
-
-class NoCredentials(Credentials):
-    """For places that ask for none."""

@@ -137,8 +137,7 @@ class SessionTree:
             entries[name] = entry if _is_possible(name) and name not in entries else None
             if deep and entry.is_dir and entries[name]:
                 folders[(*folder, name)] = {}
-        # A place that lists nothing below the folder may not be able to, so it is asked for each folder.
-        return folders if any(folders[folder] for folder in folders if folder != top) else {top: folders[top]}
+        return folders
 
 
 def _name_in(parts: Parts, path: str) -> str:

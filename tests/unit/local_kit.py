@@ -17,7 +17,7 @@ from jasmin_arc.backends.local.layout import Layout
 from jasmin_arc.backends.posix.files import is_locked
 from jasmin_arc.config import ConnectionConfig
 from jasmin_arc.constants import JobState
-from jasmin_arc.credentials import NoCredentials
+from jasmin_arc.credentials import Credentials
 from jasmin_arc.description import JobDescription
 from jasmin_arc.job_info import JobInfo
 from jasmin_arc.job_list import JobList
@@ -48,6 +48,10 @@ def alive(pid: int) -> bool:
         return False
 
 
+def no_credentials() -> Credentials:
+    raise AssertionError("the local backend needs no credentials")
+
+
 class Kit:
     """A local backend with a folder of its own."""
 
@@ -55,7 +59,9 @@ class Kit:
         self.folder = folder
         self.config = ConnectionConfig({"LOCAL_DIR": str(folder / "state"), "LOCAL_SLOTS": slots})
         self.job_list = JobList(folder / "jobs.dat")
-        self.backend = LocalBackend(self.config, Services(self.job_list, NoCredentials, logging.getLogger("local_kit")))
+        self.backend = LocalBackend(
+            self.config, Services(self.job_list, no_credentials, logging.getLogger("local_kit"))
+        )
         self.layout = Layout(self.config.LOCAL_DIR, host_name())
 
     def submit(self, *jobs: JobDescription) -> list[str]:

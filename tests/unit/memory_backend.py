@@ -18,7 +18,6 @@ class MemoryBackend(Backend):
 
     :param files: by path: bytes, ``None`` for an empty folder, an error to raise, or a function that opens a stream
     :param listings: by folder: what the server claims to be in it, instead of the truth
-    :param deep: whether it lists all that is below a folder in one call, where that is asked for
     """
 
     name = "memory"
@@ -29,11 +28,9 @@ class MemoryBackend(Backend):
         files: Mapping[str, object],
         *,
         listings: Mapping[str, Sequence[RemoteFile]] | None = None,
-        deep: bool = False,
     ) -> None:
         self.files = dict(files)
         self.listings = dict(listings or {})
-        self.deep = deep
         self.opened: list[str] = []
         self.listed: list[str] = []
 
@@ -42,7 +39,7 @@ class MemoryBackend(Backend):
             raise JobNotFoundError(f"no such job: {job_id}")
         self.listed.append(path)
         found = list(self.listings[path]) if path in self.listings else self._true_listing(path)
-        if recursive and self.deep and path not in self.listings:
+        if recursive and path not in self.listings:
             for entry in self._true_listing(path):
                 found += self.list_files(job_id, entry.name, recursive=True) if entry.is_dir else []
                 self.listed = [path for path in self.listed if path != entry.name]

@@ -94,6 +94,14 @@ def test_a_server_whose_certificate_nobody_vouches_for_gets_nothing(serve: Serve
     assert server.requests == []
 
 
+@pytest.mark.parametrize("code", [9, 10])
+def test_a_certificate_out_of_its_time_points_to_the_clock(code: int) -> None:
+    cause = ssl.SSLCertVerificationError("certificate verify failed")
+    cause.verify_code, cause.verify_message = code, "certificate has expired"
+    error = error_for_transport(cause, "GET /a", "https://ce.example:443/arex", AREX)
+    assert "has expired; check this machine's clock" in str(error)
+
+
 def test_a_certificate_for_another_host_is_refused(tmp_path: Path) -> None:
     certificates = Certificates(tmp_path, host="elsewhere.example")
     with HttpsServer(certificates, answers(Reply())) as server:

@@ -30,7 +30,7 @@ from jasmin_arc.exceptions import (
 )
 from jasmin_arc.job_info import RemoteFile
 from jasmin_arc.staging.outputs import EVERYTHING, folders_of, save_many
-from jasmin_arc.staging.session_tree import SessionTree, list_tree
+from jasmin_arc.staging.session_tree import MAX_DEPTH, SessionTree, list_tree
 from jasmin_arc.staging.target_folder import TargetFolder
 
 TREE = {
@@ -123,17 +123,17 @@ DEEP = {"a/b/c": b"1", "a/d/e/f": b"2", "a/empty": None, "g": b"3", "a/b-": b"4"
 
 
 def test_a_place_that_lists_a_tree_in_one_call_is_asked_once(tmp_path: Path) -> None:
-    backend = MemoryBackend(DEEP, deep=True)
+    backend = MemoryBackend(DEEP)
     save_outputs(backend, "job", tmp_path, outputs=["a"])
     assert backend.listed == ["", "a"]
     assert tree(tmp_path) == {name: content for name, content in DEEP.items() if name != "g"}
 
 
 def test_a_tree_is_listed_by_several_requests_where_each_lists_one_folder() -> None:
-    backend, deep = MemoryBackend(DEEP), MemoryBackend(DEEP, deep=True)
+    backend = MemoryBackend(DEEP)
     for path in ("", "a", "a/empty"):
         found = list_tree(lambda job_id, path: backend.list_files(job_id, path), "job", path)
-        assert sorted(found, key=str) == sorted(deep.list_files("job", path, recursive=True), key=str)
+        assert sorted(found, key=str) == sorted(backend.list_files("job", path, recursive=True), key=str)
     with pytest.raises(JobNotFoundError):
         list_tree(lambda job_id, path: backend.list_files(job_id, path), "unknown", "")
 
@@ -457,7 +457,8 @@ def test_two_things_of_one_name_are_refused(tmp_path: Path, second: RemoteFile) 
 def test_an_endless_tree_ends(tmp_path: Path) -> None:
     class Endless(MemoryBackend):
         def list_files(self, job_id: str, path: str = "", *, recursive: bool = False) -> list[RemoteFile]:
-            return [RemoteFile(f"{path}/d" if path else "d", is_dir=True)]
+            depths = range(1, 2 * MAX_DEPTH if recursive else 2)
+            return [RemoteFile("/".join(filter(None, [path, *["d"] * depth])), is_dir=True) for depth in depths]
 
     with pytest.raises(OutputError, match="nested"):
         save_outputs(Endless({}), "job", tmp_path, outputs=["d"])
@@ -481,9 +482,10 @@ def test_whatever_the_names_nothing_leaves_the_target(
         def list_files(self, job_id: str, path: str = "", *, recursive: bool = False) -> list[RemoteFile]:
             prefix = f"{path}/" if path else ""
             entries = inside if path else top
-            return [
-                RemoteFile(prefix + name, None, is_dir) for name, is_dir in entries if path.count("/") < 3 or not is_dir
-            ]
+            found = [RemoteFile(prefix + name, None, is_dir) for name, is_dir in entries]
+            for folder in [entry.name for entry in found if entry.is_dir] if recursive else []:
+                found += [RemoteFile(f"{folder}/{name}", None, is_dir) for name, is_dir in inside]
+            return found
 
         def open(self, job_id: str, path: str, offset: int = 0) -> io.BytesIO:  # type: ignore[override]
             return io.BytesIO(os.fsencode(path))
