@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
@@ -13,7 +14,7 @@ project = "jasmin-arc-py"
 project_copyright = "the jasmin-arc-py developers"
 version = release = __version__
 
-extensions = ["myst_parser", "sphinx.ext.autodoc"]
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx_copybutton"]
 exclude_patterns = ["_build"]
 html_theme = "furo"
 html_static_path = ["_static"]
@@ -26,6 +27,24 @@ myst_heading_anchors = 3
 
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
-autodoc_preserve_defaults = True
 add_module_names = False
 python_maximum_signature_line_length = 88
+
+# Of a session, the commands are copied: neither the prompt nor what was printed.
+copybutton_prompt_text = "$ "
+copybutton_selector = "div.highlight-python pre, div.highlight-sh pre, div.highlight-console pre, div.highlight-json pre"
+
+_READABLE = {"= Ellipsis": "= sys.stdout", "= <factory>": "= ..."}
+
+
+def _make_readable(*event: Any) -> tuple[str | None, str | None]:
+    """Show defaults as a reader knows them."""
+    signature, returned = event[5:]
+    for default, shown in _READABLE.items():
+        signature = signature and signature.replace(default, shown)
+    return signature, returned
+
+
+def setup(app: Any) -> None:
+    """Called by Sphinx."""
+    app.connect("autodoc-process-signature", _make_readable)
