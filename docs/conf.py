@@ -32,9 +32,11 @@ python_maximum_signature_line_length = 88
 
 # Of a session, the commands are copied: neither the prompt nor what was printed.
 copybutton_prompt_text = "$ "
-copybutton_selector = "div.highlight-python pre, div.highlight-sh pre, div.highlight-console pre, div.highlight-json pre"
+copybutton_selector = (
+    "div.highlight-python pre, div.highlight-sh pre, div.highlight-console pre, div.highlight-json pre"
+)
 
-_READABLE = {"= Ellipsis": "= sys.stdout", "= <factory>": "= ..."}
+_READABLE = {"= Ellipsis": "= sys.stdout", "= <factory>": "= new"}
 
 
 def _make_readable(*event: Any) -> tuple[str | None, str | None]:

@@ -21,6 +21,7 @@ from jasmin_arc.description.formats import xrsl
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = [*ROOT.glob("*.md"), *sorted(ROOT.glob("docs/**/*.md"))]
+WITH_CODE = [page for page in PAGES if "\n<!-- run -->\n" in page.read_text(encoding="utf-8")]
 ALL_PAGES = [*PAGES, *sorted(ROOT.glob("benchmarks/*.md")), *sorted(ROOT.glob("tests/**/*.md"))]
 _BLOCK = re.compile(r"(?:^<!-- (?P<mark>run|prints) -->\n)?^```(?P<language>\w+)\n(?P<text>.*?)^```$", re.M | re.S)
 _LINK = re.compile(r"\]\(([^)\s]+)\)")
@@ -29,7 +30,7 @@ _HEADING = re.compile(r"^#{1,3} +(.+)$", re.M)
 """Sphinx makes anchors for these levels only: see docs/conf.py"""
 _WIDEST = 80
 """What the pages show without a scroll bar"""
-_LOG = re.compile(r"^\[[A-Z]+\] .*\n", re.M)
+_LOG = re.compile(r"^\[[^]]*\] \[[A-Z]+\] .*\n", re.M)
 _BEGINNERS = ("docs/index.md", "docs/local.md", "docs/quickstart.md")
 """These pages say themselves what the others say in a note"""
 _NOTE = """
@@ -102,7 +103,7 @@ def run_block(page: Path, block: Block, names: dict[str, object]) -> None:
 
 
 @pytest.mark.usefixtures("on_this_machine")
-@pytest.mark.parametrize("page", [page for page in PAGES if "<!-- run -->" in page.read_text()], ids=name_of)
+@pytest.mark.parametrize("page", WITH_CODE, ids=name_of)
 def test_the_code_runs_as_it_stands(page: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run(page, capsys)
 
@@ -115,11 +116,10 @@ def test_the_first_steps_can_be_repeated(name: str, capsys: pytest.CaptureFixtur
         run(ROOT / name, capsys)
 
 
-@pytest.mark.parametrize("page", [page for page in PAGES if "<!-- run -->" in page.read_text()], ids=name_of)
+@pytest.mark.parametrize("page", WITH_CODE, ids=name_of)
 def test_a_page_with_code_says_where_it_runs(page: Path) -> None:
-    text = page.read_text(encoding="utf-8")
-    if page.parent.name == "docs" and name_of(page) not in _BEGINNERS:
-        assert _NOTE in text
+    if page.parent != ROOT and name_of(page) not in _BEGINNERS:
+        assert _NOTE in page.read_text(encoding="utf-8")
     assert re.findall(r"ArcInterface\((?!.*backend=\"local\").*", "".join(runnable(page))) == []
 
 
@@ -166,7 +166,9 @@ def rows(page: Path) -> list[list[str]]:
 
 
 def test_the_configuration_page_has_every_option_with_its_default() -> None:
-    table = {cells[0].strip("`"): cells[1].strip("`") for cells in rows(ROOT / "docs/configuration.md") if len(cells) == 3}
+    table = {
+        cells[0].strip("`"): cells[1].strip("`") for cells in rows(ROOT / "docs/configuration.md") if len(cells) == 3
+    }
     documented = {name: default for name, default in table.items() if name.isupper()}
     assert documented == {name: str(getattr(ConnectionConfig, name)) for name in OPTIONS}
 

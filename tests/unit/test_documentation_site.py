@@ -79,9 +79,7 @@ def test_the_search_finds_nothing_for_a_word_that_is_not_there(index: dict[str, 
 
 def test_defaults_are_shown_as_readers_know_them(site: Path) -> None:
     pages = [page.read_text(encoding="utf-8") for page in site.glob("api/*.html")]
-    signatures = [
-        html.unescape(_TAG.sub("", signature)) for page in pages for signature in _SIGNATURE.findall(page)
-    ]
+    signatures = [html.unescape(_TAG.sub("", signature)) for page in pages for signature in _SIGNATURE.findall(page)]
     assert any("name: str = 'stdout'" in signature for signature in signatures)
     assert [signature for signature in signatures if _UNREADABLE.search(signature)] == []
 
