@@ -34,8 +34,8 @@ _LOG = re.compile(r"^\[[^]]*\] \[[A-Z]+\] .*\n", re.M)
 _BEGINNERS = ("docs/index.md", "docs/local.md", "docs/quickstart.md")
 """These pages say themselves what the others say in a note"""
 _NOTE = """
-> **Try it.** The code on this page runs as it stands, from top to bottom, on your own machine: `backend="local"` says so. To use a
-> compute element (CE), make a [configuration](configuration.md) and write `ArcInterface()` instead.
+> **Try it.** The code on this page runs as it stands, from top to bottom, on your own machine: `backend="local"` says
+> so. To use a compute element (CE), make a [configuration](configuration.md) and write `ArcInterface()` instead.
 """
 
 
