@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -36,14 +37,14 @@ copybutton_selector = (
     "div.highlight-python pre, div.highlight-sh pre, div.highlight-console pre, div.highlight-json pre"
 )
 
-_READABLE = {"= Ellipsis": "= sys.stdout", "= <factory>": "= new"}
+_READABLE = ((r"= Ellipsis", "= sys.stdout"), (r"= <factory>", "= new"), (r": Unpack\[\w+\]", ""))
 
 
 def _make_readable(*event: Any) -> tuple[str | None, str | None]:
-    """Show defaults as a reader knows them."""
+    """Show defaults and keywords as a reader knows them."""
     signature, returned = event[5:]
-    for default, shown in _READABLE.items():
-        signature = signature and signature.replace(default, shown)
+    for pattern, shown in _READABLE:
+        signature = signature and re.sub(pattern, shown, signature)
     return signature, returned
 
 
