@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from datetime import datetime, timezone
 
 _PASSWORD = re.compile(r"(?<=://)[^/@\s]*@")
 _QUERY = re.compile(r"(://[^\s?]*\?)\S+")
@@ -37,6 +38,11 @@ def home_short(path: str) -> str:
     """Write a path below the home directory with ``~``, which is shorter and says less about its owner."""
     home = os.path.expanduser("~")  # noqa: PTH111
     return "~" + path[len(home) :] if home != "/" and (path == home or path.startswith(home + "/")) else path
+
+
+def utc(moment: datetime) -> str:
+    """Write a moment as all messages do, such as ``2026-11-18 13:46 UTC``."""
+    return f"{moment.astimezone(timezone.utc):%Y-%m-%d %H:%M} UTC"
 
 
 def _without_controls(text: str) -> str:

@@ -337,7 +337,7 @@ def test_a_name_that_is_not_in_the_servers_certificate_is_refused(
         lambda: backend.cancel([job_id]),
         lambda: backend.arc_job(job_id),
     ):
-        with pytest.raises(ServerError, match=r"127\.0\.0\.1.* is not trusted.*ARC_SERVER must name the host"):
+        with pytest.raises(ServerError, match=r"127\.0\.0\.1.* is not trusted.*set ARC_SERVER to the host's name"):
             ask()
     assert JobList(tmp_path / "jobs.dat").unfinished(by_number.endpoint) == []
 

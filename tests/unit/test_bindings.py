@@ -431,7 +431,9 @@ def test_a_server_with_a_certificate_for_another_name_gets_nothing(
     with HttpsServer(elsewhere, lambda request: Reply(500)) as impostor:
         proxy.certificate = elsewhere.user_both
         backend = BindingsBackend(config_for(impostor.endpoint, elsewhere), Services(job_list, lambda: proxy, LOG))
-        with pytest.raises(ServerError, match=r"ARC_SERVER must name the host as its certificate does$") as caught:
+        with pytest.raises(
+            ServerError, match=r"set ARC_SERVER to the host's name, as it stands in the host's certificate$"
+        ) as caught:
             ask(backend, f"{impostor.endpoint}/rest/1.0/jobs/a")
     assert impostor.endpoint in str(caught.value) and not isinstance(caught.value, ServerUnavailableError)
     assert arc.calls == impostor.requests == job_list.unfinished(impostor.endpoint) == []
@@ -465,7 +467,7 @@ def test_the_host_in_a_jobs_id_is_checked_too(
     backend: BindingsBackend, arc: FakeArc, certificates: Certificates, ask: Callable[[BindingsBackend, str], object]
 ) -> None:
     number = arc.endpoint.replace("localhost", "127.0.0.1")
-    with pytest.raises(ServerError, match=r"IP address mismatch.*'127\.0\.0\.1'; ARC_SERVER"):
+    with pytest.raises(ServerError, match=r"IP address mismatch.*'127\.0\.0\.1'; set ARC_SERVER"):
         ask(backend, f"{number}/rest/1.0/jobs/a")
     assert arc.calls == []
 

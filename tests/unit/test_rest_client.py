@@ -113,7 +113,7 @@ def test_a_certificate_for_another_host_is_refused(tmp_path: Path) -> None:
             log=LOG,
             kind=AREX,
         )
-        with pytest.raises(ServerError, match="not valid for 'localhost'; ARC_SERVER must name the host as"):
+        with pytest.raises(ServerError, match="not valid for 'localhost'; set ARC_SERVER to the host's name"):
             client.read(Ask("GET", "/a"))
         assert server.requests == []
 

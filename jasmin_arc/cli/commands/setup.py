@@ -53,7 +53,8 @@ def doctor_command(context: Context) -> None:
         if check.outcome is Outcome.FAILED:
             failed.append(check.name)
     if failed:
-        context.fail(f"{len(failed)} checks failed; begin with the first: {failed[0]}", kind="CheckFailed")
+        told = "1 check failed" if len(failed) == 1 else f"{len(failed)} checks failed; begin with the first"
+        context.fail(f"{told}: {failed[0]}", kind="CheckFailed")
     else:
         context.hint(f"Ready. A first job: {context.program} run -- hostname")
 
