@@ -171,6 +171,18 @@ def test_a_server_with_nothing_to_offer(backend: BindingsBackend, arc: FakeArc, 
     assert arc.submitted == []
 
 
+def test_the_rest_interface_says_why_there_is_nothing_to_submit_to(
+    backend: BindingsBackend, arc: FakeArc, ce: FakeCe, job_list: JobList
+) -> None:
+    arc.queues = []
+    ce.before = lambda request: Reply(404, reason="Not Found")
+    with pytest.raises(
+        NoTargetsAvailableError, match="no ARC REST interface under /arex; check the path in ARC_SERVER"
+    ):
+        backend.submit([ECHO])
+    assert job_list.unfinished(arc.endpoint) == []
+
+
 def test_the_servers_reason_is_in_the_message(backend: BindingsBackend, arc: FakeArc, job_list: JobList) -> None:
     def reject(name: str, description: Any) -> str:
         arc.log("INFO", "SubmitterPlugin.REST", "Failed to submit all jobs: 500 Requested queue x is not allowed")
