@@ -262,7 +262,7 @@ class ProxyManager(Credentials):
                 (folder / "space").unlink()
                 run_arcproxy(self._config, made, passphrase=pair.passphrase)
             else:
-                self._log.info("there is no %s: the proxy is made without it", program)
+                self._log.debug("there is no %s: the proxy is made without it", program)
                 lifetime = timedelta(seconds=self._config.PROXY_VALIDITY_PERIOD)
                 _write(made, make_proxy(pair.chain, pair.key, lifetime=lifetime))
             info = read_proxy(made)

@@ -99,9 +99,8 @@ def parse_lines(text: str) -> list[LogLine]:
 def forward(lines: Iterable[LogLine], log: logging.Logger) -> None:
     """Hand the messages to the user's log, which picks by its level."""
     for line in lines:
-        # Several lines about each file that is transferred are no news for a user.
-        is_detail = line.level == logging.INFO and line.domain == "Arc.DataMover"
-        log.log(VERBOSE if is_detail else line.level, "%s: %s", line.domain, line.text)
+        # The library tells at INFO how it works: its brokering, and several lines about each file. No user asks for it.
+        log.log(line.level if line.level >= logging.WARNING else logging.DEBUG, "%s: %s", line.domain, line.text)
 
 
 def reasons(lines: Sequence[LogLine]) -> str:
