@@ -38,6 +38,7 @@ _NO_REASON = re.compile(
 _WRAPPING = re.compile(
     r"Failed to (process job: \S+ - (?=\d)|submit all jobs: )|Failed to establish connection: |\b[A-Z]+: GENERIC_ERROR "
 )
+_BRACKETS = re.compile(r"^\((.*)\)$")
 
 
 class LogLine(NamedTuple):
@@ -112,4 +113,4 @@ def reasons(lines: Sequence[LogLine]) -> str:
     ]
     gravest = max((line.level for line in relevant), default=0)
     texts = [" ".join(_WRAPPING.sub("", line.text).split()) for line in relevant if line.level == gravest]
-    return "; ".join(dict.fromkeys(text.strip("()") for text in texts))[:_MAX_REASON]
+    return "; ".join(dict.fromkeys(_BRACKETS.sub(r"\1", text) for text in texts))[:_MAX_REASON]
