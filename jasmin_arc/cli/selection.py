@@ -16,12 +16,13 @@ from click.shell_completion import CompletionItem
 
 from jasmin_arc.cli.app import context_of
 from jasmin_arc.cli.context import Context
+from jasmin_arc.cli.parameters import Seconds
 from jasmin_arc.constants import JobStatuses
-from jasmin_arc.description.quantities import parse_duration
 from jasmin_arc.display.values import last_part
 from jasmin_arc.exceptions import Advice, JasminArcError, JobNotFoundError
 
 STATUSES = {status.value.replace(" ", "-"): status for status in JobStatuses}
+_FILTERS = ("status", "name", "since", "last")
 _MAX_SHOWN = 5
 _WHAT_A_JOB_IS = "JOB is an id, a unique part of it, a name, or a pattern of names; - reads ids from standard input."
 
@@ -47,11 +48,8 @@ def _status(context: click.Context, _parameter: click.Parameter, value: str | No
     return STATUSES[wanted]
 
 
-def _since(context: click.Context, _parameter: click.Parameter, value: str | None) -> timedelta | None:
-    try:
-        return None if value is None else parse_duration(value, "--since")
-    except JasminArcError as error:
-        raise click.UsageError(str(error), context) from error
+def _since(_context: click.Context, _parameter: click.Parameter, value: float | None) -> timedelta | None:
+    return None if value is None else timedelta(seconds=value)
 
 
 def filters(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -63,8 +61,10 @@ def filters(function: Callable[..., Any]) -> Callable[..., Any]:
     which, within = f"Jobs that are {', '.join(STATUSES)}.", "Jobs submitted within this time, such as 2h."
     status = click.option("--status", callback=_status, shell_complete=complete, metavar="STATUS", help=which)
     name = click.option("--name", metavar="PATTERN", help="Jobs with names like this, such as 'model-*'.")
-    since = click.option("--since", callback=_since, metavar="DURATION", help=within)
-    return status(name(since(function)))
+    since = click.option("--since", type=Seconds(), callback=_since, metavar="DURATION", help=within)
+    newest = "Only the newest N of the jobs that the other options leave."
+    last = click.option("-n", "--last", type=click.IntRange(min=1), metavar="N", help=newest)
+    return status(name(since(last(function))))
 
 
 def selects_jobs(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -76,9 +76,11 @@ def selects_jobs(function: Callable[..., Any]) -> Callable[..., Any]:
     @click.pass_obj
     @functools.wraps(function)
     def wrapper(context: Context, /, *, words: Sequence[str], everything: bool, **rest: Any) -> None:
-        wanted = {name: rest.pop(name) for name in ("status", "name", "since")}
+        wanted = {name: rest.pop(name) for name in _FILTERS}
         described = everything or any(value is not None for value in wanted.values())
-        ids = _described(context, words, wanted) if described else _named(context, words)
+        if described and words:
+            refuse_filters({**wanted, "all": everything or None})
+        ids = _described(context, wanted) if described else named(context, words)
         if ids:
             function(context, ids, **rest)
 
@@ -86,14 +88,28 @@ def selects_jobs(function: Callable[..., Any]) -> Callable[..., Any]:
     return wrapper
 
 
-def selects_one_job(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Add an argument for one job, and pass its id."""
+def selects_by_one_word(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Add an argument, and pass the ids of the jobs that it means: all of a pattern, the newest of a name."""
 
     @click.argument("word", shell_complete=complete_job, metavar="JOB")
     @click.pass_obj
     @functools.wraps(function)
     def wrapper(context: Context, /, *, word: str, **rest: Any) -> None:
-        ids = _named(context, [word])
+        ids = _newest_of_name(context, word, named(context, [word]))
+        if ids:
+            function(context, ids, **rest)
+
+    return wrapper
+
+
+def selects_one_job(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Add an argument for one job, and pass its id: of several with this name, that of the newest."""
+
+    @click.argument("word", shell_complete=complete_job, metavar="JOB")
+    @click.pass_obj
+    @functools.wraps(function)
+    def wrapper(context: Context, /, *, word: str, **rest: Any) -> None:
+        ids = _newest_of_name(context, word, named(context, [word]))
         if not ids:
             raise click.UsageError("this command needs one job, and standard input names none")
         if len(ids) != 1:
@@ -103,9 +119,21 @@ def selects_one_job(function: Callable[..., Any]) -> Callable[..., Any]:
     return wrapper
 
 
-def _described(context: Context, words: Sequence[str], wanted: Mapping[str, Any]) -> list[str]:
-    if words:
-        raise click.UsageError("give either jobs, or --all, --status, --name, --since; not both")
+def refuse_filters(wanted: Mapping[str, Any]) -> None:
+    """Refuse options that describe jobs where jobs are named."""
+    if any(value is not None for value in wanted.values()):
+        raise click.UsageError("give either jobs, or --all, --status, --name, --since, --last; not both")
+
+
+def _newest_of_name(context: Context, word: str, ids: list[str]) -> list[str]:
+    """Of several jobs that have this name, return the newest, and say so."""
+    if len(ids) < 2 or set(context.names_of(ids).values()) != {word}:
+        return ids
+    context.say(f"{len(ids)} jobs are called {word!r}; this is the newest, {context.brief(ids[-1])}")
+    return ids[-1:]
+
+
+def _described(context: Context, wanted: Mapping[str, Any]) -> list[str]:
     with context.busy("asking for the jobs"):
         ids = context.arc.list_jobs(**wanted)
     if not ids:
@@ -113,11 +141,12 @@ def _described(context: Context, words: Sequence[str], wanted: Mapping[str, Any]
     return ids
 
 
-def _named(context: Context, given: Sequence[str]) -> list[str]:
+def named(context: Context, given: Sequence[str]) -> list[str]:
+    """Return the ids of the jobs that these words mean; ``-`` is standard input."""
     if not given:
         raise click.UsageError(
-            "say which jobs: JOB..., --all, --status STATUS, --name PATTERN, --since DURATION; or - to read their ids "
-            "from standard input"
+            "say which jobs: JOB..., --all, --status STATUS, --name PATTERN, --since DURATION, --last N; or - to read "
+            "their ids from standard input"
         )
     words = [word.strip() for entry in given for word in (_from_stdin() if entry == "-" else (entry,))]
     if not any(words):

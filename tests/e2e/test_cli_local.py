@@ -213,7 +213,7 @@ def test_jobs_by_part_name_pattern_status_and_all(shell: Shell) -> None:
 
 
 def test_standard_input_is_read_only_for_a_hyphen(shell: Shell) -> None:
-    told = "say which jobs: JOB..., --all, --status STATUS, --name PATTERN, --since DURATION; or - to read their ids"
+    told = "say which jobs: JOB..., --all, --status STATUS, --name PATTERN, --since DURATION, --last N; or -"
     for command in ("status", "wait", "clean"):
         options = {"cwd": shell.home, "env": shell.environment, "stderr": subprocess.PIPE, "stdout": subprocess.PIPE}
         # Nobody writes into this pipe, and nobody closes it.
