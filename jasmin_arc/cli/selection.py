@@ -18,7 +18,7 @@ from jasmin_arc.cli.app import context_of
 from jasmin_arc.cli.context import Context
 from jasmin_arc.cli.parameters import Seconds
 from jasmin_arc.constants import JobStatuses
-from jasmin_arc.display.values import last_part
+from jasmin_arc.display.values import last_part, short_ids
 from jasmin_arc.exceptions import Advice, JasminArcError, JobNotFoundError
 
 STATUSES = {status.value.replace(" ", "-"): status for status in JobStatuses}
@@ -34,7 +34,10 @@ def complete_job(ctx: click.Context, _parameter: click.Parameter, incomplete: st
         jobs = context.quick_list().select(context.arc.backend.endpoint)[::-1]
     except JasminArcError:
         return []
-    items = [CompletionItem(last_part(job.id), help=job.name) for job in jobs]
+    short = short_ids(job.id for job in jobs)
+    # Whoever has typed more than is needed wants the rest.
+    typed = [(job, last_part(job.id) if incomplete.startswith(short[job.id]) else short[job.id]) for job in jobs]
+    items = [CompletionItem(word, help=job.name) for job, word in typed]
     items += [CompletionItem(name) for name in dict.fromkeys(job.name for job in jobs) if name]
     return [item for item in items if item.value.startswith(incomplete)]
 

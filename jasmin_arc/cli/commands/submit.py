@@ -101,7 +101,7 @@ def _in_short(rows: Sequence[Row]) -> list[str]:
         for problem in row["problems"] or ["nothing stands in the way"]:
             names.setdefault(problem, []).append(row["name"])
     return [
-        f"{len(jobs)} of {len(rows)} jobs ({called(jobs)}): {problem}" if len(jobs) > 1 else f"{jobs[0]}: {problem}"
+        f"{len(jobs)} jobs, {called(jobs)}: {problem}" if len(jobs) > 1 else f"{jobs[0]}: {problem}"
         for problem, jobs in names.items()
     ]
 

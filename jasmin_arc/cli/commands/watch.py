@@ -20,6 +20,7 @@ from jasmin_arc.cli.output import console
 from jasmin_arc.cli.parameters import Seconds
 from jasmin_arc.cli.selection import complete_job, filters, named, refuse_filters, selects_jobs
 from jasmin_arc.constants import JobState, JobStatuses
+from jasmin_arc.description import JobDescription
 from jasmin_arc.display import what_was_run
 from jasmin_arc.display.columns import ENDS, JOBS, Row, job_row, unknown_row
 from jasmin_arc.display.tables import make_table
@@ -66,21 +67,19 @@ def list_command(
         all_of_them = everything or wanted["last"] is not None or not context.shows_tables
         shown = found if all_of_them else found[-SHOWN:]
         rows = _rows(context, shown)
-        above = _above(context, found[: len(found) - len(shown)])
+        going = _going_on(context, found[: len(found) - len(shown)])
     context.output.table(rows, JOBS)
-    if above:
-        told = f"The newest {len(shown)} of {len(found)} jobs{above}. {context.program} list --all shows all."
-        tell(context, [], told)
+    if len(shown) < len(found):
+        more = f" {going} of the others {'has' if going == 1 else 'have'} not ended." if going else ""
+        told = f"The newest {len(shown)} of {len(found)} jobs.{more}"
+        tell(context, [], f"{told} {context.command('list --all')} shows all.")
     if not rows:
         context.hint(f"No jobs. Submit one: {context.program} submit -- PROGRAM ARGUMENT...")
 
 
-def _above(context: Context, ids: Sequence[str]) -> str:
-    """Return what to say of jobs that are not shown: those that go on must not be overlooked."""
-    if not ids:
-        return ""
-    going = [row for row in _in_short(context, ids) if row["status"] not in ENDED]
-    return f"; {len(going)} of the others {'has' if len(going) == 1 else 'have'} not ended" if going else " "
+def _going_on(context: Context, ids: Sequence[str]) -> int:
+    """Return how many of the jobs have not ended: those that are not shown must not be overlooked."""
+    return sum(row["status"] not in (*ENDED, "unknown") for row in _in_short(context, ids))
 
 
 def _in_short(context: Context, ids: Sequence[str]) -> list[dict[str, Any]]:
@@ -179,10 +178,17 @@ def show_command(context: Context, ids: list[str]) -> None:
         if number:
             context.output.stream(b"\n")
         job = descriptions.get(row["id"])
-        head = {key: row[key] for key in ("id", "name", "status", "state")}
-        run = what_was_run.for_people(job) if job else {}
         complete = {**row, "description": what_was_run.for_json(job) if job else None}
-        context.output.record(complete, {**head, **run, **row})
+        context.output.record(complete, _for_people(context, row, job))
+
+
+def _for_people(context: Context, row: Row, job: JobDescription | None) -> Row:
+    """Return what is shown of a job: first what it is, then what was run, then the rest."""
+    head = {key: row[key] for key in ("id", "name", "status", "state")}
+    shown = {**head, **(what_was_run.for_people(job) if job else {}), **row}
+    if context.shows_tables:
+        shown["status"] = status_words(row["status"], row["state"])
+    return shown
 
 
 def _known(context: Context, ids: list[str]) -> list[dict[str, Any]]:
@@ -252,15 +258,19 @@ def _report_failures(context: Context, rows: Sequence[Row]) -> None:
     cancelled = [row["id"] for row in rows if status_words(row["status"], row["state"]) == "cancelled"]
     if not failed and not cancelled:
         return
-    if len(rows) == 1:
-        text = "the job failed" if failed else "the job was cancelled"
-    else:
-        parts = [f"{len(failed)} failed"] if failed else []
-        parts += [f"{len(cancelled)} {'was' if len(cancelled) == 1 else 'were'} cancelled"] if cancelled else []
-        text = f"of {len(rows)} jobs, {' and '.join(parts)}"
+    text = _how_many(len(failed), len(cancelled), len(rows))
     if failed:
         text += f"; {context.command(f'explain {_those_failed(context, failed, rows)}')} says why"
     context.fail(text, kind="JobFailedError", code=JOB_FAILED, job=[*failed, *cancelled][0])
+
+
+def _how_many(failed: int, cancelled: int, total: int) -> str:
+    if total == 1:
+        return "the job failed" if failed else "the job was cancelled"
+    were = f"{'was' if cancelled == 1 else 'were'} cancelled"
+    if not failed:
+        return f"{cancelled} of {total} jobs {were}"
+    return f"{failed} of {total} jobs failed" + (f" and {cancelled} {were}" if cancelled else "")
 
 
 def _those_failed(context: Context, failed: Mapping[str, str], rows: Sequence[Row]) -> str:
