@@ -37,6 +37,11 @@ def without_secrets_of_urls(text: str) -> str:
     return _QUERY.sub(r"\1...", _PASSWORD.sub("...", text))
 
 
+def last_part(job_id: object) -> str:
+    """Return the last part of a job id: the rest of it is the same for all jobs of a place."""
+    return one_line(str(job_id).rstrip("/").rpartition("/")[2])
+
+
 def home_short(path: str) -> str:
     """Write a path below the home directory with ``~``, which is shorter and says less about its owner."""
     home = os.path.expanduser("~")  # noqa: PTH111
