@@ -224,7 +224,7 @@ def test_standard_input_is_read_only_for_a_hyphen(shell: Shell) -> None:
         assert (nothing.code, nothing.out) == (2, "")
     none = shell.run("cat", "-", stdin="\n")
     assert none.code == 2
-    assert none.err.endswith("this command needs one job, and standard input names none; see 'jasmin-arc cat --help'\n")
+    assert none.err.endswith("this command needs a job, and standard input names none; see 'jasmin-arc cat --help'\n")
 
 
 def test_the_newest_jobs(shell: Shell) -> None:
@@ -244,10 +244,17 @@ def test_an_ambiguous_part_lists_what_it_matches(shell: Shell) -> None:
     assert "2 jobs match" in answer.err
     assert "(one)" in answer.err
     assert "(two)" in answer.err
-    shell.run("submit", "--name", "one", "--", "true")
-    twice = shell.run("cat", "one")
-    assert twice.code == 2
-    assert "2 jobs are called 'one'" in twice.err
+
+
+def test_a_name_that_several_jobs_have_means_the_newest(shell: Shell) -> None:
+    _, newest = (shell.ids("submit", "--name", "one", "--", "echo", text)[0] for text in ("old", "new"))
+    shell.run("wait", "one")
+    told = f"jasmin-arc: 2 jobs are called 'one'; this is the newest, {newest.rpartition('/')[2][:8]}\n"
+    for command in ("cat", "follow"):
+        answer = shell.run(command, "one")
+        assert (answer.out, answer.err) == ("new\n", told)
+    assert shell.run("files", "one").err == told
+    assert shell.run("files", "o*").code == 2
 
 
 def test_a_job_that_does_not_exist(shell: Shell) -> None:
@@ -752,7 +759,8 @@ def test_the_shell_completes_commands_options_and_jobs(shell: Shell) -> None:
 
     assert complete("jasmin-arc sub", 1) == ["submit"]
     assert "--timeout" in complete("jasmin-arc wait --t", 2)
-    assert complete("jasmin-arc cat ", 2) == [job_id.rpartition("/")[2], "model"]
+    assert complete("jasmin-arc cat ", 2) == [job_id.rpartition("/")[2][:8], "model"]
+    assert complete(f"jasmin-arc cat {job_id.rpartition('/')[2][:9]}", 2) == [job_id.rpartition("/")[2]]
     assert complete("jasmin-arc list --status fa", 3) == ["failed"]
     for name in ("bash", "zsh", "fish"):
         assert "_JASMIN_ARC_COMPLETE" in shell.run("completion", name).out

@@ -15,6 +15,7 @@ from jasmin_arc._support.text import one_line
 from jasmin_arc.cli.app import ArcCommand
 from jasmin_arc.cli.context import Context
 from jasmin_arc.cli.exit_codes import code_of
+from jasmin_arc.cli.groups import MANY, tell
 from jasmin_arc.cli.selection import selects_by_one_word, selects_jobs, selects_one_job
 from jasmin_arc.constants import STDOUT_NAME
 from jasmin_arc.display.columns import FILES
@@ -34,14 +35,17 @@ def output_command(
 ) -> None:
     """Download the outputs of jobs.
 
-    Each job's outputs go into a folder of their own, called like the last part of its id, and the folders are printed.
+    Each job's outputs go into a folder of their own, called NAME-ID with the short id, and the folders are printed.
     Standard output and error are saved as stdout.txt and stderr.txt. The jobs stay at the site until 'clean'.
     """
     wanted = list(patterns) or None
     save = partial(context.arc.save_outputs, ids, directory, files=wanted, overwrite=overwrite)
     saved = context.each("downloading", ids, save, bar=True)
     rows = [{"id": job_id, "directory": folder} for job_id, folder in saved.items() if folder is not None]
-    context.output.lines(rows, "directory")
+    if len(rows) > MANY and context.shows_tables:
+        tell(context, rows, f"the outputs of {len(rows)} jobs are in {directory}, each in a folder of its own")
+    else:
+        context.output.lines(rows, "directory")
     missing = [job_id for job_id, folder in saved.items() if folder is None]
     for job_id, short in context.short_ids(missing).items():
         text = f"there is nothing to save of {short}; {context.command(f'show {short}')} tells its state"

@@ -223,7 +223,7 @@ def _erase(context: Context, row: dict[str, Any]) -> None:
     try:
         # A description that names no outputs keeps this one.
         if printed and default.partition("/")[0] in {file.name for file in context.arc.list_files(row["id"])}:
-            why = f"its output {default} was not saved; --save saves it"
+            why = f"its output {default!r} was not saved; --save saves it"
         else:
             context.arc.clean_jobs([row["id"]], force=printed)
     except JasminArcError as error:
