@@ -8,7 +8,6 @@ from enum import Enum
 from typing import Any
 
 from jasmin_arc._support.text import last_part, one_line
-from jasmin_arc.constants import JobState
 
 _MIN_SHORT = 8
 """How long a shortened id is at least"""
@@ -70,11 +69,6 @@ def size(value: int | None) -> str:
             return f"{amount:.0f} {unit}" if unit == "B" or amount >= 10 else f"{amount:.1f} {unit}"
         amount /= 1024
     return f"{amount:.1f} TB"
-
-
-def status_words(status: str, state: object) -> str:
-    """Return what people call the status of a job in this state."""
-    return "cancelled" if state == JobState.KILLED else status
 
 
 # --- Job ids ---
