@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from jasmin_arc._support.text import one_line
 from jasmin_arc.cli.context import Context
+from jasmin_arc.cli.output import fitted
 from jasmin_arc.constants import JobStatuses
 from jasmin_arc.display.columns import Row
 from jasmin_arc.display.values import status_words
@@ -109,7 +110,7 @@ def tell_done(context: Context, job_ids: Iterable[str], what: str) -> None:
 def tell(context: Context, rows: Sequence[Row], text: str) -> None:
     """Print one line about all rows; programs read the rows themselves."""
     context.output.results.extend(rows)
-    sys.stdout.write(f"{text}\n")
+    sys.stdout.write(fitted(text, sys.stdout) + "\n")
     sys.stdout.flush()
 
 

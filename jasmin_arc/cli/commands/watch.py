@@ -296,5 +296,5 @@ def explain_command(context: Context, ids: list[str]) -> None:
             continue
         told = replace(explanation, advice=context.advice(explanation.advice, job_id))
         row = {"id": job_id, **{key: value for key, value in asdict(told).items() if key != "job_id"}}
-        context.output.text(gap + printable_lines(str(told)), row)
+        context.output.text(gap + printable_lines(str(told)), row, prose=True)
         gap = "\n"
