@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from jasmin_arc._support.bulk import summarize_ids
 from jasmin_arc._support.text import one_line
 from jasmin_arc.cli.exit_codes import FAILED, code_of
-from jasmin_arc.cli.output import Output
+from jasmin_arc.cli.output import Output, fitted
 from jasmin_arc.cli.spinner import Spinner
 from jasmin_arc.config import ConnectionConfig, without_secrets
 from jasmin_arc.constants import LogLevels
@@ -202,7 +202,7 @@ class Context:
         """Print one line for the person in front."""
         if self._spinner is not None:
             self._spinner.clear()
-        print(f"{PROGRAM}: {one_line(text)}", file=sys.stderr, flush=True)  # noqa: T201
+        print(fitted(f"{PROGRAM}: {one_line(text)}", sys.stderr), file=sys.stderr, flush=True)  # noqa: T201
 
     @property
     def gives_hints(self) -> bool:
@@ -212,7 +212,7 @@ class Context:
     def hint(self, text: str) -> None:
         """Print one line that helps a newcomer on, where a person reads both streams."""
         if self.gives_hints:
-            print(text, file=sys.stderr)  # noqa: T201
+            print(fitted(text, sys.stderr), file=sys.stderr)  # noqa: T201
 
     def fail(self, text: str, *, kind: str, code: int = FAILED, job: str | None = None) -> None:
         """Report a failure of a job, by default of the only one that the command is about just now."""

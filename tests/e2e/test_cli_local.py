@@ -594,7 +594,7 @@ def test_site_and_proxy(shell: Shell) -> None:
         (["sumbit"], "did you mean 'submit'?"),
         (["kill", "x"], "it is called: jasmin-arc cancel"),
         (["submit"], "say what to run"),
-        (["submit", "hostname"], "to run it as a command, put -- before it"),
+        (["submit", "hostname"], "to run it: 'jasmin-arc submit -- hostname'"),
         (["submit", "--"], "there is no command after --"),
         (["submit", "a.xrsl", "--", "true"], "not both"),
         (["submit", "--memory", "lots", "--", "true"], "memory: must be a size"),
@@ -621,6 +621,20 @@ def test_a_mistake_is_told_in_one_line(shell: Shell, args: list[str], told: str)
     document = shell.run("--json", *args).json
     assert document["errors"][0]["message"] in answer.err
     assert document["results"] == []
+
+
+def test_a_program_that_is_no_description_gets_its_whole_command_line(shell: Shell) -> None:
+    for name in ("mean.py", "run it.sh"):
+        (shell.home / name).write_text("")
+    meant = {
+        ("mean.py",): "-i mean.py -- python3 mean.py",
+        ("run it.sh", "1"): "-i 'run it.sh' -- './run it.sh' 1",
+        ("python3", "mean.py"): "-i mean.py -- python3 mean.py",
+        ("hostname",): "-- hostname",
+    }
+    for words, command in meant.items():
+        told = shell.run("submit", "--backend", "local", *words).err
+        assert told.endswith(f"to run it: 'jasmin-arc --backend local submit {command}'\n")
 
 
 def test_a_bad_description_file_is_named(shell: Shell) -> None:

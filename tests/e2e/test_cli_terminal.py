@@ -37,6 +37,14 @@ def test_no_color_and_the_width_are_respected(shell: Shell) -> None:
     assert max(len(line.rstrip()) for line in plain.out.splitlines()) <= 50
 
 
+def test_messages_break_between_words(shell: Shell) -> None:
+    shown = shell.terminal("sumbit", columns=40).out
+    assert shown.splitlines() == ["jasmin-arc: there is no command", "'sumbit'; did you mean 'submit'?"]
+    shown = shell.terminal("submit", "--", "true", columns=40).out
+    assert [len(line) <= 40 for line in shown.splitlines()[1:]] == [True] * len(shown.splitlines()[1:])
+    assert "'" not in shown
+
+
 def test_a_newcomer_is_led_on(shell: Shell) -> None:
     assert "jasmin-arc submit --" in shell.terminal("list").out
     assert "jasmin-arc status " in shell.terminal("submit", "--", "true").out
@@ -61,7 +69,7 @@ def test_ctrl_c_never_suggests_more_than_what_goes_on(shell: Shell) -> None:
     ended = [shell.ids("submit", "--name", f"z{number}", "--", "true")[0] for number in range(3)]
     shell.run("wait", *ended)
     (running,) = shell.ids("submit", "--name", "other", "--", "sleep", "60")
-    shown = shell.terminal("wait", "--backend", "local", "z*", "other", keys={"3/4": "\x03"})
+    shown = shell.terminal("wait", "--backend", "local", "z*", "other", columns=200, keys={"3/4": "\x03"})
     assert shown.code == 130
     short = running.rpartition("/")[2][:8]
     back, end = f"jasmin-arc --backend local wait {short}", f"jasmin-arc --backend local cancel {short}"
