@@ -25,6 +25,7 @@ from jasmin_arc.job_info import JobInfo, RemoteFile
 
 if TYPE_CHECKING:
     from jasmin_arc.site_info import SiteInfo
+    from jasmin_arc.watcher import Seen
 
 _Result = TypeVar("_Result")
 
@@ -230,8 +231,8 @@ class ArcInterface(ArcObjects):
         """
         ids = job_ids_of(job_ids)
         outcomes: dict[str, JobStatuses | JobNotFoundError] = {}
-        with ProgressBar(len(set(ids)), "job", show=progress) as bar:
-            for job_id, future in self._completions(ids, timeout):
+        with ProgressBar(len(set(ids)), "job", show=progress, waits=True) as bar:
+            for job_id, future in self._completions(ids, timeout, bar.see):
                 outcomes[job_id] = _outcome(future)
                 bar.update(1)
         statuses = all_or_partial([outcomes[job_id] for job_id in ids], "found")
@@ -252,10 +253,12 @@ class ArcInterface(ArcObjects):
             future.result()
             yield Job(self, job_id)
 
-    def _completions(self, job_ids: Sequence[str], timeout: float | None) -> Iterator[tuple[str, Future[JobState]]]:
+    def _completions(
+        self, job_ids: Sequence[str], timeout: float | None, seen: Seen | None = None
+    ) -> Iterator[tuple[str, Future[JobState]]]:
         if job_ids:
             self.backend.authenticate()
-        return self._watcher.completed(job_ids, timeout=timeout)
+        return self._watcher.completed(job_ids, timeout=timeout, seen=seen)
 
     async def status_when_ended(self, job_id: JobLike) -> JobStatuses:
         """Wait without blocking the event loop, and return the job's status once it has ended.
