@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import sys
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from importlib import import_module
 from typing import Any
 
+from jasmin_arc._support.notebook import in_notebook
 from jasmin_arc.constants import JobState, JobStatuses
 
 _SHOW_AFTER = 1.0
@@ -121,7 +121,7 @@ def _show_counts(bar: Any, counts: Counter[str]) -> None:
 
 def _kind_of_bar() -> tuple[Any, dict[str, Any]]:
     """Return what makes a bar, and what it has to be told of the place where it is shown."""
-    if not _in_notebook():
+    if not in_notebook():
         from tqdm.std import tqdm
 
         return tqdm, {"dynamic_ncols": True}
@@ -134,11 +134,6 @@ def _kind_of_bar() -> tuple[Any, dict[str, Any]]:
         from tqdm.std import tqdm
 
         return tqdm, {"file": _LineOfNotebook(), "ncols": _NOTEBOOK_WIDTH}
-
-
-def _in_notebook() -> bool:
-    shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
-    return "IPKernelApp" in getattr(shell, "config", ())
 
 
 def _is_live(bar: Any) -> bool:

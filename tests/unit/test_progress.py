@@ -82,7 +82,7 @@ class _Notebook:
     """A stand-in for IPython in a notebook without widgets: what it shows can be replaced."""
 
     def __init__(self) -> None:
-        self.config: dict[str, dict[str, str]] = {"IPKernelApp": {}}
+        self.kernel = "the kernel"
         self.outputs: list[str] = []
 
     def get_ipython(self) -> _Notebook:
