@@ -9,6 +9,8 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from sphinx import addnodes
+
 from jasmin_arc import __version__
 
 project = "jasmin-arc-py"
@@ -19,7 +21,7 @@ extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx_copybutton"]
 exclude_patterns = ["_build"]
 html_theme = "furo"
 html_static_path = ["_static"]
-html_css_files = ["tables.css"]
+html_css_files = ["style.css"]
 html_title = f"{project} {version}"
 html_show_sphinx = False
 
@@ -37,17 +39,25 @@ copybutton_selector = (
     "div.highlight-python pre, div.highlight-sh pre, div.highlight-console pre, div.highlight-json pre"
 )
 
-_READABLE = ((r"= Ellipsis", "= sys.stdout"), (r"= <factory>", "= new"), (r": Unpack\[\w+\]", ""))
+_READABLE = ((r"= Ellipsis", "= sys.stdout"), (r"= <factory>", "= new"))
 
 
 def _make_readable(*event: Any) -> tuple[str | None, str | None]:
-    """Show defaults and keywords as a reader knows them."""
+    """Show defaults as a reader knows them."""
     signature, returned = event[5:]
     for pattern, shown in _READABLE:
         signature = signature and re.sub(pattern, shown, signature)
     return signature, returned
 
 
+def _leave_out_unpack(_app: Any, _domain: str, _kind: str, content: addnodes.desc_content) -> None:
+    """Show keywords as ``**fields``; that they are those of a class is for type checkers."""
+    for parameter in content.parent.findall(addnodes.desc_parameter):
+        if "Unpack[" in parameter.astext():
+            parameter.children = parameter.children[:2]
+
+
 def setup(app: Any) -> None:
     """Called by Sphinx."""
+    app.connect("object-description-transform", _leave_out_unpack)
     app.connect("autodoc-process-signature", _make_readable)

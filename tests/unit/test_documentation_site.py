@@ -16,7 +16,7 @@ from sphinx.search.en import SearchEnglish
 ROOT = Path(__file__).resolve().parents[2]
 _SIGNATURE = re.compile(r'<dt class="sig .*?</dt>', re.S)
 _TAG = re.compile(r"<[^>]+>")
-_UNREADABLE = re.compile(r"=\s*(?:\.\.\.|_\w+|Ellipsis|[A-Z]+_[A-Z_]+|<)")
+_UNREADABLE = re.compile(r"=\s*(?:\.\.\.|_\w+|Ellipsis|[A-Z]+_[A-Z_]+|<)|Unpack")
 
 
 @pytest.fixture(scope="module")
