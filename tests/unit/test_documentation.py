@@ -31,7 +31,7 @@ _HEADING = re.compile(r"^#{1,3} +(.+)$", re.M)
 _WIDEST = 80
 """What the pages show without a scroll bar"""
 _LOG = re.compile(r"^\[[^]]*\] \[[A-Z]+\] .*\n", re.M)
-_BEGINNERS = ("docs/index.md", "docs/local.md", "docs/quickstart.md")
+_ABOUT_BACKENDS = [f"docs/{name}.md" for name in ("backends", "configuration", "index", "local", "quickstart")]
 """These pages say themselves what the others say in a note"""
 _NOTE = """
 > **Try it.** The code on this page runs as it stands, from top to bottom, on your own machine: `backend="local"` says
@@ -118,7 +118,7 @@ def test_the_first_steps_can_be_repeated(name: str, capsys: pytest.CaptureFixtur
 
 @pytest.mark.parametrize("page", WITH_CODE, ids=name_of)
 def test_a_page_with_code_says_where_it_runs(page: Path) -> None:
-    if page.parent != ROOT and name_of(page) not in _BEGINNERS:
+    if page.parent != ROOT and name_of(page) not in _ABOUT_BACKENDS:
         assert _NOTE in page.read_text(encoding="utf-8")
     assert re.findall(r"ArcInterface\((?!.*backend=\"local\").*", "".join(runnable(page))) == []
 
