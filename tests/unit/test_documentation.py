@@ -140,7 +140,7 @@ def test_all_code_is_valid(page: Path) -> None:
             compile(block.text, f"{name_of(page)}:{block.line}", "exec", flags)
         if block.language == "json":
             json.loads(block.text)
-        if block.language in ("python", "sh"):
+        if block.language in ("python", "sh", "console"):
             assert [line for line in block.text.splitlines() if len(line) > _WIDEST] == []
 
 
