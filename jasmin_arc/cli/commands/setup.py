@@ -15,7 +15,7 @@ from typing import Any
 
 import click
 
-from jasmin_arc._support.text import home_short
+from jasmin_arc._support.text import counted, home_short
 from jasmin_arc.cli.app import ArcCommand, ArcGroup, context_of
 from jasmin_arc.cli.context import COMPLETION_VARIABLE, PROGRAM, Context
 from jasmin_arc.config import PATH_OPTIONS, ConnectionConfig, usual_path
@@ -54,8 +54,8 @@ def doctor_command(context: Context) -> None:
         if check.outcome is Outcome.FAILED:
             failed.append(check.name)
     if failed:
-        told = "1 check failed" if len(failed) == 1 else f"{len(failed)} checks failed; begin with the first"
-        context.fail(f"{told}: {failed[0]}", kind="CheckFailed")
+        advice = "; begin with the first" if len(failed) > 1 else ""
+        context.fail(f"{counted(len(failed), 'check')} failed{advice}: {failed[0]}", kind="CheckFailed")
     else:
         context.hint(f"Ready. A first job: {context.program} run -- hostname")
 
