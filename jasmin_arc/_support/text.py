@@ -30,8 +30,12 @@ def printable_lines(text: str) -> str:
 
 def excerpt(text: str, *, max_length: int = 240) -> str:
     """Return what is worth quoting of a log: one short line without the passwords and signatures of URLs."""
-    line = _QUERY.sub(r"\1...", _PASSWORD.sub("...", " ".join(text.split())))
-    return printable(line, max_length=max_length)
+    return printable(without_secrets_of_urls(" ".join(text.split())), max_length=max_length)
+
+
+def without_secrets_of_urls(text: str) -> str:
+    """Return the text without the passwords and signatures of the URLs in it."""
+    return _QUERY.sub(r"\1...", _PASSWORD.sub("...", text))
 
 
 def last_part(job_id: object) -> str:

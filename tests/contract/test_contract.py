@@ -162,7 +162,7 @@ def test_an_unknown_job_is_not_found(arc: ArcInterface) -> None:
     for call in (arc.get_job_status, arc.get_job_info, arc.cancel_job, arc.save_job_outputs):
         with pytest.raises(JobNotFoundError):
             call(unknown)
-    with pytest.raises(JobNotFoundError, match="not a job id"):
+    with pytest.raises(JobNotFoundError, match="no job matches"):
         arc.get_job_status("512")
 
 
