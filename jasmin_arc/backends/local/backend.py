@@ -220,7 +220,11 @@ class LocalBackend(Backend):
             with Store(self._layout.database) as store:
                 yield store
         except (OSError, sqlite3.Error) as error:
-            raise ServerError(f"LOCAL_DIR, {self._layout.root}, cannot be used: {told(error)}") from error
+            advice = "check that you can write there, or set LOCAL_DIR to another folder"
+            raise ServerError(
+                f"LOCAL_DIR, {self._layout.root}, cannot be used: {told(error)}",
+                advice=advice if isinstance(error, OSError) else "",
+            ) from error
 
     def _wake(self) -> None:
         """Call the runner, and start one if none answers."""

@@ -8,6 +8,7 @@ import os
 import re
 import shlex
 import shutil
+import sys
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -18,6 +19,7 @@ import click
 from jasmin_arc._support.text import counted, home_short
 from jasmin_arc.cli.app import ArcCommand, ArcGroup, context_of
 from jasmin_arc.cli.context import COMPLETION_VARIABLE, PROGRAM, Context
+from jasmin_arc.cli.output import fitted
 from jasmin_arc.config import PATH_OPTIONS, ConnectionConfig, usual_path
 from jasmin_arc.display.columns import QUEUES, Column, Row
 from jasmin_arc.exceptions import InvalidConfigError
@@ -226,15 +228,17 @@ def _write_whole(target: Path, text: str) -> None:
 
 
 def _guidance(target: Path) -> str:
-    lines = [
+    parts = [
         f"Wrote {home_short(str(target))}",
         "Look through it. A line that begins with # is a comment: it says what an option means.",
         "An option that stands only in a comment has its default value, which the comment shows.",
     ]
+    command = f"\n  export JASMIN_ARC_CONFIG={shlex.quote(str(target.absolute()))}\n"
     if target.absolute() != _expanded(usual_path()).absolute():
-        variable = f"  export JASMIN_ARC_CONFIG={shlex.quote(str(target.absolute()))}"
-        lines += ["Let all commands and scripts use it, for instance by a line in ~/.profile:", "", variable, ""]
-    return "\n".join([*lines, "Then check it: jasmin-arc doctor"]) + "\n"
+        parts += ["Let all commands and scripts use it, for instance by a line in ~/.profile:", command]
+    parts.append("Then check it: jasmin-arc doctor")
+    # The command is to be copied, so it stays on its line.
+    return "\n".join(part if part is command else fitted(part, sys.stdout) for part in parts) + "\n"
 
 
 def option_texts() -> dict[str, str]:
