@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from datetime import datetime, timezone
 
 _PASSWORD = re.compile(r"(?<=://)[^/@\s]*@")
 _QUERY = re.compile(r"(://[^\s?]*\?)\S+")
@@ -46,6 +47,22 @@ def home_short(path: str) -> str:
     """Write a path below the home directory with ``~``, which is shorter and says less about its owner."""
     home = os.path.expanduser("~")  # noqa: PTH111
     return "~" + path[len(home) :] if home != "/" and (path == home or path.startswith(home + "/")) else path
+
+
+def undoubled(text: str) -> str:
+    """Return the text that was encoded as UTF-8 twice too often, as A-REX does; any other text as it is.
+
+    No text that a person writes looks so by chance, save for one without other characters than ASCII, which stays.
+    """
+    try:
+        return text.encode("latin-1").decode().encode("latin-1").decode()
+    except UnicodeError:
+        return text
+
+
+def utc(moment: datetime) -> str:
+    """Write a moment as all messages do, such as ``2026-11-18 13:46 UTC``."""
+    return f"{moment.astimezone(timezone.utc):%Y-%m-%d %H:%M} UTC"
 
 
 def _without_controls(text: str) -> str:

@@ -59,7 +59,7 @@ _COMMANDS = {
     "site": "site",
     "wait": "wait {job}",
 }
-_RENAMED = {"inputs": "--input", "outputs": "--output"}
+_RENAMED = {"backend_local": "--backend local", "inputs": "--input", "outputs": "--output"}
 """Options that are not called like the argument in Python"""
 _MAX_TYPED = 5
 """Ids that are few enough to be typed"""

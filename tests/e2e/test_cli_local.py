@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shlex
 import signal
 import stat
@@ -472,7 +473,7 @@ def test_config_init_and_show(shell: Shell) -> None:
     answer = shell.run("config", "init", "--server", "ce.example.org:8443/arex")
     assert answer.code == 0
     path = shell.home / "config" / "jasmin_arc" / "config.json"
-    assert str(path) in answer.out
+    assert answer.out.startswith("Wrote ~/config/jasmin_arc/config.json\n")
     assert json.loads(path.read_text())["ARC_SERVER"] == "ce.example.org:8443/arex"
     shown = {line.split("\t")[0]: line.split("\t")[1:] for line in _lines(shell, "--config", str(path))}
     assert shown["ARC_SERVER"] == ["ce.example.org:8443/arex", str(path)]
@@ -513,12 +514,22 @@ def test_config_init_writes_all_options_and_changes_none(shell: Shell) -> None:
     written = json.loads((shell.home / "mine.json").read_text())
     shown = dict(line.split("\t")[:2] for line in _lines(shell))
     for option in shown:
-        assert written[f"# {option}"], option
-        assert (option in written) != (f"#{option}" in written), option
-    assert {"ARC_SERVER", "CLIENT_CERT", "CLIENT_KEY", "CERTS_DIR"} <= set(written)
-    assert (written["BACKEND"], written["#TIMEOUT"]) == ("rest", 20)
+        (comment,) = (key for key in written if re.fullmatch(rf"# {option}( = .*)?", key))
+        assert written[comment], option
+        assert (option in written) != (" = " in comment), option
     # Where the default proxy is somebody else's, another path is used, but only as long as none is set.
-    assert "#PROXY_FILE" in written
+    assert {"# TIMEOUT = 20", "# OUTPUT_FILE = output", "# PROXY_FILE = /tmp/arcproxy_file"} <= set(written)
+    assert {"ARC_SERVER", "CLIENT_CERT", "CLIENT_KEY"} <= set(written)
+    assert written["BACKEND"] == "rest"
+    read = dict(line.split("\t")[:2] for line in _lines(shell, "--config", "mine.json"))
+    assert read == shown
+
+
+def test_config_init_writes_a_tilde_for_the_home_directory(shell: Shell) -> None:
+    home = {"HOME": str(shell.home), "JASMIN_ARC_JOBS_INFO_FILE": str(shell.home / "jobs.dat")}
+    assert shell.run("config", "init", "mine.json", **home).code == 0
+    written = json.loads((shell.home / "mine.json").read_text())
+    assert (written["CLIENT_CERT"], written["JOBS_INFO_FILE"]) == ("~/.arc/usercert.pem", "~/jobs.dat")
 
 
 def test_config_init_writes_the_file_that_is_in_use(shell: Shell) -> None:

@@ -58,6 +58,17 @@ def test_what_takes_long_says_so_and_leaves_nothing_behind(shell: Shell) -> None
     assert shown.err.endswith("\x1b[Kdone\r\n")
 
 
+def test_the_bar_counts_states_and_its_clock_goes_on(shell: Shell) -> None:
+    shell = Shell(shell.home, {**shell.options, "JASMIN_ARC_LOCAL_SLOTS": "1"})
+    ids = [shell.ids("submit", "--", "sh", "-c", script)[0] for script in ("exit 3", "sleep 4", "true")]
+    bars = shell.terminal("wait", *ids, columns=60).err.split("\r")
+    waiting = {bar.partition("[")[2] for bar in bars if "1/3" in bar}
+    assert {state.partition(", ")[2] for state in waiting} >= {"1 queued, 1 running, 1 failed]"}
+    assert len({state.partition(", ")[0] for state in waiting}) >= 2
+    assert max(len(bar.rstrip()) for bar in bars if "/3" in bar) <= 60
+    assert any("3/3" in bar and "2 completed, 1 failed]" in bar for bar in bars)
+
+
 def test_ctrl_c_while_waiting(shell: Shell) -> None:
     (job_id,) = shell.ids("submit", "--", "sleep", "60")
     shown = shell.terminal("wait", job_id, keys={"waiting ...": "\x03"})
