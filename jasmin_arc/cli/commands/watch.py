@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
@@ -78,8 +77,11 @@ def list_command(
 
 
 def _going_on(context: Context, ids: Sequence[str]) -> int:
-    """Return how many of the jobs have not ended: those that are not shown must not be overlooked."""
-    return sum(row["status"] not in (*ENDED, "unknown") for row in _in_short(context, ids))
+    """Return how many of the jobs have not ended, as far as can be told now: they must not be overlooked."""
+    try:
+        return sum(row["status"] not in (*ENDED, "unknown") for row in _in_short(context, ids))
+    except JasminArcError:
+        return 0
 
 
 def _in_short(context: Context, ids: Sequence[str]) -> list[dict[str, Any]]:
@@ -220,24 +222,32 @@ def wait_command(context: Context, ids: list[str], *, timeout: float | None) -> 
 
 def _ends(context: Context, statuses: Mapping[str, JobStatuses]) -> list[dict[str, Any]]:
     known = context.summaries_of(list(statuses))
-    states = {job_id: known[job_id].final_state for job_id in known}
+    states = {job_id: job.final_state for job_id, job in known.items() if job.final_state}
     # A bulk answer does not tell jobs that were cancelled from those that failed by themselves.
-    doubtful = [
-        job_id
-        for job_id, end in statuses.items()
-        if end is JobStatuses.FAILED and states.get(job_id) != JobState.KILLED
-    ]
-    with contextlib.suppress(JasminArcError):
-        states.update((job_id, info.state) for job_id, info in context.arc.backend.query(doubtful).items())
+    failed = [job_id for job_id, end in statuses.items() if end is JobStatuses.FAILED]
+    if known:
+        states.update(_states(context, [job_id for job_id in failed if states.get(job_id) != JobState.KILLED]))
     return [
         {
             "id": job_id,
             "name": known[job_id].name if job_id in known else "",
             "status": end.value,
-            "state": states.get(job_id) or "",
+            "state": states.get(job_id, ""),
         }
         for job_id, end in statuses.items()
     ]
+
+
+def _states(context: Context, ids: Sequence[str]) -> dict[str, JobState]:
+    """Return the states of jobs, as far as they can be told now."""
+    answers: Sequence[Any] = []
+    try:
+        answers = context.arc.get_job_infos(ids) if ids else []
+    except PartialFailureError as error:
+        answers = error.results
+    except JasminArcError:
+        pass
+    return {answer.id: answer.state for answer in answers if isinstance(answer, JobInfo)}
 
 
 def _print_ends(context: Context, rows: list[dict[str, Any]]) -> None:
