@@ -161,7 +161,7 @@ def test_durations_have_one_form(shell: Shell, timeout: str) -> None:
     (job_id,) = shell.ids("submit", "--", "sleep", "60")
     answer = shell.run("wait", "--timeout", timeout, job_id)
     assert answer.code == 1
-    assert "have not ended" in answer.err
+    assert "the job has not ended " in answer.err
 
 
 @pytest.mark.parametrize("value", ["soon", "-1", "nan", "inf", "1e300", "", "5 parsecs"])

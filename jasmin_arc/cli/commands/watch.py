@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
+from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +14,7 @@ import click
 from jasmin_arc._support.text import one_line, printable_lines
 from jasmin_arc.cli.app import ArcCommand
 from jasmin_arc.cli.context import Context
-from jasmin_arc.cli.exit_codes import JOB_FAILED
+from jasmin_arc.cli.exit_codes import JOB_FAILED, code_of
 from jasmin_arc.cli.groups import ENDED, SHOWN, counts, options_for, tell
 from jasmin_arc.cli.output import console
 from jasmin_arc.cli.parameters import Seconds
@@ -23,7 +24,7 @@ from jasmin_arc.description import JobDescription
 from jasmin_arc.display import what_was_run
 from jasmin_arc.display.columns import ENDS, JOBS, Row, job_row, unknown_row
 from jasmin_arc.display.tables import make_table
-from jasmin_arc.display.values import status_words
+from jasmin_arc.display.values import duration, status_words
 from jasmin_arc.exceptions import JasminArcError, JobNotFoundError, PartialFailureError, WaitTimeoutError
 from jasmin_arc.job_info import JobInfo
 
@@ -211,13 +212,22 @@ def wait_command(context: Context, ids: list[str], *, timeout: float | None) -> 
     try:
         statuses = context.each("waiting", ids, partial(context.arc.wait, ids, timeout=timeout), bar=True)
     except WaitTimeoutError as error:
-        context.fail_with(error)
+        _report_timeout(context, ids, error, timeout)
         ended = [job_id for job_id in ids if job_id not in error.unfinished]
         statuses = context.each("asking for the jobs", ended, partial(context.arc.get_job_statuses, ended))
     context.going_on([])
     rows = _ends(context, statuses)
     _print_ends(context, rows)
     _report_failures(context, rows)
+
+
+def _report_timeout(context: Context, ids: Sequence[str], error: WaitTimeoutError, timeout: float | None) -> None:
+    names = context.names_of(error.unfinished)
+    these = options_for(context, {job_id: names.get(job_id, "") for job_id in error.unfinished})
+    left = "the job has" if len(ids) == 1 else f"{len(error.unfinished)} of {len(ids)} jobs have"
+    after = f" after {duration(timedelta(seconds=timeout))}" if timeout else " yet"
+    text = f"{left} not ended{after}; {context.command(f'wait {these}')} waits again"
+    context.fail(text, kind=type(error).__name__, code=code_of(error))
 
 
 def _ends(context: Context, statuses: Mapping[str, JobStatuses]) -> list[dict[str, Any]]:
