@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from cli_kit import Shell
+from cli_kit import LOSES_ITS_JOB_LIST, Shell
 
 COLUMNS = 200
 
@@ -70,6 +70,13 @@ def test_a_name_that_fits_another_job_too_is_not_suggested(shell: Shell) -> None
     shell.ids("submit", "--name", "m-old", "--", "true")
     shown = shell.terminal("submit", *table(shell, 6), "--name", "m-{n}", "--", "true", columns=COLUMNS).out
     assert hinted(shown, "Results") == ["output", "--last", "6"]
+
+
+def test_jobs_that_only_their_ids_tell_apart_are_told_by_their_ids(shell: Shell) -> None:
+    command = ["submit", *table(shell, 6), "--name", "m-{n}", "--", "true"]
+    shown = shell.terminal(*command, columns=COLUMNS, program=LOSES_ITS_JOB_LIST).out
+    assert shown.startswith("6 jobs submitted: m-0 ... m-5\n")
+    assert shown.count("\nlocal://") == 6
 
 
 def test_few_jobs_are_suggested_by_their_ids(shell: Shell) -> None:
