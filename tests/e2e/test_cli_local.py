@@ -440,7 +440,8 @@ def test_wait_gives_up_when_time_is_up(shell: Shell) -> None:
     (job_id,) = shell.ids("submit", "--", "sleep", "60")
     answer = shell.run("wait", "--timeout", "0.5", job_id)
     assert answer.code == 1
-    assert "1 of 1 jobs have not ended" in answer.err
+    assert answer.err.startswith("jasmin-arc: the job has not ended after ")
+    assert "the job has not ended yet; " in shell.run("wait", "--timeout", "0", job_id).err
 
 
 def test_wait_tells_the_ends_that_it_has_seen(shell: Shell) -> None:
