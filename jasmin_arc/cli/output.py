@@ -46,15 +46,19 @@ class Output:
         screen = console()
         screen.print(make_table(rows, columns, screen.width, self.shorten([row["id"] for row in rows if "id" in row])))
 
-    def record(self, row: Row) -> None:
-        """Print one thing with many properties, one a line; those without a value only in JSON and pipes."""
+    def record(self, row: Row, shown: Row | None = None) -> None:
+        """Print one thing with many properties, one a line; those without a value only in JSON and pipes.
+
+        :param shown: what is printed, where that is not all that stands in JSON
+        """
         self.results.append(row)
         if self.json:
             return
+        shown = row if shown is None else shown
         if self.is_terminal:
-            self.print_record(row)
+            self.print_record(shown)
         else:
-            self._print_lines(f"{key}\t{for_programs(value)}" for key, value in row.items())
+            self._print_lines(f"{key}\t{for_programs(value)}" for key, value in shown.items())
 
     def print_record(self, row: Row) -> None:
         screen = console()

@@ -130,7 +130,7 @@ def test_the_watch_view(shell: Shell) -> None:
     shell.ids("submit", "--name", "long", "--", "sleep", "60")
     shown = shell.terminal("list", "--watch", "--interval", "0.5", keys={"in progress": "\x03"})
     assert shown.code == 130
-    assert "1 jobs, 1 in progress" in shown.out
+    assert "1 job, 1 in progress" in shown.out
     assert shown.err.count("\x1b[?1049h") == shown.err.count("\x1b[?1049l") == 1
     assert "the job goes on" in shown.out
 
