@@ -54,6 +54,7 @@ def test_a_long_name_folds_after_its_signs() -> None:
 
 
 @given(LINES, WIDTHS)
+@example("'_''", 2)
 def test_a_message_ends_its_lines_between_words(text: str, width: int) -> None:
     wrapped = wrap(text, width)
     assert wrapped.split() == text.split()
