@@ -17,8 +17,9 @@ from typing import Any
 import click
 
 from jasmin_arc._support.text import counted, home_short
+from jasmin_arc.cli import completion
 from jasmin_arc.cli.app import ArcCommand, ArcGroup, context_of
-from jasmin_arc.cli.context import COMPLETION_VARIABLE, PROGRAM, Context
+from jasmin_arc.cli.context import Context
 from jasmin_arc.cli.output import fitted
 from jasmin_arc.config import PATH_OPTIONS, ConnectionConfig, usual_path
 from jasmin_arc.display.columns import QUEUES, Column, Row
@@ -252,7 +253,7 @@ def option_texts() -> dict[str, str]:
 
 
 @click.command("completion", cls=ArcCommand)
-@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+@click.argument("shell", type=click.Choice(completion.SHELLS))
 @click.pass_context
 def completion_command(click_context: click.Context, shell: str) -> None:
     """Print the completion script for a shell.
@@ -262,9 +263,5 @@ def completion_command(click_context: click.Context, shell: str) -> None:
       zsh:   echo 'source <(jasmin-arc completion zsh)' >> ~/.zshrc
       fish:  jasmin-arc completion fish > ~/.config/fish/completions/jasmin-arc.fish
     """
-    from click.shell_completion import get_completion_class
-
-    found = get_completion_class(shell)
-    assert found is not None
-    script = found(click_context.find_root().command, {}, PROGRAM, COMPLETION_VARIABLE).source()
-    context_of(click_context).output.text(script, {"shell": shell, "script": script})
+    text = completion.script(shell, click_context.find_root().command)
+    context_of(click_context).output.text(text, {"shell": shell, "script": text})
