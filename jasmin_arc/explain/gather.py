@@ -11,6 +11,7 @@ from jasmin_arc.constants import RUN_SCRIPT_NAME, STDERR_NAME, JobState
 from jasmin_arc.description import JobDescription, is_pattern
 from jasmin_arc.exceptions import JasminArcError, JobNotFoundError
 from jasmin_arc.explain.facts import Facts
+from jasmin_arc.explain.not_sent import not_sent
 from jasmin_arc.job_info import JobInfo
 from jasmin_arc.job_list import JobList
 from jasmin_arc.staging.reading import read_tail
@@ -45,6 +46,7 @@ def gather(backend: Backend, job_list: JobList, job_id: str, *, optional: Iterab
         stderr=(_tried(lambda: read_tail(backend, job_id, STDERR_NAME, 4096)) or b"").decode("utf-8", "replace"),
         description=description,
         site=None if info.state in (JobState.FINISHED, JobState.KILLED) or info.exit_code else _tried(backend.site),
+        not_sent=tuple(not_sent(description)) if description is not None and info.exit_code else (),
         not_uploaded=tuple(_not_uploaded(backend, info, description)) if has_run_script else (),
         missing_outputs=tuple(_missing_outputs(backend, info, description, set(optional))),
         known_end=known_end,
