@@ -7,6 +7,7 @@ from jasmin_arc.config import ConnectionConfig
 from jasmin_arc.constants import ARC_STATUS_MAPPING, JobStatuses, LogLevels
 from jasmin_arc.description import JobDescription
 from jasmin_arc.exceptions import (
+    AmbiguousJobError,
     BindingsNotFoundError,
     InputFileError,
     InvalidConfigError,
@@ -29,10 +30,12 @@ from jasmin_arc.exceptions import (
 from jasmin_arc.explain import Explanation
 from jasmin_arc.job import Job
 from jasmin_arc.job_info import JobInfo
+from jasmin_arc.jobs import Jobs
 from jasmin_arc.version import __version__
 
 __all__ = [
     "ARC_STATUS_MAPPING",
+    "AmbiguousJobError",
     "ArcInterface",
     "BindingsNotFoundError",
     "ConnectionConfig",
@@ -49,6 +52,7 @@ __all__ = [
     "JobNotFoundError",
     "JobStatuses",
     "JobSubmissionError",
+    "Jobs",
     "LogLevels",
     "NoTargetsAvailableError",
     "OperationNotPossibleError",

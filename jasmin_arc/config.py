@@ -9,7 +9,7 @@ import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypedDict, Union
 from urllib.parse import urlsplit
 
 from jasmin_arc.backends.table import NAMES
@@ -191,6 +191,28 @@ class ConnectionConfig:
                 f"{origin}: PROXY_RENEWAL_THRESHOLD ({self.PROXY_RENEWAL_THRESHOLD} s) must be smaller than "
                 f"PROXY_VALIDITY_PERIOD ({self.PROXY_VALIDITY_PERIOD} s)"
             )
+
+
+_PathLike = Union[str, "os.PathLike[str]"]
+
+
+class Options(TypedDict, total=False):
+    """The options as keywords of ``ArcInterface``."""
+
+    arcproxy_path: _PathLike
+    arc_server: str
+    backend: str
+    certs_dir: _PathLike
+    client_cert: _PathLike
+    client_key: _PathLike
+    jobs_info_file: _PathLike
+    local_dir: _PathLike
+    local_slots: int
+    output_file: str
+    proxy_file: _PathLike
+    proxy_renewal_threshold: int
+    proxy_validity_period: int
+    timeout: int
 
 
 OPTIONS = tuple(name for name in vars(ConnectionConfig) if name.isupper())

@@ -11,6 +11,7 @@ from typing import Any
 
 _FIELDS = ("cpu_time", "inputs", "memory", "outputs", "queue", "rerun", "slots", "stdin", "wall_time")
 PYTHON_WORDS = {
+    "cancel": "cancel_jobs()",
     "check": "check()",
     "config_init": "'jasmin-arc config init'",
     "config_show": "'jasmin-arc config show'",
@@ -28,6 +29,7 @@ PYTHON_WORDS = {
     "resubmit": "resubmit_jobs()",
     "save": "save_job_outputs()",
     "site": "site()",
+    "wait": "wait()",
     **{field: f"{field}=" for field in _FIELDS},
 }
 """What an :class:`Advice` can name, in the words of Python. The command line has words of its own for the same."""
@@ -133,6 +135,10 @@ class ServerUnavailableError(ServerError):
 
 class JobNotFoundError(JasminArcError, LookupError):
     """A job with the given ID could not be found."""
+
+
+class AmbiguousJobError(JasminArcError, LookupError):
+    """Several jobs are meant by a name or by a part of an id, where one is needed; the message names them."""
 
 
 class JobSubmissionError(JasminArcError):

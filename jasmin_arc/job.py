@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from jasmin_arc.constants import STDOUT_NAME, JobStatuses
-from jasmin_arc.exceptions import JobNotFoundError
+from jasmin_arc._support.tracebacks import shortens_tracebacks
+from jasmin_arc.constants import STDERR_NAME, STDOUT_NAME, JobStatuses
+from jasmin_arc.exceptions import JobNotFoundError, PartialFailureError
 from jasmin_arc.explain import Explanation, job_failed
 
 if TYPE_CHECKING:
@@ -15,40 +16,72 @@ if TYPE_CHECKING:
     from jasmin_arc.job_info import JobInfo
 
 
+@shortens_tracebacks
 class Job:
     """One job. ``await job`` gives its final status; a thousand jobs awaited cost the requests of one."""
 
-    def __init__(self, interface: ArcInterface, job_id: str) -> None:
-        self._interface = interface
+    def __init__(self, interface: ArcInterface, job_id: str, name: str | None = None) -> None:
+        self.interface = interface
         self.id = job_id
+        self._name = name
+
+    @property
+    def name(self) -> str:
+        """The job's name, from the job list; the server is asked only for a job that is not in the list."""
+        if self._name is None:
+            known = self.interface.job_list.summaries([self.id])
+            self._name = known[self.id].name if self.id in known else self.info().name
+        return self._name
 
     @property
     def status(self) -> JobStatuses:
         """The present status; see ``ArcInterface.get_job_status``."""
-        return self._interface.get_job_status(self.id)
+        return self.interface.get_job_status(self.id)
 
     def info(self) -> JobInfo:
         """Return what is known of the job; see ``ArcInterface.get_job_info``."""
-        return self._interface.get_job_info(self.id)
+        return self.interface.get_job_info(self.id)
 
-    def wait(self, *, timeout: float | None = None) -> JobStatuses:
+    def wait(self, *, timeout: float | None = None, check: bool = False) -> JobStatuses:
         """Return the status once the job has ended; see ``ArcInterface.wait``."""
-        (status,) = self._interface.wait([self.id], timeout=timeout)
-        return status
+        (status,) = _only(self.interface.wait, [self.id], timeout=timeout, check=check)
+        return status  # type: ignore[no-any-return]
 
     def cancel(self) -> None:
         """Cancel the job; see ``ArcInterface.cancel_job``."""
-        self._interface.cancel_job(self.id)
+        self.interface.cancel_job(self.id)
 
-    def outputs(self, directory: str | os.PathLike[str] | None = None) -> str | None:
+    def clean(self, *, force: bool = False) -> None:
+        """Erase the job with its files; see ``ArcInterface.clean_jobs``."""
+        _only(self.interface.clean_jobs, [self.id], force=force)
+
+    def resubmit(self) -> Job:
+        """Submit the same again as a new job, and return a handle on that; see ``ArcInterface.resubmit_jobs``."""
+        (job_id,) = _only(self.interface.resubmit_jobs, [self.id])
+        return Job(self.interface, job_id, self._name)
+
+    def outputs(
+        self,
+        directory: str | os.PathLike[str] | None = None,
+        *,
+        files: Sequence[str] | None = None,
+        overwrite: bool = False,
+        progress: bool = False,
+    ) -> str | None:
         """Download the outputs and return their directory; see ``ArcInterface.save_job_outputs``.
 
+        :param directory: where to save them (default: a folder here that is called like the job, as by
+            ``ArcInterface.save_outputs``)
         :raises JobFailedError: if there is nothing to download as the job failed; the message says why
         """
-        saved = self._interface.save_job_outputs(self.id, directory=directory)
+        options: dict[str, Any] = {"files": files, "overwrite": overwrite, "progress": progress}
+        if directory is None:
+            (saved,) = _only(self.interface.save_outputs, [self.id], **options)
+        else:
+            saved = self.interface.save_job_outputs(self.id, directory=directory, **options)
         if saved is None:
             self._raise_if_failed()
-        return saved
+        return saved  # type: ignore[no-any-return]
 
     def read(self, name: str = STDOUT_NAME, *, limit: int | None = None) -> str:
         """Return the text of one of the job's files; see ``ArcInterface.read``.
@@ -56,7 +89,7 @@ class Job:
         :raises JobFailedError: if there is no such file as the job failed; the message says why
         """
         try:
-            return self._interface.read(self.id, name, limit=limit)
+            return self.interface.read(self.id, name, limit=limit)
         except JobNotFoundError as error:
             self._raise_if_failed(error)
             raise
@@ -71,16 +104,23 @@ class Job:
             self._raise_if_failed()
         return text
 
+    def stderr(self) -> str:
+        """Return what the job has written to its standard error so far.
+
+        :raises JobFailedError: if there is none as the job failed; the message says why
+        """
+        return self.read(STDERR_NAME)
+
     def explain(self) -> Explanation:
         """Say why the job failed, or why it has not ended yet; see ``ArcInterface.explain``."""
-        return self._interface.explain(self.id)
+        return self.interface.explain(self.id)
 
     def _raise_if_failed(self, cause: Exception | None = None) -> None:
         if self.status is JobStatuses.FAILED:
             raise job_failed(self.explain(), [self.id]) from cause
 
     def __await__(self) -> Generator[Any, None, JobStatuses]:
-        return self._interface.status_when_ended(self.id).__await__()
+        return self.interface.status_when_ended(self.id).__await__()
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Job) and other.id == self.id
@@ -90,3 +130,11 @@ class Job:
 
     def __repr__(self) -> str:
         return f"<Job {self.id}>"
+
+
+def _only(call: Any, *args: Any, **options: Any) -> Any:
+    """Make a bulk call about one job; it raises the job's own error."""
+    try:
+        return call(*args, **options)
+    except PartialFailureError as error:
+        raise error.errors[0] from error

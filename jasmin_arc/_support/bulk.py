@@ -11,7 +11,9 @@ if TYPE_CHECKING:
     from jasmin_arc.job import Job
 
 JobLike = Union[str, "Job"]
-"""A job: its id, or a handle on it"""
+"""A job: its id, a part of it that no other job has, its name, or a handle on it"""
+JobsLike = Union[JobLike, Iterable[JobLike]]
+"""Jobs: what names one, or a sequence of that; a pattern of names such as ``"m-*"`` stands for several"""
 
 _Result = TypeVar("_Result")
 
@@ -32,21 +34,19 @@ def raise_failures(job_ids: Sequence[str], failures: Mapping[str, JasminArcError
     all_or_partial([failures.get(job_id) for job_id in job_ids], done)
 
 
-def job_ids_of(jobs: Sequence[JobLike]) -> list[str]:
-    # A single text is a sequence too, of its letters: never what was meant.
-    if isinstance(jobs, (str, bytes)) or not isinstance(jobs, Iterable):
-        raise TypeError(f"a list of jobs is needed, not {jobs!r}")
-    return [job_id_of(job) for job in jobs]
+def words_of(jobs: JobsLike) -> list[str]:
+    """Return what names each of these jobs; one job alone is a list of one."""
+    if isinstance(jobs, str) or not isinstance(jobs, Iterable):
+        return [word_of(jobs)]
+    return [word_of(job) for job in jobs]
 
 
-def job_id_of(job: JobLike) -> str:
-    """Return the id of a job; a text that is no job id raises a JobNotFoundError."""
-    job_id = job if isinstance(job, str) else getattr(job, "id", None)
-    if not isinstance(job_id, str):
-        raise TypeError(f"a job id or a Job is needed, not {job!r}")
-    if "://" not in job_id:
-        raise JobNotFoundError(f"not a job id: {job_id!r} (a job id is a URL, as submit_job returns it)")
-    return job_id
+def word_of(job: JobLike) -> str:
+    """Return what names the job: an id or a name as it was given, or the id of a handle."""
+    word = job if isinstance(job, str) else getattr(job, "id", None)
+    if not isinstance(word, str):
+        raise TypeError(f"a job is named by its id, its name, or a Job, not by {job!r}")
+    return word
 
 
 def not_found(job_id: str) -> JobNotFoundError:

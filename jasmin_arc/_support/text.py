@@ -33,6 +33,11 @@ def excerpt(text: str, *, max_length: int = 240) -> str:
     return printable(line, max_length=max_length)
 
 
+def last_part(job_id: object) -> str:
+    """Return the last part of a job id: the rest of it is the same for all jobs of a place."""
+    return one_line(str(job_id).rstrip("/").rpartition("/")[2])
+
+
 def home_short(path: str) -> str:
     """Write a path below the home directory with ``~``, which is shorter and says less about its owner."""
     home = os.path.expanduser("~")  # noqa: PTH111

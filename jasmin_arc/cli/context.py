@@ -38,6 +38,7 @@ PROGRAM = "jasmin-arc"
 COMPLETION_VARIABLE = "_JASMIN_ARC_COMPLETE"
 _OPTIONS = {"BACKEND": "--backend", "ARC_SERVER": "--server"}
 _COMMANDS = {
+    "cancel": "cancel {job}",
     "check": "submit --check",
     "config_init": "config init",
     "config_show": "config show",
@@ -53,6 +54,7 @@ _COMMANDS = {
     "resubmit": "resubmit {job}",
     "save": "output {job}",
     "site": "site",
+    "wait": "wait {job}",
 }
 _RENAMED = {"inputs": "--input", "outputs": "--output"}
 """Options that are not called like the argument in Python"""

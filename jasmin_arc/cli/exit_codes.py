@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from jasmin_arc.exceptions import (
+    AmbiguousJobError,
     InvalidConfigError,
     InvalidJobDescription,
     JasminArcError,
@@ -19,6 +20,7 @@ JOB_FAILED = 4
 INTERRUPTED = 130
 READER_GONE = 141
 _CODES = {
+    AmbiguousJobError: USAGE,
     InvalidConfigError: USAGE,
     InvalidJobDescription: USAGE,
     JobNotFoundError: NOT_FOUND,

@@ -4,25 +4,23 @@ from __future__ import annotations
 
 import functools
 import inspect
-import re
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import timedelta
-from fnmatch import translate
 from typing import Any
 
 import click
 from click.shell_completion import CompletionItem
 
+from jasmin_arc._support.text import last_part
 from jasmin_arc.cli.app import context_of
 from jasmin_arc.cli.context import Context
 from jasmin_arc.constants import JobStatuses
 from jasmin_arc.description.quantities import parse_duration
-from jasmin_arc.display.values import last_part
-from jasmin_arc.exceptions import Advice, JasminArcError, JobNotFoundError
+from jasmin_arc.exceptions import JasminArcError
+from jasmin_arc.job_list.finder import Finder
 
 STATUSES = {status.value.replace(" ", "-"): status for status in JobStatuses}
-_MAX_SHOWN = 5
 _WHAT_A_JOB_IS = "JOB is an id, a unique part of it, a name, or a pattern of names; - reads ids from standard input."
 
 
@@ -93,12 +91,12 @@ def selects_one_job(function: Callable[..., Any]) -> Callable[..., Any]:
     @click.pass_obj
     @functools.wraps(function)
     def wrapper(context: Context, /, *, word: str, **rest: Any) -> None:
-        ids = _named(context, [word])
-        if not ids:
-            raise click.UsageError("this command needs one job, and standard input names none")
-        if len(ids) != 1:
-            raise click.UsageError(f"{len(ids)} jobs are called {word!r}: {_shown(context, ids)}; give an id instead")
-        function(context, ids[0], **rest)
+        words = _words([word])
+        if len(words) != 1:
+            raise click.UsageError(f"this command needs one job, and standard input names {len(words) or 'none'}")
+        with context.busy("asking for the jobs"):
+            job_id = Finder(context.arc.backend, context.arc.job_list).find_one(words[0])
+        function(context, job_id, **rest)
 
     return wrapper
 
@@ -119,11 +117,16 @@ def _named(context: Context, given: Sequence[str]) -> list[str]:
             "say which jobs: JOB..., --all, --status STATUS, --name PATTERN, --since DURATION; or - to read their ids "
             "from standard input"
         )
-    words = [word.strip() for entry in given for word in (_from_stdin() if entry == "-" else (entry,))]
-    if not any(words):
+    words = _words(given)
+    if not words:
         context.say("standard input names no jobs, so there is nothing to do")
-    finder = Finder(context)
-    return list(dict.fromkeys(job_id for word in words if word for job_id in finder.find(word)))
+    with context.busy("asking for the jobs"):
+        return list(dict.fromkeys(Finder(context.arc.backend, context.arc.job_list).find_all(words)))
+
+
+def _words(given: Sequence[str]) -> list[str]:
+    words = (word.strip() for entry in given for word in (_from_stdin() if entry == "-" else (entry,)))
+    return [word for word in words if word]
 
 
 def _from_stdin() -> Iterable[str]:
@@ -131,69 +134,3 @@ def _from_stdin() -> Iterable[str]:
     if sys.stdin is None:
         raise click.UsageError("standard input is closed, so no jobs can be named there")
     return [line.split("\t")[0] for line in sys.stdin.buffer.read().decode("utf-8", "replace").splitlines()]
-
-
-class Finder:
-    """Finds jobs by what people call them."""
-
-    def __init__(self, context: Context) -> None:
-        self._context = context
-
-    def find(self, word: str) -> list[str]:
-        """Return the ids of the jobs that are meant: one, or all that have this name.
-
-        :raises JobNotFoundError: if there is none
-        """
-        if "://" in word:
-            return [word]
-        found = self._match(word, self._listed) or self._match(word, self._at_site)
-        if not found:
-            raise JobNotFoundError(f"no job matches {word!r}", advice=Advice("{list} shows the jobs that there are"))
-        return found
-
-    def _match(self, word: str, jobs: _Jobs) -> list[str]:
-        matches = re.compile(translate(word)).match
-        exact = list(jobs.get(word, ())) or [
-            job_id
-            for names in jobs.values()
-            for job_id, name in names.items()
-            if name and (name == word or matches(name))
-        ]
-        if exact:
-            return exact
-        parts = [part for part in jobs if part.startswith(word)] or [part for part in jobs if word in part]
-        found = [job_id for part in parts for job_id in jobs[part]]
-        if len(found) > 1:
-            shown = _shown(self._context, found)
-            raise click.UsageError(f"{len(found)} jobs match {word!r}: {shown}; type more of the id")
-        return found
-
-    @functools.cached_property
-    def _listed(self) -> _Jobs:
-        arc = self._context.arc
-        return _by_part({job.id: job.name for job in arc.job_list.select(arc.backend.endpoint)})
-
-    @functools.cached_property
-    def _at_site(self) -> _Jobs:
-        # Jobs from another machine, or of a job list that was lost.
-        with self._context.busy("asking for the jobs"):
-            return _by_part(dict.fromkeys(self._context.arc.list_jobs(), ""))
-
-
-_Jobs = dict[str, dict[str, str]]
-"""What words are compared with: the names of jobs by id, by the last part of the id"""
-
-
-def _by_part(names: Mapping[str, str]) -> _Jobs:
-    jobs: _Jobs = {}
-    for job_id, name in names.items():
-        jobs.setdefault(last_part(job_id), {})[job_id] = name
-    return jobs
-
-
-def _shown(context: Context, job_ids: Sequence[str]) -> str:
-    shown = job_ids[:_MAX_SHOWN]
-    short, names = context.short_ids(shown), context.names_of(shown)
-    texts = [short[job_id] + (f" ({names[job_id]})" if names.get(job_id) else "") for job_id in shown]
-    more = f" and {len(job_ids) - _MAX_SHOWN} more" if len(job_ids) > _MAX_SHOWN else ""
-    return ", ".join(texts) + more

@@ -5,11 +5,11 @@ from __future__ import annotations
 import base64
 import json
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, Union
+from typing import TYPE_CHECKING, Any
 
 from jasmin_arc.description.fields import (
     CHECKS,
@@ -22,12 +22,21 @@ from jasmin_arc.description.fields import (
     path_parts,
     session_name,
 )
+from jasmin_arc.description.keywords import (
+    DEFAULTS,
+    Argument,
+    Duration,
+    Inputs,
+    InputSource,
+    JobFields,
+    check_fields,
+    check_keywords,
+    shows_fields,
+)
 from jasmin_arc.exceptions import InvalidJobDescription
 
-InputSource = Union[str, "os.PathLike[str]", bytes]
-"""Where an input comes from: a local path, a URL that the compute element fetches, or the content itself"""
-Duration = Union[str, int, float, timedelta]
-"""Seconds, a timedelta, or a text such as ``"2h"`` or ``"01:30:00"``"""
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 
 @dataclass(frozen=True, init=False)
@@ -39,10 +48,10 @@ class JobDescription:
 
     :param executable: the program: a name that is found on the node's PATH, a path on the node, or the name of
         one of the inputs
-    :param arguments: the program's arguments; they arrive exactly as given
+    :param arguments: the program's arguments; they arrive exactly as given. Numbers and paths become text
     :param name: the job's name (default: the executable's)
-    :param inputs: files and folders to copy into the session directory: a sequence of paths, or a mapping of the
-        name there to a path, a URL that the compute element fetches, or the content as bytes
+    :param inputs: files and folders to copy into the session directory: a path, a sequence of paths, or a mapping of
+        the name there to a path, a URL that the compute element fetches, or the content as bytes
     :param outputs: names of files and folders to keep, with ``*``, ``?`` and ``[...]`` as in a shell; or a mapping of
         a name to the URL that it is sent to, or to ``None`` to keep it for download. By default the configuration's
         ``OUTPUT_FILE``
@@ -63,6 +72,7 @@ class JobDescription:
     :param rerun: how often the compute element may run the job again after a failure that is its own
     :param native: raw options for one kind of place: a mapping of the backend's name to its options, such as
         ``{"slurm": ["--constraint=amd"]}``. A place refuses the options of another. The present backends have none
+    :raises TypeError: if a keyword is no field; the message names the one that may be meant
     :raises InvalidJobDescription: if a value is impossible; the message names the field
     :raises InputFileError: if two inputs have the same name, or one has a name that the job itself uses
     """
@@ -87,31 +97,15 @@ class JobDescription:
     rerun: int
     native: Mapping[str, tuple[str, ...]]
 
+    @shows_fields
     def __init__(
         self,
-        *,
         executable: str | os.PathLike[str] = "",
-        arguments: Sequence[str] = (),
-        name: str | None = None,
-        inputs: Sequence[str | os.PathLike[str]] | Mapping[str, InputSource] = (),
-        outputs: str | Sequence[str] | Mapping[str, str | None] | None = None,
-        environment: Mapping[str, str] | None = None,
-        queue: str | None = None,
-        account: str | None = None,
-        slots: int = 1,
-        slots_per_host: int | None = None,
-        memory: str | int | None = None,
-        wall_time: Duration | None = None,
-        cpu_time: Duration | None = None,
-        runtime_environments: Sequence[str] = (),
-        stdin: str | os.PathLike[str] | bytes | None = None,
-        steps: Sequence[Sequence[str]] = (),
-        stop_on_failure: bool = True,
-        rerun: int = 0,
-        native: Mapping[str, Sequence[str]] | None = None,
+        arguments: Sequence[Argument] = (),
+        **fields: Unpack[JobFields],
     ) -> None:
-        given = locals()
-        self._set({field: given[field] for field in CHECKS})
+        check_keywords("JobDescription", fields)
+        self._set({"executable": executable, "arguments": arguments, **DEFAULTS, **fields})
 
     def _set(self, values: Mapping[str, Any]) -> None:
         """Check the values of some fields and take them over."""
@@ -163,8 +157,8 @@ class JobDescription:
 
         :raises InvalidJobDescription: for an impossible value
         """
-        _check_names(changes)
-        defaults = JobDescription.__init__.__kwdefaults__ or {}
+        check_fields(changes)
+        defaults = {"executable": "", "arguments": (), **DEFAULTS}
         copy = self._copy({})
         copy._set({field: defaults[field] if value is None else value for field, value in changes.items()})
         return copy
@@ -200,7 +194,7 @@ class JobDescription:
             raise InvalidJobDescription(f"the job description is not valid JSON: {error}") from error
         if not isinstance(values, dict):
             raise InvalidJobDescription("the job description must be a JSON object")
-        _check_names(values)
+        check_fields(values)
         return cls(**{field: value for field, value in _with_contents(values).items() if value is not None})
 
     @classmethod
@@ -247,12 +241,6 @@ class JobDescription:
         return to_xrsl(self)
 
 
-def _check_names(given: Iterable[str]) -> None:
-    for field in given:
-        if field not in CHECKS:
-            raise InvalidJobDescription(f"there is no field {field!r}; the fields are {', '.join(CHECKS)}")
-
-
 def _absolute(source: Any) -> Any:
     return source.absolute() if isinstance(source, Path) else source
 
@@ -281,4 +269,19 @@ def _content(field: str, value: Any) -> Any:
         raise InvalidJobDescription(f"{field}: not valid base64: {error}") from error
 
 
-__all__ = ["RESERVED_PREFIX", "JobDescription", "is_pattern", "is_url", "output_name", "path_parts", "session_name"]
+__all__ = [
+    "RESERVED_PREFIX",
+    "Argument",
+    "Duration",
+    "InputSource",
+    "Inputs",
+    "JobDescription",
+    "JobFields",
+    "check_keywords",
+    "is_pattern",
+    "is_url",
+    "output_name",
+    "path_parts",
+    "session_name",
+    "shows_fields",
+]

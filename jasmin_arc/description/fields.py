@@ -6,6 +6,7 @@ import os
 import re
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
+from numbers import Real
 from pathlib import Path, PurePosixPath
 from typing import Any, NoReturn, TypeVar
 from urllib.parse import unquote, urlsplit
@@ -101,7 +102,18 @@ def _list(values: Any, field: str) -> list[Any]:
 
 
 def _arguments(values: Any, field: str) -> tuple[str, ...]:
-    return tuple(_text(value, field, max_bytes=MAX_ARGUMENT) for value in _list(values, field))
+    return tuple(_argument(value, f"{field}[{place}]") for place, value in enumerate(_list(values, field)))
+
+
+def _argument(value: Any, field: str, *, max_bytes: int = MAX_ARGUMENT) -> str:
+    # True may mean "true", "True" or "1": the user must say it.
+    if isinstance(value, Real) and not isinstance(value, bool):
+        value = str(value)
+    elif isinstance(value, os.PathLike):
+        value = os.fspath(value)
+    elif not isinstance(value, str):
+        raise InvalidJobDescription(f"{field}: must be a text, a number or a path, not {value!r}")
+    return _text(value, field, max_bytes=max_bytes)
 
 
 def _program(value: Any, field: str) -> str:
@@ -112,7 +124,7 @@ def _program(value: Any, field: str) -> str:
 
 
 def _steps(values: Any, field: str) -> tuple[tuple[str, ...], ...]:
-    steps = tuple(_arguments(step, field) for step in _list(values, field))
+    steps = tuple(_arguments(step, f"{field}[{place}]") for place, step in enumerate(_list(values, field)))
     for step in steps:
         if not step or not _program(step[0], field).strip():
             raise InvalidJobDescription(f"{field}: each must name a program")
@@ -144,12 +156,12 @@ def _mapping(values: Any, field: str, of_what: str) -> Mapping[Any, Any]:
 
 
 def _environment(values: Any, field: str) -> FrozenDict[str, str]:
-    given = _mapping(values, field, "names to values")
-    for key, value in given.items():
+    variables: dict[str, str] = {}
+    for key, value in _mapping(values, field, "names to values").items():
         if not isinstance(key, str) or not _VARIABLE.match(key):
             raise InvalidJobDescription(f"{field}: not the name of a variable: {key!r}")
-        _text(value, f"{field}: {key}", max_bytes=MAX_ARGUMENT - len(key) - 1)
-    return FrozenDict(given)
+        variables[key] = _argument(value, f"{field}: {key}", max_bytes=MAX_ARGUMENT - len(key) - 1)
+    return FrozenDict(variables)
 
 
 def _native(values: Any, field: str) -> FrozenDict[str, tuple[str, ...]]:
@@ -176,7 +188,8 @@ def _inputs(values: Any, field: str) -> FrozenDict[str, str | Path | bytes]:
     if isinstance(values, Mapping):
         pairs = list(values.items())
     else:
-        pairs = [(_base_name(source, field), source) for source in _list(values, field)]
+        sources = [values] if isinstance(values, (str, os.PathLike)) else _list(values, field)
+        pairs = [(_base_name(source, field), source) for source in sources]
     inputs: dict[str, str | Path | bytes] = {}
     for given, source in pairs:
         name = session_name(given, field)

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from enum import Enum
 from typing import Any
 
-from jasmin_arc._support.text import one_line
+from jasmin_arc._support.text import last_part, one_line
 
 _MIN_SHORT = 8
 """How long a shortened id is at least"""
@@ -72,11 +72,6 @@ def size(value: int | None) -> str:
 
 
 # --- Job ids ---
-
-
-def last_part(job_id: object) -> str:
-    """Return the last part of a job id: the rest of it is the same for all jobs of a place."""
-    return one_line(str(job_id).rstrip("/").rpartition("/")[2])
 
 
 def short_ids(job_ids: Iterable[str], others: Iterable[str] = ()) -> dict[str, str]:

@@ -6,13 +6,13 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, TypeVar, Union
 
-from jasmin_arc.constants import JobState, JobStatuses
+from jasmin_arc.constants import JobState
 from jasmin_arc.description import JobDescription
 from jasmin_arc.exceptions import Advice, JasminArcError, JobListError, JobNotFoundError, OperationNotPossibleError
 from jasmin_arc.job_info import JobInfo
@@ -72,39 +72,46 @@ class Ledger:
         for job_id, state in states.items():
             if isinstance(state, JobState) and (job_id not in infos or infos[job_id].state is not state):
                 infos[job_id] = JobInfo(id=job_id, state=state)
-        # A server tells the name and the time of a job only after a while.
-        records = self.summaries([job_id for job_id, info in infos.items() if not info.name or info.submitted is None])
-        for job_id, record in records.items():
+        # A server tells the name and the time of a job only after a while, and A-REX spoils names that are not ASCII.
+        unsure = [i for i, info in infos.items() if not (info.name and info.name.isascii()) or info.submitted is None]
+        for job_id, record in self.summaries(unsure).items():
             info = infos[job_id]
-            infos[job_id] = replace(info, name=info.name or record.name, submitted=info.submitted or record.submitted)
+            infos[job_id] = replace(info, name=record.name or info.name, submitted=info.submitted or record.submitted)
         return infos
 
     def select(
-        self, *, status: JobStatuses | None, name: str | None, since: datetime | timedelta | None, last: int | None
+        self,
+        *,
+        states: Collection[JobState] | None,
+        name: str | None,
+        since: datetime | timedelta | None,
+        last: int | None,
     ) -> list[str]:
         """Return the ids of jobs at the place and in the job list, oldest first; see ``ArcInterface.list_jobs``."""
         listed = self._job_list.select(
             self._place.endpoint,
             name=name,
             since=datetime.now(timezone.utc) - since if isinstance(since, timedelta) else since,
-            ends=None if status is None else [None, *(end for end in JobState if end.final and end.status is status)],
-            last=last if status is None else None,
+            ends=None if states is None else [None, *(state for state in states if state.final)],
+            last=last if states is None else None,
         )
-        states: dict[str, Answer | None] = {job.id: job.final_state for job in listed}
+        answers: dict[str, Answer | None] = {job.id: job.final_state for job in listed}
         if name is None and since is None and last is None:
             # Of jobs that only the server knows, neither name nor time is known.
             unlisted = self._place.list_jobs()
-            ended = self._job_list.summaries(unlisted) if status is not None and unlisted else {}
-            states.update((i, None) for i in unlisted if i not in states and not (i in ended and ended[i].final_state))
-        if status is None:
-            return list(states)
+            ended = self._job_list.summaries(unlisted) if states is not None and unlisted else {}
+            answers.update(
+                (i, None) for i in unlisted if i not in answers and not (i in ended and ended[i].final_state)
+            )
+        if states is None:
+            return list(answers)
         # The server is asked only of jobs whose end was not seen.
-        unseen = [job_id for job_id, state in states.items() if state is None]
-        states.update(self.states(unseen) if unseen else {})
-        for state in states.values():
-            if isinstance(state, JasminArcError):
-                raise state
-        ids = [job_id for job_id, state in states.items() if isinstance(state, JobState) and state.status is status]
+        unseen = [job_id for job_id, answer in answers.items() if answer is None]
+        answers.update(self.states(unseen) if unseen else {})
+        for answer in answers.values():
+            if isinstance(answer, JasminArcError):
+                raise answer
+        ids = [job_id for job_id, answer in answers.items() if answer in states]
         return ids if last is None else ids[-last:]
 
     def descriptions(self, job_ids: Sequence[str]) -> tuple[dict[str, JobDescription], dict[str, JasminArcError]]:

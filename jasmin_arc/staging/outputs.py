@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -23,6 +24,9 @@ from jasmin_arc.staging.target_folder import TargetFolder
 BLOCK = 1024 * 1024
 EVERYTHING = ("*", ".*")
 """The outputs of a job without a known description: all its files, which after its end are those that it kept"""
+
+_MAX_NAME = 150
+"""Bytes of a job's name in the name of a folder"""
 
 Saved = Union[list[Path], JasminArcError]
 
@@ -70,14 +74,29 @@ def save_many(
     return {job_id: job.error or sorted(job.saved) for job_id, job in jobs.items()}
 
 
-def folders_of(job_ids: Iterable[str], root: Path) -> dict[str, Path]:
-    """Choose a folder for each job: the last part of its id; where two jobs share that, the host goes in front."""
-    names = {job_id: job_id.rstrip("/").rpartition("/")[2] for job_id in job_ids}
-    count = Counter(names.values())
+def folders_of(names: Mapping[str, str], root: Path) -> dict[str, Path]:
+    """Choose a folder for each job: its name and the beginning of its id, as much as no other of the jobs has.
+
+    :param names: by job id; a name may be empty, and may hold what a file system does not take
+    """
+    parts = {job_id: job_id.rstrip("/").rpartition("/")[2] for job_id in names}
+    for length in (8, 16, None):
+        folders = {job_id: _folder_name(name, parts[job_id][:length]) for job_id, name in names.items()}
+        if len(set(folders.values())) == len(folders):
+            break
+    count = Counter(folders.values())
     return {
-        job_id: root / (name if count[name] == 1 else f"{urlsplit(job_id).netloc.replace(':', '_')}_{name}")
-        for job_id, name in names.items()
+        # The same job of two places, or of two hosts.
+        job_id: root / (name if count[name] == 1 else f"{name}-{urlsplit(job_id).netloc.replace(':', '_')}")
+        for job_id, name in folders.items()
     }
+
+
+def _folder_name(name: str, short_id: str) -> str:
+    plain = re.sub(r"[/\\\s\x00-\x1f\x7f]+", "_", name).lstrip(".-_")
+    # A file's name may have 255 bytes.
+    cut = plain.encode("utf-8", "replace")[:_MAX_NAME].decode("utf-8", "ignore")
+    return f"{cut}-{short_id}" if cut else short_id
 
 
 @dataclass

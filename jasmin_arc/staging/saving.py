@@ -58,7 +58,9 @@ class Saver:
         self, job_ids: Sequence[str], root: Path, *, files: Sequence[str] | None, overwrite: bool, progress: bool
     ) -> list[str | JasminArcError | None]:
         """As ``ArcInterface.save_outputs``; ``None`` for a job where there was nothing to save."""
-        folders = folders_of(job_ids, root)
+        known = self._ledger.summaries(job_ids)
+        names = {job_id: known[job_id].name if job_id in known else "" for job_id in job_ids}
+        folders = folders_of(names, root)
         with ProgressBar(len(folders), "job", show=progress) as bar:
             results, complete = self._save(folders, files, overwrite=overwrite, job_done=lambda: bar.update(1))
         self._ledger.saved(complete)

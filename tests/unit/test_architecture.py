@@ -36,14 +36,14 @@ MAY_IMPORT = {
     "backends.rest": BELOW_BACKENDS | {"staging", "backends.http", "doctor"},
     "backends.bindings": BELOW_BACKENDS | {"staging", "backends.http", "backends.rest", "doctor"},
     "backends.local": BELOW_BACKENDS | {"staging", "backends.posix", "doctor"},
-    "job": {"exceptions", "constants", "explain"},
+    "job": {"_support", "exceptions", "constants", "explain"},
+    "jobs": {"_support", "constants", "job"},
     "proxy": {"credentials"},
     "doctor": DATA | {"_support", "credentials", "job_list", "backends.table", "version"},
-    "interface_parts": BELOW_BACKENDS | SERVICES | {"backends.table"},
-    "interface_2017": {"exceptions", "_support", "backends.base", "interface_parts"},
-    "arc_interface": BELOW_BACKENDS | SERVICES | {"job", "interface_2017"},
+    "interface": BELOW_BACKENDS | SERVICES | {"backends.table"},
+    "arc_interface": {"exceptions", "constants", "description", "_support", "interface", "job", "jobs"},
     "display": DATA - {"config"} | {"_support"},
-    "": DATA | {"arc_interface", "job", "explain", "version"},
+    "": DATA | {"arc_interface", "job", "jobs", "explain", "version"},
     "cli": {"", "arc_interface", "job", "display", "doctor", "version"}
     | BELOW_BACKENDS
     | SERVICES - {"watcher"}

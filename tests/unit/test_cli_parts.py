@@ -27,9 +27,8 @@ from hypothesis import strategies as st
 from job_list_kit import add
 
 from jasmin_arc import ArcInterface, JobDescription
-from jasmin_arc._support.text import one_line
+from jasmin_arc._support.text import last_part, one_line
 from jasmin_arc.cli import descriptions as reading
-from jasmin_arc.cli import selection as selecting
 from jasmin_arc.cli.app import COMMANDS, ELSEWHERE, SECTIONS, ArcGroup, root
 from jasmin_arc.cli.commands import setup
 from jasmin_arc.cli.context import Context, shell_words
@@ -37,11 +36,11 @@ from jasmin_arc.cli.descriptions import check_placeholders, descriptions, fill, 
 from jasmin_arc.cli.exit_codes import exit_code
 from jasmin_arc.cli.output import console
 from jasmin_arc.cli.process import run
-from jasmin_arc.cli.selection import Finder, complete_job
+from jasmin_arc.cli.selection import complete_job
 from jasmin_arc.config import OPTIONS
 from jasmin_arc.display.columns import FILES, QUEUES, Column
 from jasmin_arc.display.tables import make_record, make_table
-from jasmin_arc.display.values import duration, for_programs, last_part, short_ids, size
+from jasmin_arc.display.values import duration, for_programs, short_ids, size
 from jasmin_arc.exceptions import (
     PYTHON_WORDS,
     Advice,
@@ -435,8 +434,6 @@ def test_folders_are_told_before_the_job_list_is_asked_once(own_home: Path, monk
     assert told == ["folder\n"]
 
 
-# --- Finding jobs ---
-
 LISTED = {
     "https://ce/jobs/aaa1": "model-1961",
     "https://ce/jobs/aaa2": "model-1962",
@@ -445,47 +442,10 @@ LISTED = {
 }
 
 
-@pytest.fixture
-def finder(own_home: Path) -> Finder:
-    """A finder of the jobs in a list."""
-    context = Context()
-    endpoint = context.arc.backend.endpoint
+def test_completion_reads_no_descriptions(own_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    endpoint = Context().arc.backend.endpoint
     records = [JobRecord(token=job_id, endpoint=endpoint, name=name, id=job_id) for job_id, name in LISTED.items()]
     add(JobList(own_home / ".arc" / "jobs.dat"), records)
-    return Finder(context)
-
-
-def test_jobs_are_found_by_part_name_and_pattern(finder: Finder) -> None:
-    one, two, named, nameless = LISTED
-    words = {"aaa1": [one], "aaa": [named], "model-*": [one, two], "model-1962": [two], "c": [nameless], "b": [named]}
-    assert {word: finder.find(word) for word in words} == words
-    with pytest.raises(
-        click.UsageError, match=r"2 jobs match 'aa': aaa1 \(model-1961\), aaa2 \(model-1962\); type more"
-    ):
-        finder.find("aa")
-
-
-def test_the_jobs_of_a_long_list_are_looked_at_once_for_all_words(
-    finder: Finder, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    looked_at = []
-    monkeypatch.setattr(selecting, "last_part", lambda job_id: looked_at.append(job_id) or last_part(job_id))
-    for word in ("aaa1", "model-*", "ccc"):
-        finder.find(word)
-    assert looked_at == list(LISTED)
-
-
-def test_only_the_ids_that_are_shown_are_shortened(finder: Finder, monkeypatch: pytest.MonkeyPatch) -> None:
-    shortened: list[int] = []
-    shorten = Context.short_ids
-    monkeypatch.setattr(Context, "short_ids", lambda self, ids: shortened.append(len(ids)) or shorten(self, ids))
-    monkeypatch.setattr(selecting, "_MAX_SHOWN", 1)
-    with pytest.raises(click.UsageError, match=r"aaa1 \(model-1961\) and 1 more; type more"):
-        finder.find("aa")
-    assert shortened == [1]
-
-
-def test_completion_reads_no_descriptions(finder: Finder, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delattr(JobList, "get")
     context = click.Context(root, obj=Context())
     items = complete_job(context, click.Argument(["job"]), "")
@@ -583,7 +543,7 @@ def test_no_call_of_the_library_is_left_in_its_messages() -> None:
     modules = [
         path
         for path in package.rglob("*.py")
-        if "cli" not in path.relative_to(package).parts and path.name != "exceptions.py"
+        if "cli" not in path.relative_to(package).parts and path.name not in ("exceptions.py", "tables.py")
     ]
     assert any(call.search(text) for text in PYTHON_WORDS.values())
     assert {(path.name, text) for path in modules for text in texts_of(path) if call.search(text)} == set()

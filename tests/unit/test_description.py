@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import inspect
 import json
 import pickle
 from collections.abc import Callable
@@ -16,6 +17,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jasmin_arc import InputFileError, InvalidJobDescription, JobDescription
+from jasmin_arc.description.fields import CHECKS
+from jasmin_arc.description.keywords import DEFAULTS
 from jasmin_arc.description.quantities import parse_duration, parse_size
 
 texts = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=20)
@@ -53,13 +56,15 @@ def test_values_take_their_simplest_form() -> None:
         ("executable", 5),
         ("executable", "-rf"),
         ("arguments", "one text"),
-        ("arguments", [1]),
+        ("arguments", [None]),
+        ("arguments", [True]),
         ("arguments", ["nul\0"]),
         ("arguments", ["x" * 200_000]),
         ("arguments", ["\ud800"]),
         ("name", "two\nlines"),
         ("name", ""),
-        ("inputs", "one path"),
+        ("inputs", 5),
+        ("inputs", [b"content"]),
         ("inputs", {"../f": "f"}),
         ("inputs", {"/f": "f"}),
         ("inputs", {"": "f"}),
@@ -74,7 +79,7 @@ def test_values_take_their_simplest_form() -> None:
         ("outputs", ["@list"]),
         ("environment", {"1A": "x"}),
         ("environment", {"A B": "x"}),
-        ("environment", {"A": 1}),
+        ("environment", {"A": True}),
         ("environment", ["A=1"]),
         ("queue", "two words"),
         ("account", ""),
@@ -112,6 +117,37 @@ def test_an_impossible_value_names_its_field(field: str, value: Any) -> None:
     options = {"executable": "" if field == "steps" else "/bin/true", field: value}
     with pytest.raises(InvalidJobDescription, match=rf"^{field}"):
         JobDescription(**options)
+
+
+def test_numbers_and_paths_become_text() -> None:
+    job = JobDescription("model", [1961, 2.5, Path("a/b"), "x"], environment={"OMP_NUM_THREADS": 4}, inputs="a/f")
+    assert job.arguments == ("1961", "2.5", "a/b", "x")
+    assert job.environment == {"OMP_NUM_THREADS": "4"}
+    assert job.inputs == {"f": Path("a/f")}
+
+
+def test_the_message_says_which_argument_is_wrong() -> None:
+    with pytest.raises(InvalidJobDescription, match=r"^arguments\[1\]: .* not None"):
+        JobDescription("model", ["a", None])  # type: ignore[list-item]
+    with pytest.raises(InvalidJobDescription, match=r"^steps\[1\]\[0\]: .* not None"):
+        JobDescription(steps=[["a"], [None]])  # type: ignore[list-item]
+
+
+@pytest.mark.parametrize(
+    ("given", "meant"),
+    [("walltime", "wall_time"), ("mem", "memory"), ("output", "outputs"), ("args", "arguments"), ("CPUs", "slots")],
+)
+def test_a_keyword_that_is_no_field_suggests_the_nearest(given: str, meant: str) -> None:
+    with pytest.raises(TypeError, match=rf"no keyword '{given}'; did you mean '{meant}'\?"):
+        JobDescription("model", **{given: "x"})  # type: ignore[arg-type]
+    with pytest.raises(InvalidJobDescription, match=f"did you mean '{meant}'"):
+        JobDescription("model").replace(**{given: "x"})
+
+
+def test_help_shows_every_field() -> None:
+    shown = inspect.signature(JobDescription).parameters
+    assert list(shown) == list(CHECKS)
+    assert {name: entry.default for name, entry in shown.items()} == {"executable": "", "arguments": (), **DEFAULTS}
 
 
 @pytest.mark.parametrize(("inputs", "name"), [(["a/f", "b/f"], "f"), ({"stdout": "f"}, "stdout")])

@@ -1,58 +1,92 @@
-"""Jobs are named by their ids or by handles, one or many."""
+"""Jobs are named by ids, names and handles, one or many; handles on many are one sequence."""
 
 from __future__ import annotations
 
 import inspect
+import signal
+import threading
+import time
+import traceback
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import pandas
 import pytest
 
-from jasmin_arc import ArcInterface, JobNotFoundError, JobStatuses
-from jasmin_arc._support.bulk import job_id_of, job_ids_of
+import jasmin_arc
+from jasmin_arc import (
+    AmbiguousJobError,
+    ArcInterface,
+    InvalidJobDescription,
+    JobDescription,
+    JobFailedError,
+    JobNotFoundError,
+    Jobs,
+    JobStatuses,
+    LogLevels,
+    OperationNotPossibleError,
+    PartialFailureError,
+)
+from jasmin_arc._support.bulk import word_of, words_of
 from jasmin_arc.job import Job
 
 ID = "https://ce.example/arex/rest/1.0/jobs/abc"
+COMPLETED, FAILED = JobStatuses.COMPLETED, JobStatuses.FAILED
+SLEEP = JobDescription("sleep", [60], name="sleep")
 
 
 @pytest.fixture
-def arc(tmp_path: Path) -> Iterator[ArcInterface]:
-    config = {"BACKEND": "local", "LOCAL_DIR": str(tmp_path / "d"), "JOBS_INFO_FILE": str(tmp_path / "jobs.dat")}
-    with ArcInterface(config=config, log=None) as arc:
+def options(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    (tmp_path / "work").mkdir()
+    monkeypatch.chdir(tmp_path / "work")
+    return {"backend": "local", "local_dir": tmp_path / "d", "jobs_info_file": tmp_path / "jobs.dat", "log": None}
+
+
+@pytest.fixture
+def arc(options: dict[str, Any]) -> Iterator[ArcInterface]:
+    with ArcInterface(**options) as arc:
         yield arc
+        arc.cancel_jobs(arc.list_jobs())
 
 
-def test_a_job_is_named_by_its_id_or_by_a_handle(arc: ArcInterface) -> None:
-    assert job_id_of(ID) == job_id_of(arc.job(ID)) == ID
-    assert job_ids_of([ID, arc.job(ID)]) == [ID, ID]
-    assert arc.job(arc.job(ID)) == arc.job(ID)
+# --- Names ---
+
+
+def test_a_job_is_named_by_its_id_its_name_or_a_handle(arc: ArcInterface) -> None:
+    job = arc.submit("/bin/true", name="model-1961")
+    short = job.id.rpartition("/")[2][:8]
+    assert word_of(job) == job.id and words_of([job, "x"]) == [job.id, "x"]
+    assert words_of(job) == [job.id] and words_of("x") == ["x"]
+    for named in (job, job.id, "model-1961", short):
+        assert arc.job(named) == job
+        assert arc.wait(named) == arc.wait([named]) == [COMPLETED]
+        assert arc.get_job_status(named) is COMPLETED
+    assert arc.get_job_statuses("model-*") == [COMPLETED]
 
 
 @pytest.mark.parametrize("wrong", [5, None, b"https://ce.example/1", Path("/x")])
-def test_what_is_neither_is_refused(wrong: Any) -> None:
-    with pytest.raises(TypeError, match="a job id or a Job"):
-        job_id_of(wrong)
+def test_what_names_no_job_is_refused(wrong: Any) -> None:
+    for call in (word_of, words_of, lambda it: words_of([it])):
+        with pytest.raises(TypeError, match="a job is named by its id, its name, or a Job"):
+            call(wrong)
 
 
-@pytest.mark.parametrize("wrong", [ID, ID.encode()])
-def test_one_id_is_no_list_of_ids(wrong: Any) -> None:
-    with pytest.raises(TypeError, match="list of jobs"):
-        job_ids_of(wrong)
+def test_a_word_that_names_no_job_is_not_found(arc: ArcInterface) -> None:
+    with pytest.raises(JobNotFoundError, match="no job matches '7'"):
+        arc.wait([ID, "7"])
 
 
-def test_one_job_is_no_list_of_jobs(arc: ArcInterface) -> None:
-    one: Any = arc.job(ID)
-    with pytest.raises(TypeError, match="a list of jobs is needed, not <Job "):
-        arc.wait(one)
+def test_only_one_job_is_cancelled_by_the_call_for_one(arc: ArcInterface) -> None:
+    jobs = arc.submit([SLEEP] * 2)
+    with pytest.raises(AmbiguousJobError, match="2 jobs are called 'sleep'"):
+        arc.cancel_job("sleep")
+    assert arc.job("sleep") == jobs[1]
+    arc.cancel_jobs("sleep")
+    assert jobs.wait() == [FAILED] * 2
 
 
-def test_a_text_that_is_no_id_is_not_found() -> None:
-    with pytest.raises(JobNotFoundError, match="'7'"):
-        job_ids_of([ID, "7"])
-
-
-def test_every_method_that_takes_ids_says_that_it_takes_handles() -> None:
+def test_every_method_that_takes_jobs_says_how_they_are_named() -> None:
     said = {
         name: parameter.annotation
         for name, method in inspect.getmembers(ArcInterface, inspect.isfunction)
@@ -60,15 +94,15 @@ def test_every_method_that_takes_ids_says_that_it_takes_handles() -> None:
         if not name.startswith("_") and parameter.name in ("job_id", "job_ids")
     }
     assert len(said) > 15
-    assert set(said.values()) == {"JobLike", "Sequence[JobLike]"}
+    assert set(said.values()) == {"JobLike", "JobsLike"}
 
 
 def test_handles_instead_of_ids(arc: ArcInterface, tmp_path: Path) -> None:
     jobs = [arc.job(arc.submit_job("/bin/echo", [text])) for text in ("one", "two")]
-    assert arc.wait(jobs) == arc.get_job_statuses(jobs) == [JobStatuses.COMPLETED] * 2
+    assert arc.wait(jobs) == arc.get_job_statuses(jobs) == [COMPLETED] * 2
     assert {job.id for job in arc.as_completed(jobs)} == {job.id for job in jobs}
     assert [info.id for info in arc.get_job_infos([jobs[0], jobs[1].id])] == [job.id for job in jobs]
-    assert (arc.get_job_status(jobs[0]), arc.get_job_info(jobs[0]).id) == (JobStatuses.COMPLETED, jobs[0].id)
+    assert (arc.get_job_status(jobs[0]), arc.get_job_info(jobs[0]).id) == (COMPLETED, jobs[0].id)
     assert arc.read(jobs[0]) == "".join(arc.follow(jobs[0])) == "one\n"
     with arc.open(jobs[1]) as stream:
         assert stream.read() == b"two\n"
@@ -83,3 +117,264 @@ def test_handles_instead_of_ids(arc: ArcInterface, tmp_path: Path) -> None:
     arc.wait([arc.job(again)])
     arc.clean_jobs([*jobs, arc.job(again)], force=True)
     assert arc.list_jobs() == []
+
+
+# --- Lists ---
+
+
+@pytest.mark.parametrize("status", ["failed", "FAILED", "Failed", FAILED])
+def test_a_status_is_given_by_its_value_its_name_or_itself(arc: ArcInterface, status: JobStatuses | str) -> None:
+    good, bad = arc.submit([{"executable": "true"}, {"executable": "false"}])
+    arc.wait([good, bad])
+    assert arc.list_jobs(status=status) == [bad.id]
+    assert arc.list_jobs(status="not-started") == arc.list_jobs(status="IN_PROGRESS") == []
+    assert arc.jobs(status="completed").ids == [good.id]
+
+
+def test_cancelled_jobs_are_failed_and_can_be_listed_alone(arc: ArcInterface) -> None:
+    jobs = arc.submit([SLEEP, JobDescription("false")])
+    jobs[:1].cancel()
+    jobs.wait()
+    assert arc.list_jobs(status="failed") == jobs.ids
+    assert arc.list_jobs(status="cancelled") == jobs.ids[:1]
+
+
+def test_no_other_status_is_taken(arc: ArcInterface) -> None:
+    with pytest.raises(ValueError, match=r"there is no status 'fail'; did you mean 'failed'\?"):
+        arc.list_jobs(status="fail")
+    with pytest.raises(ValueError, match="it is one of completed, failed, in progress, "):
+        arc.list_jobs(status="")
+    with pytest.raises(TypeError, match="a status is one of"):
+        arc.list_jobs(status=5)  # type: ignore[arg-type]
+
+
+def test_handles_on_jobs_of_an_earlier_session(options: dict[str, Any]) -> None:
+    with ArcInterface(**options) as arc:
+        arc.submit([{"executable": "true", "name": f"slow-{number}"} for number in (1, 2)]).wait()
+        arc.submit("true", name="other").wait()
+    with ArcInterface(**options) as arc:
+        jobs = arc.jobs(name="slow-*")
+        assert [job.name for job in jobs] == ["slow-1", "slow-2"]
+        assert jobs == arc.jobs("slow-*") == arc.jobs(["slow-1", "slow-2"])
+        assert arc.jobs(last=1)[0].name == "other"
+        with pytest.raises(TypeError, match="either jobs or status, name, since, last"):
+            arc.jobs("slow-1", last=1)
+
+
+# --- Submitting ---
+
+
+def test_submit_returns_a_handle(arc: ArcInterface) -> None:
+    Path("in.txt").write_text("hello")
+    job = arc.submit("cat", ["in.txt"], inputs=["in.txt"], name="reader")
+    assert (job.name, job.wait(check=True), job.stdout()) == ("reader", COMPLETED, "hello")
+    again = arc.submit(JobDescription("cat", ["in.txt"], inputs="in.txt"), name="again")
+    assert (again.name, again.wait()) == ("again", COMPLETED)
+
+
+def test_submit_takes_many(arc: ArcInterface) -> None:
+    jobs = arc.submit(
+        [JobDescription("echo", [1]), {"executable": "echo", "arguments": [2.5]}], name="both", progress=False
+    )
+    assert isinstance(jobs, Jobs) and [job.name for job in jobs] == ["both"] * 2
+    assert jobs.wait(check=True) == jobs.statuses == [COMPLETED] * 2
+    assert [job.stdout() for job in jobs] == ["1\n", "2.5\n"]
+    assert arc.submit([]).ids == []
+
+
+def test_what_could_be_submitted_of_many_is_told_by_handles(arc: ArcInterface) -> None:
+    with pytest.raises(PartialFailureError) as caught:
+        arc.submit([JobDescription("true", name="good"), JobDescription("true", inputs=["no-such-file"])])
+    good, bad = caught.value.results
+    assert isinstance(good, Job) and good.name == "good"
+    assert isinstance(bad, jasmin_arc.InputFileError)
+
+
+def test_the_names_of_2017_and_the_new_ones(arc: ArcInterface) -> None:
+    Path("in.txt").write_text("hello")
+    ids = [
+        arc.submit_job("cat", ["in.txt"], ["in.txt"]),
+        arc.submit_job("cat", args=["in.txt"], input_files=["in.txt"]),
+        arc.submit_job("cat", arguments=["in.txt"], inputs=["in.txt"]),
+    ]
+    arc.wait(ids, check=True)
+    assert [arc.read(job_id) for job_id in ids] == ["hello"] * 3
+    with pytest.raises(TypeError, match="both args and arguments"):
+        arc.submit_job("cat", ["a"], arguments=["b"])
+
+
+@pytest.mark.parametrize("call", ["submit", "submit_job"])
+def test_an_unknown_keyword_suggests_the_nearest(arc: ArcInterface, call: str) -> None:
+    with pytest.raises(TypeError, match=r"has no keyword 'walltime'; did you mean 'wall_time'\?"):
+        getattr(arc, call)("true", walltime="2h")
+    with pytest.raises(TypeError, match=r"did you mean 'memory'\?"):
+        getattr(arc, call)("true", mem="2 GB")
+    assert {"wall_time", "memory", "name"} <= set(inspect.signature(getattr(arc, call)).parameters)
+
+
+@pytest.mark.parametrize("command", ["echo hello", "/bin/echo hello", "no-such-program --fast"])
+def test_a_command_line_is_no_program(arc: ArcInterface, command: str) -> None:
+    program, argument = command.split()
+    with pytest.raises(InvalidJobDescription, match=rf"did you mean the program '{program}' with .*'{argument}'"):
+        arc.submit(command)
+    with pytest.raises(InvalidJobDescription):
+        arc.submit_job(command)
+
+
+def test_a_program_may_have_a_space_in_its_path(arc: ArcInterface, tmp_path: Path) -> None:
+    program = tmp_path / "my tools" / "run"
+    program.parent.mkdir()
+    program.write_text("#!/bin/sh\necho works\n")
+    program.chmod(0o755)
+    Path("my program").write_text("#!/bin/sh\necho works\n")
+    jobs = [arc.submit(program), arc.submit("my program", inputs=["my program"])]
+    assert arc.wait(jobs) == [COMPLETED] * 2
+
+
+# --- Jobs ---
+
+
+def test_a_sequence_of_jobs_does_what_is_done_with_jobs(arc: ArcInterface) -> None:
+    codes = (0, 3, 0)
+    jobs = arc.submit([JobDescription("sh", ["-c", f"echo {code}; exit {code}"], name=f"m-{code}") for code in codes])
+    assert jobs.wait() == jobs.statuses == [COMPLETED, FAILED, COMPLETED]
+    assert jobs.failed == jobs[1:2] and jobs.failed.ids == [jobs[1].id]
+    assert [info.exit_code for info in jobs.infos()] == list(codes)
+    folders = [Path(str(folder)) for folder in jobs.outputs("results")]
+    assert [folder.parent.name for folder in folders] == ["results"] * 3
+    assert [folder.name.partition("-")[0] for folder in folders] == ["m"] * 3
+    assert [(folder / "stdout.txt").read_text() for folder in folders] == ["0\n", "3\n", "0\n"]
+    again = jobs.failed.resubmit()
+    assert [job.name for job in again] == ["m-3"] and again.wait() == [FAILED]
+    (jobs + again).clean(force=True)
+    assert arc.list_jobs() == []
+
+
+def test_a_sequence_of_jobs_as_a_data_frame(arc: ArcInterface) -> None:
+    jobs = arc.submit([JobDescription("sh", ["-c", f"exit {code}"], name=f"m-{code}") for code in (0, 3)])
+    jobs.wait()
+    frame = jobs.to_pandas()
+    assert isinstance(frame, pandas.DataFrame)
+    assert list(frame["name"]) == ["m-0", "m-3"]
+    assert list(frame["status"]) == ["completed", "failed"]
+    assert frame[frame.status == "failed"].exit_code.item() == 3
+    assert frame.submitted.dtype.kind == "M"
+
+
+def test_outputs_go_to_a_folder_called_like_the_job(arc: ArcInterface) -> None:
+    job = arc.submit("sh", ["-c", "echo 1 > result.txt"], outputs=["result.txt"], name="mean")
+    job.wait()
+    folder = Path(str(job.outputs()))
+    assert folder == Path(f"mean-{job.id.rpartition('/')[2][:8]}")
+    assert (folder / "result.txt").read_text() == "1\n"
+    assert job.outputs("elsewhere") == "elsewhere"
+    temporary = Path(str(arc.save_job_outputs(job)))
+    assert temporary.is_absolute() and Path.cwd() not in temporary.parents
+
+
+def test_a_handle_raises_the_error_of_its_own_job(arc: ArcInterface) -> None:
+    job = arc.submit(SLEEP)
+    with pytest.raises(OperationNotPossibleError, match="has not ended"):
+        job.clean()
+    job.cancel()
+    with pytest.raises(JobFailedError):
+        job.wait(check=True)
+    job.clean()
+    with pytest.raises(JobNotFoundError):
+        job.info()
+
+
+# --- What a user sees of errors ---
+
+
+def test_an_error_shows_the_users_lines_and_one_of_the_library(arc: ArcInterface) -> None:
+    with pytest.raises(JobNotFoundError) as caught:
+        arc.job("local://elsewhere/jobs/1").wait()
+    frames = [Path(frame.filename).name for frame in traceback.extract_tb(caught.value.__traceback__)]
+    assert frames == [Path(__file__).name, "tracebacks.py"]
+    with pytest.raises(JobNotFoundError) as caught:
+        list(arc.as_completed(["local://elsewhere/jobs/1"]))
+    frames = [Path(frame.filename).name for frame in traceback.extract_tb(caught.value.__traceback__)]
+    assert frames == [Path(__file__).name, "tracebacks.py"]
+
+
+def test_what_led_to_an_error_is_kept_and_not_shown(options: dict[str, Any]) -> None:
+    options["jobs_info_file"].write_text("this is no job list")
+    with ArcInterface(**options) as arc, pytest.raises(jasmin_arc.JobListError) as caught:
+        arc.submit("true")
+    shown = "".join(traceback.format_exception(type(caught.value), caught.value, caught.value.__traceback__))
+    assert "direct cause" not in shown and "During handling" not in shown
+    assert caught.value.__context__ is not None
+
+
+def test_the_debug_log_brings_whole_tracebacks(options: dict[str, Any], tmp_path: Path) -> None:
+    with (tmp_path / "log").open("w") as log:
+        options.update(log=log, log_level=LogLevels.DEBUG)
+        with ArcInterface(**options) as arc, pytest.raises(JobNotFoundError) as caught:
+            arc.get_job_status("local://elsewhere/jobs/1")
+    frames = [Path(frame.filename).name for frame in traceback.extract_tb(caught.value.__traceback__)]
+    assert "asking.py" in frames
+
+
+@pytest.mark.parametrize("how", ["wait", "jobs", "job"])
+def test_an_interrupted_wait_leaves_one_sentence(arc: ArcInterface, how: str) -> None:
+    jobs = arc.submit([SLEEP] * (1 if how == "job" else 2))
+    timer = threading.Timer(0.5, signal.raise_signal, [signal.SIGINT])
+    timer.start()
+    begin = time.monotonic()
+    with pytest.raises(KeyboardInterrupt) as caught:
+        {"wait": lambda: arc.wait(jobs), "jobs": jobs.wait, "job": jobs[0].wait}[how]()
+    timer.join()
+    assert time.monotonic() - begin < 5
+    goes_on = "the job goes on" if how == "job" else "2 jobs go on"
+    assert str(caught.value).startswith(f"stopped; {goes_on}: wait() leads back to ")
+    assert [Path(frame.filename).name for frame in traceback.extract_tb(caught.value.__traceback__)][
+        -1
+    ] == "tracebacks.py"
+    assert caught.value.__cause__ is None and caught.value.__suppress_context__
+    assert JobStatuses.COMPLETED not in jobs.statuses and not jobs.failed
+
+
+# --- Options ---
+
+
+def test_every_option_is_a_keyword(tmp_path: Path) -> None:
+    parameters = jasmin_arc.config.Options.__annotations__
+    assert [name.upper() for name in parameters] == list(jasmin_arc.config.OPTIONS)
+    with ArcInterface(config={"TIMEOUT": 5, "LOCAL_SLOTS": 1}, backend="local", timeout=6, log=None) as arc:
+        assert (arc.config.BACKEND, arc.config.TIMEOUT, arc.config.LOCAL_SLOTS) == ("local", 6, 1)
+
+
+def test_an_unknown_option_suggests_the_nearest() -> None:
+    with pytest.raises(TypeError, match=r"no keyword 'backed'; did you mean 'backend'\?"):
+        ArcInterface(backed="local")  # type: ignore[call-arg]
+    with pytest.raises(TypeError, match="not both"):
+        ArcInterface(config=jasmin_arc.ConnectionConfig({}), backend="local")
+
+
+# --- The log ---
+
+
+def test_many_jobs_are_one_line_of_the_log(options: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> None:
+    del options["log"]
+    with ArcInterface(**options) as arc:
+        jobs = arc.submit([{"executable": "true"}] * 3)
+        arc.submit("true")
+        (jobs + arc.jobs(last=1)).wait()
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.partition("[INFO] ")[2].partition("//")[0] for line in lines] == [
+        "submitted 3 jobs to local:",
+        "submitted local:",
+    ]
+
+
+def test_a_notebook_is_shown_warnings_alone(options: dict[str, Any], mocker: Any) -> None:
+    del options["log"]
+    ipython = mocker.Mock()
+    mocker.patch.dict("sys.modules", IPython=ipython)
+    with ArcInterface(**options) as arc:
+        assert not arc.logger.isEnabledFor(LogLevels.INFO.value * 5)
+        assert arc.logger.level == 30
+    ipython.get_ipython.return_value.kernel = None
+    with ArcInterface(**options) as arc:
+        assert arc.logger.level == 20

@@ -292,9 +292,34 @@ def test_jobs_of_different_places_never_share_a_folder(tmp_path: Path) -> None:
         "https://two.example:8453/arex/rest/1.0/jobs/abc/",
         "local://node1/abc",
     ]
-    folders = folders_of([*shared, "local://node1/def"], tmp_path)
-    names = ["one.example_abc", "two.example_8443_abc", "two.example_8453_abc", "node1_abc", "def"]
+    folders = folders_of(dict.fromkeys([*shared, "local://node1/def"], ""), tmp_path)
+    names = ["abc-one.example", "abc-two.example_8443", "abc-two.example_8453", "abc-node1", "def"]
     assert list(folders.values()) == [tmp_path / name for name in names]
+
+
+def test_a_folder_is_called_like_its_job(tmp_path: Path) -> None:
+    names = {
+        "https://ce/jobs/45PLDmnL0oAo": "sst 1961",
+        "https://ce/jobs/77aaaaaaaaaa": "../../etc/passwd",
+        "https://ce/jobs/88aaaaaaaaaa": "",
+        "https://ce/jobs/99aaaaaaaaaa": "é" * 200,
+    }
+    folders = [path.name for path in folders_of(names, tmp_path).values()]
+    assert folders == ["sst_1961-45PLDmnL", "etc_passwd-77aaaaaa", "88aaaaaa", "é" * 75 + "-99aaaaaa"]
+
+
+def test_jobs_with_one_name_and_similar_ids_have_folders_of_their_own(tmp_path: Path) -> None:
+    names = dict.fromkeys(["https://ce/jobs/aaaaaaaaaaaa1", "https://ce/jobs/aaaaaaaaaaaa2"], "m")
+    assert [path.name for path in folders_of(names, tmp_path).values()] == ["m-aaaaaaaaaaaa1", "m-aaaaaaaaaaaa2"]
+
+
+@given(st.dictionaries(st.text("ab/c1", min_size=1, max_size=20).map("https://h/".__add__), st.text(max_size=30)))
+def test_each_job_has_a_folder_of_its_own_right_there(names: dict[str, str]) -> None:
+    root = Path("/results")
+    folders = folders_of(names, root)
+    distinct = {job_id.rstrip("/").rpartition("/")[2] for job_id in names}
+    assert all(path.parent == root and path.name not in ("", ".", "..") for path in folders.values())
+    assert len(set(folders.values())) >= len(distinct)
 
 
 def test_new_files_have_the_users_usual_mode(tmp_path: Path) -> None:

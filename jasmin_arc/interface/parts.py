@@ -5,6 +5,7 @@ Some are imported only then, so that ``import jasmin_arc`` takes little time.
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 import threading
@@ -13,17 +14,24 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO, TypeVar
 
+from jasmin_arc._support.bulk import JobLike, JobsLike, word_of, words_of
 from jasmin_arc._support.logs import make_logger
+from jasmin_arc._support.notebook import in_notebook
+from jasmin_arc._support.suggestions import unknown_keyword
+from jasmin_arc._support.tracebacks import shortens_tracebacks
 from jasmin_arc.backends.base import Backend, Services
 from jasmin_arc.backends.table import make_backend
-from jasmin_arc.config import ConnectionConfig
+from jasmin_arc.config import OPTIONS, ConnectionConfig, Options
 from jasmin_arc.constants import LogLevels
 from jasmin_arc.exceptions import InvalidConfigError
 
 if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
     from jasmin_arc.credentials.proxy import ProxyManager
     from jasmin_arc.explain.warnings import Warnings
     from jasmin_arc.job_list import JobList
+    from jasmin_arc.job_list.finder import Finder
     from jasmin_arc.job_list.ledger import Ledger
     from jasmin_arc.staging.saving import Saver
     from jasmin_arc.watcher import Watcher
@@ -41,6 +49,7 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_restart_all_in_child)
 
 
+@shortens_tracebacks
 class Parts:
     """The parts of an :class:`~jasmin_arc.arc_interface.ArcInterface`; see there."""
 
@@ -48,18 +57,18 @@ class Parts:
         self,
         config_path: str | os.PathLike[str] | None = None,
         log: TextIO | None = ...,  # type: ignore[assignment]
-        log_level: LogLevels = LogLevels.INFO,
+        log_level: LogLevels | None = None,
         *,
         config: ConnectionConfig | Mapping[str, Any] | None = None,
+        **options: Unpack[Options],
     ) -> None:
-        if not isinstance(log_level, LogLevels):
+        if log_level is None:
+            log_level = LogLevels.WARNING if in_notebook() else LogLevels.INFO
+        elif not isinstance(log_level, LogLevels):
             raise InvalidConfigError(f"log_level must be one of LogLevels, not {log_level!r}")
         # As it is now: a notebook has a standard output of its own.
         self.logger = make_logger(sys.stdout if log is ... else log, log_level)  # type: ignore[comparison-overlap]
-        if isinstance(config, ConnectionConfig):
-            self.config = config
-        else:
-            self.config = ConnectionConfig.load(config_path, config=config, logger=self.logger)
+        self.config = _configured(config_path, config, options, self.logger)
         self._begin()
         _all.add(self)
 
@@ -128,6 +137,25 @@ class Parts:
 
         return Saver(self.backend, self.job_list, self._ledger, self.logger)
 
+    @property
+    def _finder(self) -> Finder:
+        from jasmin_arc.job_list.finder import Finder
+
+        return Finder(self.backend, self.job_list)
+
+    def _id(self, job: JobLike, *, newest: bool = True) -> str:
+        """Return the id of one job, whatever names it.
+
+        :param newest: whether a name that several jobs have means the newest of them
+        """
+        word = word_of(job)
+        return word if "://" in word else self._finder.find_one(word, newest=newest)
+
+    def _ids(self, jobs: JobsLike) -> list[str]:
+        """Return the ids of jobs, whatever names them."""
+        words = words_of(jobs)
+        return words if all("://" in word for word in words) else self._finder.find_all(words)
+
     def close(self) -> None:
         """Close connections, files and threads. Jobs go on; a later call opens what it needs again."""
         with self._lock:
@@ -142,3 +170,24 @@ class Parts:
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.config!r}>"
+
+
+def _configured(
+    path: str | os.PathLike[str] | None,
+    config: ConnectionConfig | Mapping[str, Any] | None,
+    options: Mapping[str, Any],
+    log: logging.Logger,
+) -> ConnectionConfig:
+    known = [name.lower() for name in OPTIONS]
+    for name in options:
+        if name not in known:
+            own = ("config_path", "log", "log_level", "config")
+            raise TypeError(unknown_keyword("ArcInterface", name, [*known, *own]))
+    given = {name.upper(): value for name, value in options.items()}
+    if isinstance(config, ConnectionConfig):
+        if given:
+            raise TypeError("give either a ConnectionConfig or single options, not both")
+        return config
+    if isinstance(config, Mapping):
+        given = {**config, **given}
+    return ConnectionConfig.load(path, config=given if given or config is None else config, logger=log)

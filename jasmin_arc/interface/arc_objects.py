@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from jasmin_arc._support.bulk import JobLike, job_id_of
+from jasmin_arc._support.bulk import JobLike
+from jasmin_arc._support.tracebacks import shortens_tracebacks
 from jasmin_arc.backends.base import ARC_OBJECTS
 from jasmin_arc.exceptions import OperationNotPossibleError
-from jasmin_arc.interface_parts import Parts
+from jasmin_arc.interface.parts import Parts
 
 
+@shortens_tracebacks
 class ArcObjects(Parts):
     """A part of :class:`~jasmin_arc.arc_interface.ArcInterface`; see there."""
 
@@ -41,7 +43,7 @@ class ArcObjects(Parts):
 
         :raises JobNotFoundError: if no job with the given ID could be found
         """
-        return self._bindings().arc_job(job_id_of(job_id))
+        return self._bindings().arc_job(self._id(job_id))
 
     def get_job_descriptions(self, description: str) -> Any:
         """Return an instance of ``arc.JobDescriptionList`` with the job that the given text describes.

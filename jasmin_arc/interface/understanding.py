@@ -1,0 +1,46 @@
+"""Understanding what happens: why jobs fail or wait, and what the site offers."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from jasmin_arc._support.bulk import JobLike
+from jasmin_arc._support.tracebacks import shortens_tracebacks
+from jasmin_arc.description import JobDescription
+from jasmin_arc.explain import Explanation
+from jasmin_arc.interface.parts import Parts
+
+if TYPE_CHECKING:
+    from jasmin_arc.site_info import SiteInfo
+
+
+@shortens_tracebacks
+class Understanding(Parts):
+    """Jobs are explained, and compared with the site."""
+
+    def explain(self, job_id: JobLike) -> Explanation:
+        """Say why the job failed, or why it has not ended yet: the cause, the evidence, and what to do.
+
+        A job that only the job list still knows is explained from there.
+
+        :raises JobNotFoundError: if there is no such job
+        :raises ServerError: if the server does not answer
+        """
+        from jasmin_arc.explain.conclude import explain
+        from jasmin_arc.explain.gather import gather
+
+        checked = self._id(job_id)
+        return explain(gather(self.backend, self.job_list, checked, optional=[self.config.OUTPUT_FILE]))
+
+    def site(self) -> SiteInfo:
+        """Return what the place where jobs run offers: queues, limits, slots, runtime environments."""
+        return self.backend.site()
+
+    def check(self, description: JobDescription) -> list[str]:
+        """Compare the description with what the site offers, and return what stands in its way; nothing is sent.
+
+        :returns: one sentence for each problem, with the nearest name for a typo; empty where there is none
+        """
+        from jasmin_arc.explain.limits import check
+
+        return check(description, self.backend.site())

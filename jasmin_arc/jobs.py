@@ -1,0 +1,119 @@
+"""Handles on many jobs: one sequence in place of lists of ids, statuses and folders side by side."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any, overload
+
+from jasmin_arc._support.tracebacks import shortens_tracebacks
+from jasmin_arc.constants import JobStatuses
+from jasmin_arc.job import Job
+
+if TYPE_CHECKING:
+    from jasmin_arc.arc_interface import ArcInterface
+    from jasmin_arc.job_info import JobInfo
+
+
+@shortens_tracebacks
+class Jobs(Sequence[Job]):
+    """A sequence of jobs, which does not change.
+
+    Answers come in its order, with few requests however many jobs there are. A slice, or the sum of two, is such a
+    sequence too.
+    """
+
+    def __init__(self, interface: ArcInterface, jobs: Iterable[Job]) -> None:
+        self.interface = interface
+        self._jobs = tuple(jobs)
+
+    @property
+    def ids(self) -> list[str]:
+        """The ids of the jobs."""
+        return [job.id for job in self._jobs]
+
+    @property
+    def statuses(self) -> list[JobStatuses]:
+        """The present statuses; see ``ArcInterface.get_job_statuses``."""
+        return self.interface.get_job_statuses(self.ids)
+
+    @property
+    def failed(self) -> Jobs:
+        """Those of the jobs that have failed by now, or were cancelled."""
+        pairs = zip(self._jobs, self.statuses)
+        return Jobs(self.interface, [job for job, status in pairs if status is JobStatuses.FAILED])
+
+    def infos(self) -> list[JobInfo]:
+        """Return what is known of the jobs; see ``ArcInterface.get_job_infos``."""
+        return self.interface.get_job_infos(self.ids)
+
+    def wait(self, *, timeout: float | None = None, progress: bool = False, check: bool = False) -> list[JobStatuses]:
+        """Return the statuses once all jobs have ended; see ``ArcInterface.wait``."""
+        return self.interface.wait(self.ids, timeout=timeout, progress=progress, check=check)
+
+    def outputs(
+        self,
+        directory: str | os.PathLike[str] = ".",
+        *,
+        files: Sequence[str] | None = None,
+        overwrite: bool = False,
+        progress: bool = False,
+    ) -> list[str | None]:
+        """Download the outputs, each job's into a folder of its own, and return the folders.
+
+        See ``ArcInterface.save_outputs``.
+        """
+        return self.interface.save_outputs(self.ids, directory, files=files, overwrite=overwrite, progress=progress)
+
+    def cancel(self) -> None:
+        """Cancel the jobs; see ``ArcInterface.cancel_jobs``."""
+        self.interface.cancel_jobs(self.ids)
+
+    def clean(self, *, force: bool = False) -> None:
+        """Erase the jobs with their files; see ``ArcInterface.clean_jobs``."""
+        self.interface.clean_jobs(self.ids, force=force)
+
+    def resubmit(self, *, progress: bool = False) -> Jobs:
+        """Submit the same again as new jobs, and return handles on these; see ``ArcInterface.resubmit_jobs``."""
+        ids = self.interface.resubmit_jobs(self.ids, progress=progress)
+        return Jobs(self.interface, [Job(self.interface, job_id) for job_id in ids])
+
+    def to_pandas(self) -> Any:
+        """Return a ``pandas.DataFrame`` with a row for each job: its status, and the fields of ``JobInfo``.
+
+        :raises ImportError: if pandas is not installed
+        """
+        try:
+            import pandas
+        except ImportError as error:
+            raise ImportError("to_pandas() needs pandas: pip install pandas") from error
+        rows = []
+        for info in self.infos():
+            fields = asdict(info)
+            first = {name: fields.pop(name) for name in ("name", "id")}
+            rows.append({**first, "status": info.status.value, **fields, "state": str(info.state)})
+        return pandas.DataFrame(rows)
+
+    @overload
+    def __getitem__(self, index: int) -> Job: ...
+    @overload
+    def __getitem__(self, index: slice) -> Jobs: ...
+    def __getitem__(self, index: int | slice) -> Job | Jobs:
+        return Jobs(self.interface, self._jobs[index]) if isinstance(index, slice) else self._jobs[index]
+
+    def __len__(self) -> int:
+        return len(self._jobs)
+
+    def __add__(self, other: Jobs) -> Jobs:
+        return Jobs(self.interface, [*self._jobs, *other]) if isinstance(other, Jobs) else NotImplemented
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Jobs) and other._jobs == self._jobs
+
+    def __hash__(self) -> int:
+        return hash(self._jobs)
+
+    def __repr__(self) -> str:
+        shown = ", ".join(job.id for job in self._jobs[:3])
+        return f"<{len(self)} jobs: {shown}{', ...' if len(self) > 3 else ''}>" if self else "<0 jobs>"

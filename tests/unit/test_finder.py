@@ -1,0 +1,125 @@
+"""Jobs are found by what people call them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from job_list_kit import add
+from memory_backend import MemoryBackend
+
+from jasmin_arc import AmbiguousJobError, JobNotFoundError
+from jasmin_arc.job_list import JobList, JobRecord
+from jasmin_arc.job_list.finder import Finder
+
+LISTED = {
+    "https://ce/jobs/aaa1": "model-1961",
+    "https://ce/jobs/aaa2": "model-1962",
+    "https://ce/jobs/baaa": "aaa",
+    "https://ce/jobs/cccc": "",
+    "https://ce/jobs/dddd": "twice",
+    "https://ce/jobs/eeee": "twice",
+}
+ELSEWHERE = "https://other/jobs/ffff"
+
+
+class Place(MemoryBackend):
+    """A place that has one job that is not in the list."""
+
+    endpoint = "https://ce/jobs"
+
+    def __init__(self) -> None:
+        super().__init__({})
+        self.questions = 0
+
+    def list_jobs(self) -> list[str]:
+        self.questions += 1
+        return ["https://ce/jobs/unlisted"]
+
+
+@pytest.fixture
+def place() -> Place:
+    return Place()
+
+
+@pytest.fixture
+def finder(tmp_path: Path, place: Place) -> Finder:
+    job_list = JobList(tmp_path / "jobs.dat")
+    records = [
+        JobRecord(token=job_id, endpoint=place.endpoint, name=name, id=job_id) for job_id, name in LISTED.items()
+    ]
+    add(job_list, [*records, JobRecord(token="t", endpoint="https://other", name="far-away", id=ELSEWHERE)])
+    return Finder(place, job_list)
+
+
+def test_jobs_are_found_by_id_part_name_and_pattern(finder: Finder, place: Place) -> None:
+    one, two, named, nameless, *twice = LISTED
+    words = {
+        one: [one],
+        "https://anywhere/else": ["https://anywhere/else"],
+        "aaa1": [one],
+        "aaa": [named],
+        "model-*": [one, two],
+        "model-1962": [two],
+        "c": [nameless],
+        "b": [named],
+        "twice": twice,
+    }
+    assert {word: finder.find(word) for word in words} == words
+    assert place.questions == 0
+
+
+def test_the_place_is_asked_once_for_jobs_that_are_not_listed(finder: Finder, place: Place) -> None:
+    assert finder.find("unlis") == finder.find("unlisted") == ["https://ce/jobs/unlisted"]
+    assert place.questions == 1
+
+
+def test_a_part_of_several_ids_is_refused(finder: Finder) -> None:
+    with pytest.raises(
+        AmbiguousJobError, match=r"2 jobs match 'aa': aaa1 \(model-1961\), aaa2 \(model-1962\); type more of the id"
+    ):
+        finder.find("aa")
+
+
+def test_a_name_that_several_jobs_have_means_the_newest_or_all(finder: Finder) -> None:
+    *_, older, newer = LISTED
+    assert finder.find_one("twice") == newer
+    assert finder.find_all(["twice", newer, "dddd"]) == [older, newer]
+    with pytest.raises(AmbiguousJobError, match=r"2 jobs are called 'twice': dddd \(twice\), eeee \(twice\)"):
+        finder.find_one("twice", newest=False)
+    with pytest.raises(AmbiguousJobError, match=r"2 jobs are called 'model-\*'"):
+        finder.find_one("model-*")
+
+
+def test_ids_alone_need_no_list(tmp_path: Path, place: Place) -> None:
+    (tmp_path / "jobs.dat").write_text("this is no job list, and it is not read")
+    assert Finder(place, JobList(tmp_path / "jobs.dat")).find_all(list(LISTED)) == list(LISTED)
+
+
+def test_a_name_that_nobody_has_suggests_the_nearest(finder: Finder) -> None:
+    with pytest.raises(JobNotFoundError, match=r"no job matches 'model-1692'; did you mean 'model-1962'\?"):
+        finder.find("model-1692")
+    with pytest.raises(JobNotFoundError, match=r"no job matches 'zzz'; list_jobs\(\) shows the jobs"):
+        finder.find("zzz")
+
+
+def test_a_job_of_another_place_is_named(finder: Finder) -> None:
+    with pytest.raises(JobNotFoundError, match=rf"'far-away' at https://ce/jobs, but this one does: {ELSEWHERE}"):
+        finder.find("far-away")
+
+
+@given(st.text(max_size=8))
+def test_no_word_means_a_job_by_accident(tmp_path_factory: pytest.TempPathFactory, word: str) -> None:
+    job_list = JobList(tmp_path_factory.mktemp("jobs") / "jobs.dat")
+    add(job_list, [JobRecord(token="t", endpoint="https://ce/jobs", name="only", id="https://ce/jobs/abc")])
+    found = None
+    try:
+        found = Finder(Place(), job_list).find(word)
+    except JobNotFoundError:
+        assert word != "only"
+    if found is not None:
+        assert word.strip() and (
+            word in "abc" or word in "unlisted" or set(word) & set("*?[") or "://" in word or word == "only"
+        )
