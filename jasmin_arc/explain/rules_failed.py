@@ -150,10 +150,10 @@ def _limits(facts: Facts) -> Finding | None:
     if not refused and not (over and facts.says(_NOT_HANDED_OVER)):
         return None
     reason = "; ".join(over) if over or refused is None else excerpt(refused[0])
-    if facts.other_queue:
+    if over and facts.other_queue:
         advice = Advice("Submit it again with {queue}: {fits}.", fits=facts.other_queue)
     else:
-        advice = Advice("Ask for less." if over else "Ask for less, or choose another queue; {site} shows the queues.")
+        advice = Advice("Ask for less, or choose another queue; {site} shows what there is.")
     return Finding("over-limits", f"The job asks for more than the site has or allows: {reason}.", advice)
 
 

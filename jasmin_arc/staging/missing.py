@@ -5,14 +5,17 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import TypeVar
 
 from jasmin_arc._support.parallel import run_all
 from jasmin_arc._support.text import excerpt
 from jasmin_arc.backends.base import Backend
+from jasmin_arc.constants import JobState
 from jasmin_arc.description import JobDescription, is_pattern
 from jasmin_arc.exceptions import Advice, JasminArcError, JobNotFoundError
+from jasmin_arc.job_info import JobInfo
 from jasmin_arc.job_list import JobList
 from jasmin_arc.job_list.ledger import PATIENCE
 
@@ -78,6 +81,15 @@ class MissingOutputs:
         """Return what the job did not make, as far as somebody has looked."""
         return self._found.get(job_id, ())
 
+    def filled(self, infos: Mapping[str, JobInfo]) -> dict[str, JobInfo]:
+        """Return the answers with what is known to be missing. If there is one answer alone, look."""
+        if len(infos) == 1:
+            self.look(job_id for job_id, info in infos.items() if info.state is JobState.FINISHED)
+        return {
+            job_id: replace(info, missing_outputs=missing) if (missing := self.known(job_id)) else info
+            for job_id, info in infos.items()
+        }
+
     def note(self, found: Mapping[str, Iterable[str]]) -> None:
         """Remember what others saw: by the id of a job that finished, which of its outputs are not there."""
         self._found.update({job_id: tuple(_that_must_be(names, self._optional)) for job_id, names in found.items()})
@@ -107,7 +119,9 @@ class MissingOutputs:
     def _that_must_make(self, job_ids: Sequence[str]) -> dict[str, JobDescription]:
         records = self._try("the job list", lambda: self._job_list.get(job_ids)) if job_ids else None
         texts = {job_id: record.description for job_id, record in (records or {}).items() if record.description}
-        jobs = {job_id: self._try("a description", partial(JobDescription.from_json, texts[job_id])) for job_id in texts}
+        jobs = {
+            job_id: self._try("a description", partial(JobDescription.from_json, texts[job_id])) for job_id in texts
+        }
         return {job_id: job for job_id, job in jobs.items() if job and wanted_outputs(job, self._optional)}
 
     def _look_at(self, deadline: float, item: tuple[str, JobDescription]) -> None:

@@ -630,7 +630,9 @@ class Place(Backend):
         self._fail()
         if isinstance(self.files, JasminArcError):
             raise self.files
-        return [RemoteFile(name, 1) for name in self.files if name.rpartition("/")[0] == path]
+        folders = {name.partition("/")[0] for name in self.files if "/" in name and not path}
+        here = [RemoteFile(name, 1) for name in self.files if name.rpartition("/")[0] == path]
+        return [*here, *(RemoteFile(folder, is_dir=True) for folder in sorted(folders))]
 
     def open(self, job_id: str, path: str, offset: int = 0) -> BinaryIO:
         raise JobNotFoundError(path)
@@ -710,10 +712,11 @@ def test_outputs_that_were_not_made(job_list: JobList) -> None:
     place = Place(JobInfo(JOB_ID, JobState.FINISHED, exit_code=0), files=["made", "sub/made"])
     assert "did not make output, sub/missing." in gathered(place, job_list).summary
     assert "did not make sub/missing." in gathered(place, job_list, optional=["output"]).summary
-    place.files = JobNotFoundError("no such folder")
+    place.files = ["made"]
     assert "sub/made" in gathered(place, job_list).summary
-    place.files = ServerError("no answer")
-    assert gathered(place, job_list).cause == "finished"
+    for error in (ServerError("no answer"), JobNotFoundError("the job has been erased meanwhile")):
+        place.files = error
+        assert gathered(place, job_list).cause == "finished"
 
 
 def test_facts_of_one_job_only(job_list: JobList) -> None:
