@@ -65,7 +65,8 @@ class ConnectionConfig:
     """Path to the job list, which ARC's own tools (arcstat, arcget, ...) read and write too"""
 
     LOCAL_DIR: str = "~/.local/state/jasmin_arc"
-    """Path to the directory with the jobs of the ``local`` backend (default: below ``$XDG_STATE_HOME``)"""
+    """Path to the directory with the jobs of the ``local`` backend; by default below ``$XDG_STATE_HOME`` if that is
+    set"""
 
     LOCAL_SLOTS: int = 0
     """Number of slots of the ``local`` backend; 0 means one for each core that this process may use"""
@@ -81,7 +82,7 @@ class ConnectionConfig:
     """A new proxy is made when the present one ends within this number of seconds, unless it has VOMS attributes"""
 
     PROXY_VALIDITY_PERIOD: int = 12 * 60 * 60
-    """Number of seconds that a new proxy is valid (default: 12 hours)"""
+    """Number of seconds that a new proxy is valid: by default 12 hours"""
 
     TIMEOUT: int = 20
     """Number of seconds to wait for an answer of the server before it counts as out of reach"""

@@ -11,6 +11,7 @@ from typing import Any
 
 _FIELDS = ("cpu_time", "inputs", "memory", "outputs", "queue", "rerun", "slots", "stdin", "wall_time")
 PYTHON_WORDS = {
+    "backend_local": "backend='local'",
     "cancel": "cancel_jobs()",
     "check": "check()",
     "config_init": "'jasmin-arc config init'",

@@ -17,6 +17,8 @@ from jasmin_arc.backends.base import Pace
 from jasmin_arc.constants import JobState
 from jasmin_arc.exceptions import JasminArcError, JobNotFoundError, ServerUnavailableError, WaitTimeoutError
 
+Seen = Callable[[Mapping[str, JobState]], object]
+"""Is told the states of jobs as answers come"""
 OUTAGE = (0.6, 10.0)
 """The least and the most seconds between two questions that fail"""
 GROWTH = 1.25
@@ -60,6 +62,7 @@ class Watcher:
         self._ending: set[str] = set()
         self._unanswered: set[str] = set()
         self._job_refused: dict[str, float] = {}
+        self._seeing: dict[object, Seen] = {}
 
     def watch(self, job_ids: Iterable[str]) -> dict[str, Future[JobState]]:
         """Return for each job a future of its final general state. Pair each call with :meth:`forget`.
@@ -109,16 +112,21 @@ class Watcher:
         return answers
 
     def completed(
-        self, job_ids: Sequence[str], *, timeout: float | None = None
+        self,
+        job_ids: Sequence[str],
+        *,
+        timeout: float | None = None,
+        seen: Seen | None = None,
     ) -> Iterator[tuple[str, Future[JobState]]]:
         """Yield each job with its future as soon as that is done.
 
         :param timeout: the most seconds to wait for all, where 0 just looks
+        :param seen: is told each state that an answer has of these jobs, before it is yielded; in any thread
         :raises WaitTimeoutError: if time is up
         :raises JasminArcError: with ``timeout=0``, if the question failed
         """
         until = time.monotonic() + (float("inf") if timeout is None else timeout)
-        with self._watching(job_ids) as futures:
+        with self._telling(job_ids, seen), self._watching(job_ids) as futures:
             if timeout == 0:
                 for answer in self._poll_now(list(futures)).values():
                     if isinstance(answer, JasminArcError):
@@ -156,6 +164,17 @@ class Watcher:
             future.add_done_callback(lambda done: done.cancelled() or done.exception())
             # Shielded, as a caller that gives up must not end the wait of others.
             return await asyncio.shield(future)
+
+    @contextlib.contextmanager
+    def _telling(self, job_ids: Sequence[str], seen: Seen | None) -> Iterator[None]:
+        wanted, key = set(job_ids), object()
+        if seen is not None:
+            self._seeing[key] = lambda states: seen({job: states[job] for job in wanted & states.keys()})
+        try:
+            yield
+        finally:
+            # No lock is taken, as in forget.
+            self._seeing.pop(key, None)
 
     @contextlib.contextmanager
     def _watching(self, job_ids: Sequence[str]) -> Iterator[dict[str, Future[JobState]]]:
@@ -268,6 +287,9 @@ class Watcher:
         self, futures: Mapping[str, Future[JobState]], states: Mapping[str, JobState | JasminArcError]
     ) -> float:
         ended = 0
+        known = {job_id: state for job_id, state in states.items() if isinstance(state, JobState)}
+        for tell in list(self._seeing.values()):
+            tell(known)
         for job_id, future in futures.items():
             state = states.get(job_id)
             if state is None:

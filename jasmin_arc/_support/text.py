@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from datetime import datetime, timezone
 
 _PASSWORD = re.compile(r"(?<=://)[^/@\s]*@")
 _QUERY = re.compile(r"(://[^\s?]*\?)\S+")
@@ -29,8 +30,12 @@ def printable_lines(text: str) -> str:
 
 def excerpt(text: str, *, max_length: int = 240) -> str:
     """Return what is worth quoting of a log: one short line without the passwords and signatures of URLs."""
-    line = _QUERY.sub(r"\1...", _PASSWORD.sub("...", " ".join(text.split())))
-    return printable(line, max_length=max_length)
+    return printable(without_secrets_of_urls(" ".join(text.split())), max_length=max_length)
+
+
+def without_secrets_of_urls(text: str) -> str:
+    """Return the text without the passwords and signatures of the URLs in it."""
+    return _QUERY.sub(r"\1...", _PASSWORD.sub("...", text))
 
 
 def last_part(job_id: object) -> str:
@@ -42,6 +47,22 @@ def home_short(path: str) -> str:
     """Write a path below the home directory with ``~``, which is shorter and says less about its owner."""
     home = os.path.expanduser("~")  # noqa: PTH111
     return "~" + path[len(home) :] if home != "/" and (path == home or path.startswith(home + "/")) else path
+
+
+def undoubled(text: str) -> str:
+    """Return the text that was encoded as UTF-8 twice too often, as A-REX does; any other text as it is.
+
+    No text that a person writes looks so by chance, save for one without other characters than ASCII, which stays.
+    """
+    try:
+        return text.encode("latin-1").decode().encode("latin-1").decode()
+    except UnicodeError:
+        return text
+
+
+def utc(moment: datetime) -> str:
+    """Write a moment as all messages do, such as ``2026-11-18 13:46 UTC``."""
+    return f"{moment.astimezone(timezone.utc):%Y-%m-%d %H:%M} UTC"
 
 
 def _without_controls(text: str) -> str:

@@ -11,6 +11,8 @@ from jasmin_arc.exceptions import InvalidJobDescription, JasminArcError
 MAX_LENGTH = 16 * 1024 * 1024
 """Of a document, in characters or bytes"""
 _MAX_DEPTH = 64
+_SPACE = " \t\r\n"
+"""The white space of XML. Unicode has more, which may be a part of a text that was encoded too often."""
 
 _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
@@ -69,13 +71,13 @@ def all_of(parent: ElementTree.Element | None, name: str) -> list[ElementTree.El
 
 def texts(parent: ElementTree.Element, name: str) -> list[str]:
     """The texts of the children of that name, without those that are empty."""
-    return [text for element in all_of(parent, name) if (text := (element.text or "").strip())]
+    return [text for element in all_of(parent, name) if (text := (element.text or "").strip(_SPACE))]
 
 
 def first_text(parent: ElementTree.Element, name: str) -> str:
     """The text of the first child of that name; empty where there is none."""
     # Without all_of: the listings of a site are long.
-    return next(((one.text or "").strip() for one in parent if one.tag == name or name_of(one) == name), "")
+    return next(((one.text or "").strip(_SPACE) for one in parent if one.tag == name or name_of(one) == name), "")
 
 
 def only(parent: ElementTree.Element | None, name: str) -> ElementTree.Element | None:

@@ -96,6 +96,7 @@ class Backend(ABC):
         :class:`~jasmin_arc.exceptions.SubmissionUnknownError`, which :meth:`recover` settles.
 
         :param progress: called with the number of jobs that have been dealt with since the last call
+        :raises JasminArcError: only if none of the jobs exists: nothing is left to settle
         """
 
     @abstractmethod

@@ -7,15 +7,17 @@ import os
 import shlex
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager, suppress
 from itertools import chain
 from typing import TYPE_CHECKING, Any
+
+import click
 
 from jasmin_arc._support.bulk import summarize_ids
 from jasmin_arc._support.text import one_line
 from jasmin_arc.cli.exit_codes import FAILED, code_of
-from jasmin_arc.cli.output import Output
+from jasmin_arc.cli.output import Output, fitted
 from jasmin_arc.cli.spinner import Spinner
 from jasmin_arc.config import ConnectionConfig, without_secrets
 from jasmin_arc.constants import LogLevels
@@ -32,7 +34,8 @@ from jasmin_arc.exceptions import (
 
 if TYPE_CHECKING:
     from jasmin_arc.arc_interface import ArcInterface
-    from jasmin_arc.job_list import JobList
+    from jasmin_arc.description import JobDescription
+    from jasmin_arc.job_list import JobList, JobSummary
 
 PROGRAM = "jasmin-arc"
 COMPLETION_VARIABLE = "_JASMIN_ARC_COMPLETE"
@@ -56,10 +59,14 @@ _COMMANDS = {
     "site": "site",
     "wait": "wait {job}",
 }
-_RENAMED = {"inputs": "--input", "outputs": "--output"}
+_RENAMED = {"backend_local": "--backend local", "inputs": "--input", "outputs": "--output"}
 """Options that are not called like the argument in Python"""
 _MAX_TYPED = 5
 """Ids that are few enough to be typed"""
+_ALIKE = 3
+"""Failures that say the same and are told together"""
+_MAX_TOLD = 5
+"""Lines about failures of one call"""
 _LOOK_UP_TIMEOUT = 1.0
 """Seconds to wait for a job list that another process is writing, where only names and short ids are wanted"""
 _LIST_RESTS = 60.0
@@ -127,20 +134,31 @@ class Context:
                 results = call(progress=many) if bar else call()
         except PartialFailureError as error:
             results = error.results
-        done = {}
-        for job_id, result in zip(job_ids, results or [None] * len(job_ids)):
-            if isinstance(result, JasminArcError):
-                self.fail_with(result, job=job_id if "://" in job_id else None)
-            else:
-                done[job_id] = result
-        return done
+        answers = dict(zip(job_ids, results or [None] * len(job_ids)))
+        failed = {job_id: error for job_id, error in answers.items() if isinstance(error, JasminArcError)}
+        self.fail_many(failed, of=len(answers))
+        return {job_id: result for job_id, result in answers.items() if job_id not in failed}
 
     # --- Names, for the output alone: what has been done is told with or without the job list ---
 
     def names_of(self, job_ids: Sequence[str]) -> dict[str, str]:
         """Return the names of these jobs; none if the job list cannot be read now."""
-        records = self._look_up("summaries", job_ids) or {}
-        return {job_id: record.name for job_id, record in records.items()}
+        return {job_id: job.name for job_id, job in self.summaries_of(job_ids).items()}
+
+    def summaries_of(self, job_ids: Sequence[str]) -> dict[str, JobSummary]:
+        """Return the little that the job list knows of these jobs; nothing if it cannot be read now."""
+        return self._look_up("summaries", job_ids) or {}
+
+    def descriptions_of(self, job_ids: Sequence[str]) -> dict[str, JobDescription]:
+        """Return what these jobs were submitted with, as far as the job list can tell now."""
+        from jasmin_arc.description import JobDescription
+
+        found = {}
+        for job_id, record in (self._look_up("get", job_ids) or {}).items():
+            with suppress(JasminArcError):
+                if record.description:
+                    found[job_id] = JobDescription.from_json(record.description)
+        return found
 
     def short_ids(self, job_ids: Sequence[str]) -> dict[str, str]:
         """Return what is enough to type of these ids; the whole ids if the job list cannot be read now."""
@@ -158,6 +176,13 @@ class Context:
         from jasmin_arc.job_list import JobList
 
         return JobList(self.arc.config.JOBS_INFO_FILE, timeout=_LOOK_UP_TIMEOUT)
+
+    def has_unsettled_jobs(self) -> bool:
+        """Say whether submissions were left unfinished, as far as can be told now."""
+        try:
+            return any(job.abandoned for job in self.quick_list().unfinished(self.arc.backend.endpoint))
+        except JasminArcError:
+            return False
 
     def _look_up(self, question: str, job_ids: Sequence[str]) -> dict[str, Any] | None:
         """Call this method of the job list; nothing is returned if the list cannot be read now."""
@@ -186,7 +211,8 @@ class Context:
 
     def command(self, text: str) -> str:
         """Return a command to suggest, quoted."""
-        return f"'{self.program} {text}'"
+        mark = '"' if "'" in text else "'"
+        return f"{mark}{self.program} {text}{mark}"
 
     def advice(self, advice: str, job: str | None = None) -> str:
         """Return an advice of the library, which may be about a job with this id."""
@@ -204,30 +230,64 @@ class Context:
         """Print one line for the person in front."""
         if self._spinner is not None:
             self._spinner.clear()
-        print(f"{PROGRAM}: {one_line(text)}", file=sys.stderr, flush=True)  # noqa: T201
+        print(fitted(f"{PROGRAM}: {one_line(text)}", sys.stderr), file=sys.stderr, flush=True)  # noqa: T201
+
+    @property
+    def shows_tables(self) -> bool:
+        """Whether a person reads the results."""
+        return self.output.is_terminal and not self.output.json
 
     @property
     def gives_hints(self) -> bool:
         """Whether a person reads both streams."""
-        return self.output.is_terminal and not self.output.json and sys.stderr.isatty()
+        return self.shows_tables and sys.stderr.isatty()
 
     def hint(self, text: str) -> None:
         """Print one line that helps a newcomer on, where a person reads both streams."""
         if self.gives_hints:
-            print(text, file=sys.stderr)  # noqa: T201
+            print(fitted(text, sys.stderr), file=sys.stderr)  # noqa: T201
 
     def fail(self, text: str, *, kind: str, code: int = FAILED, job: str | None = None) -> None:
         """Report a failure of a job, by default of the only one that the command is about just now."""
+        self._note(text, kind, code, job)
+        self.say(text)
+
+    def _note(self, text: str, kind: str, code: int, job: str | None) -> None:
         if job is None and len(self._going) == 1:
             job = self._going[0]
         self.codes.append(code)
         self.output.errors.append({"kind": kind, "message": one_line(text), "job": job})
-        self.say(text)
 
     def fail_with(self, error: JasminArcError, *, job: str | None = None) -> None:
         """Report an error of the library."""
         self.fail(self.told(error), kind=type(error).__name__, code=code_of(error), job=job)
         self.details(error)
+
+    def fail_many(self, errors: Mapping[str, JasminArcError], *, of: int) -> None:
+        """Report the errors of some ``of`` the jobs: each in JSON and with ``--verbose``, else in a few lines."""
+        if self.verbose:
+            for key, error in errors.items():
+                self.fail_with(error, job=_job(key))
+            return
+        for key, error in errors.items():
+            self._note(self.told(error), type(error).__name__, code_of(error), _job(key))
+        lines = self._lines_about(errors, of)
+        for line in lines[:_MAX_TOLD]:
+            self.say(line)
+        if len(lines) > _MAX_TOLD:
+            self.say(f"and {len(lines) - _MAX_TOLD} more such lines; --verbose shows all")
+
+    def _lines_about(self, errors: Mapping[str, JasminArcError], of: int) -> list[str]:
+        """Return what to say of each job that failed; what is the same for several jobs is one line."""
+        alike: dict[str, list[str]] = {}
+        for key, error in errors.items():
+            text = self.told(error)
+            alike.setdefault(text.replace(key, "JOB") if _job(key) else text, []).append(text)
+        return [
+            line
+            for text, texts in alike.items()
+            for line in ([f"{len(texts)} of {of} jobs: {text}"] if len(texts) >= _ALIKE else texts)
+        ]
 
     def details(self, error: BaseException) -> None:
         """With ``--verbose``, print what led to the error."""
@@ -238,10 +298,19 @@ class Context:
             self.say(f"  caused by {type(cause).__name__}: {cause}")
             error = cause
 
+    def agreed(self, question: str) -> bool:
+        """Ask the person in front; without one, go ahead."""
+        if not (sys.stdin is not None and sys.stdin.isatty() and sys.stderr.isatty()):
+            return True
+        if not click.confirm(question, err=True):
+            self.fail("nothing was done", kind="Declined")
+            return False
+        return True
+
     # --- Things that take long ---
 
     @contextmanager
-    def busy(self, what: str, *, bar: bool = False) -> Iterator[None]:
+    def busy(self, what: str | Callable[[], str], *, bar: bool = False) -> Iterator[None]:
         """Tell what is going on, if it takes long, a person looks, and the library shows no ``bar`` of its own."""
         self._spinner = Spinner(what, show=self.shows_progress and not self.verbose and not bar)
         with closing(self._spinner):
@@ -271,7 +340,7 @@ class Context:
         """What to say after an interruption; nothing where all is done."""
         if self._way_back:
             return self._way_back
-        records = self._look_up("summaries", self._going) or {}
+        records = self.summaries_of(self._going)
         going = [job_id for job_id in self._going if job_id not in records or not records[job_id].final_state]
         if not going:
             return ""
@@ -294,6 +363,11 @@ class Context:
         if told and not self._told_what_was_done:
             self._told_what_was_done = True
             self.say(told)
+
+
+def _job(key: str) -> str | None:
+    """Return the id of a job that has one: a job that is yet to be submitted has a number."""
+    return key if "://" in key else None
 
 
 class _Messages(logging.Handler):

@@ -7,6 +7,7 @@ import csv
 import difflib
 import io
 import re
+import shlex
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -15,6 +16,7 @@ from typing import Any
 
 import click
 
+from jasmin_arc.cli.app import context_of
 from jasmin_arc.description import JobDescription
 from jasmin_arc.exceptions import InputFileError, InvalidJobDescription
 
@@ -27,6 +29,8 @@ _READERS = {
 }
 _PLACEHOLDER = re.compile(r"\{([^{}]+)\}")
 _MAX_BYTES = 64 << 20
+_MOST_WORDS = 8
+"""Of a command that is suggested: a pattern of the shell can stand for thousands"""
 
 
 def _pair(context: click.Context, parameter: click.Parameter, values: Sequence[str]) -> dict[str, str]:
@@ -97,7 +101,22 @@ def descriptions(
         raise click.UsageError("--table needs a command after --, with the table's columns in it, such as {year}")
     if not files:
         raise click.UsageError("say what to run: a command after --, or files with job descriptions")
+    if Path(files[0]).suffix.lower() not in _READERS:
+        kinds = ", ".join(_READERS)
+        raise click.UsageError(f"{files[0]!r} is no job description ({kinds}); to run it: '{_as_a_command(files)}'")
     return [_of_file(path, _with_named_inputs(values)) for path in files]
+
+
+def _as_a_command(words: Sequence[str]) -> str:
+    """Return the command line that was probably meant: the words are run, and the files among them are sent along."""
+    words = words if len(words) <= _MOST_WORDS else words[:1]
+    here = [word for word in words if Path(word).is_file()]
+    run = [Path(word).name if word in here else word for word in words]
+    if words[0] in here:
+        run[:1] = ["python3", run[0]] if run[0].endswith(".py") else [f"./{run[0]}"]
+    context = click.get_current_context()
+    options = [part for word in here for part in ("-i", word)]
+    return f"{context_of(context).program} {context.info_name} {shlex.join([*options, '--', *run])}"
 
 
 def _of_command(command: Sequence[str], values: Mapping[str, Any]) -> JobDescription:
@@ -118,7 +137,7 @@ def _of_file(path: str, values: Mapping[str, Any]) -> JobDescription:
     read = _READERS.get(Path(path).suffix.lower())
     if read is None:
         kinds = ", ".join(_READERS)
-        raise click.UsageError(f"{path!r} is no job description ({kinds}); to run it as a command, put -- before it")
+        raise click.UsageError(f"{path!r} is no job description ({kinds})")
     text = read_text(path)
     with _telling_where(path):
         return read(text).replace(**values) if values else read(text)

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
+import shutil
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, TextIO
 
 from jasmin_arc.display.columns import DONE, Column, Row
 from jasmin_arc.display.tables import make_record, make_table
+from jasmin_arc.display.text import wrap
 from jasmin_arc.display.values import for_json, for_programs, short_ids
 
 
@@ -42,15 +46,19 @@ class Output:
         screen = console()
         screen.print(make_table(rows, columns, screen.width, self.shorten([row["id"] for row in rows if "id" in row])))
 
-    def record(self, row: Row) -> None:
-        """Print one thing with many properties, one a line; those without a value only in JSON and pipes."""
+    def record(self, row: Row, shown: Row | None = None) -> None:
+        """Print one thing with many properties, one a line; those without a value only in JSON and pipes.
+
+        :param shown: what is printed, where that is not all that stands in JSON
+        """
         self.results.append(row)
         if self.json:
             return
+        shown = row if shown is None else shown
         if self.is_terminal:
-            self.print_record(row)
+            self.print_record(shown)
         else:
-            self._print_lines(f"{key}\t{for_programs(value)}" for key, value in row.items())
+            self._print_lines(f"{key}\t{for_programs(value)}" for key, value in shown.items())
 
     def print_record(self, row: Row) -> None:
         screen = console()
@@ -66,11 +74,12 @@ class Output:
         if not self.json:
             self._print_lines(for_programs(row[key]) for row in rows)
 
-    def text(self, text: str, row: Row) -> None:
-        """Print a text as it is."""
+    def text(self, text: str, row: Row, *, prose: bool = False) -> None:
+        """Print a text: as it is, or ``prose``, whose lines end between words on a narrow terminal."""
         self.results.append(row)
         if not self.json:
-            sys.stdout.write(text if text.endswith("\n") or not text else text + "\n")
+            shown = fitted(text, sys.stdout) if prose else text
+            sys.stdout.write(shown if shown.endswith("\n") or not shown else shown + "\n")
 
     def stream(self, block: bytes) -> None:
         """Print a part of a file at once, as it is."""
@@ -87,6 +96,19 @@ class Output:
 
     def _print_lines(self, lines: Iterable[str]) -> None:
         sys.stdout.write("".join(f"{line}\n" for line in lines))
+
+
+def fitted(text: str, stream: TextIO) -> str:
+    """Return a message so that a terminal breaks none of its words; for anything but a terminal, as it is."""
+    return wrap(text, _columns(stream)) if stream.isatty() else text
+
+
+def _columns(stream: TextIO) -> int:
+    size = os.terminal_size((80, 24))
+    with contextlib.suppress(OSError, ValueError):
+        size = os.get_terminal_size(stream.fileno())
+    # Standard output may be a pipe while this stream is a terminal.
+    return shutil.get_terminal_size(size).columns or 80
 
 
 def console() -> Any:

@@ -15,12 +15,15 @@ from click.shell_completion import CompletionItem
 from jasmin_arc._support.text import last_part
 from jasmin_arc.cli.app import context_of
 from jasmin_arc.cli.context import Context
+from jasmin_arc.cli.parameters import Seconds
 from jasmin_arc.constants import JobStatuses
-from jasmin_arc.description.quantities import parse_duration
+from jasmin_arc.description import is_pattern
+from jasmin_arc.display.values import short_ids
 from jasmin_arc.exceptions import JasminArcError
 from jasmin_arc.job_list.finder import Finder
 
-STATUSES = {status.value.replace(" ", "-"): status for status in JobStatuses}
+STATUSES = (*(status.value.replace(" ", "-") for status in JobStatuses), "cancelled")
+_FILTERS = ("status", "name", "since", "last")
 _WHAT_A_JOB_IS = "JOB is an id, a unique part of it, a name, or a pattern of names; - reads ids from standard input."
 
 
@@ -31,25 +34,25 @@ def complete_job(ctx: click.Context, _parameter: click.Parameter, incomplete: st
         jobs = context.quick_list().select(context.arc.backend.endpoint)[::-1]
     except JasminArcError:
         return []
-    items = [CompletionItem(last_part(job.id), help=job.name) for job in jobs]
+    short = short_ids(job.id for job in jobs)
+    # Whoever has typed more than is needed wants the rest.
+    typed = [(job, last_part(job.id) if incomplete.startswith(short[job.id]) else short[job.id]) for job in jobs]
+    items = [CompletionItem(word, help=job.name) for job, word in typed]
     items += [CompletionItem(name) for name in dict.fromkeys(job.name for job in jobs) if name]
     return [item for item in items if item.value.startswith(incomplete)]
 
 
-def _status(context: click.Context, _parameter: click.Parameter, value: str | None) -> JobStatuses | None:
+def _status(context: click.Context, _parameter: click.Parameter, value: str | None) -> str | None:
     if value is None:
         return None
     wanted = value.lower().replace(" ", "-").replace("_", "-")
     if wanted not in STATUSES:
         raise click.UsageError(f"there is no status {value!r}; it is one of {', '.join(STATUSES)}", context)
-    return STATUSES[wanted]
+    return wanted
 
 
-def _since(context: click.Context, _parameter: click.Parameter, value: str | None) -> timedelta | None:
-    try:
-        return None if value is None else parse_duration(value, "--since")
-    except JasminArcError as error:
-        raise click.UsageError(str(error), context) from error
+def _since(_context: click.Context, _parameter: click.Parameter, value: float | None) -> timedelta | None:
+    return None if value is None else timedelta(seconds=value)
 
 
 def filters(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -61,8 +64,10 @@ def filters(function: Callable[..., Any]) -> Callable[..., Any]:
     which, within = f"Jobs that are {', '.join(STATUSES)}.", "Jobs submitted within this time, such as 2h."
     status = click.option("--status", callback=_status, shell_complete=complete, metavar="STATUS", help=which)
     name = click.option("--name", metavar="PATTERN", help="Jobs with names like this, such as 'model-*'.")
-    since = click.option("--since", callback=_since, metavar="DURATION", help=within)
-    return status(name(since(function)))
+    since = click.option("--since", type=Seconds(), callback=_since, metavar="DURATION", help=within)
+    newest = "Only the newest N of the jobs that the other options leave."
+    last = click.option("-n", "--last", type=click.IntRange(min=1), metavar="N", help=newest)
+    return status(name(since(last(function))))
 
 
 def selects_jobs(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -74,9 +79,11 @@ def selects_jobs(function: Callable[..., Any]) -> Callable[..., Any]:
     @click.pass_obj
     @functools.wraps(function)
     def wrapper(context: Context, /, *, words: Sequence[str], everything: bool, **rest: Any) -> None:
-        wanted = {name: rest.pop(name) for name in ("status", "name", "since")}
+        wanted = {name: rest.pop(name) for name in _FILTERS}
         described = everything or any(value is not None for value in wanted.values())
-        ids = _described(context, words, wanted) if described else _named(context, words)
+        if described and words:
+            refuse_filters({**wanted, "all": everything or None})
+        ids = _described(context, wanted) if described else named(context, words)
         if ids:
             function(context, ids, **rest)
 
@@ -84,8 +91,27 @@ def selects_jobs(function: Callable[..., Any]) -> Callable[..., Any]:
     return wrapper
 
 
+def selects_by_one_word(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Add an argument, and pass the ids of the jobs that it means: all of a pattern, the newest of a name."""
+
+    @click.argument("word", shell_complete=complete_job, metavar="JOB")
+    @click.pass_obj
+    @functools.wraps(function)
+    def wrapper(context: Context, /, *, word: str, **rest: Any) -> None:
+        words = _words([word])
+        if not words:
+            raise click.UsageError("this command needs a job, and standard input names none")
+        function(
+            context,
+            _found(context, words) if is_pattern(words[0]) or len(words) > 1 else [_one(context, words[0])],
+            **rest,
+        )
+
+    return wrapper
+
+
 def selects_one_job(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Add an argument for one job, and pass its id."""
+    """Add an argument for one job, and pass its id: of several with this name, that of the newest."""
 
     @click.argument("word", shell_complete=complete_job, metavar="JOB")
     @click.pass_obj
@@ -94,16 +120,42 @@ def selects_one_job(function: Callable[..., Any]) -> Callable[..., Any]:
         words = _words([word])
         if len(words) != 1:
             raise click.UsageError(f"this command needs one job, and standard input names {len(words) or 'none'}")
-        with context.busy("asking for the jobs"):
-            job_id = Finder(context.arc.backend, context.arc.job_list).find_one(words[0])
-        function(context, job_id, **rest)
+        function(context, _one(context, words[0]), **rest)
 
     return wrapper
 
 
-def _described(context: Context, words: Sequence[str], wanted: Mapping[str, Any]) -> list[str]:
-    if words:
-        raise click.UsageError("give either jobs, or --all, --status, --name, --since; not both")
+def _one(context: Context, word: str) -> str:
+    """Return the id of the job that is meant; of several that have this name, the newest, and say so."""
+    with context.busy("asking for the jobs"):
+        finder = Finder(context.arc.backend, context.arc.job_list)
+        job_id = finder.find_one(word)
+        alike = finder.find(word)
+    if len(alike) > 1:
+        context.say(f"{len(alike)} jobs are called {word!r}; this is the newest, {context.brief(job_id)}")
+    return job_id
+
+
+def _found(context: Context, words: Sequence[str]) -> list[str]:
+    with context.busy("asking for the jobs"):
+        return list(dict.fromkeys(Finder(context.arc.backend, context.arc.job_list).find_all(words)))
+
+
+def refuse_filters(wanted: Mapping[str, Any]) -> None:
+    """Refuse options that describe jobs where jobs are named."""
+    if any(value is not None for value in wanted.values()):
+        raise click.UsageError("give either jobs, or --all, --status, --name, --since, --last; not both")
+
+
+def _newest_of_name(context: Context, word: str, ids: list[str]) -> list[str]:
+    """Of several jobs that have this name, return the newest, and say so."""
+    if len(ids) < 2 or set(context.names_of(ids).values()) != {word}:
+        return ids
+    context.say(f"{len(ids)} jobs are called {word!r}; this is the newest, {context.brief(ids[-1])}")
+    return ids[-1:]
+
+
+def _described(context: Context, wanted: Mapping[str, Any]) -> list[str]:
     with context.busy("asking for the jobs"):
         ids = context.arc.list_jobs(**wanted)
     if not ids:
@@ -111,17 +163,17 @@ def _described(context: Context, words: Sequence[str], wanted: Mapping[str, Any]
     return ids
 
 
-def _named(context: Context, given: Sequence[str]) -> list[str]:
+def named(context: Context, given: Sequence[str]) -> list[str]:
+    """Return the ids of the jobs that these words mean; ``-`` is standard input."""
     if not given:
         raise click.UsageError(
-            "say which jobs: JOB..., --all, --status STATUS, --name PATTERN, --since DURATION; or - to read their ids "
-            "from standard input"
+            "say which jobs: JOB..., --all, --status STATUS, --name PATTERN, --since DURATION, --last N; or - to read "
+            "their ids from standard input"
         )
     words = _words(given)
     if not words:
         context.say("standard input names no jobs, so there is nothing to do")
-    with context.busy("asking for the jobs"):
-        return list(dict.fromkeys(Finder(context.arc.backend, context.arc.job_list).find_all(words)))
+    return _found(context, words)
 
 
 def _words(given: Sequence[str]) -> list[str]:

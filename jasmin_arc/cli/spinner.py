@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import threading
 import time
+from collections.abc import Callable
 
 from jasmin_arc._support.parallel import start_thread
 
@@ -14,9 +15,12 @@ _CLEAR = "\r\x1b[K"
 
 
 class Spinner:
-    """Shows what is going on and for how long, from the first second on, if there is a person who looks."""
+    """Shows what is going on and for how long, from the first second on, if there is a person who looks.
 
-    def __init__(self, what: str, *, show: bool) -> None:
+    :param what: what is going on; or a function that says it, which may take its time
+    """
+
+    def __init__(self, what: str | Callable[[], str], *, show: bool) -> None:
         self._what = what
         self._ended = threading.Event()
         self._lock = threading.Lock()
@@ -40,10 +44,11 @@ class Spinner:
         begin, delay = time.monotonic(), _SHOW_AFTER
         while not self._ended.wait(delay):
             delay = _INTERVAL
+            what = self._what() if callable(self._what) else self._what
             minutes, seconds = divmod(int(time.monotonic() - begin), 60)
             with self._lock:
                 if not self._ended.is_set() and not _is_asking():
-                    self._write(f"{_CLEAR}{self._what} ... {minutes}:{seconds:02}")
+                    self._write(f"{_CLEAR}{what} ... {minutes}:{seconds:02}")
                     self._shown = True
 
     def _write(self, text: str) -> None:

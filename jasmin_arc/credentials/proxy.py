@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
+from jasmin_arc._support.text import utc
 from jasmin_arc.config import ConnectionConfig
 from jasmin_arc.credentials import Credentials
 from jasmin_arc.credentials.arcproxy import run_arcproxy
@@ -210,7 +211,8 @@ class ProxyManager(Credentials):
         """Use a proxy with VOMS attributes while it lasts: one that is made here would not have them."""
         ends = "ends" if present.time_left > timedelta(0) else "ended"
         problem = ProxyGenerationError(
-            f"the proxy {present.path} {ends} at {present.expires}, and is not renewed: {_HAS_VOMS}", advice=_KEEP_VOMS
+            f"the proxy {present.path} {ends} at {utc(present.expires)}, and is not renewed: {_HAS_VOMS}",
+            advice=_KEEP_VOMS,
         )
         if present.time_left <= MIN_TIME_LEFT:
             raise problem
@@ -229,7 +231,7 @@ class ProxyManager(Credentials):
             return  # Any other file that cannot be used may be replaced.
         if present is not None and present.voms and present.time_left > timedelta(0):
             raise ProxyGenerationError(
-                f"the proxy {present.path} is valid until {present.expires}, and is not replaced: {_HAS_VOMS}",
+                f"the proxy {present.path} is valid until {utc(present.expires)}, and is not replaced: {_HAS_VOMS}",
                 advice=_KEEP_VOMS,
             )
 
@@ -244,7 +246,8 @@ class ProxyManager(Credentials):
                 raise
             # Neither the attempt nor the warning is worth repeating for every request.
             self._retry_at = time.monotonic() + _RETRY_SECONDS
-            self._log.warning("the proxy %s ends at %s and is not renewed: %s", present.path, present.expires, error)
+            ends = utc(present.expires)
+            self._log.warning("the proxy %s ends at %s and is not renewed: %s", present.path, ends, error)
             return present.path
 
     def _make(self, *, longer_than: datetime | None = None) -> Path:
@@ -259,7 +262,7 @@ class ProxyManager(Credentials):
                 (folder / "space").unlink()
                 run_arcproxy(self._config, made, passphrase=pair.passphrase)
             else:
-                self._log.info("there is no %s: the proxy is made without it", program)
+                self._log.debug("there is no %s: the proxy is made without it", program)
                 lifetime = timedelta(seconds=self._config.PROXY_VALIDITY_PERIOD)
                 _write(made, make_proxy(pair.chain, pair.key, lifetime=lifetime))
             info = read_proxy(made)
@@ -267,7 +270,7 @@ class ProxyManager(Credentials):
             self._refuse_to_replace_voms()
             made.replace(target)
         self._retry_at = 0.0
-        self._log.info("made the proxy %s for %s, valid until %s", target, info.identity, info.expires)
+        self._log.info("made the proxy %s for %s, valid until %s", target, info.identity, utc(info.expires))
         return target
 
     def _target(self) -> Path:

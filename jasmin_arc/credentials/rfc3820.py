@@ -32,6 +32,10 @@ _KEY_BLOCK = re.compile(rb"-----BEGIN ([A-Z ]*PRIVATE KEY)-----.*?-----END \1---
 _ENCRYPTED = re.compile(rb"\A-----BEGIN ENCRYPTED |^Proc-Type: 4,ENCRYPTED", re.MULTILINE)
 
 
+class WrongPassphraseError(ValueError):
+    """A private key cannot be decrypted with this passphrase."""
+
+
 def sign_proxy(
     public_key: PublicKey, *, issuer_cert: x509.Certificate, issuer_key: PrivateKey, lifetime: timedelta
 ) -> x509.Certificate:
@@ -112,8 +116,9 @@ def load_key(pem: bytes, passphrase: bytes | None = None, *, check: bool = True)
         secret = passphrase if is_encrypted(pem) else None
         key = serialization.load_pem_private_key(block, secret, unsafe_skip_rsa_key_validation=not check)
     except (ValueError, TypeError, UnsupportedAlgorithm) as error:
-        wrong = "cannot be decrypted: the passphrase is wrong" if is_encrypted(pem) else "holds no valid private key"
-        raise ValueError(wrong) from error
+        if is_encrypted(pem):
+            raise WrongPassphraseError("cannot be decrypted: the passphrase is wrong") from error
+        raise ValueError("holds no valid private key") from error
     if not isinstance(key, (rsa.RSAPrivateKey, ec.EllipticCurvePrivateKey)):
         raise ValueError("holds a private key that is neither RSA nor EC")
     return key

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import getpass
 import os
+import re
 import shlex
 import stat
 import sys
@@ -14,17 +16,32 @@ from datetime import datetime, timezone
 
 from cryptography import x509
 
+from jasmin_arc._support.text import utc
 from jasmin_arc.config import ConnectionConfig
-from jasmin_arc.credentials.rfc3820 import PrivateKey, belongs, is_encrypted, load_certificates, load_key
+from jasmin_arc.credentials.rfc3820 import (
+    PrivateKey,
+    WrongPassphraseError,
+    belongs,
+    is_encrypted,
+    load_certificates,
+    load_key,
+)
 from jasmin_arc.exceptions import Advice, ProxyGenerationError
 
 MAX_BYTES = 1 << 20
 """No certificate, key or proxy is longer; more is not read."""
+_TRIES = 3
+"""How often a terminal is asked for a passphrase"""
 
 _CONVERT = "a PKCS#12 file (.p12, .pfx) is converted by: "
 _CONVERT_CERT = f"{_CONVERT}openssl pkcs12 -in FILE -clcerts -nokeys -out usercert.pem"
 _CONVERT_KEY = f"{_CONVERT}(umask 077; openssl pkcs12 -in FILE -nocerts -out userkey.pem)"
 _NEW_CERT = "ask your certificate authority for a new one"
+_NOT_THERE = Advice(
+    "set that option to where yours is. If you have none yet, ask your site which authority issues certificates; to "
+    "try without one: {backend_local}"
+)
+_BLOCK = re.compile(rb"-----BEGIN (?:[A-Z0-9]+ )*?(PRIVATE KEY|CERTIFICATE)-----")
 
 
 @dataclass(frozen=True)
@@ -48,14 +65,16 @@ def read_key_pair(
     """
     chain = read_chain(config)
     name = _cert_name(config)
-    now = datetime.now(timezone.utc).replace(microsecond=0)
+    now = datetime.now(timezone.utc)
     begin, end = chain[0].not_valid_before_utc, chain[0].not_valid_after_utc
     if end <= now:
-        raise _impossible(f"{name} expired at {end}", advice=_NEW_CERT)
+        raise _impossible(f"{name} expired at {utc(end)}", advice=_NEW_CERT)
     if begin > now:
-        raise _impossible(f"{name} is not valid before {begin}, and now is {now}", advice="check the clock")
+        raise _impossible(
+            f"{name} is not valid before {utc(begin)}, and it is {utc(now)} now", advice="check the clock"
+        )
     if longer_than is not None and end <= longer_than:
-        raise ProxyGenerationError(f"{name} ends at {end}, which no proxy outlasts", advice=_NEW_CERT)
+        raise ProxyGenerationError(f"{name} ends at {utc(end)}, and no proxy can last longer", advice=_NEW_CERT)
     key, secret = read_key(config, passphrase)
     if not belongs(key, chain[0]):
         raise _impossible(
@@ -71,6 +90,7 @@ def read_chain(config: ConnectionConfig) -> list[x509.Certificate]:
     try:
         first, *others = load_certificates(_read(config.CLIENT_CERT, name))
     except ValueError as error:
+        _refuse_swapped(config)
         raise _impossible(f"{name} {error}", advice=_CONVERT_CERT) from error
     # A server trusts its own copy of the root, or none.
     return [first, *(cert for cert in others if cert.issuer != cert.subject)]
@@ -78,18 +98,43 @@ def read_chain(config: ConnectionConfig) -> list[x509.Certificate]:
 
 def read_key(config: ConnectionConfig, passphrase: Callable[[], str] | None) -> tuple[PrivateKey, bytes | None]:
     """Read ``CLIENT_KEY``, and return it with its passphrase, if it has one."""
+    _refuse_swapped(config)
     name = _key_name(config)
     pem = _read(config.CLIENT_KEY, name, private=True)
     try:
-        secret = _ask(config, passphrase) if is_encrypted(pem) else None
-        return load_key(pem, secret), secret
+        return _unlocked(config, pem, passphrase) if is_encrypted(pem) else (load_key(pem), None)
+    except WrongPassphraseError as error:
+        raise _impossible(f"{name} {error}") from error
     except ValueError as error:
         raise _impossible(f"{name} {error}", advice=_CONVERT_KEY) from error
 
 
-def _ask(config: ConnectionConfig, passphrase: Callable[[], str] | None) -> bytes:
+def _refuse_swapped(config: ConnectionConfig) -> None:
+    with contextlib.suppress(OSError):  # Each file has an error of its own.
+        cert, key = (set(_BLOCK.findall(_content(path)[0])) for path in (config.CLIENT_CERT, config.CLIENT_KEY))
+        if (cert, key) == ({b"PRIVATE KEY"}, {b"CERTIFICATE"}):
+            why = f"CLIENT_CERT is a private key ({config.CLIENT_CERT}), CLIENT_KEY a certificate ({config.CLIENT_KEY})"
+            raise _impossible(why, advice="exchange the values of the two options")
+
+
+def _unlocked(config: ConnectionConfig, pem: bytes, passphrase: Callable[[], str] | None) -> tuple[PrivateKey, bytes]:
+    """Decrypt a private key. A person at a terminal may mistype the passphrase."""
     if passphrase is not None:
-        return passphrase().encode()
+        secret = passphrase().encode()
+        return load_key(pem, secret), secret
+    wrong = ""
+    for tries_left in reversed(range(_TRIES)):
+        secret = _ask(config, wrong)
+        try:
+            return load_key(pem, secret), secret
+        except WrongPassphraseError:
+            if not tries_left:
+                raise
+            wrong = "Wrong passphrase, try again. "
+    raise AssertionError("the last try returns or raises")
+
+
+def _ask(config: ConnectionConfig, wrong: str) -> bytes:
     name = _key_name(config)
     if sys.stdin is None or not sys.stdin.isatty():
         copy = f"(umask 077; openssl pkey -in {shlex.quote(config.CLIENT_KEY)} -out ~/.arc/userkey-nopass.pem)"
@@ -106,19 +151,16 @@ def _ask(config: ConnectionConfig, passphrase: Callable[[], str] | None) -> byte
             advice=Advice("run {proxy_create}, which a program that runs already profits from"),
         )
     try:
-        return getpass.getpass(f"Passphrase of {config.CLIENT_KEY}: ").encode()
+        return getpass.getpass(f"{wrong}Passphrase of {config.CLIENT_KEY}: ").encode()
     except EOFError as error:
         raise _impossible(f"no passphrase was given for {name}") from error
 
 
 def _read(path: str, name: str, *, private: bool = False) -> bytes:
     try:
-        # A named pipe must not block.
-        with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb") as file:
-            mode = os.fstat(file.fileno()).st_mode
-            text = file.read(MAX_BYTES) if stat.S_ISREG(mode) else b""
+        text, mode = _content(path)
     except FileNotFoundError as error:
-        raise _impossible(f"{name} does not exist", advice="set that option to where yours is") from error
+        raise _impossible(f"{name} does not exist", advice=_NOT_THERE) from error
     except OSError as error:
         raise _impossible(f"{name} cannot be read: {error.strerror}") from error
     # arcproxy draws the line here too: a group may share a key, the world may not.
@@ -126,6 +168,14 @@ def _read(path: str, name: str, *, private: bool = False) -> bytes:
         advice = f"run: chmod 600 {shlex.quote(path)}"
         raise _impossible(f"{name} is open to every user of this machine", advice=advice)
     return text
+
+
+def _content(path: str) -> tuple[bytes, int]:
+    """Return what is in a file, and its mode."""
+    # A named pipe must not block.
+    with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb") as file:
+        mode = os.fstat(file.fileno()).st_mode
+        return file.read(MAX_BYTES) if stat.S_ISREG(mode) else b"", mode
 
 
 def _cert_name(config: ConnectionConfig) -> str:

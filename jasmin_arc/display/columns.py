@@ -8,11 +8,11 @@ from typing import Any
 
 from jasmin_arc._support.text import one_line
 from jasmin_arc.constants import JobState
-from jasmin_arc.display.values import duration, for_people, size
+from jasmin_arc.display.values import duration, for_people, size, status_words
 from jasmin_arc.job_info import JobInfo
 
 Row = Mapping[str, Any]
-_STYLES = {"completed": "green", "failed": "red", "in progress": "cyan", "unknown": "dim"}
+_STYLES = {"completed": "green", "failed": "red", "cancelled": "yellow", "in progress": "cyan", "unknown": "dim"}
 
 
 @dataclass(frozen=True)
@@ -28,10 +28,16 @@ class Column:
     right: bool = False
     from_width: int = 0
     """How wide a terminal must be for this column"""
+    words: Callable[[Row], str] | None = None
+    """What a terminal shows where that depends on more of the row than the value"""
+
+
+def _status(row: Row) -> str:
+    return status_words(row["status"], row.get("state"))
 
 
 _JOB = Column("id", "JOB", whole=True)
-_STATUS = Column("status", "STATUS", style=lambda row: _STYLES.get(row["status"], ""), whole=True)
+_STATUS = Column("status", "STATUS", words=_status, style=lambda row: _STYLES.get(_status(row), ""), whole=True)
 _NAME = Column("name", "NAME")
 JOBS = (
     _JOB,

@@ -6,13 +6,13 @@ Nothing is cut: where there is no room side by side, names fold; if that is not 
 from __future__ import annotations
 
 import functools
-import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
 from typing import Any
 
 from jasmin_arc.display.columns import Column, Row
+from jasmin_arc.display.text import fold, width_of
 from jasmin_arc.display.values import for_people, size
 
 _GAP = 2
@@ -37,9 +37,9 @@ class Table:
         style_of = functools.cache(console.get_style)
         gaps = [0, *[_GAP] * (len(self.widths) - 1)]
         for row, styles in zip(self.rows, self.styles):
-            for texts in zip_longest(*map(_fold, row, self.widths), fillvalue=""):
+            for texts in zip_longest(*map(fold, row, self.widths), fillvalue=""):
                 for gap, text, style, width, right in zip(gaps, texts, styles, self.widths, self.right):
-                    space = " " * (width - _width(text))
+                    space = " " * (width - width_of(text))
                     yield Segment(" " * gap)
                     yield Segment(space + text if right else text + space, style_of(style))
                 yield Segment.line()
@@ -59,7 +59,7 @@ def make_table(
         pairs = [pair for line in cells for pair in (("", ""), *zip(heading, line)) if pair[1] or not pair[0]]
         return _properties(pairs[1:], width)
     for number, texts in enumerate(by_column):
-        more = min(room, max(map(_width, texts)) - widths[number])
+        more = min(room, max(map(width_of, texts)) - widths[number])
         widths[number] += more
         room -= more
     styles = [[column.style(row) for column in shown] for row in rows]
@@ -82,25 +82,13 @@ def _properties(pairs: Sequence[tuple[str, str]], width: int) -> Table:
 
 def _cell(column: Column, row: Row, short: Mapping[str, str]) -> str:
     value = row.get(column.key)
-    return short[str(value)] if column.key == "id" and value in short else column.show(value)
-
-
-def _width(text: str) -> int:
-    from rich.cells import cell_len
-
-    return len(text) if text.isascii() else cell_len(text)
-
-
-def _fold(text: str, width: int) -> list[str]:
-    from rich.cells import chop_cells
-
-    if _width(text) <= width:
-        return [text]
-    return textwrap.wrap(text, width) if text.isascii() else chop_cells(text, width)
+    if column.key == "id" and value in short:
+        return short[str(value)]
+    return column.words(row) if column.words is not None else column.show(value)
 
 
 def _min_width(column: Column, texts: Sequence[str]) -> int:
-    widest = max(map(_width, texts[1:]), default=0)
+    widest = max(map(width_of, texts[1:]), default=0)
     if column.whole:
         return max(widest, len(column.title))
     # A heading may be folded between its words, a number never.

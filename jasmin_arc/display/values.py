@@ -8,6 +8,7 @@ from enum import Enum
 from typing import Any
 
 from jasmin_arc._support.text import last_part, one_line
+from jasmin_arc.constants import JobState
 
 _MIN_SHORT = 8
 """How long a shortened id is at least"""
@@ -45,6 +46,11 @@ def for_people(value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     return one_line(str(for_json(value)))
+
+
+def status_words(status: str, state: object) -> str:
+    """Return what people call the status of a job in this state. A job that somebody cancelled has not failed."""
+    return "cancelled" if state == JobState.KILLED else status
 
 
 def duration(value: timedelta | None) -> str:

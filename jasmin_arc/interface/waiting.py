@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
+from typing import TYPE_CHECKING
 
 from jasmin_arc._support.bulk import JobLike, JobsLike, all_or_partial
 from jasmin_arc._support.progress import ProgressBar
@@ -12,6 +13,9 @@ from jasmin_arc.constants import JobState, JobStatuses
 from jasmin_arc.exceptions import PYTHON_WORDS, JobNotFoundError
 from jasmin_arc.explain import job_failed
 from jasmin_arc.interface.understanding import Understanding
+
+if TYPE_CHECKING:
+    from jasmin_arc.watcher import Seen
 
 
 @shortens_tracebacks
@@ -40,8 +44,8 @@ class Waiting(Understanding):
         ids = self._ids(job_ids)
         outcomes: dict[str, JobStatuses | JobNotFoundError] = {}
         try:
-            with ProgressBar(len(set(ids)), "job", show=progress) as bar:
-                for job_id, future in self._completions(ids, timeout):
+            with ProgressBar(len(set(ids)), "job", show=progress, waits=True) as bar:
+                for job_id, future in self._completions(ids, timeout, bar.see):
                     outcomes[job_id] = _outcome(future)
                     bar.update(1)
             completed = [job_id for job_id, outcome in outcomes.items() if outcome is JobStatuses.COMPLETED]
@@ -55,10 +59,12 @@ class Waiting(Understanding):
             raise job_failed(self.explain(failed[0]), failed)
         return statuses
 
-    def _completions(self, job_ids: Sequence[str], timeout: float | None) -> Iterator[tuple[str, Future[JobState]]]:
+    def _completions(
+        self, job_ids: Sequence[str], timeout: float | None, seen: Seen | None = None
+    ) -> Iterator[tuple[str, Future[JobState]]]:
         if job_ids:
             self.backend.authenticate()
-        return self._watcher.completed(job_ids, timeout=timeout)
+        return self._watcher.completed(job_ids, timeout=timeout, seen=seen)
 
     async def status_when_ended(self, job_id: JobLike) -> JobStatuses:
         """Wait without blocking the event loop, and return the job's status once it has ended.

@@ -37,10 +37,10 @@ def test_a_job_runs_and_its_output_comes_back(arc: ArcInterface) -> None:
 
 @pytest.mark.bindings_too
 def test_what_is_known_of_a_job_that_failed(arc: ArcInterface) -> None:
-    job_id = arc.submit_job("/bin/sh", ["-c", "echo partial > output; exit 3"], name="three")
+    job_id = arc.submit_job("/bin/sh", ["-c", "echo partial > output; exit 3"], name="précip-3")
     assert ended(arc, job_id) == [JobStatuses.FAILED]
     info = arc.get_job_info(job_id)
-    assert (info.state, info.final, info.exit_code, info.name) == ("Failed", True, 3, "three")
+    assert (info.state, info.final, info.exit_code, info.name) == ("Failed", True, 3, "précip-3")
     assert info.errors
     assert info.submitted is not None
     assert info.submitted.utcoffset() is not None
@@ -162,7 +162,7 @@ def test_an_unknown_job_is_not_found(arc: ArcInterface) -> None:
     for call in (arc.get_job_status, arc.get_job_info, arc.cancel_job, arc.save_job_outputs):
         with pytest.raises(JobNotFoundError):
             call(unknown)
-    with pytest.raises(JobNotFoundError, match="not a job id"):
+    with pytest.raises(JobNotFoundError, match="no job matches"):
         arc.get_job_status("512")
 
 

@@ -337,7 +337,7 @@ def test_a_name_that_is_not_in_the_servers_certificate_is_refused(
         lambda: backend.cancel([job_id]),
         lambda: backend.arc_job(job_id),
     ):
-        with pytest.raises(ServerError, match=r"127\.0\.0\.1.* is not trusted.*ARC_SERVER must name the host"):
+        with pytest.raises(ServerError, match=r"127\.0\.0\.1.* is not trusted.*set ARC_SERVER to the host's name"):
             ask()
     assert JobList(tmp_path / "jobs.dat").unfinished(by_number.endpoint) == []
 
@@ -428,9 +428,12 @@ def test_the_users_log_has_what_the_library_says(make_backend: MakeBackend) -> N
     backend = make_backend(stream=stream, level=LogLevels.DEBUG)
     submitted(backend, shell("true", name="%n%s"))
     log = stream.getvalue()
-    assert "Arc.DataMover" in log and "[VERBOSE]" in log
+    assert "Arc.DataMover" in log and "submission brokering" in log
     assert "PRIVATE KEY" not in log
 
+    usual = io.StringIO()
+    submitted(make_backend(stream=usual, level=LogLevels.INFO), shell("true"))
+    assert "Arc." not in usual.getvalue()
     quiet = io.StringIO()
     submitted(make_backend(stream=quiet, level=LogLevels.ERROR), shell("true"))
     assert quiet.getvalue() == ""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shlex
 import signal
 import stat
@@ -213,7 +214,7 @@ def test_jobs_by_part_name_pattern_status_and_all(shell: Shell) -> None:
 
 
 def test_standard_input_is_read_only_for_a_hyphen(shell: Shell) -> None:
-    told = "say which jobs: JOB..., --all, --status STATUS, --name PATTERN, --since DURATION; or - to read their ids"
+    told = "say which jobs: JOB..., --all, --status STATUS, --name PATTERN, --since DURATION, --last N; or -"
     for command in ("status", "wait", "clean"):
         options = {"cwd": shell.home, "env": shell.environment, "stderr": subprocess.PIPE, "stdout": subprocess.PIPE}
         # Nobody writes into this pipe, and nobody closes it.
@@ -224,7 +225,7 @@ def test_standard_input_is_read_only_for_a_hyphen(shell: Shell) -> None:
         assert (nothing.code, nothing.out) == (2, "")
     none = shell.run("cat", "-", stdin="\n")
     assert none.code == 2
-    assert none.err.endswith("this command needs one job, and standard input names none; see 'jasmin-arc cat --help'\n")
+    assert none.err.endswith("this command needs a job, and standard input names none; see 'jasmin-arc cat --help'\n")
 
 
 def test_the_newest_jobs(shell: Shell) -> None:
@@ -244,10 +245,17 @@ def test_an_ambiguous_part_lists_what_it_matches(shell: Shell) -> None:
     assert "2 jobs match" in answer.err
     assert "(one)" in answer.err
     assert "(two)" in answer.err
-    shell.run("submit", "--name", "one", "--", "true")
-    twice = shell.run("cat", "one")
-    assert twice.code == 2
-    assert "2 jobs are called 'one'" in twice.err
+
+
+def test_a_name_that_several_jobs_have_means_the_newest(shell: Shell) -> None:
+    _, newest = (shell.ids("submit", "--name", "one", "--", "echo", text)[0] for text in ("old", "new"))
+    shell.run("wait", "one")
+    told = f"jasmin-arc: 2 jobs are called 'one'; this is the newest, {newest.rpartition('/')[2][:8]}\n"
+    for command in ("cat", "follow"):
+        answer = shell.run(command, "one")
+        assert (answer.out, answer.err) == ("new\n", told)
+    assert shell.run("files", "one").err == told
+    assert shell.run("files", "o*").code == 2
 
 
 def test_a_job_that_does_not_exist(shell: Shell) -> None:
@@ -465,7 +473,7 @@ def test_config_init_and_show(shell: Shell) -> None:
     answer = shell.run("config", "init", "--server", "ce.example.org:8443/arex")
     assert answer.code == 0
     path = shell.home / "config" / "jasmin_arc" / "config.json"
-    assert str(path) in answer.out
+    assert answer.out.startswith("Wrote ~/config/jasmin_arc/config.json\n")
     assert json.loads(path.read_text())["ARC_SERVER"] == "ce.example.org:8443/arex"
     shown = {line.split("\t")[0]: line.split("\t")[1:] for line in _lines(shell, "--config", str(path))}
     assert shown["ARC_SERVER"] == ["ce.example.org:8443/arex", str(path)]
@@ -506,12 +514,22 @@ def test_config_init_writes_all_options_and_changes_none(shell: Shell) -> None:
     written = json.loads((shell.home / "mine.json").read_text())
     shown = dict(line.split("\t")[:2] for line in _lines(shell))
     for option in shown:
-        assert written[f"# {option}"], option
-        assert (option in written) != (f"#{option}" in written), option
-    assert {"ARC_SERVER", "CLIENT_CERT", "CLIENT_KEY", "CERTS_DIR"} <= set(written)
-    assert (written["BACKEND"], written["#TIMEOUT"]) == ("rest", 20)
+        (comment,) = (key for key in written if re.fullmatch(rf"# {option}( = .*)?", key))
+        assert written[comment], option
+        assert (option in written) != (" = " in comment), option
     # Where the default proxy is somebody else's, another path is used, but only as long as none is set.
-    assert "#PROXY_FILE" in written
+    assert {"# TIMEOUT = 20", "# OUTPUT_FILE = output", "# PROXY_FILE = /tmp/arcproxy_file"} <= set(written)
+    assert {"ARC_SERVER", "CLIENT_CERT", "CLIENT_KEY"} <= set(written)
+    assert written["BACKEND"] == "rest"
+    read = dict(line.split("\t")[:2] for line in _lines(shell, "--config", "mine.json"))
+    assert read == shown
+
+
+def test_config_init_writes_a_tilde_for_the_home_directory(shell: Shell) -> None:
+    home = {"HOME": str(shell.home), "JASMIN_ARC_JOBS_INFO_FILE": str(shell.home / "jobs.dat")}
+    assert shell.run("config", "init", "mine.json", **home).code == 0
+    written = json.loads((shell.home / "mine.json").read_text())
+    assert (written["CLIENT_CERT"], written["JOBS_INFO_FILE"]) == ("~/.arc/usercert.pem", "~/jobs.dat")
 
 
 def test_config_init_writes_the_file_that_is_in_use(shell: Shell) -> None:
@@ -594,7 +612,7 @@ def test_site_and_proxy(shell: Shell) -> None:
         (["sumbit"], "did you mean 'submit'?"),
         (["kill", "x"], "it is called: jasmin-arc cancel"),
         (["submit"], "say what to run"),
-        (["submit", "hostname"], "to run it as a command, put -- before it"),
+        (["submit", "hostname"], "to run it: 'jasmin-arc submit -- hostname'"),
         (["submit", "--"], "there is no command after --"),
         (["submit", "a.xrsl", "--", "true"], "not both"),
         (["submit", "--memory", "lots", "--", "true"], "memory: must be a size"),
@@ -621,6 +639,20 @@ def test_a_mistake_is_told_in_one_line(shell: Shell, args: list[str], told: str)
     document = shell.run("--json", *args).json
     assert document["errors"][0]["message"] in answer.err
     assert document["results"] == []
+
+
+def test_a_program_that_is_no_description_gets_its_whole_command_line(shell: Shell) -> None:
+    for name in ("mean.py", "run it.sh"):
+        (shell.home / name).write_text("")
+    meant = {
+        ("mean.py",): "-i mean.py -- python3 mean.py",
+        ("run it.sh", "1"): "-i 'run it.sh' -- './run it.sh' 1",
+        ("python3", "mean.py"): "-i mean.py -- python3 mean.py",
+        ("hostname",): "-- hostname",
+    }
+    for words, command in meant.items():
+        told = shell.run("submit", "--backend", "local", *words).err
+        assert told.endswith(f"to run it: 'jasmin-arc --backend local submit {command}'\n")
 
 
 def test_a_bad_description_file_is_named(shell: Shell) -> None:
@@ -752,7 +784,8 @@ def test_the_shell_completes_commands_options_and_jobs(shell: Shell) -> None:
 
     assert complete("jasmin-arc sub", 1) == ["submit"]
     assert "--timeout" in complete("jasmin-arc wait --t", 2)
-    assert complete("jasmin-arc cat ", 2) == [job_id.rpartition("/")[2], "model"]
+    assert complete("jasmin-arc cat ", 2) == [job_id.rpartition("/")[2][:8], "model"]
+    assert complete(f"jasmin-arc cat {job_id.rpartition('/')[2][:9]}", 2) == [job_id.rpartition("/")[2]]
     assert complete("jasmin-arc list --status fa", 3) == ["failed"]
     for name in ("bash", "zsh", "fish"):
         assert "_JASMIN_ARC_COMPLETE" in shell.run("completion", name).out

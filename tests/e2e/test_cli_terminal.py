@@ -37,6 +37,14 @@ def test_no_color_and_the_width_are_respected(shell: Shell) -> None:
     assert max(len(line.rstrip()) for line in plain.out.splitlines()) <= 50
 
 
+def test_messages_break_between_words(shell: Shell) -> None:
+    shown = shell.terminal("sumbit", columns=40).out
+    assert shown.splitlines() == ["jasmin-arc: there is no command", "'sumbit'; did you mean 'submit'?"]
+    shown = shell.terminal("submit", "--", "true", columns=40).out
+    assert [len(line) <= 40 for line in shown.splitlines()[1:]] == [True] * len(shown.splitlines()[1:])
+    assert "'" not in shown
+
+
 def test_a_newcomer_is_led_on(shell: Shell) -> None:
     assert "jasmin-arc submit --" in shell.terminal("list").out
     assert "jasmin-arc status " in shell.terminal("submit", "--", "true").out
@@ -50,6 +58,17 @@ def test_what_takes_long_says_so_and_leaves_nothing_behind(shell: Shell) -> None
     assert shown.err.endswith("\x1b[Kdone\r\n")
 
 
+def test_the_bar_counts_states_and_its_clock_goes_on(shell: Shell) -> None:
+    shell = Shell(shell.home, {**shell.options, "JASMIN_ARC_LOCAL_SLOTS": "1"})
+    ids = [shell.ids("submit", "--", "sh", "-c", script)[0] for script in ("exit 3", "sleep 4", "true")]
+    bars = shell.terminal("wait", *ids, columns=60).err.split("\r")
+    waiting = {bar.partition("[")[2] for bar in bars if "1/3" in bar}
+    assert {state.partition(", ")[2] for state in waiting} >= {"1 queued, 1 running, 1 failed]"}
+    assert len({state.partition(", ")[0] for state in waiting}) >= 2
+    assert max(len(bar.rstrip()) for bar in bars if "/3" in bar) <= 60
+    assert any("3/3" in bar and "2 completed, 1 failed]" in bar for bar in bars)
+
+
 def test_ctrl_c_while_waiting(shell: Shell) -> None:
     (job_id,) = shell.ids("submit", "--", "sleep", "60")
     shown = shell.terminal("wait", job_id, keys={"waiting ...": "\x03"})
@@ -61,7 +80,7 @@ def test_ctrl_c_never_suggests_more_than_what_goes_on(shell: Shell) -> None:
     ended = [shell.ids("submit", "--name", f"z{number}", "--", "true")[0] for number in range(3)]
     shell.run("wait", *ended)
     (running,) = shell.ids("submit", "--name", "other", "--", "sleep", "60")
-    shown = shell.terminal("wait", "--backend", "local", "z*", "other", keys={"3/4": "\x03"})
+    shown = shell.terminal("wait", "--backend", "local", "z*", "other", columns=200, keys={"3/4": "\x03"})
     assert shown.code == 130
     short = running.rpartition("/")[2][:8]
     back, end = f"jasmin-arc --backend local wait {short}", f"jasmin-arc --backend local cancel {short}"
@@ -109,7 +128,7 @@ def test_the_watch_view(shell: Shell) -> None:
     shell.ids("submit", "--name", "long", "--", "sleep", "60")
     shown = shell.terminal("list", "--watch", "--interval", "0.5", keys={"in progress": "\x03"})
     assert shown.code == 130
-    assert "1 jobs, 1 in progress" in shown.out
+    assert "1 job, 1 in progress" in shown.out
     assert shown.err.count("\x1b[?1049h") == shown.err.count("\x1b[?1049l") == 1
     assert "the job goes on" in shown.out
 

@@ -91,6 +91,10 @@ def line(level: int, text: str) -> LogLine:
             ],
             "Unable to submit jobs. Failed to delegate credentials.; 500 Missing payload",
         ),
+        (
+            [line(40, "Failed to establish connection: Failed to resolve ce (Name or service not known)")],
+            "Failed to resolve ce (Name or service not known)",
+        ),
         ([line(30, "Failed to process job: abc - 500 Internal\nerror")], "500 Internal error"),
         (
             [

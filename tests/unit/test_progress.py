@@ -6,6 +6,7 @@ import errno
 import io
 import os
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -14,11 +15,13 @@ import pytest
 from jasmin_arc import ArcInterface, JobDescription, JobStatuses
 from jasmin_arc._support import progress
 from jasmin_arc._support.progress import ProgressBar
+from jasmin_arc.constants import JobState
 
 
 @pytest.fixture(autouse=True)
 def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(progress, "_SHOW_AFTER", 0.2)
+    monkeypatch.setattr(progress, "_INTERVAL", 0.2)
 
 
 def test_long_work_is_seen_before_its_first_piece_is_done(capsys: pytest.CaptureFixture[str]) -> None:
@@ -35,6 +38,91 @@ def test_nothing_is_shown_unasked(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr() == ("", "")
 
 
+class _Screen(io.StringIO):
+    """A terminal."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+def lines(screen: io.StringIO) -> list[str]:
+    return [line.strip() for line in screen.getvalue().split("\r") if line.strip()]
+
+
+@pytest.mark.parametrize("waits", [True, False])
+def test_the_clock_goes_on_though_nothing_happens(monkeypatch: pytest.MonkeyPatch, waits: bool) -> None:
+    monkeypatch.setattr(sys, "stderr", screen := _Screen())
+    with ProgressBar(5, "job", show=True, waits=waits) as bar:
+        bar.update(1)
+        time.sleep(2.5)
+    assert {"1/5 [00:01", "1/5 [00:02"} <= {line[line.index("1/5") :][:10] for line in lines(screen)}
+    assert ("s/job" in screen.getvalue()) is not waits
+
+
+def test_the_states_of_jobs_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stderr", screen := _Screen())
+    with ProgressBar(6, "job", show=True, waits=True) as bar:
+        waiting = {"a": JobState.QUEUING, "b": JobState.PREPARING, "c": JobState.RUNNING, "d": JobState.FINISHING}
+        bar.see({**waiting, "e": JobState.FINISHED, "f": JobState.FAILED})
+        bar.update(2)
+        time.sleep(0.5)
+        bar.see({**dict.fromkeys(waiting, JobState.FINISHED), "a": JobState.KILLED})
+        bar.update(4)
+    assert "2/6 [00:00, 2 queued, 2 running, 1 failed]" in lines(screen)[0]
+    assert "6/6 [00:00, 4 completed, 1 failed, 1 cancelled]" in lines(screen)[-1]
+
+
+def test_a_log_gets_no_line_for_each_tick(capsys: pytest.CaptureFixture[str]) -> None:
+    with ProgressBar(5, "job", show=True):
+        time.sleep(1)
+    assert capsys.readouterr().err.count("0/5") == 2
+
+
+class _Notebook:
+    """A stand-in for IPython in a notebook without widgets: what it shows can be replaced."""
+
+    def __init__(self) -> None:
+        self.kernel = "the kernel"
+        self.outputs: list[str] = []
+
+    def get_ipython(self) -> _Notebook:
+        return self
+
+    def display(self, data: dict[str, str], *, raw: bool, display_id: bool) -> _Notebook:
+        assert raw
+        assert display_id
+        self.outputs.append(data["text/plain"])
+        return self
+
+    def update(self, data: dict[str, str], *, raw: bool) -> None:
+        assert raw
+        self.outputs[-1] = data["text/plain"]
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_notebook_without_widgets_has_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    notebook = _Notebook()
+    for name in ("IPython", "IPython.display"):
+        monkeypatch.setitem(sys.modules, name, notebook)
+    monkeypatch.setitem(sys.modules, "ipywidgets", None)
+    with ProgressBar(3, "job", show=True, waits=True) as bar:
+        for _ in range(3):
+            time.sleep(0.4)
+            bar.update(1)
+    (line,) = notebook.outputs
+    assert "3/3" in line
+    assert capsys.readouterr() == ("", "")
+
+
+def test_work_that_is_done_soon_shows_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    with ProgressBar(None, "B", show=True) as bar:
+        bar.expect(100)
+        bar.update(100)
+    assert capsys.readouterr().err == ""
+
+
 class _Full(io.StringIO):
     """A standard error on a disk that is full."""
 
@@ -46,8 +134,20 @@ def test_a_bar_that_cannot_be_written_keeps_no_job_from_its_caller(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(progress, "_SHOW_AFTER", 1e-9)
+    monkeypatch.setattr(progress, "_INTERVAL_OF_FILES", 1e-3)
     monkeypatch.setattr(sys, "stderr", _Full())
     config = {"BACKEND": "local", "LOCAL_DIR": str(tmp_path / "d"), "JOBS_INFO_FILE": str(tmp_path / "jobs.dat")}
     with ArcInterface(config=config, log=None) as arc:
         ids = arc.submit_jobs([JobDescription(executable="/bin/true")] * 2, progress=True)
         assert arc.wait(ids, progress=True) == [JobStatuses.COMPLETED] * 2
+
+
+def test_a_bar_that_cannot_be_made_keeps_no_job_from_its_caller(monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_thread(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", no_thread)
+    monkeypatch.setattr(sys, "stderr", None)
+    with ProgressBar(1, "job", show=True, waits=True) as bar:
+        bar.see({"a": JobState.FINISHED})
+        bar.update(1)

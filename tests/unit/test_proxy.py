@@ -21,11 +21,12 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 from pki import DAY, Pki, certificate, key_pem, pem, rsa_key, voms_proxy
 
+from jasmin_arc._support.text import utc
 from jasmin_arc.config import ConnectionConfig
 from jasmin_arc.credentials import arcproxy, proxy
 from jasmin_arc.credentials import rfc3820 as proxy_certificate
 from jasmin_arc.credentials.proxy import ProxyManager, read_proxy
-from jasmin_arc.credentials.user_certificate import read_key_pair
+from jasmin_arc.credentials.user_certificate import read_key, read_key_pair
 from jasmin_arc.exceptions import ProxyGenerationError
 
 HOUR = timedelta(hours=1)
@@ -256,7 +257,7 @@ def test_a_proxy_that_lasts_as_long_as_its_certificate_is_not_renewed_again(
     first = manager.path().read_bytes()
     assert [manager.path().read_bytes() for _ in range(3)] == [first] * 3
     (warning,) = [record for record in caplog.records if record.levelno == logging.WARNING]
-    assert "no proxy outlasts" in warning.getMessage()
+    assert "no proxy can last longer" in warning.getMessage()
 
 
 def test_threads_make_one_proxy(pki: Pki, make_manager: MakeManager) -> None:
@@ -354,7 +355,7 @@ def test_a_voms_proxy_that_has_ended_is_not_replaced_unasked(
     for _ in range(2):
         with pytest.raises(ProxyGenerationError) as caught:
             manager.path()
-    assert f"the proxy {path} {ends} at {info.expires}, and is not renewed" in str(caught.value)
+    assert f"the proxy {path} {ends} at {utc(info.expires)}, and is not renewed" in str(caught.value)
     assert "'arcproxy -S'" in str(caught.value) and "'jasmin-arc proxy destroy'" in str(caught.value)
     assert path.read_bytes() == text
 
@@ -597,7 +598,7 @@ def test_read_proxy_follows_no_link_and_does_not_block(pki: Pki, kind: str) -> N
             "usercert.pem",
             pem(Pki(Path()).user(starts=-2 * DAY, ends=-DAY)),
             0o600,
-            r"\(CLIENT_CERT\) expired at 2.*; ask your certificate authority",
+            r"\(CLIENT_CERT\) expired at 2\d{3}-\d\d-\d\d \d\d:\d\d UTC; ask your certificate authority",
         ),
         ("usercert.pem", pem(Pki(Path()).user(starts=DAY, ends=2 * DAY)), 0o600, r"not valid before .*check the clock"),
     ],
@@ -624,6 +625,27 @@ def test_the_message_names_the_file_and_what_to_do(
     assert not (pki.folder / "proxy").exists()
 
 
+def test_a_missing_certificate_helps_those_who_have_none(make_manager: MakeManager) -> None:
+    with pytest.raises(ProxyGenerationError, match="ask your site which authority issues certificates") as caught:
+        make_manager(CLIENT_CERT="/nowhere/cert").path()
+    assert str(caught.value).endswith("to try without one: backend='local'")
+
+
+def test_a_key_and_a_certificate_that_are_swapped_are_told_as_such(pki: Pki, make_manager: MakeManager) -> None:
+    cert, key = pki.folder / "usercert.pem", pki.folder / "userkey.pem"
+    cert.chmod(0o644)
+    swapped = make_manager(CLIENT_CERT=key, CLIENT_KEY=cert)
+    with pytest.raises(ProxyGenerationError, match=r"exchange the values of the two options$"):
+        swapped.path()
+    with pytest.raises(ProxyGenerationError, match=r"exchange the values of the two options$"):
+        read_key(swapped._config, None)
+    # Here only one of the two is wrong.
+    for config in ({"CLIENT_CERT": key}, {"CLIENT_KEY": cert}):
+        with pytest.raises(ProxyGenerationError) as caught:
+            make_manager(**config).path()
+        assert "exchange" not in str(caught.value)
+
+
 def test_folders_and_pipes_are_no_keys(pki: Pki, make_manager: MakeManager) -> None:
     os.mkfifo(pki.folder / "pipe", 0o600)
     for name in ("pipe", "."):
@@ -637,6 +659,7 @@ def test_an_encrypted_key_is_opened_with_the_given_passphrase(pki: Pki, make_man
     with pytest.raises(ProxyGenerationError, match="the passphrase is wrong") as caught:
         make_manager(passphrase=lambda: "guess").create()
     assert "guess" not in str(caught.value)
+    assert "openssl" not in str(caught.value)
 
 
 @pytest.fixture
@@ -656,6 +679,21 @@ def test_a_terminal_is_asked_for_the_passphrase(pki: Pki, make_manager: MakeMana
     manager.path()
     manager.path()
     assert prompts == [f"Passphrase of {pki.folder}/userkey.pem: "]
+
+
+@pytest.mark.parametrize(("typed", "asked"), [(["", "guess", "secret"], 3), (["secret"], 1), (["guess"] * 9, 3)])
+def test_a_terminal_is_asked_again_after_a_wrong_passphrase(
+    make_manager: MakeManager, prompts: list[str], monkeypatch: pytest.MonkeyPatch, typed: list[str], asked: int
+) -> None:
+    answers = iter(typed)
+    monkeypatch.setattr(getpass, "getpass", lambda prompt: prompts.append(prompt) or next(answers))
+    if "secret" in typed:
+        make_manager().path()
+    else:
+        with pytest.raises(ProxyGenerationError, match=r"the passphrase is wrong$"):
+            make_manager().path()
+    assert len(prompts) == asked
+    assert [prompt.startswith("Wrong passphrase, try again. ") for prompt in prompts] == [False, *[True] * (asked - 1)]
 
 
 def test_nobody_is_asked_for_a_passphrase_in_the_background(make_manager: MakeManager, prompts: list[str]) -> None:

@@ -94,12 +94,22 @@ def test_a_server_whose_certificate_nobody_vouches_for_gets_nothing(serve: Serve
     assert server.requests == []
 
 
-@pytest.mark.parametrize("code", [9, 10])
-def test_a_certificate_out_of_its_time_points_to_the_clock(code: int) -> None:
+@pytest.mark.parametrize(
+    ("code", "advice"),
+    [
+        (9, "check this machine's clock; if it is right, tell the site"),
+        (10, "check this machine's clock; if it is right, tell the site"),
+        (20, "CERTS_DIR must hold the CA certificate that its host certificate comes from"),
+        (64, "set ARC_SERVER to the host's name, as it stands in the host's certificate"),
+        (66, "tell the site"),
+    ],
+    ids=["not yet", "expired", "unknown authority", "wrong name", "weak key"],
+)
+def test_the_advice_is_about_what_is_wrong_with_the_servers_certificate(code: int, advice: str) -> None:
     cause = ssl.SSLCertVerificationError("certificate verify failed")
-    cause.verify_code, cause.verify_message = code, "certificate has expired"
+    cause.verify_code, cause.verify_message = code, "the reason."
     error = error_for_transport(cause, "GET /a", "https://ce.example:443/arex", AREX)
-    assert "has expired; check this machine's clock" in str(error)
+    assert str(error) == f"the server https://ce.example:443/arex is not trusted: the reason; {advice}"
 
 
 def test_a_certificate_for_another_host_is_refused(tmp_path: Path) -> None:
@@ -113,7 +123,7 @@ def test_a_certificate_for_another_host_is_refused(tmp_path: Path) -> None:
             log=LOG,
             kind=AREX,
         )
-        with pytest.raises(ServerError, match="not valid for 'localhost'; ARC_SERVER must name the host as"):
+        with pytest.raises(ServerError, match="not valid for 'localhost'; set ARC_SERVER to the host's name"):
             client.read(Ask("GET", "/a"))
         assert server.requests == []
 

@@ -19,7 +19,7 @@ from faults.https_server import RESET, Certificates, Reply, Request, xml
 from faults.rest_setup import Setup, job, rest_setup
 from pki import certificate, rsa_key
 
-from jasmin_arc import ArcInterface, JobStatuses
+from jasmin_arc import ArcInterface, JobDescription, JobStatuses
 from jasmin_arc.exceptions import (
     InputFileError,
     JobListError,
@@ -200,6 +200,29 @@ def test_nothing_is_sent_for_a_job_without_its_inputs(setup: Setup, tmp_path: Pa
 def test_a_server_out_of_reach_offers_nothing(setup: Setup) -> None:
     setup.server.close()
     with pytest.raises(NoTargetsAvailableError, match="cannot connect"):
+        setup.backend.submit([job()])
+    assert unfinished(setup) == []
+
+
+@pytest.mark.parametrize("description", [job(), job(**NEEDY)])
+def test_a_path_without_a_compute_element_is_named_and_nothing_is_left(
+    setup: Setup, description: JobDescription
+) -> None:
+    setup.ce.before = lambda request: Reply(404, reason="Not Found")
+    with pytest.raises(ServerError, match="has no ARC REST interface under /arex; check the path in ARC_SERVER"):
+        setup.backend.submit([description])
+    assert unfinished(setup) == []
+
+
+def test_nothing_is_left_where_the_version_cannot_be_asked_for_any_more(setup: Setup) -> None:
+    asked: list[str] = []
+
+    def only_once(request: Request) -> Reply | None:
+        asked.append(request.path)
+        return Reply(404, reason="Not Found") if len(asked) > 1 else None
+
+    setup.ce.before = only_once
+    with pytest.raises(ServerError):
         setup.backend.submit([job()])
     assert unfinished(setup) == []
 

@@ -331,3 +331,29 @@ def test_a_look_at_a_job_that_cannot_be_asked_about_is_an_error(log: io.StringIO
     with pytest.raises(ServerError, match="forbidden"):
         list(watching.completed(["x://1", "x://2"], timeout=0))
     watching.close()
+
+
+def test_states_are_told_as_they_are_seen_and_an_end_before_it_is_yielded(log: io.StringIO) -> None:
+    first = {"x://1": JobState.RUNNING, "x://2": JobState.QUEUING, "x://other": JobState.RUNNING}
+    site = Site(first, {**first, "x://1": JobState.FAILED, "x://2": JobState.FINISHED})
+    told: list[dict[str, JobState]] = []
+    watching = watcher(site, log)
+    watching.watch(["x://other"])
+    for job_id, future in watching.completed(
+        ["x://1", "x://2"], timeout=LIMIT, seen=lambda now: told.append(dict(now))
+    ):
+        assert told[-1][job_id] is future.result()
+    assert {"x://1": JobState.RUNNING, "x://2": JobState.QUEUING} in told
+    assert all("x://other" not in states for states in told)
+    watching.close()
+
+
+def test_an_abandoned_loop_is_told_no_more(log: io.StringIO) -> None:
+    site = Site({"x://1": JobState.FINISHED, "x://2": JobState.RUNNING})
+    told: list[object] = []
+    watching = watcher(site, log)
+    next(watching.completed(["x://1", "x://2"], timeout=LIMIT, seen=told.append))
+    told.clear()
+    watching._poll_now(["x://2"])
+    assert told == []
+    watching.close()

@@ -238,18 +238,25 @@ class BindingsBackend(RestBackend):
             # The targets are windows into the retriever's memory.
             found = site_info(list(retriever.GetExecutionTargets()), self.endpoint)
         if REST_INTERFACE not in found.interfaces or not found.queues:
-            why = reasons(lines) or "it answers, but offers no queue to submit to"
-            raise NoTargetsAvailableError(f"nothing to submit to at {self.endpoint}: {why}")
+            raise self._nothing_offered(reasons(lines))
         self._site = time.monotonic(), found
         return found
+
+    def _nothing_offered(self, reason: str) -> NoTargetsAvailableError:
+        """Say why there is nothing to submit to. The library seldom does; a question by REST mostly tells."""
+        try:
+            self._api.base()
+        except JasminArcError as error:
+            return _no_target(error)
+        why = reason or "it answers, but offers no queue to submit to"
+        return NoTargetsAvailableError(f"nothing to submit to at {self.endpoint}: {why}")
 
     def _submission_config(self) -> Any:
         """Do as :meth:`_checked_config` does, for a submission and the discovery before it."""
         try:
             return self._checked_config(self.endpoint)
         except ServerUnavailableError as error:
-            why = f"nothing to submit to at {self.endpoint}: {error.message}"
-            raise NoTargetsAvailableError(why, advice=error.advice) from error
+            raise _no_target(error) from error
 
     def _checked_config(self, endpoint: str) -> Any:
         """Return the ``arc.UserConfig`` for a call to a server that has just shown a certificate for its name.
@@ -263,6 +270,10 @@ class BindingsBackend(RestBackend):
 
     def _library(self) -> AbstractContextManager[list[LogLine]]:
         return self._runtime.call(self._log)
+
+
+def _no_target(error: JasminArcError) -> NoTargetsAvailableError:
+    return NoTargetsAvailableError(f"nothing to submit to: {error.message}", advice=error.advice)
 
 
 def _address(job_id: str) -> JobAddress:

@@ -38,6 +38,7 @@ _NO_REASON = re.compile(
 _WRAPPING = re.compile(
     r"Failed to (process job: \S+ - (?=\d)|submit all jobs: )|Failed to establish connection: |\b[A-Z]+: GENERIC_ERROR "
 )
+_BRACKETS = re.compile(r"^\((.*)\)$")
 
 
 class LogLine(NamedTuple):
@@ -99,9 +100,8 @@ def parse_lines(text: str) -> list[LogLine]:
 def forward(lines: Iterable[LogLine], log: logging.Logger) -> None:
     """Hand the messages to the user's log, which picks by its level."""
     for line in lines:
-        # Several lines about each file that is transferred are no news for a user.
-        is_detail = line.level == logging.INFO and line.domain == "Arc.DataMover"
-        log.log(VERBOSE if is_detail else line.level, "%s: %s", line.domain, line.text)
+        # The library tells at INFO how it works: its brokering, and several lines about each file. No user asks for it.
+        log.log(line.level if line.level >= logging.WARNING else logging.DEBUG, "%s: %s", line.domain, line.text)
 
 
 def reasons(lines: Sequence[LogLine]) -> str:
@@ -113,4 +113,4 @@ def reasons(lines: Sequence[LogLine]) -> str:
     ]
     gravest = max((line.level for line in relevant), default=0)
     texts = [" ".join(_WRAPPING.sub("", line.text).split()) for line in relevant if line.level == gravest]
-    return "; ".join(dict.fromkeys(text.strip("()") for text in texts))[:_MAX_REASON]
+    return "; ".join(dict.fromkeys(_BRACKETS.sub(r"\1", text) for text in texts))[:_MAX_REASON]

@@ -18,6 +18,9 @@ _TRANSIENT = frozenset({408, 425, 429, 502, 503, 504})
 _PASSING_ALERTS = ("DECODE_ERROR", "INTERNAL_ERROR")
 # X509_V_ERR_HOSTNAME_MISMATCH and X509_V_ERR_IP_ADDRESS_MISMATCH of OpenSSL
 _WRONG_NAME = frozenset({62, 64})
+# UNABLE_TO_GET_ISSUER_CERT, CERT_SIGNATURE_FAILURE, DEPTH_ZERO_SELF_SIGNED_CERT, SELF_SIGNED_CERT_IN_CHAIN,
+# UNABLE_TO_GET_ISSUER_CERT_LOCALLY, UNABLE_TO_VERIFY_LEAF_SIGNATURE and CERT_UNTRUSTED
+_UNKNOWN_AUTHORITY = frozenset({2, 7, 18, 19, 20, 21, 27})
 # X509_V_ERR_CERT_NOT_YET_VALID and X509_V_ERR_CERT_HAS_EXPIRED
 _WRONG_TIME = frozenset({9, 10})
 
@@ -51,12 +54,8 @@ def error_for_transport(error: Exception, what: str, endpoint: str, kind: Server
     causes = list(_causes(error))
     for cause in causes:
         if isinstance(cause, ssl.SSLCertVerificationError):
-            advice = f"{kind.trust_option} must hold the CA certificate that its host certificate comes from"
-            if cause.verify_code in _WRONG_NAME:
-                advice = f"{kind.address_option} must name the host as its certificate does"
-            elif cause.verify_code in _WRONG_TIME:
-                advice = "check this machine's clock; if it is right, tell the site"
             why = (cause.verify_message or str(cause)).rstrip(".")
+            advice = _trust_advice(cause.verify_code, kind)
             return ServerError(f"the server {endpoint} is not trusted: {why}", advice=advice)
     if any(map(_is_refusal, causes)):
         return ServerError(f"the server {endpoint} refuses the client certificate: {_plain(error)}")
@@ -65,6 +64,16 @@ def error_for_transport(error: Exception, what: str, endpoint: str, kind: Server
     if any(isinstance(cause, (foreign.TimeoutError, TimeoutError, socket.timeout)) for cause in causes):
         return ServerUnavailableError(f"the server {endpoint} does not answer in time ({what})")
     return ServerUnavailableError(f"the connection to {endpoint} broke ({what}): {_plain(error)}")
+
+
+def _trust_advice(verify_code: int, kind: ServerKind) -> str:
+    if verify_code in _WRONG_NAME:
+        return f"set {kind.address_option} to the host's name, as it stands in the host's certificate"
+    if verify_code in _WRONG_TIME:
+        return "check this machine's clock; if it is right, tell the site"
+    if verify_code in _UNKNOWN_AUTHORITY:
+        return f"{kind.trust_option} must hold the CA certificate that its host certificate comes from"
+    return "tell the site"
 
 
 def _is_refusal(cause: BaseException) -> bool:

@@ -85,7 +85,7 @@ class Api:
         """Return the path of the interface's newest version that both sides know."""
         with self._lock:
             if not self._base:
-                offered = versions(self.client.read(Request("GET", self._root)).body)
+                offered = versions(self._ask_root())
                 common = [version for version in _VERSIONS if version in offered]
                 if not common:
                     raise ServerError(
@@ -98,7 +98,18 @@ class Api:
     def check_reachable(self) -> None:
         """See that the server answers, if it has not done so a moment ago."""
         if time.monotonic() - self.client.answered > _REACHABLE_SECONDS:
-            self.client.read(Request("GET", self._root))
+            self._ask_root()
+
+    def _ask_root(self) -> bytes:
+        reply = self.client.read(Request("GET", self._root, allow={404}))
+        if reply.status == 404:
+            path = urlsplit(self.client.endpoint).path
+            raise ServerError(
+                f"the server {self.client.endpoint} has no ARC REST interface under {path}",
+                status=404,
+                advice="check the path in ARC_SERVER; mostly it is /arex",
+            )
+        return reply.body
 
     def jobs(self, states: Collection[str] = ()) -> dict[str, str]:
         """List all own jobs; with ``states``, those that are in one of them right now, with their state."""

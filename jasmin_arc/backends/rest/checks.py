@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from cryptography import x509
 
-from jasmin_arc._support.text import home_short
+from jasmin_arc._support.text import home_short, utc
 from jasmin_arc.backends.http.connection import check_identity, make_context
 from jasmin_arc.backends.rest.api import AREX, Api
 from jasmin_arc.backends.rest.glue2 import parse_time, site_info
@@ -63,7 +63,7 @@ class _Site:
         cert = self._certificate = read_chain(self.config)[0]
         now, end = datetime.now(timezone.utc), cert.not_valid_after_utc
         path = home_short(self.config.CLIENT_CERT)
-        found = f"{path} is {name_text(cert.subject)}, valid until {end:%Y-%m-%d %H:%M} UTC"
+        found = f"{path} is {name_text(cert.subject)}, valid until {utc(end)}"
         if end <= now:
             raise CheckFailed(f"{found}: it has expired", _NEW_CERTIFICATE)
         if cert.not_valid_before_utc > now:
@@ -128,7 +128,8 @@ class _Site:
         try:
             addresses = socket.getaddrinfo(self._host, self._port, type=socket.SOCK_STREAM)
         except (OSError, UnicodeError) as error:
-            found = f"the name {self._host} is not known here: {error}"
+            why = getattr(error, "strerror", None) or error
+            found = f"the name {self._host} is not known here: {why}"
             raise CheckFailed(found, "Check ARC_SERVER for typing mistakes, and this machine's network.") from error
         return f"{self._host} is {', '.join(dict.fromkeys(str(entry[4][0]) for entry in addresses))}"
 
@@ -164,7 +165,7 @@ class _Site:
         if told - now > _MAX_SKEW:
             raise CheckFailed(f"{here}, at least {(told - now).total_seconds():.0f} s behind the server", advice)
         if now - told > _MAX_AGE:
-            old = f"the server's news is of {told:%Y-%m-%d %H:%M:%S}: old, or this clock is ahead"
+            old = f"what the server last published is of {utc(told)}: it is old, or this clock is fast"
             raise warning(f"{here}; {old}", advice)
         return f"{here}, as at the server, within minutes"
 
@@ -186,4 +187,4 @@ def _encrypted(path: str) -> str:
 
 
 def _description(info: ProxyInfo) -> str:
-    return f"{home_short(str(info.path))} of {info.identity}, valid until {info.expires:%Y-%m-%d %H:%M} UTC"
+    return f"{home_short(str(info.path))} of {info.identity}, valid until {utc(info.expires)}"

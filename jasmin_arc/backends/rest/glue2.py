@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta, timezone
 from xml.etree.ElementTree import Element
 
-from jasmin_arc._support.text import printable
+from jasmin_arc._support.text import printable, undoubled
 from jasmin_arc._support.xml import all_of, first_text, name_of, texts
 from jasmin_arc.backends.rest.documents import number, read_xml
 from jasmin_arc.constants import ARC_REST_STATES, STDERR_NAME, STDOUT_NAME, JobState
@@ -35,9 +35,9 @@ def job_info(activity: Element, native_id: str = "") -> JobInfo:
         native_id=native_id,
         state=general_state(native),
         native_state=printable(native, max_length=50),
-        name=printable(first_text(activity, "Name")),
+        name=_told(activity, "Name"),
         exit_code=_number(activity, "ExitCode"),
-        queue=printable(first_text(activity, "Queue")),
+        queue=_told(activity, "Queue"),
         nodes=tuple(map(printable, texts(activity, "ExecutionNode"))),
         slots=slots,
         position=_number(activity, "WaitingPosition") or None,
@@ -48,7 +48,7 @@ def job_info(activity: Element, native_id: str = "") -> JobInfo:
         wall_time=wall / max(slots or 1, 1) if wall is not None else None,
         cpu_time=_seconds(activity, "UsedTotalCPUTime"),
         memory=megabytes * _MEGABYTE if megabytes else None,
-        errors=tuple(map(printable, texts(activity, "Error"))),
+        errors=tuple(printable(undoubled(error)) for error in texts(activity, "Error")),
         proxy_expires=parse_time(first_text(activity, "ProxyExpirationTime")),
         session_expires=parse_time(first_text(activity, "WorkingAreaEraseTime")),
     )
@@ -56,9 +56,10 @@ def job_info(activity: Element, native_id: str = "") -> JobInfo:
 
 def stream_names(activity: Element) -> dict[str, str]:
     """Read from a ``ComputingActivity`` which files of the session directory have standard output and error."""
-    told = {STDOUT_NAME: first_text(activity, "StdOut"), STDERR_NAME: first_text(activity, "StdErr")}
+    told = {STDOUT_NAME: "StdOut", STDERR_NAME: "StdErr"}
     found = {}
-    for stream, path in told.items():
+    for stream, name in told.items():
+        path = undoubled(first_text(activity, name))
         parts = path_parts(path)
         # A path outside the session directory, such as /dev/null, is none of its files.
         if parts and ".." not in parts and not path.startswith("/") and path.isprintable():
@@ -82,7 +83,7 @@ def site_info(endpoint: str, document: bytes) -> SiteInfo:
     endpoints = all_of(service, "ComputingEndpoint")
     return SiteInfo(
         endpoint=endpoint,
-        name=printable(first_text(service, "Name")),
+        name=_told(service, "Name"),
         queues=tuple(_queue(share, slots) for share in all_of(service, "ComputingShare")),
         runtime_environments=tuple(sorted({_environment(entry) for entry in entries})),
         interfaces=tuple(dict.fromkeys(printable(first_text(entry, "InterfaceName")) for entry in endpoints)),
@@ -98,6 +99,11 @@ def parse_time(written: str) -> datetime | None:
         except ValueError:
             continue
     return None
+
+
+def _told(element: Element, name: str) -> str:
+    """Return a text that people read. The information provider encodes all that it publishes twice too often."""
+    return printable(undoubled(first_text(element, name)))
 
 
 def _number(element: Element, name: str) -> int | None:
@@ -118,7 +124,7 @@ def _queue(share: Element, total_slots: int | None) -> QueueInfo:
     wall, cpu = _limit(share, "MaxWallTime"), _limit(share, "MaxCPUTime")
     memory = _limit(share, "MaxMainMemory") or _limit(share, "MaxVirtualMemory")
     return QueueInfo(
-        name=printable(first_text(share, "MappingQueue") or first_text(share, "Name")),
+        name=_told(share, "MappingQueue") or _told(share, "Name"),
         max_wall_time=timedelta(seconds=wall) if wall else None,
         max_cpu_time=timedelta(seconds=cpu) if cpu else None,
         max_slots=_limit(share, "MaxSlotsPerJob"),

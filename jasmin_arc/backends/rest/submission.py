@@ -103,8 +103,10 @@ class Submitter:
             except JasminArcError as error:
                 job.outcome = error
         jobs = [job for job in wave if job.outcome is None]
+        # This may ask the server, which must not fail once something is written down.
+        create = self._api.job_creator()
         with self._journal.submitting([job.entry for job in jobs]) as batch:
-            self._create(jobs, batch, count)
+            self._create(create, jobs, batch, count)
             self._upload([job for job in jobs if job.outcome is None], batch, count)
 
     def _delegate(self, jobs: Sequence[PendingJob]) -> None:
@@ -118,9 +120,8 @@ class Submitter:
         except ServerUnavailableError as error:
             raise NoTargetsAvailableError(f"nothing was submitted: {error.message}", advice=error.advice) from error
 
-    def _create(self, jobs: Sequence[PendingJob], batch: Batch, count: Progress) -> None:
+    def _create(self, create: Create, jobs: Sequence[PendingJob], batch: Batch, count: Progress) -> None:
         chunks = list(_cut(jobs, _POST_JOBS, _POST_BYTES, lambda job: len(job.adl)))
-        create = self._api.job_creator()
         results = run_all(lambda chunk: self._post(create, chunk, batch), chunks, workers=4)
         for chunk, result in zip(chunks, results):
             for job in chunk:

@@ -8,37 +8,46 @@ import click
 
 from jasmin_arc.cli.app import ArcCommand
 from jasmin_arc.cli.context import Context
+from jasmin_arc.cli.groups import MANY, tell_done
 from jasmin_arc.cli.selection import selects_jobs
 from jasmin_arc.constants import JobStatuses
 from jasmin_arc.display.columns import OUTCOMES
 
+_YES = click.option("-y", "--yes", is_flag=True, help="Ask no question.")
 _ENDED = (JobStatuses.COMPLETED, JobStatuses.FAILED)
 
 
 @click.command("cancel", cls=ArcCommand)
+@_YES
 @selects_jobs
-def cancel_command(context: Context, ids: list[str]) -> None:
+def cancel_command(context: Context, ids: list[str], *, yes: bool) -> None:
     """Cancel jobs.
 
-    Those that have ended are left as they are.
+    Those that have ended are left as they are. On a terminal, more than 20 are cancelled only after a question.
     """
     statuses = context.each("asking for the jobs", ids, partial(context.arc.get_job_statuses, ids))
     running = [job_id for job_id, status in statuses.items() if status not in _ENDED]
+    if not yes and len(running) > MANY and not context.agreed(f"Cancel {len(running)} jobs?"):
+        return
     done = context.each("cancelling", running, partial(context.arc.cancel_jobs, running))
-    context.output.done([job_id for job_id, status in statuses.items() if status in _ENDED], "had ended")
-    context.output.done(done, "cancelled")
+    tell_done(context, [job_id for job_id, status in statuses.items() if status in _ENDED], "had ended")
+    tell_done(context, done, "cancelled")
 
 
 @click.command("clean", cls=ArcCommand)
 @click.option("-f", "--force", is_flag=True, help="Also jobs whose outputs were never saved.")
+@_YES
 @selects_jobs
-def clean_command(context: Context, ids: list[str], *, force: bool) -> None:
+def clean_command(context: Context, ids: list[str], *, force: bool, yes: bool) -> None:
     """Erase ended jobs and their files from the site.
 
-    Jobs whose outputs were never saved are refused, unless --force is given.
+    Jobs whose outputs were never saved are refused, unless --force is given. On a terminal, more than 20 are erased
+    only after a question.
     """
+    if not yes and len(ids) > MANY and not context.agreed(f"Erase {len(ids)} jobs and their files?"):
+        return
     done = context.each("erasing", ids, partial(context.arc.clean_jobs, ids, force=force))
-    context.output.done(done, "erased")
+    tell_done(context, done, "erased")
 
 
 @click.command("renew", cls=ArcCommand)
@@ -49,7 +58,7 @@ def renew_command(context: Context, ids: list[str]) -> None:
     A job that runs or waits for longer than a proxy lasts needs it, if it has files to send.
     """
     done = context.each("renewing", ids, partial(context.arc.renew, ids))
-    context.output.done(done, "renewed")
+    tell_done(context, done, "renewed")
 
 
 @click.command("recover", cls=ArcCommand)

@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+import difflib
 import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
 import click
 
+from jasmin_arc._support.text import one_line
 from jasmin_arc.cli.app import ArcCommand
 from jasmin_arc.cli.context import Context
-from jasmin_arc.cli.selection import selects_jobs, selects_one_job
+from jasmin_arc.cli.exit_codes import code_of
+from jasmin_arc.cli.groups import MANY, tell
+from jasmin_arc.cli.selection import selects_by_one_word, selects_jobs, selects_one_job
 from jasmin_arc.constants import STDOUT_NAME
 from jasmin_arc.display.columns import FILES
-from jasmin_arc.exceptions import JobNotFoundError
+from jasmin_arc.exceptions import JasminArcError, JobNotFoundError
+
+_MAX_FILES = 10
+"""Files that are named where another one was asked for"""
 
 
 @click.command("output", cls=ArcCommand)
@@ -28,14 +35,17 @@ def output_command(
 ) -> None:
     """Download the outputs of jobs.
 
-    Each job's outputs go into a folder of their own, called like the last part of its id, and the folders are printed.
+    Each job's outputs go into a folder of their own, called NAME-ID with the short id, and the folders are printed.
     Standard output and error are saved as stdout.txt and stderr.txt. The jobs stay at the site until 'clean'.
     """
     wanted = list(patterns) or None
     save = partial(context.arc.save_outputs, ids, directory, files=wanted, overwrite=overwrite)
     saved = context.each("downloading", ids, save, bar=True)
     rows = [{"id": job_id, "directory": folder} for job_id, folder in saved.items() if folder is not None]
-    context.output.lines(rows, "directory")
+    if len(rows) > MANY and context.shows_tables:
+        tell(context, rows, f"the outputs of {len(rows)} jobs are in {directory}, each in a folder of its own")
+    else:
+        context.output.lines(rows, "directory")
     missing = [job_id for job_id, folder in saved.items() if folder is None]
     for job_id, short in context.short_ids(missing).items():
         text = f"there is nothing to save of {short}; {context.command(f'show {short}')} tells its state"
@@ -59,23 +69,53 @@ def files_command(context: Context, job_id: str, *, path: str) -> None:
 
 
 @click.command("cat", cls=ArcCommand)
-@selects_one_job
+@selects_by_one_word
 @click.argument("names", nargs=-1, metavar="[FILE]...")
-def cat_command(context: Context, job_id: str, *, names: Sequence[str]) -> None:
+def cat_command(context: Context, ids: list[str], *, names: Sequence[str]) -> None:
     """Print files of a job, also while it runs.
 
-    FILE is stdout by default, and may be stderr or any that 'files' shows.
+    FILE is stdout by default, and may be stderr or any that 'files' shows. JOB may be a pattern such as 'model-*': then
+    the files of all these jobs are printed one after another, on a terminal with a line above each that tells the job.
     """
-    for name in names or (STDOUT_NAME,):
+    titles = _titles(context, ids) if len(ids) > 1 and context.shows_tables else {}
+    for job_id in ids:
+        if job_id in titles:
+            context.output.stream(titles[job_id].encode(errors="replace"))
+        for name in names or (STDOUT_NAME,):
+            _print(context, job_id, name)
+
+
+def _titles(context: Context, ids: Sequence[str]) -> dict[str, str]:
+    names, short = context.names_of(ids), context.short_ids(ids)
+    titles = {job_id: f"==> {one_line(names.get(job_id, ''))} {short[job_id]} <==\n" for job_id in ids}
+    return {job_id: ("\n" if number else "") + title for number, (job_id, title) in enumerate(titles.items())}
+
+
+def _print(context: Context, job_id: str, name: str) -> None:
+    try:
         if context.output.json:
             context.output.text("", {"id": job_id, "file": name, "text": context.arc.read(job_id, name)})
-            continue
-        try:
-            with context.arc.open(job_id, name) as stream:
-                sys.stdout.flush()
-                shutil.copyfileobj(stream, sys.stdout.buffer)
-        except JobNotFoundError as error:
-            context.fail_with(error, job=job_id)
+            return
+        with context.arc.open(job_id, name) as stream:
+            sys.stdout.flush()
+            shutil.copyfileobj(stream, sys.stdout.buffer)
+            sys.stdout.flush()
+    except JobNotFoundError as error:
+        _fail_without_file(context, error, job_id, name)
+
+
+def _fail_without_file(context: Context, error: JobNotFoundError, job_id: str, name: str) -> None:
+    """Report that there is no such file, and which one may be meant."""
+    try:
+        files = [file.name for file in context.arc.list_files(job_id, name.rpartition("/")[0])]
+    except JasminArcError:
+        context.fail_with(error, job=job_id)
+        return
+    close = difflib.get_close_matches(name, files, 1)
+    there = ", ".join(files[:_MAX_FILES]) + (", ..." if len(files) > _MAX_FILES else "")
+    advice = f"did you mean {close[0]!r}?" if close else f"its files are: {there}" if files else "it has no files"
+    text = f"{context.brief(job_id)} has no file {name!r}; {advice}"
+    context.fail(text, kind=type(error).__name__, code=code_of(error), job=job_id)
 
 
 @click.command("follow", cls=ArcCommand)
@@ -93,11 +133,11 @@ def follow_command(context: Context, job_id: str, *, name: str) -> None:
         print_as_it_comes(context, row, "text", "waiting for output")
     except JobNotFoundError as error:
         context.output.results.remove(row)
-        context.fail_with(error, job=job_id)
+        _fail_without_file(context, error, job_id, name)
     context.going_on([])
 
 
-def print_as_it_comes(context: Context, row: dict[str, Any], key: str, what: str) -> None:
+def print_as_it_comes(context: Context, row: dict[str, Any], key: str, what: str | Callable[[], str]) -> None:
     """Print a file of the row's job while it grows, byte for byte; for JSON, keep its text under ``key`` of the row."""
     kept = []
     try:

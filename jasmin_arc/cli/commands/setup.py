@@ -8,6 +8,7 @@ import os
 import re
 import shlex
 import shutil
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -17,11 +18,11 @@ import click
 from jasmin_arc._support.text import home_short
 from jasmin_arc.cli.app import ArcCommand, ArcGroup, context_of
 from jasmin_arc.cli.context import COMPLETION_VARIABLE, PROGRAM, Context
-from jasmin_arc.config import ConnectionConfig, usual_path
+from jasmin_arc.config import PATH_OPTIONS, ConnectionConfig, usual_path
 from jasmin_arc.display.columns import QUEUES, Column, Row
 from jasmin_arc.exceptions import InvalidConfigError
 
-_STARTED = ("ARC_SERVER", "BACKEND", "CLIENT_CERT", "CLIENT_KEY", "CERTS_DIR", "OUTPUT_FILE")
+_STARTED = ("ARC_SERVER", "CLIENT_KEY", "CLIENT_CERT")
 """The options that a beginner is asked to look at"""
 _COLOURS = {"ok": "green", "warning": "yellow", "failed": "red", "skipped": "dim"}
 _CHECKS = (
@@ -53,7 +54,8 @@ def doctor_command(context: Context) -> None:
         if check.outcome is Outcome.FAILED:
             failed.append(check.name)
     if failed:
-        context.fail(f"{len(failed)} checks failed; begin with the first: {failed[0]}", kind="CheckFailed")
+        told = "1 check failed" if len(failed) == 1 else f"{len(failed)} checks failed; begin with the first"
+        context.fail(f"{told}: {failed[0]}", kind="CheckFailed")
     else:
         context.hint(f"Ready. A first job: {context.program} run -- hostname")
 
@@ -174,20 +176,28 @@ def init_command(context: Context, path: str | None, force: bool) -> None:
     if not force and os.path.lexists(target):
         context.fail(f"{target} is there already; --force replaces it", kind="FileExists")
         return
-    options = {
-        name: value for name, value in config.as_dict().items() if name in _STARTED or not config.is_default(name)
-    }
-    # A default that is written down is one no more: PROXY_FILE has another path to go to only as long as it is not set.
-    lines, texts = {}, option_texts()
-    for name, value in config.as_dict().items():
-        lines[f"# {name}"] = texts.get(name, "")
-        lines[name if name in options else f"#{name}"] = value
+    values = {name: home_short(value) if name in PATH_OPTIONS else value for name, value in config.as_dict().items()}
+    written = dict.fromkeys([*_STARTED, *(name for name in values if not config.is_default(name))])
+    options = {name: values.pop(name) for name in written}
     try:
-        _write_whole(target, json.dumps(lines, indent=4) + "\n")
+        _write_whole(target, _document(options, values))
     except OSError as error:
         context.fail(f"cannot write {target}: {error.strerror}", kind="OSError")
         return
     context.output.text(_guidance(target), {"path": target, "options": options})
+
+
+def _document(options: Mapping[str, Any], defaults: Mapping[str, Any]) -> str:
+    """Write a configuration that says what each option means.
+
+    A default that is written down is one no more: PROXY_FILE has another path to go to only as long as it is not set.
+    So the others are comments.
+    """
+    texts = option_texts()
+    set_here = [{f"# {name}": texts.get(name, ""), name: value} for name, value in options.items()]
+    comments = {f"# {name} = {value}": texts.get(name, "") for name, value in defaults.items()}
+    parts = [json.dumps(part, indent=4)[2:-2] for part in [*set_here, comments]]
+    return "{\n" + ",\n\n".join(parts) + "\n}\n"
 
 
 def _expanded(path: Path) -> Path:
@@ -217,8 +227,9 @@ def _write_whole(target: Path, text: str) -> None:
 
 def _guidance(target: Path) -> str:
     lines = [
-        f"Wrote {target}. Look through it: each option has a comment before it.",
-        "Those that begin with # have their default values; take the # away to set them.",
+        f"Wrote {home_short(str(target))}",
+        "Look through it. A line that begins with # is a comment: it says what an option means.",
+        "An option that stands only in a comment has its default value, which the comment shows.",
     ]
     if target.absolute() != _expanded(usual_path()).absolute():
         variable = f"  export JASMIN_ARC_CONFIG={shlex.quote(str(target.absolute()))}"

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,13 +17,19 @@ from jasmin_arc.cli.commands.files import print_as_it_comes
 from jasmin_arc.cli.context import Context
 from jasmin_arc.cli.descriptions import describes_jobs, descriptions
 from jasmin_arc.cli.exit_codes import FAILED, JOB_FAILED
+from jasmin_arc.cli.groups import called, tell, tell_done, tell_submitted
 from jasmin_arc.cli.selection import selects_jobs
 from jasmin_arc.constants import STDERR_NAME, JobStatuses
 from jasmin_arc.description import JobDescription
-from jasmin_arc.display.columns import job_row, unknown_row
+from jasmin_arc.display.columns import Row, job_row, unknown_row
+from jasmin_arc.display.values import status_words
 from jasmin_arc.exceptions import Advice, JasminArcError, JobNotFoundError, OutputError
 
+_ASK_EVERY = 2.0
+"""Seconds"""
+_WAITING = (JobStatuses.NOT_SUBMITTED, JobStatuses.NOT_STARTED)
 _INTERRUPTED = Advice("{list} shows what was submitted, {recover} settles the rest")
+_UNSETTLED = Advice("{recover} settles what was left unfinished")
 _PRINTED_BY = Advice("the job has ended; {read_stderr} prints its stderr")
 _SAVED_BY = Advice("the job has ended; {save} saves its outputs")
 
@@ -50,29 +58,52 @@ def submit_command(
         _check(context, jobs)
         return
     rows = _submit(context, jobs)
-    context.output.lines(rows, "id")
-    if rows and context.gives_hints:
-        first = context.brief(rows[0]["id"])
-        context.hint(f"Watch: {context.program} status {first}   Results: {context.program} output {first}")
+    tell_submitted(context, rows, {row["id"]: row["name"] for row in rows})
 
 
 def _submit(context: Context, jobs: Sequence[JobDescription]) -> list[dict[str, str]]:
     """Submit the jobs, report failures, and return the ids and names of those that were submitted."""
-    context.unsure(context.advice(_INTERRUPTED))
     places = [str(number) for number in range(len(jobs))]
-    ids = context.each("submitting", places, partial(context.arc.submit_jobs, jobs), bar=True)
-    context.unsure("")
+    ids = _started(context, places, partial(context.arc.submit_jobs, jobs))
     return [{"id": job_id, "name": jobs[int(place)].name} for place, job_id in ids.items()]
+
+
+def _started(context: Context, keys: Sequence[str], call: Callable[..., Any]) -> dict[str, str]:
+    """Make a call that submits jobs, and return the new ids by the keys of the jobs."""
+    context.unsure(context.advice(_INTERRUPTED))
+    try:
+        new = context.each("submitting", keys, call, bar=True)
+    except JasminArcError:
+        # No job runs: the library tells of each what became of it wherever one may run.
+        context.unsure(context.advice(_UNSETTLED) if context.has_unsettled_jobs() else "")
+        raise
+    context.unsure("")
+    return new
 
 
 def _check(context: Context, jobs: Sequence[JobDescription]) -> None:
     with context.busy("asking the site"):
         rows = [{"name": job.name, "problems": context.arc.check(job)} for job in jobs]
+    if any(row["problems"] for row in rows):
+        context.codes.append(FAILED)
+    if len(rows) > 1 and context.shows_tables:
+        tell(context, rows, "\n".join(_in_short(rows)))
+        return
     for row in rows:
-        text = "".join(f"{row['name']}: {problem}\n" for problem in row["problems"])
-        context.output.text(text or f"{row['name']}: nothing stands in the way\n", row)
-        if row["problems"]:
-            context.codes.append(FAILED)
+        problems = row["problems"] or ["nothing stands in the way"]
+        context.output.text("".join(f"{row['name']}: {problem}\n" for problem in problems), row)
+
+
+def _in_short(rows: Sequence[Row]) -> list[str]:
+    """Return a line for each problem, and one for the jobs that have none."""
+    names: dict[str, list[str]] = {}
+    for row in rows:
+        for problem in row["problems"] or ["nothing stands in the way"]:
+            names.setdefault(problem, []).append(row["name"])
+    return [
+        f"{len(jobs)} jobs, {called(jobs)}: {problem}" if len(jobs) > 1 else f"{jobs[0]}: {problem}"
+        for problem, jobs in names.items()
+    ]
 
 
 @click.command("run", cls=TakesCommand)
@@ -80,6 +111,7 @@ def _check(context: Context, jobs: Sequence[JobDescription]) -> None:
 @describes_jobs
 @click.option("--save", "directory", metavar="DIRECTORY", help="Save the job's outputs there.")
 @click.option("--overwrite", is_flag=True, help="With --save: replace files that are there already.")
+@click.option("--clean", is_flag=True, help="Erase the job afterwards, if it completed and nothing is left to fetch.")
 @click.pass_obj
 def run_command(
     context: Context,
@@ -88,6 +120,7 @@ def run_command(
     command: list[str] | None,
     directory: str | None,
     overwrite: bool,
+    clean: bool,
     **fields: Any,
 ) -> None:
     """Submit a job, wait, print its output, exit with its code.
@@ -102,6 +135,8 @@ def run_command(
     (job,) = descriptions([file] if file is not None else [], command, None, fields)
     if overwrite and directory is None:
         raise click.UsageError("--overwrite is about the files that --save writes; name their folder with --save")
+    if clean and directory is None and None in (job.outputs or {}).values():
+        raise click.UsageError("--clean would erase the job's outputs too; name a folder for them with --save")
     if directory is not None and not overwrite and _is_in_the_way(context, job, directory):
         return
     submitted = _submit(context, [job])
@@ -112,14 +147,33 @@ def run_command(
     # Here already, so that it is reported too if what follows fails or is interrupted.
     context.output.results.append(row)
     context.going_on([job_id], "follow")
-    print_as_it_comes(context, row, "stdout", f"running {context.brief(job_id)}")
+    print_as_it_comes(context, row, "stdout", _Progress(context, job_id))
     row.update(job_row(context.arc.get_job_info(job_id), job.name))
     _print_stderr(context, row)
     context.going_on([])
     if directory is not None:
         _save(context, row, directory, overwrite=overwrite)
     if row["status"] != JobStatuses.COMPLETED.value:
-        _report_failure(context, job_id, row["exit_code"])
+        _report_failure(context, row)
+    elif clean and not context.codes:
+        _erase(context, row)
+
+
+class _Progress:
+    """Says of a job whether it waits or runs; asked at most every two seconds, and no more once it runs."""
+
+    def __init__(self, context: Context, job_id: str) -> None:
+        self._context, self._job_id, self._short = context, job_id, context.brief(job_id)
+        self._status = JobStatuses.NOT_STARTED
+        self._ask_at = 0.0
+
+    def __call__(self) -> str:
+        if self._status in _WAITING and time.monotonic() >= self._ask_at:
+            # These words are an extra: the command itself is told of all that goes wrong.
+            with contextlib.suppress(Exception):
+                self._status = self._context.arc.get_job_status(self._job_id)
+            self._ask_at = time.monotonic() + _ASK_EVERY
+        return f"{'queued' if self._status in _WAITING else 'running'} {self._short}"
 
 
 def _is_in_the_way(context: Context, job: JobDescription, directory: str) -> bool:
@@ -163,10 +217,29 @@ def _save(context: Context, row: dict[str, Any], directory: str, *, overwrite: b
     context.unsure("")
 
 
-def _report_failure(context: Context, job_id: str, exit_code: int | None) -> None:
+def _erase(context: Context, row: dict[str, Any]) -> None:
+    """Erase a job whose files have all been printed or saved; else say why it stays, which is no failure of the job."""
+    default, printed, why = context.arc.config.OUTPUT_FILE, row["directory"] is None, ""
+    try:
+        # A description that names no outputs keeps this one.
+        if printed and default.partition("/")[0] in {file.name for file in context.arc.list_files(row["id"])}:
+            why = f"its output {default!r} was not saved; --save saves it"
+        else:
+            context.arc.clean_jobs([row["id"]], force=printed)
+    except JasminArcError as error:
+        why = context.told(error)
+    row["erased"] = not why
+    if why:
+        context.say(f"warning: the job was not erased: {why}")
+
+
+def _report_failure(context: Context, row: Row) -> None:
+    job_id, exit_code = row["id"], row["exit_code"]
     code = exit_code if exit_code is not None and 0 < exit_code < 256 else JOB_FAILED
     told = f" with exit code {exit_code}" if exit_code else ""
     text = f"the job failed{told}; {context.command(f'explain {context.brief(job_id)}')} says why"
+    if status_words(row["status"], row["state"]) == "cancelled":
+        text = "the job was cancelled"
     # Scripts go by the job's own code; an output that could not be read or saved has been told, and must not hide it.
     context.codes.clear()
     context.fail(text, kind="JobFailedError", code=code, job=job_id)
@@ -179,9 +252,10 @@ def resubmit_command(context: Context, ids: list[str]) -> None:
 
     Prints the new ids. The old jobs stay as they are.
     """
-    context.unsure(context.advice(_INTERRUPTED))
-    new = context.each("submitting", ids, partial(context.arc.resubmit_jobs, ids), bar=True)
-    context.output.lines([{"id": job_id, "resubmission_of": old} for old, job_id in new.items()], "id")
+    new = _started(context, ids, partial(context.arc.resubmit_jobs, ids))
+    rows = [{"id": job_id, "resubmission_of": old} for old, job_id in new.items()]
+    names = context.names_of(list(new.values())) if context.shows_tables else {}
+    tell_submitted(context, rows, {job_id: names.get(job_id, "") for job_id in new.values()})
 
 
 @click.command("restart", cls=ArcCommand)
@@ -193,4 +267,4 @@ def restart_command(context: Context, ids: list[str]) -> None:
     resubmit for that.
     """
     done = context.each("restarting", ids, partial(context.arc.restart_jobs, ids))
-    context.output.done(done, "restarted")
+    tell_done(context, done, "restarted")
