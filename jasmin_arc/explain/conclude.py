@@ -49,7 +49,15 @@ def _evidence(facts: Facts) -> Iterator[str]:
     # A compute element tells an end also for jobs without credentials.
     if facts.copies and info.proxy_expires is not None and info.proxy_expires <= facts.now:
         yield f"the job's credentials ended at {info.proxy_expires:%Y-%m-%d %H:%M} UTC"
-    yield from (f"{STDERR_NAME}: {line}" for line in _stderr_lines(without_run_script(facts.stderr)))
+    yield from (
+        f"{STDERR_NAME}: {line}" for line in _stderr_lines(_in_session(without_run_script(facts.stderr), info.id))
+    )
+
+
+def _in_session(stderr: str, job_id: str) -> str:
+    """Write paths below the session directory as seen from there: the rest says nothing, and takes the whole line."""
+    last = re.escape(job_id.rstrip("/").rpartition("/")[2])
+    return re.sub(rf"/[^\s'\":]*?/{last}/(?:session/)?(?=\S)", "", stderr) if last else stderr
 
 
 def _stderr_lines(stderr: str) -> list[str]:

@@ -73,7 +73,10 @@ def input_not_sent(facts: Facts) -> Finding | None:
 def _is_named(name: str, line: str, session: str) -> bool:
     """Whether the line names this file of the session directory, and not one of the same name elsewhere."""
     file = re.escape(name.removeprefix("./"))
-    return re.search(rf"(?:{re.escape(session)}/|(?<![\w./-])(?:\./)?){file}(?![\w/-]|\.\w)", line) is not None
+    return (
+        re.search(rf"(?:{re.escape(session)}/(?:session/)?|(?<![\w./-])(?:\./)?){file}(?![\w/-]|\.\w)", line)
+        is not None
+    )
 
 
 def not_runnable(facts: Facts) -> Finding | None:

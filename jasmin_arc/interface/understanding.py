@@ -32,6 +32,7 @@ class Understanding(Parts):
         checked = self._id(job_id)
         optional = [self.config.OUTPUT_FILE]
         facts = gather(self.backend, self.job_list, checked, optional=optional, site=self._known_site.ask)
+        self._known_site.learn({checked: facts.info})
         if facts.missing_outputs:
             self._missing.note({checked: facts.missing_outputs})
         return explain(facts)

@@ -16,13 +16,14 @@ from jasmin_arc.constants import JobState
 from jasmin_arc.description import JobDescription, is_pattern
 from jasmin_arc.exceptions import Advice, JasminArcError, JobNotFoundError
 from jasmin_arc.job_info import JobInfo
-from jasmin_arc.job_list import JobList
+from jasmin_arc.job_list import JobList, JobSummary
 from jasmin_arc.job_list.ledger import PATIENCE
 
 _MOST_SECONDS = 10.0
 """For how long jobs are looked at that somebody has waited for; the rest is left"""
 _MOST_NAMED = 3
 """How many jobs one warning names, and how many files of each"""
+_SHORT_ID = 8
 
 _Answer = TypeVar("_Answer")
 
@@ -111,10 +112,14 @@ class MissingOutputs:
         if not found:
             return
         names = self._try("the names of jobs", lambda: self._job_list.summaries(found)) or {}
-        told = [_told(job_id, names[job_id].name if job_id in names else "", found[job_id]) for job_id in found]
-        more = f"; and {len(told) - _MOST_NAMED} more jobs" if len(told) > _MOST_NAMED else ""
-        advice = Advice("{explain} tells more")
-        self._log.warning("completed, but did not make all outputs: %s%s; %s", "; ".join(told[:3]), more, advice)
+        told = [(_called(job_id, names), _files(missing)) for job_id, missing in found.items()]
+        if len(told) == 1:
+            what = "{} completed, but did not make {}".format(*told[0])
+        else:
+            more = f"; and {len(told) - _MOST_NAMED} more" if len(told) > _MOST_NAMED else ""
+            named = "; ".join(map(": ".join, told[:_MOST_NAMED]))
+            what = f"{len(told)} jobs completed, but did not make all their outputs: {named}{more}"
+        self._log.warning("%s; %s", what, Advice("{explain} tells more"))
 
     def _that_must_make(self, job_ids: Sequence[str]) -> dict[str, JobDescription]:
         records = self._try("the job list", lambda: self._job_list.get(job_ids)) if job_ids else None
@@ -139,7 +144,12 @@ class MissingOutputs:
             return None
 
 
-def _told(job_id: str, name: str, missing: Sequence[str]) -> str:
+def _called(job_id: str, known: Mapping[str, JobSummary]) -> str:
+    short = excerpt(job_id.rstrip("/").rpartition("/")[2][:_SHORT_ID])
+    name = excerpt(known[job_id].name) if job_id in known else ""
+    return f"{name} ({short})" if name else short
+
+
+def _files(missing: Sequence[str]) -> str:
     more = f" and {len(missing) - _MOST_NAMED} more" if len(missing) > _MOST_NAMED else ""
-    files = ", ".join(missing[:_MOST_NAMED])
-    return f"{excerpt(name)} ({job_id}): {excerpt(files)}{more}" if name else f"{job_id}: {excerpt(files)}{more}"
+    return excerpt(", ".join(missing[:_MOST_NAMED])) + more

@@ -165,6 +165,11 @@ CASES: dict[str, tuple[Facts, str, str]] = {
         "input-not-sent",
         "The job did not find mean.py, which is not among its inputs.",
     ),
+    "script not sent, local": (
+        ended(2, "python3: can't open file '/d/jobs/abc/session/mean.py': [Errno 2]\n", not_sent=("mean.py",)),
+        "input-not-sent",
+        "mean.py",
+    ),
     "script not sent, bash": (
         ended(127, "bash: ./run.sh: No such file or directory\n", not_sent=("run.sh",)),
         "input-not-sent",
@@ -483,7 +488,7 @@ def test_a_traceback_keeps_its_shape_and_begins_where_a_frame_does() -> None:
     evidence = explain(ended(1, TRACEBACK.replace("    raise", "\traise"))).evidence
     lines = [line.removeprefix("stderr: ") for line in evidence if line.startswith("stderr: ")]
     assert lines[0] == "Traceback (most recent call last):"
-    assert lines[1:3] == ['  File "/arc/session/abc/mean.py", line 12, in <module>', "    mean(data)"]
+    assert lines[1:3] == ['  File "mean.py", line 12, in <module>', "    mean(data)"]
     assert "    raise KeyError(name)" in lines
 
 
