@@ -216,6 +216,10 @@ class BindingsBackend(RestBackend):
         self._site = None
         return self._fresh_site()
 
+    def known_site(self) -> SiteInfo | None:
+        known = self._site
+        return known[1] if known is not None else None
+
     def close(self) -> None:
         with self._lock:
             self._user_config = self._site = None
