@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 import jasmin_arc
-from jasmin_arc import ArcInterface, ConnectionConfig
+from jasmin_arc import ArcInterface, ConnectionConfig, Explanation
 from jasmin_arc.config import OPTIONS
 from jasmin_arc.description.formats import xrsl
 
@@ -187,6 +187,12 @@ def test_troubleshooting_has_a_section_for_every_cause_under_its_name() -> None:
     page = (ROOT / "docs" / "troubleshooting.md").read_text(encoding="utf-8")
     sections = page.partition("\n## Causes of failure\n")[2].partition("\n## My job does not start\n")[0]
     assert sorted(re.findall(r"^### (.+)$", sections, re.M)) == sorted(causes())
+
+
+def test_an_explanation_links_to_the_section_on_its_cause() -> None:
+    for cause in causes():
+        page, _, anchor = Explanation("id", cause, "summary", "advice").link.partition("#")
+        assert anchor in anchors(ROOT / page)
 
 
 def causes() -> set[str]:
