@@ -69,6 +69,7 @@ def on_this_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("JASMIN_ARC_BACKEND", raising=False)
     monkeypatch.delenv("JASMIN_ARC_CONFIG", raising=False)
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setenv("JASMIN_ARC_LOCAL_DIR", str(tmp_path / "local"))
     monkeypatch.setenv("JASMIN_ARC_JOBS_INFO_FILE", str(tmp_path / "jobs.dat"))
     (tmp_path / "bin").mkdir()
