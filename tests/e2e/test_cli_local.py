@@ -586,6 +586,11 @@ def test_doctor_without_anything(shell: Shell) -> None:
     assert answer.err == "jasmin-arc: 4 checks failed; begin with the first: certificate\n"
 
 
+def test_doctor_counts_a_single_failure(shell: Shell) -> None:
+    answer = shell.run("doctor", JASMIN_ARC_JOBS_INFO_FILE="/dev/null/jobs.dat")
+    assert answer.err == "jasmin-arc: 1 check failed: job list\n"
+
+
 def test_doctor_tells_no_password(shell: Shell) -> None:
     answer = shell.run("doctor", JASMIN_ARC_ARC_SERVER="https://jane:hunter2@ce.invalid/arex")
     assert answer.code == 1

@@ -43,7 +43,7 @@ from jasmin_arc.cli.selection import complete_job
 from jasmin_arc.config import OPTIONS
 from jasmin_arc.display.columns import FILES, QUEUES, Column
 from jasmin_arc.display.tables import make_record, make_table
-from jasmin_arc.display.values import duration, for_programs, short_ids, size
+from jasmin_arc.display.values import for_programs, short_ids
 from jasmin_arc.exceptions import (
     PYTHON_WORDS,
     Advice,
@@ -302,15 +302,6 @@ def test_values_for_programs_and_for_people() -> None:
         "yes",
         "0",
     ]
-    assert [duration(timedelta(seconds=n)) for n in (0, 0.5, 59, 3600, 90061, -5)] == [
-        "0:00:00",
-        "0.50 s",
-        "0:00:59",
-        "1:00:00",
-        "1d 1:01:01",
-        "-0:00:05",
-    ]
-    assert [size(n) for n in (0, 1023, 1024, 15 << 20, 3 << 40)] == ["0 B", "1023 B", "1.0 kB", "15 MB", "3.0 TB"]
 
 
 def shown(table: Any, width: int, monkeypatch: pytest.MonkeyPatch) -> str:
@@ -328,7 +319,7 @@ def test_a_narrow_terminal_cuts_no_number(width: int, monkeypatch: pytest.Monkey
     queue = {"name": "short-serial-4hr", "free_slots": 12345, "total_slots": 45678, "running": 31415, "waiting": 27182}
     limits = {"max_wall_time": timedelta(days=7), "max_slots": 16161, "max_memory": 123 << 30}
     queues = shown(lambda: make_table([{**queue, **limits}], QUEUES, width), width, monkeypatch)
-    for number in ("12345", "45678", "31415", "27182", "7d 0:00:00", "16161", "123 GB"):
+    for number in ("12345", "45678", "31415", "27182", "7 d", "16161", "123 GB"):
         assert number in queues
 
     files = [{"name": "n" * 75, "size": 118 << 20}, {"name": "short", "size": 5}]

@@ -13,6 +13,7 @@ import click
 
 from jasmin_arc._support.text import one_line
 from jasmin_arc.cli.app import ArcCommand
+from jasmin_arc.cli.completion import complete_directory
 from jasmin_arc.cli.context import Context
 from jasmin_arc.cli.exit_codes import code_of
 from jasmin_arc.cli.groups import MANY, tell
@@ -26,7 +27,15 @@ _MAX_FILES = 10
 
 
 @click.command("output", cls=ArcCommand)
-@click.option("-d", "--dir", "directory", default=".", metavar="DIRECTORY", help="Where to save them (default: here).")
+@click.option(
+    "-d",
+    "--dir",
+    "directory",
+    default=".",
+    metavar="DIRECTORY",
+    shell_complete=complete_directory,
+    help="Where to save them (default: here).",
+)
 @click.option("--file", "patterns", multiple=True, metavar="PATTERN", help="Save these instead of the job's outputs.")
 @click.option("--overwrite", is_flag=True, help="Replace files that are there already.")
 @selects_jobs
