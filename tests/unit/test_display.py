@@ -49,7 +49,8 @@ def test_folding_breaks_only_words_that_do_not_fit(text: str, width: int) -> Non
 
 def test_a_long_name_folds_after_its_signs() -> None:
     assert fold("m-HadGEM3-1961", 12) == ["m-HadGEM3-", "1961"]
-    assert fold("/work/users/jane/model.nc", 12) == ["/work/users/", "jane/model.", "nc"]
+    assert fold("/work/users/jane/model.nc", 12) == ["/work/users/", "jane/", "model.nc"]
+    assert fold("a-b" * 3, 5) == ["a-ba-", "ba-b"]
     assert fold("a" * 5, 2) == ["aa", "aa", "a"]
 
 
@@ -75,6 +76,12 @@ def test_what_is_quoted_stays_whole_where_it_can() -> None:
         "45PLDmnL' says why",
     ]
     assert wrap("the job's files aren't there", 12).splitlines() == ["the job's", "files aren't", "there"]
+
+
+def test_parts_of_a_line_stay_together() -> None:
+    text = "Watch: jasmin-arc status 1a2b   Results: jasmin-arc output 1a2b"
+    assert wrap(text, 80) == text
+    assert wrap(text, 50).splitlines() == ["Watch: jasmin-arc status 1a2b", "Results: jasmin-arc output 1a2b"]
 
 
 def test_what_continues_a_line_is_indented_as_it_is() -> None:
