@@ -24,8 +24,8 @@ def width_of(text: str) -> int:
 def wrap(text: str, width: int) -> str:
     """Break a message between its words. A word that alone is too long, such as a URL, is left whole, to be copied.
 
-    Lines that are there already stay, and what continues a line is indented as that line is. Parts of a line with three
-    spaces between them get lines of their own.
+    Lines that are there already stay, and what continues a line is indented as that line is. Parts of a hint, with three
+    spaces between them, get lines of their own.
     """
     return "\n".join(
         line for given in text.split("\n") for part in _in_parts(given, width) for line in _wrapped(part, width)
@@ -33,7 +33,8 @@ def wrap(text: str, width: int) -> str:
 
 
 def _in_parts(line: str, width: int) -> list[str]:
-    return [line] if width_of(line) <= width else _GAP.split(line)
+    # What is indented may be a quotation, whose spaces say nothing.
+    return [line] if width_of(line) <= width or line.startswith(" ") else _GAP.split(line)
 
 
 def _wrapped(line: str, width: int) -> list[str]:
