@@ -53,6 +53,9 @@ class JobInfo:
     """When the job's delegated credentials end"""
     session_expires: datetime | None = None
     """When the compute element erases the job's files"""
+    missing_outputs: tuple[str, ...] = ()
+    """Outputs that the job was to make and did not make, though it completed. They are known once somebody has looked:
+    ``get_job_info`` of one job looks, and so do ``wait``, ``explain`` and what saves outputs"""
 
     @property
     def status(self) -> JobStatuses:

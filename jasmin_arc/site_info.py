@@ -37,3 +37,5 @@ class SiteInfo:
     """The interfaces that it speaks, such as ``org.nordugrid.arcrest``"""
     healthy: bool = True
     """Whether it says of itself that it works"""
+    default_queue: str = ""
+    """The queue of jobs that name none. No site publishes it; it is known once such a job was looked at"""

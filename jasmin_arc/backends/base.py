@@ -185,6 +185,10 @@ class Backend(ABC):
     def site(self) -> SiteInfo:
         """Describe the place: queues, limits, slots, runtime environments."""
 
+    def known_site(self) -> SiteInfo | None:
+        """Return what the place said of itself of late, if it was asked for a purpose of its own; nothing is asked."""
+        return None
+
     def restart(self, job_ids: Sequence[str]) -> dict[str, JasminArcError]:
         """Let the place itself take up failed jobs at the step that failed, and return the failures."""
         return self._refuse(job_ids, "restart a job")

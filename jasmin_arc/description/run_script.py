@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import re
 import shlex
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import PurePosixPath
 
 from jasmin_arc.description import RESERVED_PREFIX, JobDescription
@@ -21,6 +21,8 @@ _SHELL_VARIABLE = re.compile(
     "|SHELLOPTS|SHLVL|SRANDOM|UID"
 )
 """Variables that some shells do not let a script set, or set themselves"""
+_UNBUFFERED = "PYTHONUNBUFFERED"
+"""With this variable, Python hands on what a program prints at once, so that one can follow it"""
 _NOT_IN_PATTERNS = re.compile(r"[^A-Za-z0-9*?\[\]!^/._-]")
 """Characters to quote in a pattern, so that it stays one"""
 _MAX_FILES = 100
@@ -35,12 +37,7 @@ def run_script(description: JobDescription, executables: Iterable[str] = ()) -> 
     """
     # Before the job's own environment is set, as that may lead to other tools, or to none.
     lines = ["#!/bin/sh", *_make_executable(description, executables)]
-    exports = [
-        # The name is quoted as well, so that nothing of it is ever read as a command.
-        f"export {shlex.quote(f'{name}={value}')}"
-        for name, value in description.environment.items()
-        if not _SHELL_VARIABLE.fullmatch(name)
-    ]
+    exports = _exports(description.environment)
     redirect = f" < {STDIN_NAME}" if description.stdin is not None else ""
     commands = [_command(command, description) + redirect for command in description.commands]
     patterns = description.patterns
@@ -52,6 +49,17 @@ def run_script(description: JobDescription, executables: Iterable[str] = ()) -> 
         lines += _then_list_outputs(steps, patterns) if patterns else steps
         lines.append('exit "$jasmin_arc_status"')
     return os.fsencode("\n".join(lines) + "\n")
+
+
+def _exports(environment: Mapping[str, str]) -> list[str]:
+    # What is set on the node already stays.
+    unbuffered = [] if _UNBUFFERED in environment else [f'export "{_UNBUFFERED}=${{{_UNBUFFERED}-1}}"']
+    return unbuffered + [
+        # The name is quoted as well, so that nothing of it is ever read as a command.
+        f"export {shlex.quote(f'{name}={value}')}"
+        for name, value in environment.items()
+        if not _SHELL_VARIABLE.fullmatch(name)
+    ]
 
 
 def input_of(path: str, inputs: Iterable[str]) -> str | None:

@@ -7,6 +7,9 @@ from dataclasses import dataclass
 
 from jasmin_arc.exceptions import Advice, JobFailedError
 
+CAUSES_PAGE = "docs/troubleshooting.md"
+"""The page of the documentation that has a section for each cause"""
+
 
 @dataclass(frozen=True)
 class Explanation:
@@ -21,15 +24,24 @@ class Explanation:
     """What to do; an :class:`~jasmin_arc.exceptions.Advice` where it names actions"""
     evidence: tuple[str, ...] = ()
     """What the conclusion rests on, one line each"""
+    name: str = ""
+    """The job's name; empty where it is not known"""
+
+    @property
+    def link(self) -> str:
+        """Where the documentation tells more about this cause."""
+        return f"{CAUSES_PAGE}#{self.cause}"
 
     def __str__(self) -> str:
         evidence = [f"  - {line}" for line in self.evidence]
-        return "\n".join([self.job_id, self.summary, *evidence, self.advice])
+        head = f"{self.name}  ({self.job_id})" if self.name else self.job_id
+        return "\n".join([head, self.summary, *evidence, self.advice])
 
 
 def job_failed(first: Explanation, job_ids: Sequence[str]) -> JobFailedError:
-    """Return the error for all these jobs, with the short form of why the first of them failed."""
+    """Return the error for all these jobs, with the short form of why the first of them has no success."""
     others = len(job_ids) - 1
-    more = f"; {others} more job{'s' if others > 1 else ''} failed" if others > 0 else ""
-    message = f"{first.job_id}: {first.summary.rstrip('.')}{more}"
+    more = f"; {others} more job{'s' if others > 1 else ''} did not succeed" if others > 0 else ""
+    job = f"{first.name} ({first.job_id})" if first.name else first.job_id
+    message = f"{job}: {first.summary.rstrip('.')}{more}"
     return JobFailedError(message, job_ids, advice=Advice("{explain} tells more"))

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from jasmin_arc.constants import JobState
 from jasmin_arc.description import JobDescription
-from jasmin_arc.explain.limits import over_limits
+from jasmin_arc.explain.limits import allowing_queue, default_queue, over_limits
 from jasmin_arc.job_info import JobInfo
 from jasmin_arc.site_info import QueueInfo, SiteInfo
 
@@ -44,6 +44,8 @@ class Facts:
     site: SiteInfo | None = None
     not_uploaded: tuple[str, ...] = ()
     """Inputs that the submitting machine was to upload and that are not there"""
+    not_sent: tuple[str, ...] = ()
+    """Relative paths that the commands name, and that are neither inputs nor outputs"""
     missing_outputs: tuple[str, ...] = ()
     """Outputs that the job was to make and that are not there"""
     known_end: JobState | None = None
@@ -67,8 +69,10 @@ class Facts:
     @property
     def queue(self) -> QueueInfo | None:
         """The job's queue, if the site publishes it."""
+        asked = self.description.queue if self.description else None
+        name = self.info.queue or asked or default_queue(self.site)
         queues = self.site.queues if self.site else ()
-        return next((queue for queue in queues if queue.name == self.info.queue), None)
+        return next((queue for queue in queues if queue.name == name), None)
 
     @property
     def copies(self) -> bool:
@@ -80,6 +84,12 @@ class Facts:
     def over_limits(self) -> list[str]:
         """The limits of its queue that the job is over, as far as they are known."""
         return over_limits(self.description, self.queue) if self.description and self.queue else []
+
+    @property
+    def other_queue(self) -> str:
+        """What is said of a queue that would allow the job, an empty text where there is none."""
+        job, site = self.description, self.site
+        return allowing_queue(job, site, instead_of=self.info.queue) if job and site else ""
 
 
 def _without_noise(log: str) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from datetime import timedelta
 from itertools import chain
 
+from jasmin_arc._support.text import excerpt
 from jasmin_arc.description import JobDescription
 from jasmin_arc.site_info import QueueInfo, SiteInfo
 
@@ -18,13 +19,40 @@ def check(description: JobDescription, site: SiteInfo) -> list[str]:
         for name in description.runtime_environments
         if name not in site.runtime_environments
     ]
-    if description.queue is None:
-        over = [over_limits(description, queue) for queue in site.queues]
-        return problems + (list(chain.from_iterable(over)) if all(over) else [])
-    for queue in site.queues:
-        if queue.name == description.queue:
-            return problems + over_limits(description, queue)
-    return [*problems, _no_such("queue", description.queue, [queue.name for queue in site.queues])]
+    names = [queue.name for queue in site.queues]
+    if description.queue is not None and description.queue not in names:
+        return [*problems, _no_such("queue", description.queue, names)]
+    return problems + never_starts(description, site) + _may_never_start(description, site)
+
+
+def never_starts(description: JobDescription, site: SiteInfo) -> list[str]:
+    """Return which limits the job is over in the queue that it will be in, or in all queues that it may be in."""
+    name = description.queue or default_queue(site)
+    possible = [queue for queue in site.queues if not name or queue.name == name]
+    over = [over_limits(description, queue) for queue in possible]
+    fits = allowing_queue(description, site, instead_of=name)
+    return [f"{problem}{fits and '; '}{fits}" for problem in chain.from_iterable(over)] if all(over) else []
+
+
+def _may_never_start(description: JobDescription, site: SiteInfo) -> list[str]:
+    """Return the limits of those queues that a job may be put into, if nobody knows which one that will be."""
+    over = [over_limits(description, queue) for queue in site.queues]
+    if description.queue or default_queue(site) or all(over):
+        return []
+    fits = allowing_queue(description, site)
+    return [f"{problem}, where a job that names no queue may be put; {fits}" for problem in chain.from_iterable(over)]
+
+
+def default_queue(site: SiteInfo | None) -> str:
+    """Return the queue that a job is in which names none; an empty text where that is not known."""
+    queues = site.queues if site else ()
+    return queues[0].name if site and len(queues) == 1 else site.default_queue if site else ""
+
+
+def allowing_queue(description: JobDescription, site: SiteInfo, *, instead_of: str = "") -> str:
+    """Name a queue, other than ``instead_of``, that allows the job, in words; an empty text where there is none."""
+    names = [queue.name for queue in site.queues if not over_limits(description, queue)]
+    return next((f"queue {excerpt(name)!r} allows it" for name in names if name != instead_of), "")
 
 
 def over_limits(description: JobDescription, queue: QueueInfo) -> list[str]:

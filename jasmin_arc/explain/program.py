@@ -13,12 +13,22 @@ from jasmin_arc.explain.facts import Facts, Finding
 
 # dash says "SCRIPT: 3: exec: NAME: REASON", bash "SCRIPT: line 3: NAME: REASON", with "exec: " or without it.
 _RUN_SCRIPT_SAYS = re.compile(
-    re.escape(RUN_SCRIPT_NAME) + r": (?:line )?\d+: (?:exec: )?(?P<name>[^\n]+?): (?P<reason>[^:\n]+(?:: [^:\n]+)?)$",
+    r"(?:[^\s:]*/)?"
+    + re.escape(RUN_SCRIPT_NAME)
+    + r": (?:line )?\d+: (?:exec: )?(?P<name>[^\n]+?): (?P<reason>[^:\n]+(?:: [^:\n]+)?)$",
     re.MULTILINE,
 )
 _BAD_INTERPRETER = re.compile(r"(?P<name>[^\s:]+): (?P<interpreter>[^\n:]+): bad interpreter")
-_ENV_SAYS = re.compile(r"env: .?(?P<interpreter>[^\s'’‘:]+).?: No such file or directory")
+_ENV_SAYS = re.compile(r"env: [‘'`\"]?(?P<interpreter>[^\s'’‘:]+).?: No such file or directory")
 _SOMEBODY_SAYS = re.compile(r"(?:^|: )(?P<name>[^:\n]+): (?:command )?not found$", re.MULTILINE)
+_FRAME = re.compile(r'^ +File "(?P<file>[^"\n]+)", line (?P<line>\d+)', re.MULTILINE)
+_OF_A_LIBRARY = re.compile(r"/(?:site|dist)-packages/|/lib\w*/python\d|^<")
+_NO_MODULE = re.compile(r"(?:ModuleNotFoundError|^\S*python[\d.]*): No module named '?(?P<name>[\w.-]+)'?")
+_CANNOT_OPEN = re.compile(
+    r"no such file|not found|can(?:'t|not) (?:open|find|access|read|load)|unable to (?:open|find|access|read|load)|"
+    r"could ?n[o']t (?:open|find|read)|does(?: not|n't) exist|(?:failed to open|open failed)",
+    re.IGNORECASE,
+)
 _CRASHES = {"SIGSEGV", "SIGBUS", "SIGILL", "SIGFPE", "SIGABRT", "SIGSYS"}
 
 _INTERPRETER_ADVICE = (
@@ -28,8 +38,45 @@ _INTERPRETER_ADVICE = (
 _EXECUTABLE_ADVICE = (
     "Give its full path there, send it along as an input, or ask for the runtime environment that has it."
 )
+_OWN_ENVIRONMENT = Advice(
+    "Let the job use an environment that has it: the page own_environment.md of the documentation tells how. If it is "
+    "a file of yours, send it along with {inputs}."
+)
 MORE_MEMORY = Advice("Ask for more with {memory} (per slot), or let the program work on smaller pieces.")
 _READ_STDERR = Advice("See the end of stderr for the program's own reason; {read_stderr} gives all of it.")
+
+
+def without_run_script(stderr: str) -> str:
+    """Remove the name of the run script from what a shell says of a program: no user has ever heard of it."""
+    return _RUN_SCRIPT_SAYS.sub(lambda found: f"{found['name']}: {found['reason']}", stderr)
+
+
+def input_not_sent(facts: Facts) -> Finding | None:
+    """A file that a command names was not there, as it is none of the job's inputs."""
+    if not facts.info.exit_code or not facts.not_sent:
+        return None
+    session = facts.info.id.rpartition("/")[2]
+    lines = [line for line in facts.stderr.splitlines() if _CANNOT_OPEN.search(line)]
+    names = [name for name in facts.not_sent if any(_is_named(name, line, session) for line in lines)]
+    if not names:
+        return None
+    several = len(names) > 1
+    summary = (
+        f"The job did not find {excerpt(', '.join(names))}, which {'are' if several else 'is'} not among its inputs."
+    )
+    advice = Advice(
+        "Send it along with {inputs}: a job starts in a folder of its own, which has the job's inputs and nothing else."
+    )
+    return Finding("input-not-sent", summary, advice)
+
+
+def _is_named(name: str, line: str, session: str) -> bool:
+    """Whether the line names this file of the session directory, and not one of the same name elsewhere."""
+    file = re.escape(name.removeprefix("./"))
+    return (
+        re.search(rf"(?:{re.escape(session)}/(?:session/)?|(?<![\w./-])(?:\./)?){file}(?![\w/-]|\.\w)", line)
+        is not None
+    )
 
 
 def not_runnable(facts: Facts) -> Finding | None:
@@ -52,7 +99,7 @@ def _no_interpreter(facts: Facts) -> Finding | None:
     commands = facts.description.commands if facts.description is not None else ()
     if found is None or found["interpreter"] in {command[0] for command in commands}:
         return None
-    name, interpreter = excerpt(found.groupdict().get("name") or "The program"), excerpt(found["interpreter"])
+    name, interpreter = excerpt(found.groupdict().get("name") or "the program"), excerpt(found["interpreter"])
     summary = f"The interpreter that {name} names in its first line is not on the node: {interpreter}."
     return Finding("missing-interpreter", summary, _INTERPRETER_ADVICE)
 
@@ -94,9 +141,31 @@ def ended_by_signal(facts: Facts) -> Finding | None:
     return Finding("signal", f"The program {what} ({name}).", _READ_STDERR)
 
 
+def missing_module(facts: Facts) -> Finding | None:
+    error, place = _last_error(facts)
+    found = _NO_MODULE.search(error) if facts.info.exit_code else None
+    if found is None:
+        return None
+    summary = f"Python has no module {found['name']} where the job ran{place}."
+    return Finding("missing-module", summary, _OWN_ENVIRONMENT)
+
+
 def exit_code(facts: Facts) -> Finding | None:
     if not facts.info.exit_code:
         return None
-    lines = [line for line in facts.stderr.splitlines() if line.strip()]
-    last = f": {excerpt(lines[-1])}" if lines else ", which means failure."
+    error, place = _last_error(facts)
+    last = f": {excerpt(error)}{place}" if error else ", which means failure."
     return Finding("exit-code", f"The program ended with exit code {facts.info.exit_code}{last}", _READ_STDERR)
+
+
+def _last_error(facts: Facts) -> tuple[str, str]:
+    """What stderr ends with; of an exception that ended a Python program, its line and where that program raised it."""
+    lines = [line for line in facts.stderr.splitlines() if line.strip()]
+    start = max(facts.stderr.rfind("Traceback (most recent call last)"), 0)
+    frames = list(_FRAME.finditer(facts.stderr, start)) if facts.info.exit_code == 1 else []
+    after = facts.stderr[frames[-1].end() :].splitlines()[1:] if frames else []
+    error = next((line for line in after if line.strip() and not line.startswith(" ")), "")
+    if not error:
+        return lines[-1] if lines else "", ""
+    own = [frame for frame in frames if not _OF_A_LIBRARY.search(frame["file"])]
+    return error, f" ({excerpt(own[-1]['file'].rpartition('/')[2])}, line {own[-1]['line']})" if own else ""

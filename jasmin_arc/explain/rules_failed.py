@@ -150,7 +150,10 @@ def _limits(facts: Facts) -> Finding | None:
     if not refused and not (over and facts.says(_NOT_HANDED_OVER)):
         return None
     reason = "; ".join(over) if over or refused is None else excerpt(refused[0])
-    advice = Advice("Ask for less, or choose another queue; {check} compares a description with the site.")
+    if over and facts.other_queue:
+        advice = Advice("Submit it again with {queue}: {fits}.", fits=facts.other_queue)
+    else:
+        advice = Advice("Ask for less, or choose another queue; {site} shows what there is.")
     return Finding("over-limits", f"The job asks for more than the site has or allows: {reason}.", advice)
 
 
@@ -159,7 +162,7 @@ def _not_handed_over(facts: Facts) -> Finding | None:
         return None
     told = facts.says(r"(?:sbatch|qsub|bsub|condor_submit)?:? error: (.+)|^ERROR: (.+)")
     reason = f": {excerpt(told[1] or told[2])}" if told else ""
-    advice = Advice("See whether {check} finds fault with the description; else show this to the site's support.")
+    advice = "If this does not tell what to change in the job, show it to the site's support."
     return Finding("batch-system", f"The compute element could not hand the job to its batch system{reason}.", advice)
 
 
@@ -181,8 +184,10 @@ _RULES: tuple[Callable[[Facts], Finding | None], ...] = (
     _wall_time,
     _memory,
     _ended_there,
+    program.input_not_sent,
     program.not_runnable,
     program.ended_by_signal,
+    program.missing_module,
     program.exit_code,
     _inputs_missing,
     _if_said(r"(prox(y|ies)|credentials?|certificate)[^\n]{0,40}expired", _CREDENTIALS_ENDED),

@@ -72,9 +72,10 @@ def _never_starts(facts: Facts) -> Finding | None:
     if not facts.over_limits:
         return None
     summary = f"The job waits, and may never start, as it asks for too much: {'; '.join(facts.over_limits)}."
-    advice = Advice(
-        "Cancel it, and ask for less or choose another queue; {check} compares a description with the site."
-    )
+    if facts.other_queue:
+        advice = Advice("Cancel it, and submit it again with {queue}: {fits}.", fits=facts.other_queue)
+    else:
+        advice = Advice("Cancel it, and ask for less: no queue of the site allows it.")
     return Finding("over-limits", summary, advice)
 
 

@@ -2,25 +2,68 @@
 
 from __future__ import annotations
 
+import functools
 import logging
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Sequence
 from datetime import datetime, timedelta, timezone
+from itertools import chain
 
+from jasmin_arc._support.text import excerpt
 from jasmin_arc.description import JobDescription
 from jasmin_arc.exceptions import Advice, JasminArcError, JobListError
+from jasmin_arc.explain.limits import never_starts
+from jasmin_arc.explain.not_sent import is_here, not_sent
 from jasmin_arc.job_info import JobInfo
 from jasmin_arc.job_list import JobList
+from jasmin_arc.site_info import SiteInfo
 
 SOON = timedelta(hours=12)
 """How long before a job's files are erased it is time to say so"""
+_MOST_NAMED = 3
+"""How many files one warning names"""
 
 
 class Warnings:
-    """Warns in the log of one interface, of each job once. What keeps it from doing so is no error of the caller."""
+    """Warns in the log of one interface, of each thing once. What keeps it from doing so is no error of the caller."""
 
     def __init__(self, log: logging.Logger) -> None:
         self._log = log
         self._warned: set[str] = set()
+
+    def submitted(
+        self,
+        jobs: Sequence[JobDescription],
+        *,
+        expires: Callable[[], datetime | None],
+        site: Callable[[], SiteInfo | None],
+    ) -> None:
+        """Warn of what can be told of jobs that have just been submitted: nothing may hide that they were."""
+        if not jobs:
+            return
+        try:
+            self._not_sent(jobs)
+            self._never_start(jobs, site())
+            self.short_credentials(jobs, expires)
+        except Exception as error:  # noqa: BLE001 - the caller must get the ids
+            self._log.debug("what may go wrong with the jobs is not known: %r", error)
+
+    def _not_sent(self, jobs: Sequence[JobDescription]) -> None:
+        """Warn of files of this machine that commands name, and that are no inputs."""
+        here = functools.cache(is_here)
+        forgotten = [[name for name in not_sent(job) if name not in self._warned and here(name)] for job in jobs]
+        names = dict.fromkeys(chain.from_iterable(forgotten))
+        if names:
+            self._warned.update(names)
+            self._log.warning("%s", files_stay(list(names), jobs=sum(map(bool, forgotten))))
+
+    def _never_start(self, jobs: Sequence[JobDescription], site: SiteInfo | None) -> None:
+        """Warn of jobs that are over the limits of the queue that they are in."""
+        reasons = Counter("; ".join(never_starts(job, site)) for job in jobs) if site is not None else {}
+        for reason, count in reasons.items():
+            if reason and reason not in self._warned:
+                self._warned.add(reason)
+                self._log.warning("%s may never start: %s", _number(count), reason)
 
     def short_credentials(self, jobs: Sequence[JobDescription], expires: Callable[[], datetime | None]) -> None:
         """Warn of jobs that may run for longer than the credentials that go with them."""
@@ -45,6 +88,24 @@ class Warnings:
         for job_id, warning in warnings.items():
             if job_id not in records or records[job_id].outputs_saved is None:
                 self._log.warning("%s", warning)
+
+
+def files_stay(names: Sequence[str], *, jobs: int) -> Advice:
+    """Return a warning of files that are here, and that this number of jobs name and do not have."""
+    more = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
+    several = len(names) > 1
+    return Advice(
+        "{names} {are} here, and {are} not among the inputs of {jobs}; to have {them} where the program runs, send "
+        "{them} along with {inputs}",
+        names=excerpt(", ".join(names[:_MOST_NAMED])) + more,
+        are="are" if several else "is",
+        them="them" if several else "it",
+        jobs=_number(jobs),
+    )
+
+
+def _number(jobs: int) -> str:
+    return "the job" if jobs == 1 else f"{jobs} jobs"
 
 
 def short_credentials(

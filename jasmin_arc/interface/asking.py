@@ -89,7 +89,8 @@ class Asking(Parts):
     def _infos(self, job_ids: Sequence[str]) -> dict[str, JobInfo]:
         infos = self._ledger.infos(job_ids)
         self._warnings.sessions_ending(infos.values(), self.job_list)
-        return infos
+        self._known_site.learn(infos)
+        return self._missing.filled(infos)
 
 
 def _found(job_id: str, answers: Mapping[str, _Result | JasminArcError]) -> _Result:

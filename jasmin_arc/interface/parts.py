@@ -29,10 +29,12 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
     from jasmin_arc.credentials.proxy import ProxyManager
+    from jasmin_arc.explain.known_site import KnownSite
     from jasmin_arc.explain.warnings import Warnings
     from jasmin_arc.job_list import JobList
     from jasmin_arc.job_list.finder import Finder
     from jasmin_arc.job_list.ledger import Ledger
+    from jasmin_arc.staging.missing import MissingOutputs
     from jasmin_arc.staging.saving import Saver
     from jasmin_arc.watcher import Watcher
 
@@ -135,7 +137,20 @@ class Parts:
     def _saver(self) -> Saver:
         from jasmin_arc.staging.saving import Saver
 
-        return Saver(self.backend, self.job_list, self._ledger, self.logger)
+        return Saver(self.backend, self.job_list, self._ledger, self._missing, self.logger)
+
+    @property
+    def _missing(self) -> MissingOutputs:
+        from jasmin_arc.staging.missing import MissingOutputs
+
+        optional = [self.config.OUTPUT_FILE]
+        return self._part("missing", lambda: MissingOutputs(self.backend, self.job_list, optional, self.logger))
+
+    @property
+    def _known_site(self) -> KnownSite:
+        from jasmin_arc.explain.known_site import KnownSite
+
+        return self._part("known_site", lambda: KnownSite(self.backend, self.job_list))
 
     @property
     def _finder(self) -> Finder:
@@ -160,7 +175,8 @@ class Parts:
         """Close connections, files and threads. Jobs go on; a later call opens what it needs again."""
         with self._lock:
             # The ledger writes into its job list until it is closed.
-            self._made.pop("job_list", None)
+            for name in ("job_list", "missing", "known_site"):
+                self._made.pop(name, None)
             parts = [self._made.pop(name, None) for name in ("watcher", "backend", "ledger")]
         for part in filter(None, parts):
             part.close()

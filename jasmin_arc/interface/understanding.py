@@ -30,17 +30,25 @@ class Understanding(Parts):
         from jasmin_arc.explain.gather import gather
 
         checked = self._id(job_id)
-        return explain(gather(self.backend, self.job_list, checked, optional=[self.config.OUTPUT_FILE]))
+        optional = [self.config.OUTPUT_FILE]
+        facts = gather(self.backend, self.job_list, checked, optional=optional, site=self._known_site.ask)
+        self._known_site.learn({checked: facts.info})
+        if facts.missing_outputs:
+            self._missing.note({checked: facts.missing_outputs})
+        return explain(facts)
 
     def site(self) -> SiteInfo:
         """Return what the place where jobs run offers: queues, limits, slots, runtime environments."""
-        return self.backend.site()
+        return self._known_site.ask()
 
     def check(self, description: JobDescription) -> list[str]:
         """Compare the description with what the site offers, and return what stands in its way; nothing is sent.
+
+        A job is compared with the queue that it names. No site tells which queue a job is in that names none: it is
+        learned from earlier jobs. Until then, each queue counts that the job may be put into.
 
         :returns: one sentence for each problem, with the nearest name for a typo; empty where there is none
         """
         from jasmin_arc.explain.limits import check
 
-        return check(description, self.backend.site())
+        return check(description, self._known_site.ask_all())

@@ -41,6 +41,7 @@ def save_many(
     planned: Callable[[int, int], object] = lambda *_: None,
     progress: Callable[[int], object] = lambda *_: None,
     job_done: Callable[[], object] = lambda *_: None,
+    absent: Callable[[str, list[str]], object] = lambda *_: None,
 ) -> dict[str, Saved]:
     """Save the stdout and stderr of jobs, as ``stdout.txt`` and ``stderr.txt``, and their outputs under their names.
 
@@ -53,6 +54,7 @@ def save_many(
         the next two, by several threads
     :param progress: called with the size of each piece that has arrived
     :param job_done: called when a job's outputs are saved, or have failed
+    :param absent: called once for each job whose files could be listed, with the outputs of which there is nothing
     :returns: by job id the files and the empty folders that were saved, in order of their names, or the error
     """
     jobs: dict[str, _JobDownload] = {}
@@ -63,7 +65,7 @@ def save_many(
         with WorkerPool(workers) as pool:
             for job_id, directory in directories.items():
                 folder = TargetFolder(Path(directory), overwrite=overwrite)
-                jobs[job_id] = _JobDownload(backend, job_id, folder, pool, groups, planned, progress, job_done)
+                jobs[job_id] = _JobDownload(backend, job_id, folder, pool, groups, planned, progress, job_done, absent)
                 pool.add(partial(jobs[job_id].start, outputs))
             pool.wait()
     finally:
@@ -110,6 +112,7 @@ class _JobDownload:
     planned: Callable[[int, int], object]
     progress: Callable[[int], object]
     job_done: Callable[[], object]
+    absent: Callable[[str, list[str]], object]
     saved: list[Path] = field(default_factory=list)
     error: JasminArcError | None = None
     left: int = 0
@@ -119,7 +122,9 @@ class _JobDownload:
     def start(self, outputs: Callable[[str], Sequence[str]]) -> None:
         try:
             tree = SessionTree(self.backend, self.job_id)
-            chosen = _choose(tree, outputs(self.job_id), lambda: self.backend.streams(self.job_id))
+            wanted = outputs(self.job_id)
+            chosen = _choose(tree, wanted, lambda: self.backend.streams(self.job_id))
+            self.absent(self.job_id, [output for output in wanted if not any(tree.choose(output))])
             files = {target: entry for target, entry in chosen.items() if not entry.is_dir}
             self.folder.refuse_existing(files)
         except JasminArcError as error:

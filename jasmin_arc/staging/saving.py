@@ -17,14 +17,18 @@ from jasmin_arc.description import JobDescription
 from jasmin_arc.exceptions import JasminArcError
 from jasmin_arc.job_list import JobList, JobRecord
 from jasmin_arc.job_list.ledger import Ledger
+from jasmin_arc.staging.missing import MissingOutputs
 from jasmin_arc.staging.outputs import EVERYTHING, Saved, folders_of, save_many
 
 
 class Saver:
     """Saves outputs, as the descriptions in the job list name them, and notes it in the ledger."""
 
-    def __init__(self, backend: Backend, job_list: JobList, ledger: Ledger, log: logging.Logger) -> None:
+    def __init__(
+        self, backend: Backend, job_list: JobList, ledger: Ledger, missing: MissingOutputs, log: logging.Logger
+    ) -> None:
         self._backend, self._job_list, self._ledger, self._log = backend, job_list, ledger, log
+        self._missing = missing
 
     def save(
         self, job_id: str, directory: Path | None, *, files: Sequence[str] | None, overwrite: bool, progress: bool
@@ -73,14 +77,22 @@ class Saver:
         """Save, and tell which jobs are saved for good: those that had ended before, if all outputs were asked for."""
         states = self._ledger.states(list(folders)) if files is None else {}
         records = self._job_list.get(folders) if files is None else {}
+        absent: dict[str, list[str]] = {}
         results = save_many(
             self._backend,
             folders,
             outputs=lambda job_id: _outputs_of(records.get(job_id)) if files is None else files,
+            absent=absent.__setitem__,
             **options,
         )
+        self._warn_of({job_id: names for job_id, names in absent.items() if states.get(job_id) is JobState.FINISHED})
         ended = [job_id for job_id, state in states.items() if isinstance(state, JobState) and state.final]
         return results, [job_id for job_id in ended if not isinstance(results[job_id], JasminArcError)]
+
+    def _warn_of(self, absent: Mapping[str, Sequence[str]]) -> None:
+        """Say which of these jobs, all of which had finished, did not make what they were to make."""
+        self._missing.note(absent)
+        self._missing.warn({job_id: names for job_id in absent if (names := self._missing.known(job_id))})
 
     def _announce(self, bar: ProgressBar, files: int, size: int) -> None:
         bar.expect(size)

@@ -42,6 +42,15 @@ def test_a_running_job_is_an_open_book(arc: ArcInterface) -> None:
     assert "".join(arc.follow(job_id, "with space")) == "abc"
 
 
+def test_what_a_python_program_prints_arrives_while_it_runs(arc: ArcInterface) -> None:
+    program = "import time; print('first'); time.sleep(15); open('over', 'w')"
+    job_id = arc.submit_job("python3", ["-c", program], outputs=["over"])
+    assert next(piece for piece in arc.follow(job_id) if piece) == "first\n"
+    # A compute element learns late of an end.
+    assert "over" not in [entry.name for entry in arc.list_files(job_id)]
+    arc.cancel_job(job_id)
+
+
 def test_following_jobs_that_are_not_there_or_say_nothing(arc: ArcInterface) -> None:
     job_id = arc.submit_job("false", outputs=[])
     assert "".join(arc.follow(job_id)) == ""

@@ -270,7 +270,7 @@ def test_jobs_of_the_bindings(grid: Grid) -> None:
     arc = grid.interfaces["bindings"]
     ids = arc.submit_jobs([shell("echo why >&2; exit 4"), missing_interpreter()])
     grid.ids.update(zip(("exit 4", "bindings' interpreter"), ids))
-    with pytest.raises(JobFailedError, match=r"exit code 4: why; 1 more job failed") as caught:
+    with pytest.raises(JobFailedError, match=r"exit code 4: why; 1 more job did not succeed") as caught:
         arc.wait(ids, timeout=LIMIT, check=True)
     assert caught.value.job_ids == ids
     assert arc.explain(ids[1]).cause == "missing-interpreter"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -33,7 +34,7 @@ SITE = SiteInfo(
         # All slots together may use more CPU time than the limit, which is that of one.
         {"queue": "short", "slots": 8, "wall_time": "10h", "cpu_time": "80h"},
         {"queue": "open", "wall_time": "1000h", "slots": 10**10, "cpu_time": "1h"},
-        {"wall_time": "1000h", "runtime_environments": ["ENV/PROXY"]},
+        {"wall_time": "24h", "runtime_environments": ["ENV/PROXY"]},
     ],
 )
 def test_nothing_stands_in_the_way(options: dict[str, object]) -> None:
@@ -53,3 +54,27 @@ def test_nothing_stands_in_the_way(options: dict[str, object]) -> None:
 def test_what_stands_in_the_way_is_named(options: dict[str, object], words: str) -> None:
     (problem,) = check(JobDescription(executable="x", **options), SITE)  # type: ignore[arg-type]
     assert words in problem
+
+
+LONG = JobDescription(executable="x", wall_time="48h")
+OVER = "wall_time: 2 days, 0:00:00 is over the limit of queue 'short', 1 day, 0:00:00"
+
+
+def test_a_job_that_names_no_queue_is_judged_by_the_one_that_such_jobs_are_in() -> None:
+    assert check(LONG, replace(SITE, default_queue="open")) == []
+    assert check(LONG, replace(SITE, default_queue="short")) == [f"{OVER}; queue 'open' allows it"]
+    assert check(LONG.replace(queue="short"), SITE) == [f"{OVER}; queue 'open' allows it"]
+
+
+def test_where_nobody_knows_the_queue_the_danger_is_named() -> None:
+    assert check(LONG, SITE) == [f"{OVER}, where a job that names no queue may be put; queue 'open' allows it"]
+
+
+def test_the_only_queue_is_the_one_of_jobs_that_name_none() -> None:
+    assert check(LONG, replace(SITE, queues=SITE.queues[:1])) == [OVER]
+    assert check(LONG, replace(SITE, queues=())) == []
+
+
+def test_a_job_that_no_queue_allows_is_told_so_of_each() -> None:
+    short, other = SITE.queues[0], replace(SITE.queues[0], name="other")
+    assert len(check(LONG, replace(SITE, queues=(short, other)))) == 2

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any, BinaryIO, NoReturn
@@ -72,6 +73,15 @@ def ended(code: int, stderr: str = "", **more: Any) -> Facts:
 
 TOOL = job("tool", inputs={"tool": b"#!/no/such/python\n"})
 RUN = ".jasmin_arc_run: "
+TRACEBACK = """\
+Traceback (most recent call last):
+  File "/arc/session/abc/mean.py", line 12, in <module>
+    mean(data)
+    ^^^^^^^^^^
+  File "/usr/lib/python3/dist-packages/xarray/core.py", line 999, in mean
+    raise KeyError(name)
+KeyError: 'tas'
+"""
 CASES: dict[str, tuple[Facts, str, str]] = {
     "exit code": (ended(3, "reading\nKeyError: 1850\n"), "exit-code", "exit code 3: KeyError: 1850"),
     "exit code, silent": (ended(255), "exit-code", "exit code 255"),
@@ -141,6 +151,72 @@ CASES: dict[str, tuple[Facts, str, str]] = {
         "missing-interpreter",
         "pythonX",
     ),
+    "missing interpreter of nobody knows which script": (
+        ended(127, "env: pythonX: No such file or directory\n", description=TOOL),
+        "missing-interpreter",
+        "The interpreter that the program names in its first line is not on the node: pythonX.",
+    ),
+    "script not sent, Python": (
+        ended(
+            2,
+            "python3: can't open file '/arc/session/abc/mean.py': [Errno 2] No such file or directory\n",
+            not_sent=("mean.py", "other.py"),
+        ),
+        "input-not-sent",
+        "The job did not find mean.py, which is not among its inputs.",
+    ),
+    "script not sent, local": (
+        ended(2, "python3: can't open file '/d/jobs/abc/session/mean.py': [Errno 2]\n", not_sent=("mean.py",)),
+        "input-not-sent",
+        "mean.py",
+    ),
+    "script not sent, bash": (
+        ended(127, "bash: ./run.sh: No such file or directory\n", not_sent=("run.sh",)),
+        "input-not-sent",
+        "run.sh",
+    ),
+    "script not sent, dash": (
+        ended(2, "sh: 0: cannot open run.sh: No such file\n", not_sent=("run.sh",)),
+        "input-not-sent",
+        "run.sh",
+    ),
+    "program not sent": (
+        ended(127, RUN + "2: exec: ./mean.py: not found\n", not_sent=("./mean.py",)),
+        "input-not-sent",
+        "./mean.py",
+    ),
+    "data not sent": (
+        ended(1, "FileNotFoundError: [Errno 2] No such file or directory: 'in/a.nc'\n", not_sent=("in/a.nc",)),
+        "input-not-sent",
+        "in/a.nc",
+    ),
+    "another file of that name": (
+        ended(1, "cat: /data/a.nc: No such file or directory\n", not_sent=("a.nc",)),
+        "exit-code",
+        "/data/a.nc",
+    ),
+    "a file with a longer name": (
+        ended(1, "cat: a.nc.gz: No such file or directory\n", not_sent=("a.nc", "nc.gz")),
+        "exit-code",
+        "a.nc.gz",
+    ),
+    "traceback": (
+        ended(1, TRACEBACK),
+        "exit-code",
+        "exit code 1: KeyError: 'tas' (mean.py, line 12)",
+    ),
+    "traceback, long message": (
+        ended(1, TRACEBACK.replace("'tas'", "'tas'\nwith: more\n  of it")),
+        "exit-code",
+        "KeyError: 'tas' (mean.py, line 12)",
+    ),
+    "traceback before the end": (ended(3, TRACEBACK + "giving up\n"), "exit-code", "exit code 3: giving up"),
+    "missing module": (
+        ended(1, TRACEBACK.replace("KeyError: 'tas'", "ModuleNotFoundError: No module named 'xarray'")),
+        "missing-module",
+        "Python has no module xarray where the job ran (mean.py, line 12).",
+    ),
+    "missing module, -m": (ended(1, "/usr/bin/python3: No module named dask.x\n"), "missing-module", "module dask.x"),
     "not a program": (ended(126, RUN + "3: exec: ./tool: Exec format error\n"), "not-executable", "Exec format error"),
     "not executable": (
         ended(126, RUN + "2: exec: /etc/passwd: Permission denied\n"),
@@ -397,6 +473,49 @@ def test_the_whole_reads_well() -> None:
     )
 
 
+def test_the_job_is_called_by_its_name() -> None:
+    info = JobInfo(JOB_ID, JobState.FAILED, name="m-\x1b[1961", exit_code=3)
+    found = explain(Facts(info))
+    assert str(found).splitlines()[0] == f"m- [1961  ({JOB_ID})"
+    assert str(job_failed(found, [JOB_ID])).startswith(f"m- [1961 ({JOB_ID}): The program ended")
+
+
+def test_the_link_leads_to_the_section_on_the_cause() -> None:
+    assert explain(ended(3)).link == "docs/troubleshooting.md#exit-code"
+
+
+def test_a_traceback_keeps_its_shape_and_begins_where_a_frame_does() -> None:
+    evidence = explain(ended(1, TRACEBACK.replace("    raise", "\traise"))).evidence
+    lines = [line.removeprefix("stderr: ") for line in evidence if line.startswith("stderr: ")]
+    assert lines[0] == "Traceback (most recent call last):"
+    assert lines[1:3] == ['  File "mean.py", line 12, in <module>', "    mean(data)"]
+    assert "    raise KeyError(name)" in lines
+
+
+def test_nobody_has_to_know_the_run_script() -> None:
+    evidence = explain(ended(127, "/arc/abc/" + RUN + "2: exec: cdoo: not found\n")).evidence
+    assert evidence[-1] == "stderr: cdoo: not found"
+
+
+def test_a_queue_that_would_do_is_named_in_place_of_another_look_at_the_limits() -> None:
+    waiting = explain(facts("Queuing", description=job(wall_time="10h")))
+    assert waiting.advice == "Cancel it, and submit it again with queue=: queue 'long' allows it."
+    refused = facts(failed="Job submission to LRMS failed\n", description=job(memory="500 GB"))
+    assert explain(refused).advice == "Submit it again with queue=: queue 'long' allows it."
+    nowhere = Facts(
+        JobInfo(JOB_ID, JobState.QUEUING, queue="short"),
+        description=job(wall_time="10h"),
+        site=SiteInfo(SITE.endpoint, queues=SITE.queues[:1]),
+    )
+    assert explain(nowhere).advice == "Cancel it, and ask for less: no queue of the site allows it."
+
+
+def test_a_job_whose_queue_is_not_told_yet_is_judged_by_the_one_of_such_jobs() -> None:
+    site = replace(SITE, default_queue="short")
+    queuing = Facts(JobInfo(JOB_ID, JobState.QUEUING), description=job(wall_time="10h"), site=site)
+    assert explain(queuing).cause == "over-limits"
+
+
 def test_limits_against_use() -> None:
     info = JobInfo(JOB_ID, JobState.FAILED, exit_code=1, wall_time=timedelta(seconds=50), memory=100 * 2**20)
     evidence = explain(Facts(info, description=job(wall_time="1 m", memory="200 MB"))).evidence
@@ -460,6 +579,7 @@ FACTS = st.builds(
         [None, job(), TOOL, job(slots=1000, memory="1 TB", wall_time="9h", outputs={"a": "http://x.example/a"})]
     ),
     site=st.sampled_from([None, SITE, SiteInfo("x://")]),
+    not_sent=st.lists(st.text(max_size=5), max_size=2).map(tuple),
     not_uploaded=st.lists(st.text(max_size=5), max_size=2).map(tuple),
     missing_outputs=st.lists(st.text(max_size=5), max_size=2).map(tuple),
     known_end=st.sampled_from(["", "Finished", "Failed", "Odd"]),
@@ -477,7 +597,10 @@ def test_there_is_always_an_explanation(known: Facts) -> None:
 def test_the_short_form() -> None:
     why = Explanation("x://1", "exit-code", "The program ended with exit code 3: boom", "See stderr.")
     error = job_failed(why, ["x://1", "x://2"])
-    assert str(error) == "x://1: The program ended with exit code 3: boom; 1 more job failed; explain() tells more"
+    assert (
+        str(error)
+        == "x://1: The program ended with exit code 3: boom; 1 more job did not succeed; explain() tells more"
+    )
     again = pickle.loads(pickle.dumps(error))
     assert isinstance(again, JobFailedError)
     assert (again.job_ids, str(again)) == (["x://1", "x://2"], str(error))
@@ -512,7 +635,9 @@ class Place(Backend):
         self._fail()
         if isinstance(self.files, JasminArcError):
             raise self.files
-        return [RemoteFile(name, 1) for name in self.files if name.rpartition("/")[0] == path]
+        folders = {name.partition("/")[0] for name in self.files if "/" in name and not path}
+        here = [RemoteFile(name, 1) for name in self.files if name.rpartition("/")[0] == path]
+        return [*here, *(RemoteFile(folder, is_dir=True) for folder in sorted(folders))]
 
     def open(self, job_id: str, path: str, offset: int = 0) -> BinaryIO:
         raise JobNotFoundError(path)
@@ -592,10 +717,11 @@ def test_outputs_that_were_not_made(job_list: JobList) -> None:
     place = Place(JobInfo(JOB_ID, JobState.FINISHED, exit_code=0), files=["made", "sub/made"])
     assert "did not make output, sub/missing." in gathered(place, job_list).summary
     assert "did not make sub/missing." in gathered(place, job_list, optional=["output"]).summary
-    place.files = JobNotFoundError("no such folder")
+    place.files = ["made"]
     assert "sub/made" in gathered(place, job_list).summary
-    place.files = ServerError("no answer")
-    assert gathered(place, job_list).cause == "finished"
+    for error in (ServerError("no answer"), JobNotFoundError("the job has been erased meanwhile")):
+        place.files = error
+        assert gathered(place, job_list).cause == "finished"
 
 
 def test_facts_of_one_job_only(job_list: JobList) -> None:

@@ -47,6 +47,20 @@ def test_a_name_of_a_variable_is_never_a_command(tmp_path: Path) -> None:
     assert not (tmp_path / "x").exists()
 
 
+@pytest.mark.parametrize(
+    ("node", "environment", "seen"),
+    [({}, {}, "1"), ({"PYTHONUNBUFFERED": ""}, {}, ""), ({"PYTHONUNBUFFERED": "x"}, {"PYTHONUNBUFFERED": ""}, "")],
+)
+def test_python_hands_on_at_once_what_it_prints_unless_somebody_wants_it_otherwise(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, node: dict[str, str], environment: dict[str, str], seen: str
+) -> None:
+    monkeypatch.delenv("PYTHONUNBUFFERED", raising=False)
+    for name, value in node.items():
+        monkeypatch.setenv(name, value)
+    job = JobDescription(executable="printenv", arguments=["PYTHONUNBUFFERED"], environment=environment)
+    assert run(job, tmp_path).stdout.decode() == f"{seen}\n"
+
+
 def test_bytes_that_are_no_text_arrive(tmp_path: Path) -> None:
     name = os.fsdecode(b"caf\xe9")
     assert run(JobDescription(executable="echo", arguments=[name]), tmp_path).stdout == b"caf\xe9\n"

@@ -1,0 +1,55 @@
+"""Files that the commands of a job name, and that do not go to where it runs."""
+
+from __future__ import annotations
+
+import os
+import posixpath
+import shutil
+from collections.abc import Iterable, Iterator
+from fnmatch import fnmatchcase
+from pathlib import PurePosixPath
+
+from jasmin_arc.description import JobDescription
+
+
+def not_sent(job: JobDescription) -> list[str]:
+    """Return the relative paths, as the commands name them, that are neither inputs nor outputs.
+
+    Not every argument is a path, so not every one of these is a file. A program without a slash is among them only
+    if it is a file here, and no program of this machine.
+    """
+    names = dict.fromkeys(name for command in job.commands for name in _names(command))
+    return [name for name in names if _is_relative(name) and not _is_known(posixpath.normpath(name), job)]
+
+
+def is_here(name: str) -> bool:
+    """Say whether there is a file or folder of this name on this machine."""
+    try:
+        return os.path.exists(name)  # noqa: PTH110 - a Path of a hostile or very long text may raise other errors
+    except ValueError:
+        return False
+
+
+def _names(command: tuple[str, ...]) -> Iterator[str]:
+    program, *arguments = command
+    if "/" in program or (is_here(program) and shutil.which(program) is None):
+        yield program
+    for argument in arguments:
+        if not argument.startswith("-"):
+            yield argument
+        yield argument.partition("=")[2]
+
+
+def _is_relative(name: str) -> bool:
+    return bool(name) and not name.startswith("/") and posixpath.normpath(name) not in (".", "..")
+
+
+def _is_known(path: str, job: JobDescription) -> bool:
+    """Whether it is an input or an output, or in one, or holds one."""
+    places = [path, *map(str, PurePosixPath(path).parents)]
+    names = [name.rstrip("/") for name in (*job.inputs, *(job.outputs or {}))]
+    return any(_covers(name, places) or name.startswith(path + "/") for name in names)
+
+
+def _covers(name: str, places: Iterable[str]) -> bool:
+    return any(place == name or fnmatchcase(place, name) for place in places)

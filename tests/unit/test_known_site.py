@@ -1,0 +1,219 @@
+"""A site's limits are remembered for a day, and whatever is wrong with the file, nobody notices."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from job_list_kit import add
+from memory_backend import MemoryBackend
+
+from jasmin_arc import JobDescription, JobInfo
+from jasmin_arc.constants import JobState
+from jasmin_arc.exceptions import ServerError
+from jasmin_arc.explain import site_file
+from jasmin_arc.explain.known_site import KnownSite
+from jasmin_arc.job_list import JobList, JobRecord
+from jasmin_arc.site_info import QueueInfo, SiteInfo
+
+HOUR = timedelta(hours=1)
+ENDPOINT = MemoryBackend.endpoint
+SITE = SiteInfo(
+    ENDPOINT,
+    queues=(QueueInfo("short", HOUR, HOUR, 8, 2**33, 64), QueueInfo("long")),
+    runtime_environments=("ENV/PROXY",),
+)
+KEPT = SiteInfo(ENDPOINT, queues=SITE.queues, default_queue="short")
+
+
+class Place(MemoryBackend):
+    """Counts how often it is asked."""
+
+    def __init__(self, site: SiteInfo = SITE) -> None:
+        super().__init__({})
+        self.offered = site
+        self.asked = 0
+        self.lately: SiteInfo | None = None
+        self.queues: dict[str, str] = {}
+
+    def owns(self, job_id: str) -> bool:
+        return job_id.startswith(ENDPOINT)
+
+    def site(self) -> SiteInfo:
+        self.asked += 1
+        return self.offered
+
+    def known_site(self) -> SiteInfo | None:
+        return self.lately
+
+    def query(self, job_ids: Sequence[str]) -> dict[str, JobInfo]:  # type: ignore[override]
+        return {job_id: info(job_id, self.queues[job_id]) for job_id in job_ids if job_id in self.queues}
+
+
+def info(job_id: str, queue: str) -> JobInfo:
+    return JobInfo(job_id, JobState.RUNNING, queue=queue)
+
+
+@pytest.fixture
+def job_list(tmp_path: Path) -> JobList:
+    return JobList(tmp_path / "jobs.dat")
+
+
+def listed(job_list: JobList, number: int, queue: str | None) -> str:
+    job_id = f"{ENDPOINT}{number}"
+    text = JobDescription(executable="x", queue=queue).to_json()
+    add(job_list, [JobRecord(f"token-{number}", ENDPOINT, "x", text, job_id)])
+    return job_id
+
+
+# --- The file ---
+
+
+def test_what_is_kept_comes_back() -> None:
+    now = time.time()
+    site_file.write(now, KEPT)
+    assert site_file.read(ENDPOINT) == (now, KEPT)
+    assert site_file.read(ENDPOINT + "other") is None
+
+
+def test_the_file_is_the_users_alone() -> None:
+    site_file.write(time.time(), KEPT)
+    path = site_file.path_of(ENDPOINT)
+    assert (path.stat().st_mode & 0o777, path.parent.stat().st_mode & 0o777) == (0o600, 0o700)
+    path.chmod(0o622)
+    assert site_file.read(ENDPOINT) is None
+
+
+@pytest.mark.parametrize("age", [site_file.MAX_AGE + 1, -3600])
+def test_what_is_old_or_of_the_future_is_not_believed(age: float) -> None:
+    site_file.write(time.time() - age, KEPT)
+    assert site_file.read(ENDPOINT) is None
+
+
+def test_a_link_is_not_followed(tmp_path: Path) -> None:
+    site_file.write(time.time(), KEPT)
+    path = site_file.path_of(ENDPOINT)
+    path.rename(tmp_path / "elsewhere")
+    path.symlink_to(tmp_path / "elsewhere")
+    assert site_file.read(ENDPOINT) is None
+
+
+def test_a_pipe_does_not_hold_up_anybody() -> None:
+    path = site_file.path_of(ENDPOINT)
+    path.parent.mkdir(parents=True)
+    os.mkfifo(path)
+    assert site_file.read(ENDPOINT) is None
+
+
+def test_a_place_that_cannot_be_written_is_no_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    site_file.write(time.time(), KEPT)
+    assert site_file.read(ENDPOINT) is None
+
+
+def test_a_full_disk_leaves_no_part_of_a_file(tmp_path: Path) -> None:
+    path = site_file.path_of(ENDPOINT)
+    # Nothing can take the place of a folder.
+    (path / "x").mkdir(parents=True)
+    site_file.write(time.time(), KEPT)
+    assert list(path.parent.iterdir()) == [path]
+
+
+ODD = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["name", "max_slots"]), inner),
+    max_leaves=6,
+)
+QUEUE_KEYS = ["name", "max_wall_time", "max_cpu_time", "max_slots", "max_memory", "total_slots"]
+
+
+@given(
+    st.fixed_dictionaries(
+        {"endpoint": st.just(ENDPOINT), "time": st.just(0) | ODD},
+        optional={"default_queue": ODD, "queues": ODD | st.lists(st.dictionaries(st.sampled_from(QUEUE_KEYS), ODD))},
+    )
+)
+def test_no_content_is_an_error(kept: dict[str, object]) -> None:
+    path = site_file.path_of(ENDPOINT)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps({**kept, "time": time.time() if kept["time"] == 0 else kept["time"]}))
+    path.chmod(0o600)
+    found = site_file.read(ENDPOINT)
+    if found is not None:
+        assert all(queue.name.isprintable() for queue in found[1].queues)
+        assert found[1].default_queue.isprintable()
+
+
+# --- The site ---
+
+
+def test_another_process_needs_no_question(job_list: JobList) -> None:
+    place = Place()
+    assert KnownSite(place, job_list).recall() is None
+    assert KnownSite(place, job_list).ask() == SITE
+    assert KnownSite(place, job_list).recall() == replace(SITE, runtime_environments=())
+    assert place.asked == 1
+
+
+def test_without_a_file_the_memory_does(job_list: JobList, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    known = KnownSite(Place(), job_list)
+    known.ask()
+    assert known.recall() == SITE
+
+
+def test_what_the_backend_has_read_for_itself_is_used(job_list: JobList) -> None:
+    place = Place()
+    known = KnownSite(place, job_list)
+    place.lately = SITE
+    assert known.recall() == SITE
+    assert place.asked == 0
+
+
+def test_the_queue_of_jobs_that_name_none_is_learned_from_answers(job_list: JobList) -> None:
+    known = KnownSite(Place(), job_list)
+    named, unnamed, foreign = listed(job_list, 1, "long"), listed(job_list, 2, None), "https://other.example/1"
+    known.learn({named: info(named, "long"), foreign: info(foreign, "long"), "unlisted": info("unlisted", "x")})
+    assert known.ask().default_queue == ""
+    known.learn({unnamed: info(unnamed, "")})
+    known.learn({unnamed: info(unnamed, "short")})
+    assert known.ask().default_queue == "short"
+    assert KnownSite(Place(), job_list).ask().default_queue == "short"
+    # A newer job knows better.
+    newer = listed(job_list, 3, None)
+    known.learn({unnamed: info(unnamed, "short"), newer: info(newer, "long")})
+    assert known.ask().default_queue == "long"
+
+
+def test_it_is_asked_for_where_it_matters(job_list: JobList) -> None:
+    place = Place()
+    place.queues = {listed(job_list, 1, "long"): "long", listed(job_list, 2, None): "short"}
+    assert KnownSite(place, job_list).ask_all().default_queue == "short"
+
+
+def test_that_it_cannot_be_had_is_no_error(job_list: JobList, monkeypatch: pytest.MonkeyPatch) -> None:
+    listed(job_list, 1, None)
+    place = Place()
+
+    def broken(_: Sequence[str]) -> dict[str, JobInfo]:
+        raise ServerError("no answer")
+
+    monkeypatch.setattr(place, "query", broken)
+    assert KnownSite(place, job_list).ask_all() == SITE
+
+
+def test_a_queue_that_is_gone_is_not_the_one(job_list: JobList) -> None:
+    unnamed = listed(job_list, 1, None)
+    known = KnownSite(Place(), job_list)
+    known.learn({unnamed: info(unnamed, "old")})
+    assert known.ask().default_queue == ""
