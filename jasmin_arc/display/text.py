@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 
 _WORDS = re.compile(r"""\(?(?:'[^'\s][^']*'|"[^"\s][^"]*")\S*|\S+""")
 """A command in quotes counts as one word, so that it can be read and copied"""
+_COMMAND = re.compile(" +[^- ]")
 _GAP = re.compile(r"(?<=\S) {3,}")
 _SIGNS = ("/", "-_.")
 """After which signs a long word is best broken, the best ones first"""
@@ -24,8 +25,9 @@ def width_of(text: str) -> int:
 def wrap(text: str, width: int) -> str:
     """Break a message between its words. A word that alone is too long, such as a URL, is left whole, to be copied.
 
-    Lines that are there already stay, and what continues a line is indented as that line is. Parts of a hint, with three
-    spaces between them, get lines of their own.
+    Lines that are there already stay, and what continues a line is indented as that line is. An indented line is left
+    as it is, as it is a command to be copied, unless a dash begins it. Parts of a hint, with three spaces between them,
+    get lines of their own.
     """
     return "\n".join(
         line for given in text.split("\n") for part in _in_parts(given, width) for line in _wrapped(part, width)
@@ -38,7 +40,7 @@ def _in_parts(line: str, width: int) -> list[str]:
 
 
 def _wrapped(line: str, width: int) -> list[str]:
-    if width_of(line) <= width:
+    if width_of(line) <= width or _COMMAND.match(line):
         return [line]
     indent = line[: len(line) - len(line.lstrip())]
     room = width - len(indent)

@@ -12,7 +12,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from jasmin_arc._support.quantities import duration, local_time, size, utc
+from jasmin_arc._support.quantities import duration, local_time, size
+from jasmin_arc._support.text import utc
 from jasmin_arc.cli.output import console
 from jasmin_arc.constants import JobState, JobStatuses
 from jasmin_arc.description.quantities import parse_duration
@@ -86,6 +87,7 @@ def test_parts_of_a_line_stay_together() -> None:
 
 def test_what_continues_a_line_is_indented_as_it_is() -> None:
     assert wrap("cause\n  - evidence of it\n", 14).split("\n") == ["cause", "  - evidence", "  of it", ""]
+    assert wrap("  export JASMIN_ARC_CONFIG=here", 14) == "  export JASMIN_ARC_CONFIG=here"
 
 
 # --- Statuses ---
