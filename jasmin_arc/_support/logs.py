@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import logging
 from typing import TYPE_CHECKING, TextIO
@@ -13,7 +14,6 @@ if TYPE_CHECKING:
     _StreamHandler = logging.StreamHandler[TextIO]
 else:
     _StreamHandler = logging.StreamHandler
-
 
 VERBOSE = 15
 """ARC's level between DEBUG and INFO"""
@@ -35,8 +35,16 @@ class _Handler(_StreamHandler):
     """Writes between the progress bars that stand on the same terminal."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        with bars_away():
+        # A log that goes elsewhere does not wait for a terminal that stands still.
+        with bars_away() if _is_terminal(self.stream) else contextlib.nullcontext():
             super().emit(record)
+
+
+def _is_terminal(stream: TextIO) -> bool:
+    try:
+        return stream.isatty()
+    except (AttributeError, ValueError):  # one that can do no more than write, or is closed
+        return False
 
 
 class _InterfaceLogger(logging.Logger):
