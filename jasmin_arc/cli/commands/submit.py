@@ -98,7 +98,7 @@ def _check(context: Context, jobs: Sequence[JobDescription]) -> None:
         return
     for row in rows:
         problems = row["problems"] or ["nothing stands in the way"]
-        context.output.text("".join(f"{row['name']}: {problem}\n" for problem in problems), row)
+        context.output.text("".join(f"{row['name']}: {problem}\n" for problem in problems), row, prose=True)
 
 
 def _in_short(rows: Sequence[Row]) -> list[str]:
