@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import logging
-from typing import TextIO
+from typing import TYPE_CHECKING, TextIO
 
+from jasmin_arc._support.progress import bars_away
 from jasmin_arc.constants import LogLevels
+
+if TYPE_CHECKING:
+    _StreamHandler = logging.StreamHandler[TextIO]
+else:
+    _StreamHandler = logging.StreamHandler
 
 VERBOSE = 15
 """ARC's level between DEBUG and INFO"""
@@ -16,12 +23,28 @@ def make_logger(stream: TextIO | None, level: LogLevels) -> logging.Logger:
     """Return a logger for one interface. Its messages also go where Python's own logger ``jasmin_arc`` sends them."""
     logger = _InterfaceLogger(VERBOSE if level is LogLevels.VERBOSE else getattr(logging, level.name))
     if stream is not None:
-        handler = logging.StreamHandler(stream)
+        handler = _Handler(stream)
         handler.setFormatter(_Formatter("[%(asctime)s] [%(levelname)s] %(message)s", "%Y-%m-%d %H:%M:%S"))
         # A stream that was closed meanwhile must not break the job it reports on.
         handler.handleError = lambda record: None  # type: ignore[method-assign]  # noqa: ARG005
         logger.addHandler(handler)
     return logger
+
+
+class _Handler(_StreamHandler):
+    """Writes between the progress bars that stand on the same terminal."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        # A log that goes elsewhere does not wait for a terminal that stands still.
+        with bars_away() if _is_terminal(self.stream) else contextlib.nullcontext():
+            super().emit(record)
+
+
+def _is_terminal(stream: TextIO) -> bool:
+    try:
+        return stream.isatty()
+    except (AttributeError, ValueError):  # one that can do no more than write, or is closed
+        return False
 
 
 class _InterfaceLogger(logging.Logger):

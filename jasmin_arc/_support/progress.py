@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import threading
+import weakref
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from importlib import import_module
 from typing import Any
 
@@ -43,7 +44,7 @@ class ProgressBar:
 
     def __init__(self, total: int | None, unit: str, *, show: bool, waits: bool = False) -> None:
         self._bar: Any = None
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._over = threading.Event()
         self._clock = threading.Thread(target=self._tick, name="jasmin_arc progress", daemon=True)
         self._states: dict[str, JobState] = {}
@@ -53,6 +54,7 @@ class ProgressBar:
             with contextlib.suppress(Exception):
                 self._bar = _new_bar(total, unit, _WAITING if waits else None)
                 self._interval = _INTERVAL if _is_live(self._bar) else _INTERVAL_OF_FILES
+                _BARS.add(self)
                 self._clock.start()
 
     def expect(self, total: int) -> None:
@@ -81,12 +83,26 @@ class ProgressBar:
 
     def _show(self, action: Callable[[], object]) -> None:
         with self._lock:
-            try:
-                if self._counts:
-                    _show_counts(self._bar, self._counts)
-                action()
-            except Exception:  # noqa: BLE001 - as when nobody reads any more; the work that it shows must go on
-                self._bar.disable = True
+            if self._counts:
+                self._attempt(lambda: _show_counts(self._bar, self._counts))
+            self._attempt(action)
+
+    def _attempt(self, action: Callable[[], object]) -> None:
+        try:
+            action()
+        except Exception:  # noqa: BLE001 - as when nobody reads any more; the work that it shows must go on
+            self._bar.disable = True
+
+    @contextlib.contextmanager
+    def _away(self) -> Iterator[None]:
+        with self._lock:
+            # tqdm goes by this, too: nothing is to be taken away before the first line.
+            shown = self._bar.last_print_t >= self._bar.start_t + self._bar.delay
+            if shown:
+                self._attempt(self._bar.clear)
+            yield
+            if shown:
+                self._attempt(self._bar.refresh)
 
     def __enter__(self) -> ProgressBar:
         return self
@@ -97,6 +113,19 @@ class ProgressBar:
             if self._clock.is_alive():
                 self._clock.join()
             self._show(self._bar.close)
+            _BARS.discard(self)
+
+
+_BARS: weakref.WeakSet[ProgressBar] = weakref.WeakSet()
+
+
+@contextlib.contextmanager
+def bars_away() -> Iterator[None]:
+    """Take the bars off the terminal while something else is written there; they come back below it."""
+    with contextlib.ExitStack() as stack:
+        for bar in list(_BARS):
+            stack.enter_context(bar._away())
+        yield
 
 
 def _new_bar(total: int | None, unit: str, bar_format: str | None) -> Any:

@@ -1,13 +1,11 @@
-"""Times, durations and sizes as people read them: one form of each, in tables, messages and explanations."""
+"""Times, durations and sizes as people read them: one form of each, in tables, messages and explanations.
+
+Messages, which are read on other machines too, have times in UTC: see :func:`jasmin_arc._support.text.utc`.
+"""
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta, timezone, tzinfo
-
-
-def utc(moment: datetime) -> str:
-    """Write a time for messages, which are read on other machines too."""
-    return f"{moment.astimezone(timezone.utc):%Y-%m-%d %H:%M} UTC"
+from datetime import datetime, timedelta, tzinfo
 
 
 def local_time(moment: datetime) -> str:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from jasmin_arc._support.bulk import summarize_ids
+from jasmin_arc._support.progress import bars_away
 from jasmin_arc._support.text import one_line
 from jasmin_arc.cli.exit_codes import FAILED, code_of
 from jasmin_arc.cli.output import Output, fitted
@@ -230,7 +231,8 @@ class Context:
         """Print one line for the person in front."""
         if self._spinner is not None:
             self._spinner.clear()
-        print(fitted(f"{PROGRAM}: {one_line(text)}", sys.stderr), file=sys.stderr, flush=True)  # noqa: T201
+        with bars_away():
+            print(fitted(f"{PROGRAM}: {one_line(text)}", sys.stderr), file=sys.stderr, flush=True)  # noqa: T201
 
     @property
     def shows_tables(self) -> bool:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 _WORDS = re.compile(r"""\(?(?:'[^'\s][^']*'|"[^"\s][^"]*")\S*|\S+""")
 """A command in quotes counts as one word, so that it can be read and copied"""
-_PARTS = re.compile(r"[^-_./]*[-_./]+|[^-_./]+")
-"""Where a long name is best broken: after such a sign"""
+_COMMAND = re.compile(" +[^- ]")
+_GAP = re.compile(r"(?<=\S) {3,}")
+_SIGNS = ("/", "-_.")
+"""After which signs a long word is best broken, the best ones first"""
 
 
 def width_of(text: str) -> int:
@@ -23,13 +25,22 @@ def width_of(text: str) -> int:
 def wrap(text: str, width: int) -> str:
     """Break a message between its words. A word that alone is too long, such as a URL, is left whole, to be copied.
 
-    Lines that are there already stay, and what continues a line is indented as that line is.
+    Lines that are there already stay, and what continues a line is indented as that line is. An indented line is left
+    as it is, as it is a command to be copied, unless a dash begins it. Parts of a hint, with three spaces between them,
+    get lines of their own.
     """
-    return "\n".join(line for given in text.split("\n") for line in _wrapped(given, width))
+    return "\n".join(
+        line for given in text.split("\n") for part in _in_parts(given, width) for line in _wrapped(part, width)
+    )
+
+
+def _in_parts(line: str, width: int) -> list[str]:
+    # What is indented may be a quotation, whose spaces say nothing.
+    return [line] if width_of(line) <= width or line.startswith(" ") else _GAP.split(line)
 
 
 def _wrapped(line: str, width: int) -> list[str]:
-    if width_of(line) <= width:
+    if width_of(line) <= width or _COMMAND.match(line):
         return [line]
     indent = line[: len(line) - len(line.lstrip())]
     room = width - len(indent)
@@ -46,11 +57,17 @@ def fold(text: str, width: int) -> list[str]:
 
 def _pieces(word: str, width: int) -> list[str]:
     """Return the parts that a word may be broken into; the last one ends with a space."""
-    pieces = [word]
-    if width_of(word) > width:
-        parts = _PARTS.findall(word)
-        pieces = [piece for part in parts for piece in ([part] if width_of(part) <= width else part)]
+    pieces = _parts(word, width, _SIGNS)
     return [*pieces[:-1], pieces[-1] + " "]
+
+
+def _parts(word: str, width: int, signs: Sequence[str]) -> list[str]:
+    if width_of(word) <= width:
+        return [word]
+    if not signs:
+        return list(word)
+    found = re.findall(f"[^{signs[0]}]*[{signs[0]}]+|[^{signs[0]}]+", word)
+    return [part for piece in found for part in _parts(piece, width, signs[1:])]
 
 
 def _fill(pieces: Iterable[str], width: int) -> list[str]:

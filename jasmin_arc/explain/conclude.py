@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from datetime import timedelta
 
-from jasmin_arc._support.text import excerpt, printable
+from jasmin_arc._support.quantities import duration
+from jasmin_arc._support.text import excerpt, printable, utc
 from jasmin_arc.constants import STDERR_NAME, JobState
 from jasmin_arc.explain import Explanation
 from jasmin_arc.explain.facts import Facts
@@ -48,7 +48,7 @@ def _evidence(facts: Facts) -> Iterator[str]:
     yield from _used(facts)
     # A compute element tells an end also for jobs without credentials.
     if facts.copies and info.proxy_expires is not None and info.proxy_expires <= facts.now:
-        yield f"the job's credentials ended at {info.proxy_expires:%Y-%m-%d %H:%M} UTC"
+        yield f"the job's credentials ended at {utc(info.proxy_expires)}"
     yield from (
         f"{STDERR_NAME}: {line}" for line in _stderr_lines(_in_session(without_run_script(facts.stderr), info.id))
     )
@@ -76,9 +76,9 @@ def _log_lines(facts: Facts, reported: list[str]) -> list[str]:
 
 def _used(facts: Facts) -> Iterator[str]:
     info, job = facts.info, facts.description
-    wall_time = timedelta(info.wall_time.days, info.wall_time.seconds) if info.wall_time else None
-    if wall_time:
-        yield f"wall time used: {wall_time}" + (f" of {job.wall_time}" if job and job.wall_time else "")
+    if info.wall_time:
+        limit = f" of {duration(job.wall_time)}" if job and job.wall_time else ""
+        yield f"wall time used: {duration(info.wall_time)}{limit}"
     if info.memory is not None:
         limit = f" of {job.memory / 2**20:.0f} MB" if job and job.memory else ""
         yield f"memory used: {info.memory / 2**20:.0f} MB{limit}"

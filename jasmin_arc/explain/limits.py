@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from datetime import timedelta
 from itertools import chain
 
+from jasmin_arc._support.quantities import duration
 from jasmin_arc._support.text import excerpt
 from jasmin_arc.description import JobDescription
 from jasmin_arc.site_info import QueueInfo, SiteInfo
@@ -83,4 +84,5 @@ def _no_such(what: str, name: str, known: Iterable[str]) -> str:
 def _words(field: str, value: int | timedelta | None) -> str:
     if field == "memory" and isinstance(value, int):
         return f"{value / 2**20:.0f} MB per slot"
-    return f"{value} per slot" if field == "cpu_time" else str(value)
+    words = duration(value) if isinstance(value, timedelta) else str(value)
+    return f"{words} per slot" if field == "cpu_time" else words

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
+from jasmin_arc._support.quantities import duration
 from jasmin_arc._support.text import excerpt
 from jasmin_arc.exceptions import Advice
 from jasmin_arc.explain import program
@@ -33,7 +34,9 @@ def _wall_time(facts: Facts) -> Finding | None:
     if not facts.says(r"job timeout|due to time limit|time limit exceeded|wall-?time limit|exceeded .{0,20}wall"):
         return None
     queue = facts.queue
-    most = f", within the {queue.max_wall_time} that the queue allows" if queue and queue.max_wall_time else ""
+    most = (
+        f", within the {duration(queue.max_wall_time)} that the queue allows" if queue and queue.max_wall_time else ""
+    )
     advice = Advice("Ask for more with {wall_time}{most}, or give each job less to do.", most=most)
     return Finding("wall-time", f"The job was killed because it ran longer than {_time_limit(facts)}.", advice)
 
@@ -41,9 +44,9 @@ def _wall_time(facts: Facts) -> Finding | None:
 def _time_limit(facts: Facts) -> str:
     job = facts.description
     if job is not None and job.wall_time:
-        return f"the wall time that it had asked for, {job.wall_time}"
+        return f"the wall time that it had asked for, {duration(job.wall_time)}"
     if job is not None and job.cpu_time:
-        return f"the CPU time that it had asked for, {job.cpu_time}"
+        return f"the CPU time that it had asked for, {duration(job.cpu_time)}"
     return "the queue allows jobs that ask for no wall_time" if job is not None else "its time limit"
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from jasmin_arc._support.text import excerpt
+from jasmin_arc._support.text import excerpt, utc
 from jasmin_arc.constants import JobState
 from jasmin_arc.exceptions import Advice
 from jasmin_arc.explain.facts import Facts, Finding
@@ -36,7 +36,7 @@ def _finished(facts: Facts) -> Finding:
     if facts.missing_outputs:
         summary = f"The job finished, but did not make {excerpt(', '.join(facts.missing_outputs))}."
         return Finding("output-missing", summary, NOT_MADE)
-    until = f" until {facts.info.session_expires:%Y-%m-%d %H:%M} UTC" if facts.info.session_expires else ""
+    until = f" until {utc(facts.info.session_expires)}" if facts.info.session_expires else ""
     where = Advice("Its outputs are there{until}: {save}.", until=until)
     return Finding("finished", "The job finished, and its program reported success.", where)
 
@@ -51,7 +51,7 @@ def _credentials_ended(facts: Facts) -> Finding | None:
     expires = facts.info.proxy_expires
     if expires is None or expires > facts.now or not facts.copies:
         return None
-    summary = f"The job's credentials ended at {expires:%Y-%m-%d %H:%M} UTC; without them its files cannot be copied."
+    summary = f"The job's credentials ended at {utc(expires)}; without them its files cannot be copied."
     return Finding("proxy-expired", summary, Advice("Renew them with {renew}."))
 
 
@@ -95,7 +95,7 @@ def _queuing(facts: Facts) -> Finding:
 
 def _running(facts: Facts) -> Finding:
     nodes = f" on {', '.join(facts.info.nodes)}" if facts.info.nodes else ""
-    since = f" since {facts.info.started:%Y-%m-%d %H:%M} UTC" if facts.info.started else ""
+    since = f" since {utc(facts.info.started)}" if facts.info.started else ""
     return Finding("running", f"The job runs{excerpt(nodes)}{since}.", Advice("{follow} shows its output as it comes."))
 
 

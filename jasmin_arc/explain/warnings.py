@@ -9,7 +9,8 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from datetime import datetime, timedelta, timezone
 from itertools import chain
 
-from jasmin_arc._support.text import excerpt
+from jasmin_arc._support.quantities import duration
+from jasmin_arc._support.text import excerpt, utc
 from jasmin_arc.description import JobDescription
 from jasmin_arc.exceptions import Advice, JasminArcError, JobListError
 from jasmin_arc.explain.limits import never_starts
@@ -117,10 +118,10 @@ def short_credentials(
     if longest <= left:
         return None
     return Advice(
-        "the proxy ends at {end} UTC, and a job may run for {longest}. While a script waits for jobs or asks about "
+        "the proxy ends at {end}, and a job may run for {longest}. While a script waits for jobs or asks about "
         "them, their credentials are renewed; otherwise call {renew}, or set PROXY_VALIDITY_PERIOD higher",
-        end=f"{expires:%Y-%m-%d %H:%M}",
-        longest=str(longest),
+        end=utc(expires),
+        longest=duration(longest),
     )
 
 
@@ -130,7 +131,7 @@ def sessions_ending(
     """Return warnings, by job id, of ended jobs whose files will soon be erased and that are not in ``warned``."""
     limit = (now or datetime.now(timezone.utc)) + SOON
     return {
-        info.id: f"the compute element erases the files of {info.id} at {info.session_expires:%Y-%m-%d %H:%M} UTC, "
+        info.id: f"the compute element erases the files of {info.id} at {utc(info.session_expires)}, "
         "and its outputs were never saved"
         for info in infos
         if info.final and info.session_expires is not None and info.session_expires < limit and info.id not in warned

@@ -386,7 +386,7 @@ def test_the_end_of_a_job_is_told_without_the_job_list(shell: Shell) -> None:
 def test_a_terminal_shows_complete_ids_without_the_job_list(shell: Shell) -> None:
     submitted = without_its_list(shell, "submit", "--", "true", columns=200)
     job_id = submitted.out.splitlines()[0]
-    assert f"Watch: jasmin-arc status {job_id} " in submitted.out
+    assert f"Watch: jasmin-arc status {job_id}\n" in submitted.out
     shell.run("wait", job_id)
     for args in (["wait", job_id], ["status", job_id], ["list"], ["clean", "--force", job_id]):
         answer = without_its_list(shell, *args, columns=200)
@@ -793,6 +793,9 @@ def test_the_shell_completes_commands_options_and_jobs(shell: Shell) -> None:
     assert complete("jasmin-arc cat ", 2) == [job_id.rpartition("/")[2][:8], "model"]
     assert complete(f"jasmin-arc cat {job_id.rpartition('/')[2][:9]}", 2) == [job_id.rpartition("/")[2]]
     assert complete("jasmin-arc list --status fa", 3) == ["failed"]
+    assert "local" not in complete("jasmin-arc submit -q ", 3)
+    shell.run("site")
+    assert complete("jasmin-arc submit -q ", 3) == complete("jasmin-arc run -q lo", 3) == ["local"]
     for name in ("bash", "zsh", "fish"):
         assert "_JASMIN_ARC_COMPLETE" in shell.run("completion", name).out
 

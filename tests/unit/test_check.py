@@ -46,7 +46,7 @@ def test_nothing_stands_in_the_way(options: dict[str, object]) -> None:
     [
         ({"queue": "shrot"}, "no queue 'shrot' at this site; did you mean 'short'?"),
         ({"runtime_environments": ["ENV/PROXI"]}, "did you mean 'ENV/PROXY'?"),
-        ({"queue": "short", "slots": 8, "cpu_time": "193h"}, "cpu_time: 1 day, 0:07:30 per slot is over the limit"),
+        ({"queue": "short", "slots": 8, "cpu_time": "193h"}, "cpu_time: 1 d 7 min 30 s per slot is over the limit"),
         ({"queue": "short", "slots": 65}, "slots: 65 is over the limit of queue 'short', 64"),
         ({"queue": "short", "memory": "5 GB"}, "memory: 5120 MB per slot is over"),
     ],
@@ -57,7 +57,7 @@ def test_what_stands_in_the_way_is_named(options: dict[str, object], words: str)
 
 
 LONG = JobDescription(executable="x", wall_time="48h")
-OVER = "wall_time: 2 days, 0:00:00 is over the limit of queue 'short', 1 day, 0:00:00"
+OVER = "wall_time: 2 d is over the limit of queue 'short', 1 d"
 
 
 def test_a_job_that_names_no_queue_is_judged_by_the_one_that_such_jobs_are_in() -> None:

@@ -12,7 +12,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from jasmin_arc._support.quantities import duration, local_time, size, utc
+from jasmin_arc._support.quantities import duration, local_time, size
+from jasmin_arc._support.text import utc
 from jasmin_arc.cli.output import console
 from jasmin_arc.constants import JobState, JobStatuses
 from jasmin_arc.description.quantities import parse_duration
@@ -49,7 +50,8 @@ def test_folding_breaks_only_words_that_do_not_fit(text: str, width: int) -> Non
 
 def test_a_long_name_folds_after_its_signs() -> None:
     assert fold("m-HadGEM3-1961", 12) == ["m-HadGEM3-", "1961"]
-    assert fold("/work/users/jane/model.nc", 12) == ["/work/users/", "jane/model.", "nc"]
+    assert fold("/work/users/jane/model.nc", 12) == ["/work/users/", "jane/", "model.nc"]
+    assert fold("a-b" * 3, 5) == ["a-ba-", "ba-b"]
     assert fold("a" * 5, 2) == ["aa", "aa", "a"]
 
 
@@ -77,8 +79,15 @@ def test_what_is_quoted_stays_whole_where_it_can() -> None:
     assert wrap("the job's files aren't there", 12).splitlines() == ["the job's", "files aren't", "there"]
 
 
+def test_parts_of_a_line_stay_together() -> None:
+    text = "Watch: jasmin-arc status 1a2b   Results: jasmin-arc output 1a2b"
+    assert wrap(text, 80) == text
+    assert wrap(text, 50).splitlines() == ["Watch: jasmin-arc status 1a2b", "Results: jasmin-arc output 1a2b"]
+
+
 def test_what_continues_a_line_is_indented_as_it_is() -> None:
     assert wrap("cause\n  - evidence of it\n", 14).split("\n") == ["cause", "  - evidence", "  of it", ""]
+    assert wrap("  export JASMIN_ARC_CONFIG=here", 14) == "  export JASMIN_ARC_CONFIG=here"
 
 
 # --- Statuses ---

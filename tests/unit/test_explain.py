@@ -234,7 +234,7 @@ CASES: dict[str, tuple[Facts, str, str]] = {
             description=job(wall_time="30s"),
         ),
         "wall-time",
-        "longer than the wall time that it had asked for, 0:00:30",
+        "longer than the wall time that it had asked for, 30 s",
     ),
     "CPU time": (
         facts(failed="LRMS error: (271) Job timeout\n", description=job(cpu_time="30s")),
@@ -390,7 +390,7 @@ CASES: dict[str, tuple[Facts, str, str]] = {
         "over-limits",
         "slots: 1000 is over the limit of queue 'short', 64",
     ),
-    "too long for the queue": (facts("Queuing", description=job(wall_time="10h")), "over-limits", "10:00:00"),
+    "too long for the queue": (facts("Queuing", description=job(wall_time="10h")), "over-limits", "10 h"),
     "held": (facts("Hold"), "held", "holds the job back"),
     "running": (facts("Running"), "running", "The job runs"),
     "credentials ended, files to copy": (
@@ -464,12 +464,12 @@ def test_the_whole_reads_well() -> None:
     )
     assert str(explain(known)) == (
         f"{JOB_ID}\n"
-        "The job was killed because it ran longer than the wall time that it had asked for, 0:00:30.\n"
+        "The job was killed because it ran longer than the wall time that it had asked for, 30 s.\n"
         "  - state: Failed (FAILED)\n"
         "  - reported: LRMS error: (271) Job timeout\n"
         "  - log: slurmstepd-vm: error: *** JOB 462 ON vm CANCELLED AT 2026-11-20T08:46:17 DUE TO TIME LIMIT ***\n"
         "  - stderr: step 7 of 100\n"
-        "Ask for more with wall_time=, within the 1:00:00 that the queue allows, or give each job less to do."
+        "Ask for more with wall_time=, within the 1 h that the queue allows, or give each job less to do."
     )
 
 
@@ -519,7 +519,7 @@ def test_a_job_whose_queue_is_not_told_yet_is_judged_by_the_one_of_such_jobs() -
 def test_limits_against_use() -> None:
     info = JobInfo(JOB_ID, JobState.FAILED, exit_code=1, wall_time=timedelta(seconds=50), memory=100 * 2**20)
     evidence = explain(Facts(info, description=job(wall_time="1 m", memory="200 MB"))).evidence
-    assert "wall time used: 0:00:50 of 0:01:00" in evidence
+    assert "wall time used: 50 s of 1 min" in evidence
     assert "memory used: 100 MB of 200 MB" in evidence
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import io
 import os
+import re
 import sys
 import threading
 import time
@@ -12,8 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from jasmin_arc import ArcInterface, JobDescription, JobStatuses
+from jasmin_arc import ArcInterface, JobDescription, JobStatuses, LogLevels
 from jasmin_arc._support import progress
+from jasmin_arc._support.logs import make_logger
 from jasmin_arc._support.progress import ProgressBar
 from jasmin_arc.constants import JobState
 
@@ -70,6 +72,20 @@ def test_the_states_of_jobs_are_counted(monkeypatch: pytest.MonkeyPatch) -> None
         bar.update(4)
     assert "2/6 [00:00, 2 queued, 2 running, 1 failed]" in lines(screen)[0]
     assert "6/6 [00:00, 4 completed, 1 failed, 1 cancelled]" in lines(screen)[-1]
+
+
+def test_a_message_stands_on_a_line_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stderr", screen := _Screen())
+    log = make_logger(screen, LogLevels.INFO)
+    log.info("before")
+    with ProgressBar(5, "job", show=True) as bar:
+        log.info("early")
+        time.sleep(0.5)
+        log.info("amid")
+        bar.update(5)
+    assert re.search(
+        r"\] before\n.*\] early\n\r *0%.*\r +\r[^\r]*\] amid\n\r *0%.*\r100%[^\r]*\n$", screen.getvalue(), re.S
+    )
 
 
 def test_a_log_gets_no_line_for_each_tick(capsys: pytest.CaptureFixture[str]) -> None:

@@ -24,7 +24,7 @@ def test_a_job_that_may_outlast_its_proxy_draws_a_warning() -> None:
     warning = short_credentials([short, long], ends, now=NOW)
     assert warning is not None
     assert "2026-01-01 12:00 UTC" in warning
-    assert "13:00:00" in warning
+    assert "13 h" in warning
     assert "renew()" in warning
 
 
@@ -99,7 +99,7 @@ def test_a_script_that_is_sent_draws_none(here: Path, caplog: pytest.LogCaptureF
 def test_jobs_that_can_never_start_draw_a_warning(caplog: pytest.LogCaptureFixture) -> None:
     jobs = [job("x", wall_time="2h")] * 3 + [job("x", wall_time="30m"), job("x", wall_time="2h", queue="long")]
     assert warned(caplog, *jobs, site=SITE) == [
-        "3 jobs may never start: wall_time: 2:00:00 is over the limit of queue 'short', 1:00:00; queue 'long' allows it"
+        "3 jobs may never start: wall_time: 2 h is over the limit of queue 'short', 1 h; queue 'long' allows it"
     ]
 
 

@@ -187,7 +187,7 @@ def init_command(context: Context, path: str | None, force: bool) -> None:
     except OSError as error:
         context.fail(f"cannot write {target}: {error.strerror}", kind="OSError")
         return
-    context.output.text(_guidance(target), {"path": target, "options": options})
+    context.output.text(_guidance(target), {"path": target, "options": options}, prose=True)
 
 
 def _document(options: Mapping[str, Any], defaults: Mapping[str, Any]) -> str:
