@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import os
 import posixpath
+import re
 import shutil
 from collections.abc import Iterable, Iterator
 from fnmatch import fnmatchcase
 from pathlib import PurePosixPath
 
 from jasmin_arc.description import JobDescription
+
+_INTERPRETER = re.compile(r"(?:.*/)?(?:\w*sh|python[\d.]*|perl|ruby|node|julia|R|Rscript)")
+_CODE = re.compile(r"-\w*[cem]")
 
 
 def not_sent(job: JobDescription) -> list[str]:
@@ -34,10 +38,17 @@ def _names(command: tuple[str, ...]) -> Iterator[str]:
     program, *arguments = command
     if "/" in program or (is_here(program) and shutil.which(program) is None):
         yield program
-    for argument in arguments:
+    for number, argument in enumerate(arguments, 1):
+        if _is_code(command[:number]):
+            continue
         if not argument.startswith("-"):
             yield argument
         yield argument.partition("=")[2]
+
+
+def _is_code(before: tuple[str, ...]) -> bool:
+    """Whether what comes after these words is a program itself, or the name of a module, as after ``sh -c``."""
+    return _CODE.fullmatch(before[-1]) is not None and any(map(_INTERPRETER.fullmatch, before[:-1]))
 
 
 def _is_relative(name: str) -> bool:
