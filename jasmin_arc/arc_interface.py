@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, overload
 
 from jasmin_arc._support.bulk import JobLike, JobsLike
 from jasmin_arc._support.tracebacks import shortens_tracebacks
 from jasmin_arc.constants import JobStatuses
-from jasmin_arc.description import Argument, JobDescription, JobFields, check_keywords, shows_fields
+from jasmin_arc.description import Argument, JobDescription, check_keywords, shows_fields
 from jasmin_arc.exceptions import PartialFailureError
 from jasmin_arc.interface.arc_objects import ArcObjects
 from jasmin_arc.interface.asking import Asking
 from jasmin_arc.interface.ending import Ending
 from jasmin_arc.interface.files import Files
-from jasmin_arc.interface.submitting import Described, Submitting, described
-from jasmin_arc.interface.waiting import Waiting
+from jasmin_arc.interface.submitting import Described, Names2017, Submitting, described, renamed
+from jasmin_arc.interface.waiting import Waiting, stopped
 from jasmin_arc.job import Job
 from jasmin_arc.jobs import Jobs
 
@@ -53,18 +53,27 @@ class ArcInterface(Submitting, Asking, Waiting, Ending, Files, ArcObjects):
     @overload
     def submit(
         self,
-        what: str | os.PathLike[str] = ...,
+        executable: str | os.PathLike[str] = ...,
         arguments: Sequence[Argument] = ...,
-        **fields: Unpack[JobFields],
+        **fields: Unpack[Names2017],
     ) -> Job: ...
     @overload
-    def submit(self, what: JobDescription, **fields: Unpack[_Fields]) -> Job: ...
+    def submit(
+        self, executable: Described, arguments: Sequence[Argument] = ..., **fields: Unpack[Names2017]
+    ) -> Job: ...
     @overload
-    def submit(self, what: Sequence[Described], *, progress: bool = ..., **fields: Unpack[_Fields]) -> Jobs: ...
+    def submit(
+        self,
+        executable: Iterable[Described],
+        arguments: Sequence[Argument] = ...,
+        *,
+        progress: bool = ...,
+        **fields: Unpack[Names2017],
+    ) -> Jobs: ...
     @shows_fields
     def submit(
         self,
-        what: str | os.PathLike[str] | JobDescription | Sequence[Described] = "",
+        executable: str | os.PathLike[str] | Described | Iterable[Described] = "",
         arguments: Sequence[Argument] | None = None,
         *,
         progress: bool = False,
@@ -74,24 +83,25 @@ class ArcInterface(Submitting, Asking, Waiting, Ending, Files, ArcObjects):
 
         A successful return guarantees that the jobs are in the job list and will run.
 
-        :param what: the program to run; or a :class:`~jasmin_arc.description.JobDescription`; or a sequence of
+        :param executable: the program to run; or a :class:`~jasmin_arc.description.JobDescription`; or a sequence of
             descriptions, or of mappings of their fields, for as many jobs
         :param arguments: the program's arguments
         :param progress: show a progress bar, where there are many jobs
-        :param fields: the fields of :class:`~jasmin_arc.description.JobDescription`; they replace those of given
-            descriptions
+        :param fields: the fields of :class:`~jasmin_arc.description.JobDescription`, which replace those of given
+            descriptions; ``args`` and ``input_files``, the names of 2017, are taken too
         :raises PartialFailureError: if some of many were not submitted; its ``results`` has a handle or an error for
             each
         :raises JasminArcError: otherwise as :meth:`submit_job` does
         """
         if arguments is not None:
             fields["arguments"] = arguments
-        check_keywords("submit", fields)
-        if isinstance(what, (str, os.PathLike)):
-            return self._submitted(described({"executable": what, **fields}))
-        if isinstance(what, JobDescription):
-            return self._submitted(described(what.replace(**fields)))
-        jobs = [described(job).replace(**fields) for job in what]
+        changes = renamed(fields)
+        check_keywords("submit", changes)
+        if isinstance(executable, (str, os.PathLike)):
+            return self._submitted(described({"executable": executable, **changes}))
+        if isinstance(executable, (JobDescription, Mapping)):
+            return self._submitted(described(executable).replace(**changes))
+        jobs = [described(job).replace(**changes) for job in executable]
         try:
             ids = self.submit_jobs(jobs, progress=progress)
         except PartialFailureError as error:
@@ -138,10 +148,12 @@ class ArcInterface(Submitting, Asking, Waiting, Ending, Files, ArcObjects):
         :raises JobNotFoundError: if a job could not be found
         :raises ServerError: as :meth:`wait` does
         """
-        for job_id, future in self._completions(self._ids(job_ids), timeout):
-            future.result()
-            yield Job(self, job_id)
-
-
-class _Fields(JobFields, total=False):
-    arguments: Sequence[Argument]
+        ids = self._ids(job_ids)
+        left = len(set(ids))
+        try:
+            for job_id, future in self._completions(ids, timeout):
+                future.result()
+                left -= 1
+                yield Job(self, job_id)
+        except KeyboardInterrupt:
+            raise KeyboardInterrupt(stopped(left)) from None

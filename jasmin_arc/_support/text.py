@@ -49,6 +49,13 @@ def home_short(path: str) -> str:
     return "~" + path[len(home) :] if home != "/" and (path == home or path.startswith(home + "/")) else path
 
 
+def told(error: Exception) -> str:
+    """Return what an error says, in the words of the operating system where it comes from there."""
+    if not isinstance(error, OSError) or not error.strerror:
+        return one_line(str(error))
+    return one_line(f"{error.strerror}: {error.filename}" if error.filename else error.strerror)
+
+
 def undoubled(text: str) -> str:
     """Return the text that was encoded as UTF-8 twice too often, as A-REX does; any other text as it is.
 
@@ -58,6 +65,11 @@ def undoubled(text: str) -> str:
         return text.encode("latin-1").decode().encode("latin-1").decode()
     except UnicodeError:
         return text
+
+
+def counted(number: int, word: str) -> str:
+    """Write how many there are: ``1 job``, ``2 jobs``."""
+    return f"{number} {word}" if number == 1 else f"{number} {word}s"
 
 
 def utc(moment: datetime) -> str:

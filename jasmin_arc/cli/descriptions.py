@@ -17,6 +17,7 @@ from typing import Any
 import click
 
 from jasmin_arc.cli.app import context_of
+from jasmin_arc.cli.completion import complete_file, complete_input
 from jasmin_arc.description import JobDescription
 from jasmin_arc.exceptions import InputFileError, InvalidJobDescription
 
@@ -59,7 +60,13 @@ def _field(flags: str, metavar: str, text: str, *, many: bool = False, **attribu
 
 _OPTIONS = (
     _field("--name name", "NAME", "The job's name (default: the program's)."),
-    _field("-i --input inputs", "[NAME=]PATH", "A file or folder to send, or a URL that the site fetches.", many=True),
+    _field(
+        "-i --input inputs",
+        "[NAME=]PATH",
+        "A file or folder to send, or a URL that the site fetches.",
+        many=True,
+        shell_complete=complete_input,
+    ),
     _field("-o --output outputs", "NAME", "A file, folder or pattern to keep for download.", many=True),
     _field("-e --env environment", "NAME=VALUE", "An environment variable.", many=True, callback=_pair),
     _field("--account account", "NAME", "The project or account that the job is charged to."),
@@ -70,7 +77,7 @@ _OPTIONS = (
     _field("-t --wall-time wall_time", "DURATION", "The most time it may run, such as '2h'."),
     _field("--cpu-time cpu_time", "DURATION", "The most CPU time it may use."),
     _field("-r --runtime-environment runtime_environments", "NAME", "A runtime environment of the site.", many=True),
-    _field("--stdin stdin", "FILE", "A file for the program's standard input."),
+    _field("--stdin stdin", "FILE", "A file for the program's standard input.", shell_complete=complete_file),
     _field("--rerun rerun", "N", "How often the site may run it again after its own failures.", type=int),
     _field("--native native", "BACKEND=OPTION", "An option of the backend's own tools.", many=True, callback=_native),
 )

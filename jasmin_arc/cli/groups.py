@@ -32,11 +32,14 @@ ENDED = (JobStatuses.COMPLETED.value, JobStatuses.FAILED.value)
 """The statuses in which a job stays, as they stand in rows"""
 
 
+_NOT_SHORT = "JOB..."
+
+
 def called(names: Sequence[str]) -> str:
     """Return what jobs with these names are called."""
     names = [one_line(name) for name in names]
     if len(set(names)) == 1:
-        return f"all called {names[0]}"
+        return f"all called {names[0] or '?'}"
     return ", ".join(names) if len(names) <= FEW else f"{names[0]} ... {names[-1]}"
 
 
@@ -55,11 +58,11 @@ def options_for(
     if len(names) <= FEW:
         return " ".join(context.short_ids(list(names)).values())
     pattern = f"{glob.escape(_beginning(names.values()))}*"
-    if pattern != "*" and _ids(context, may_have, name=pattern) == set(names):
+    if pattern != "*" and pattern.isprintable() and _ids(context, may_have, name=pattern) == set(names):
         return f"{status} --name {shlex.quote(pattern)}".strip()
     if _ids(context, may_have, last=len(names)) == set(names):
         return f"{status} --last {len(names)}".strip()
-    return "JOB..."
+    return _NOT_SHORT
 
 
 def _beginning(names: Iterable[str]) -> str:
@@ -84,18 +87,22 @@ def _ids(
 
 def tell_submitted(context: Context, rows: Sequence[Row], names: Mapping[str, str]) -> None:
     """Print the ids; for a person, a line about many jobs, and how to go on."""
-    if len(rows) < 2 or not context.shows_tables:
-        context.output.lines(rows, "id")
-    else:
+    many = len(rows) > 1 and context.shows_tables
+    if many:
         tell(context, rows, f"{len(rows)} jobs submitted: {called(list(names.values()))}")
-    if not rows or not context.gives_hints:
+    else:
+        context.output.lines(rows, "id")
+    if not rows or not context.shows_tables:
         return
     these = options_for(context, names)
-    if len(rows) == 1:
+    if not many:
         context.hint(f"Watch: {context.program} status {these}   Results: {context.program} output {these}")
-    elif these != "JOB...":
+    elif these != _NOT_SHORT:
         context.hint(f"Watch: {context.program} list --watch {these}")
         context.hint(f"Results: {context.program} output {these}")
+    else:
+        # Nothing else leads to these jobs.
+        tell(context, [], "\n".join(names))
 
 
 def tell_done(context: Context, job_ids: Iterable[str], what: str) -> None:

@@ -120,7 +120,10 @@ def _internal(error: Exception) -> str:
 def _complete(instruction: str) -> int:
     from click.shell_completion import shell_complete
 
+    from jasmin_arc.cli.completion import register
+
     try:
+        register()
         return shell_complete(root, {"obj": Context()}, PROGRAM, COMPLETION_VARIABLE, instruction)
     except Exception:  # noqa: BLE001 - whoever presses Tab must not see an error
         return FAILED

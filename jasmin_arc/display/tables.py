@@ -11,13 +11,16 @@ from dataclasses import dataclass
 from itertools import zip_longest
 from typing import Any
 
+from jasmin_arc._support.quantities import size
 from jasmin_arc.display.columns import Column, Row
 from jasmin_arc.display.text import fold, width_of
-from jasmin_arc.display.values import for_people, size
+from jasmin_arc.display.values import for_people
 
 _GAP = 2
 _MIN_FOLDED = 12
 """How narrow a name may become"""
+_SIZES = ("memory", "size")
+"""Properties that are numbers of bytes"""
 
 
 @dataclass(frozen=True)
@@ -50,27 +53,32 @@ def make_table(
 ) -> Table:
     """Lay rows out for a terminal of this width; ``short`` has what to show instead of ids."""
     shown = [column for column in columns if column.from_width <= width]
-    heading = [column.title for column in shown]
+    heading = [column.heading for column in shown]
     cells = [[_cell(column, row, short or {}) for column in shown] for row in rows]
-    by_column = list(zip(heading, *cells))
-    widths = [_min_width(column, texts) for column, texts in zip(shown, by_column)]
-    room = width - _GAP * (len(shown) - 1) - sum(widths)
-    if room < 0:
+    widths = _widths(shown, list(zip(heading, *cells)), width - _GAP * (len(shown) - 1))
+    if sum(widths) + _GAP * (len(shown) - 1) > width:
         pairs = [pair for line in cells for pair in (("", ""), *zip(heading, line)) if pair[1] or not pair[0]]
         return _properties(pairs[1:], width)
-    for number, texts in enumerate(by_column):
-        more = min(room, max(map(width_of, texts)) - widths[number])
-        widths[number] += more
-        room -= more
     styles = [[column.style(row) for column in shown] for row in rows]
     if any(heading):
         cells, styles = [heading, *cells], [["bold"] * len(shown), *styles]
     return Table(cells, styles, widths, [column.right for column in shown])
 
 
+def _widths(columns: Sequence[Column], by_column: Sequence[Sequence[str]], room: int) -> list[int]:
+    """Return the least widths, and more where there is room: first for whole words, then for whole texts."""
+    widths = [_min_width(column, texts) for column, texts in zip(columns, by_column)]
+    for wanted in (_longest_word, _widest):
+        for number, texts in enumerate(by_column):
+            left = max(room - sum(widths), 0)
+            widths[number] += max(min(left, wanted(texts) - widths[number]), 0)
+    return widths
+
+
 def make_record(row: Row, width: int) -> Table:
     """Lay out the properties of one thing for a terminal of this width; those without a value are left out."""
-    texts = {key: size(value) if key in ("memory", "size") else for_people(value) for key, value in row.items()}
+    known = {key: value for key, value in row.items() if value is not None}
+    texts = {key: size(value) if key in _SIZES else for_people(value) for key, value in known.items()}
     return _properties([(key.replace("_", " "), text) for key, text in texts.items() if text], width)
 
 
@@ -88,9 +96,16 @@ def _cell(column: Column, row: Row, short: Mapping[str, str]) -> str:
 
 
 def _min_width(column: Column, texts: Sequence[str]) -> int:
-    widest = max(map(width_of, texts[1:]), default=0)
     if column.whole:
-        return max(widest, len(column.title))
+        return _widest(texts)
     # A heading may be folded between its words, a number never.
-    heading = max(map(len, column.title.split()), default=0)
-    return max(heading, widest if column.right else min(widest, _MIN_FOLDED))
+    widest = _widest(texts[1:])
+    return max(_longest_word(texts[:1]), widest if column.right else min(widest, _MIN_FOLDED))
+
+
+def _longest_word(texts: Sequence[str]) -> int:
+    return max((width_of(word) for text in texts for word in text.split()), default=0)
+
+
+def _widest(texts: Sequence[str]) -> int:
+    return max(map(width_of, texts), default=0)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-_WORDS = re.compile(r"""\(?(?:'[^'\s][^']*'|"[^"\s][^"]*")[^\s'"]*|\S+""")
+_WORDS = re.compile(r"""\(?(?:'[^'\s][^']*'|"[^"\s][^"]*")\S*|\S+""")
 """A command in quotes counts as one word, so that it can be read and copied"""
 _PARTS = re.compile(r"[^-_./]*[-_./]+|[^-_./]+")
 """Where a long name is best broken: after such a sign"""

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from enum import Enum
 from typing import Any
 
+from jasmin_arc._support.quantities import duration, local_time
 from jasmin_arc._support.text import last_part, one_line
 from jasmin_arc.constants import JobState
 
@@ -38,7 +39,7 @@ def for_people(value: Any) -> str:
     if value is None:
         return ""
     if isinstance(value, datetime):
-        return value.astimezone().strftime("%Y-%m-%d %H:%M:%S")
+        return local_time(value)
     if isinstance(value, timedelta):
         return duration(value)
     if isinstance(value, (list, tuple)):
@@ -51,30 +52,6 @@ def for_people(value: Any) -> str:
 def status_words(status: str, state: object) -> str:
     """Return what people call the status of a job in this state. A job that somebody cancelled has not failed."""
     return "cancelled" if state == JobState.KILLED else status
-
-
-def duration(value: timedelta | None) -> str:
-    """Write a duration as a clock shows it."""
-    if value is None:
-        return ""
-    if timedelta(0) < value < timedelta(seconds=10):
-        return f"{value.total_seconds():.2f} s"
-    seconds = int(value.total_seconds())
-    days, rest = divmod(abs(seconds), 86400)
-    clock = f"{rest // 3600}:{rest // 60 % 60:02}:{rest % 60:02}"
-    return ("-" if seconds < 0 else "") + (f"{days}d {clock}" if days else clock)
-
-
-def size(value: int | None) -> str:
-    """Write a number of bytes, in powers of 1024."""
-    if value is None:
-        return ""
-    amount = float(value)
-    for unit in ("B", "kB", "MB", "GB"):
-        if amount < 1024:
-            return f"{amount:.0f} {unit}" if unit == "B" or amount >= 10 else f"{amount:.1f} {unit}"
-        amount /= 1024
-    return f"{amount:.1f} TB"
 
 
 # --- Job ids ---

@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from jasmin_arc._support.quantities import duration, size
 from jasmin_arc._support.text import home_short, without_secrets_of_urls
 from jasmin_arc.description import JobDescription
-from jasmin_arc.display.values import duration, size
 
 _AS_THEY_ARE = ("queue", "account", "slots", "slots_per_host", "memory", "wall_time", "cpu_time", "rerun")
 

@@ -16,7 +16,7 @@ from enum import Enum
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from jasmin_arc._support.text import home_short, one_line
+from jasmin_arc._support.text import counted, home_short, one_line, told
 from jasmin_arc.backends.table import AUTO, BACKENDS, load
 from jasmin_arc.config import ConnectionConfig
 from jasmin_arc.exceptions import Advice, JasminArcError
@@ -130,7 +130,7 @@ def _check(name: str, look: Look) -> Check:
     except JasminArcError as error:
         found, advice = error.message.replace("cannot create a proxy: ", ""), error.advice or look.remedy
     except OSError as error:
-        found, advice = str(error), look.remedy
+        found, advice = told(error), look.remedy
     return Check(name, Outcome.FAILED, one_line(found), advice)
 
 
@@ -160,7 +160,8 @@ def _configuration(config: ConnectionConfig) -> str:
 
 def _job_list(path: Path) -> str:
     free = free_space(path.parent, "JOBS_INFO_FILE")
-    return f"{home_short(str(path))} has {len(JobList(path, timeout=5.0).ids())} jobs, and its disk has {free}"
+    jobs = counted(len(JobList(path, timeout=5.0).ids()), "job")
+    return f"{home_short(str(path))} has {jobs}, and its disk has {free}"
 
 
 def free_space(folder: Path, option: str) -> str:

@@ -24,6 +24,17 @@ Described = Union[JobDescription, Mapping[str, Any]]
 """A job: a description, or a mapping of its fields to their values"""
 
 
+class _Arguments(JobFields, total=False):
+    arguments: Sequence[Argument]
+
+
+class Names2017(JobFields, total=False):
+    """The fields of a job description, and two of them under their old names too."""
+
+    args: Sequence[Argument]
+    input_files: Inputs
+
+
 @shortens_tracebacks
 class Submitting(Parts):
     """Jobs are submitted."""
@@ -34,7 +45,7 @@ class Submitting(Parts):
         executable: str | os.PathLike[str] = "",
         args: Sequence[Argument] = (),
         input_files: Inputs = (),
-        **fields: Unpack[_Fields],
+        **fields: Unpack[_Arguments],
     ) -> str:
         """Submit a job and return the job ID. :meth:`submit` does the same and returns a handle on the job.
 
@@ -51,12 +62,8 @@ class Submitting(Parts):
         :raises JobSubmissionError: if the server refuses the job; the message has its reason
         :raises SubmissionUnknownError: if the server's answer was lost; see :meth:`recover`
         """
-        given = dict(fields)
-        for old, value in (("args", args), ("input_files", input_files)):
-            name = _NAMES_OF_2017[old]
-            if value != () and name in given:
-                raise TypeError(f"both {old} and {name} were given, which are the same")
-            given.setdefault(name, value)
+        old = {"args": args, "input_files": input_files}
+        given = renamed({**fields, **{name: value for name, value in old.items() if value != ()}})
         check_keywords("submit_job", given)
         return self._submit_one(described({"executable": executable, **given}))
 
@@ -135,11 +142,15 @@ class Submitting(Parts):
         raise_failures(ids, self.backend.renew(ids), "renewed")
 
 
-class _Fields(JobFields, total=False):
-    arguments: Sequence[Argument]
-
-
 _NAMES_OF_2017 = {"args": "arguments", "input_files": "inputs"}
+
+
+def renamed(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the fields with the names that they have now."""
+    for old, name in _NAMES_OF_2017.items():
+        if old in fields and name in fields:
+            raise TypeError(f"both {old} and {name} were given, which are the same")
+    return {_NAMES_OF_2017.get(name, name): value for name, value in fields.items()}
 
 
 def described(job: Described) -> JobDescription:

@@ -52,7 +52,7 @@ class Waiting(Understanding):
             if completed:
                 self._missing.warn(self._missing.look(completed))
         except KeyboardInterrupt:
-            raise KeyboardInterrupt(_stopped(len(set(ids)) - len(outcomes))) from None
+            raise KeyboardInterrupt(stopped(len(set(ids)) - len(outcomes))) from None
         statuses = all_or_partial([outcomes[job_id] for job_id in ids], "found")
         failed = [job_id for job_id, status in zip(ids, statuses) if status is JobStatuses.FAILED]
         if check and failed:
@@ -88,8 +88,8 @@ def _outcome(future: Future[JobState]) -> JobStatuses | JobNotFoundError:
         return error
 
 
-def _stopped(going_on: int) -> str:
-    """What an interrupted wait says."""
+def stopped(going_on: int) -> str:
+    """Return what an interrupted wait says of the jobs that go on."""
     if not going_on:
         return "stopped; all jobs have ended"
     jobs, them = ("the job goes on", "it") if going_on == 1 else (f"{going_on} jobs go on", "them")

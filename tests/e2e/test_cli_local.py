@@ -440,7 +440,8 @@ def test_wait_gives_up_when_time_is_up(shell: Shell) -> None:
     (job_id,) = shell.ids("submit", "--", "sleep", "60")
     answer = shell.run("wait", "--timeout", "0.5", job_id)
     assert answer.code == 1
-    assert "1 of 1 jobs have not ended" in answer.err
+    assert answer.err.startswith("jasmin-arc: the job has not ended after ")
+    assert "the job has not ended yet; " in shell.run("wait", "--timeout", "0", job_id).err
 
 
 def test_wait_tells_the_ends_that_it_has_seen(shell: Shell) -> None:
@@ -583,6 +584,11 @@ def test_doctor_without_anything(shell: Shell) -> None:
     assert checks["job list"][0] == "ok"
     assert checks["proxy"][0] == "skipped"
     assert answer.err == "jasmin-arc: 4 checks failed; begin with the first: certificate\n"
+
+
+def test_doctor_counts_a_single_failure(shell: Shell) -> None:
+    answer = shell.run("doctor", JASMIN_ARC_JOBS_INFO_FILE="/dev/null/jobs.dat")
+    assert answer.err == "jasmin-arc: 1 check failed: job list\n"
 
 
 def test_doctor_tells_no_password(shell: Shell) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import socket
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -23,7 +24,8 @@ def test_tables_have_headings_and_colours(shell: Shell) -> None:
     shell.run("wait", job_id)
     shown = shell.terminal("list")
     heading, line = shown.out.splitlines()
-    assert heading.split() == ["JOB", "STATUS", "STATE", "EXIT", "SUBMITTED", "NAME"]
+    zone = f"({datetime.now().astimezone().tzname()})"
+    assert heading.split() == ["JOB", "STATUS", "STATE", "EXIT", "SUBMITTED", zone, "NAME"]
     assert line.split()[:2] == [job_id.rpartition("/")[2][:8], "completed"]
     assert "\x1b[32m" in shown.err
     assert shell.run("status", line.split()[0]).code == 0

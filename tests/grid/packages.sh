@@ -6,6 +6,7 @@ PACKAGES=(
     nordugrid-arc-client nordugrid-arc-plugins-arcrest nordugrid-arc-plugins-needed python3-nordugrid-arc
     time                                                                 # A-REX measures jobs with /usr/bin/time
     openssl iproute2 procps                                              # certificates; ss; ps for A-REX's scripts
+    zsh fish                                                             # the tests press Tab in them
     curl                                                                 # make bench compares with it
 )
 

@@ -89,7 +89,7 @@ def line(level: int, text: str) -> LogLine:
                 line(20, "Unable to submit jobs. Failed to delegate credentials."),
                 line(20, "Failed to submit all jobs: 500 Missing payload"),
             ],
-            "Unable to submit jobs. Failed to delegate credentials.; 500 Missing payload",
+            "Unable to submit jobs. Failed to delegate credentials; 500 Missing payload",
         ),
         (
             [line(40, "Failed to establish connection: Failed to resolve ce (Name or service not known)")],

@@ -8,6 +8,8 @@ import io
 import json
 import os
 import re
+import secrets
+import shlex
 import sqlite3
 import subprocess
 import sys
@@ -22,7 +24,7 @@ from typing import Any
 
 import click
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from job_list_kit import add
 
@@ -34,13 +36,14 @@ from jasmin_arc.cli.commands import setup
 from jasmin_arc.cli.context import Context, shell_words
 from jasmin_arc.cli.descriptions import check_placeholders, descriptions, fill, read_table
 from jasmin_arc.cli.exit_codes import exit_code
+from jasmin_arc.cli.groups import SHOWN, options_for
 from jasmin_arc.cli.output import console
 from jasmin_arc.cli.process import run
 from jasmin_arc.cli.selection import complete_job
 from jasmin_arc.config import OPTIONS
 from jasmin_arc.display.columns import FILES, QUEUES, Column
 from jasmin_arc.display.tables import make_record, make_table
-from jasmin_arc.display.values import duration, for_programs, short_ids, size
+from jasmin_arc.display.values import for_programs, short_ids
 from jasmin_arc.exceptions import (
     PYTHON_WORDS,
     Advice,
@@ -299,15 +302,6 @@ def test_values_for_programs_and_for_people() -> None:
         "yes",
         "0",
     ]
-    assert [duration(timedelta(seconds=n)) for n in (0, 0.5, 59, 3600, 90061, -5)] == [
-        "0:00:00",
-        "0.50 s",
-        "0:00:59",
-        "1:00:00",
-        "1d 1:01:01",
-        "-0:00:05",
-    ]
-    assert [size(n) for n in (0, 1023, 1024, 15 << 20, 3 << 40)] == ["0 B", "1023 B", "1.0 kB", "15 MB", "3.0 TB"]
 
 
 def shown(table: Any, width: int, monkeypatch: pytest.MonkeyPatch) -> str:
@@ -325,7 +319,7 @@ def test_a_narrow_terminal_cuts_no_number(width: int, monkeypatch: pytest.Monkey
     queue = {"name": "short-serial-4hr", "free_slots": 12345, "total_slots": 45678, "running": 31415, "waiting": 27182}
     limits = {"max_wall_time": timedelta(days=7), "max_slots": 16161, "max_memory": 123 << 30}
     queues = shown(lambda: make_table([{**queue, **limits}], QUEUES, width), width, monkeypatch)
-    for number in ("12345", "45678", "31415", "27182", "7d 0:00:00", "16161", "123 GB"):
+    for number in ("12345", "45678", "31415", "27182", "7 d", "16161", "123 GB"):
         assert number in queues
 
     files = [{"name": "n" * 75, "size": 118 << 20}, {"name": "short", "size": 5}]
@@ -730,3 +724,77 @@ def test_a_table_that_cannot_be_read_whole_is_refused(tmp_path: Path, monkeypatc
 def test_an_empty_text_is_a_value_that_is_refused(option: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert run([option, "", "config", "show"]) != 0
     assert "jasmin-arc: " in capsys.readouterr().err
+
+
+# --- Many jobs in a few words ---
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    others=st.lists(st.text("am-[]*'? ", max_size=3), max_size=4),
+    names=st.lists(st.text("am-[]*'? ", max_size=3).map(lambda name: f"m{name}"), min_size=6, max_size=8),
+)
+def test_options_mean_just_the_jobs_that_they_are_told_for(own_home: Path, others: list[str], names: list[str]) -> None:
+    (own_home / ".arc" / "jobs.dat").unlink(missing_ok=True)
+    context = Context()
+    jobs = {f"local://here/{secrets.token_hex(8)}": name for name in [*others, *names]}
+    endpoint = context.arc.backend.endpoint
+    add(
+        JobList(context.arc.config.JOBS_INFO_FILE),
+        [JobRecord(token=job_id, endpoint=endpoint, name=name, id=job_id) for job_id, name in jobs.items()],
+    )
+    wanted = dict(list(jobs.items())[len(others) :])
+    option, value = shlex.split(options_for(context, wanted))
+    assert option in ("--name", "--last")
+    chosen = {"name": value} if option == "--name" else {"last": int(value)}
+    assert context.arc.list_jobs(**chosen) == list(wanted)
+    context.close()
+
+
+def test_a_submission_that_is_left_unfinished_is_told(
+    own_home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def lost(*_: Any, **__: Any) -> Any:
+        raise ServerUnavailableError("the connection broke")
+
+    monkeypatch.setattr(ArcInterface, "submit_jobs", lost)
+    assert run(["submit", "--", "true"]) == 1
+    assert "settles" not in capsys.readouterr().err
+    context = Context()
+    record = JobRecord(token="t", endpoint=context.arc.backend.endpoint, name="n")
+    context.arc.job_list.intend([record])
+    context.arc.job_list.release(["t"])
+    assert run(["submit", "--", "true"]) == 1
+    assert "jasmin-arc: 'jasmin-arc recover' settles what was left unfinished\n" in capsys.readouterr().err
+    context.close()
+
+
+def test_jobs_are_listed_though_the_others_cannot_be_asked_about(
+    own_home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def lost(*_: Any, **__: Any) -> Any:
+        raise ServerUnavailableError("the connection broke")
+
+    context = Context()
+    endpoint = context.arc.backend.endpoint
+    jobs = [f"local://here/{number:08}" for number in range(SHOWN + 2)]
+    add(context.arc.job_list, [JobRecord(token=job, endpoint=endpoint, name="n", id=job) for job in jobs])
+    context.close()
+    monkeypatch.setattr(ArcInterface, "get_job_statuses", lost)
+    monkeypatch.setattr("sys.stdout", screen := Screen())
+    assert run(["list"]) == 0
+    assert f"The newest {SHOWN} of {SHOWN + 2} jobs. 'jasmin-arc list --all' shows all.\n" in screen.getvalue()
+
+
+def test_ends_are_told_though_jobs_cannot_be_looked_at_closer(
+    own_home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def lost(*_: Any, **__: Any) -> Any:
+        raise ServerUnavailableError("the connection broke")
+
+    assert run(["submit", "--name", "a", "--", "false"]) == 0
+    monkeypatch.setattr(ArcInterface, "get_job_infos", lost)
+    assert run(["wait", "a"]) == 4
+    streams = capsys.readouterr()
+    assert streams.out.endswith("\tfailed\ta\n")
+    assert "the connection broke" not in streams.err

@@ -180,6 +180,7 @@ def test_submit_takes_many(arc: ArcInterface) -> None:
     assert jobs.wait(check=True) == jobs.statuses == [COMPLETED] * 2
     assert [job.stdout() for job in jobs] == ["1\n", "2.5\n"]
     assert arc.submit([]).ids == []
+    assert arc.submit(JobDescription("echo", [number]) for number in range(2)).wait() == [COMPLETED] * 2
 
 
 def test_what_could_be_submitted_of_many_is_told_by_handles(arc: ArcInterface) -> None:
@@ -196,9 +197,15 @@ def test_the_names_of_2017_and_the_new_ones(arc: ArcInterface) -> None:
         arc.submit_job("cat", ["in.txt"], ["in.txt"]),
         arc.submit_job("cat", args=["in.txt"], input_files=["in.txt"]),
         arc.submit_job("cat", arguments=["in.txt"], inputs=["in.txt"]),
+        arc.submit("cat", args=["in.txt"], input_files=["in.txt"]).id,
+        arc.submit(executable="cat", arguments=["in.txt"], inputs=["in.txt"]).id,
+        arc.submit({"executable": "cat", "arguments": ["in.txt"]}, inputs=["in.txt"]).id,
     ]
     arc.wait(ids, check=True)
-    assert [arc.read(job_id) for job_id in ids] == ["hello"] * 3
+    assert [arc.read(job_id) for job_id in ids] == ["hello"] * 6
+    for call in (arc.submit_job, arc.submit):
+        with pytest.raises(TypeError, match="both args and arguments"):
+            call("cat", args=["a"], arguments=["b"])
     with pytest.raises(TypeError, match="both args and arguments"):
         arc.submit_job("cat", ["a"], arguments=["b"])
 
@@ -316,14 +323,19 @@ def test_the_debug_log_brings_whole_tracebacks(options: dict[str, Any], tmp_path
     assert "asking.py" in frames
 
 
-@pytest.mark.parametrize("how", ["wait", "jobs", "job"])
+@pytest.mark.parametrize("how", ["wait", "jobs", "job", "as_completed"])
 def test_an_interrupted_wait_leaves_one_sentence(arc: ArcInterface, how: str) -> None:
     jobs = arc.submit([SLEEP] * (1 if how == "job" else 2))
     timer = threading.Timer(0.5, signal.raise_signal, [signal.SIGINT])
     timer.start()
     begin = time.monotonic()
     with pytest.raises(KeyboardInterrupt) as caught:
-        {"wait": lambda: arc.wait(jobs), "jobs": jobs.wait, "job": jobs[0].wait}[how]()
+        {
+            "wait": lambda: arc.wait(jobs),
+            "jobs": jobs.wait,
+            "job": jobs[0].wait,
+            "as_completed": lambda: [*arc.as_completed(jobs)],
+        }[how]()
     timer.join()
     assert time.monotonic() - begin < 5
     goes_on = "the job goes on" if how == "job" else "2 jobs go on"

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jasmin_arc._support.text import undoubled, utc
+from jasmin_arc._support.text import counted, told, undoubled, utc
 from jasmin_arc.backends.rest.glue2 import job_info, stream_names
 
 
@@ -45,6 +45,16 @@ def test_a_repaired_name_can_do_nothing_to_a_terminal() -> None:
         f"<ComputingActivity><Name>{twice_too_often('é' + chr(0x9B) + '2J')}</Name></ComputingActivity>"
     )
     assert job_info(activity).name == "é 2J"
+
+
+def test_errors_of_the_operating_system_come_without_their_numbers() -> None:
+    assert told(FileNotFoundError(2, "No such file or directory", "/x\ny")) == "No such file or directory: /x y"
+    assert told(PermissionError(13, "Permission denied")) == "Permission denied"
+    assert told(OSError("odd")) == told(ValueError("odd")) == "odd"
+
+
+def test_one_is_no_plural() -> None:
+    assert [counted(number, "job") for number in (0, 1, 2)] == ["0 jobs", "1 job", "2 jobs"]
 
 
 def test_times_are_in_utc() -> None:

@@ -102,7 +102,7 @@ class BindingsBackend(RestBackend):
             jobs = [self._arc.Job(job) for job in supervisor.GetAllJobs()]
             found = next((job for job in jobs if str(job.JobID) in answered and job.State), None)
         if found is None:
-            raise _failure(address, "Update", lines)
+            raise _failure(address, "asked about", lines)
         return found
 
     def parse_descriptions(self, text: str) -> Any:
@@ -204,7 +204,7 @@ class BindingsBackend(RestBackend):
         if done:
             self._states.note_cancelled([address.native_id])
             return {}
-        failure = _failure(address, "Cancel", lines)
+        failure = _failure(address, "cancelled", lines)
         if isinstance(failure, ServerUnavailableError):
             raise failure
         return {address.id: failure}
@@ -283,7 +283,7 @@ def _address(job_id: str) -> JobAddress:
     return address
 
 
-def _failure(address: JobAddress, action: str, lines: Sequence[LogLine]) -> JasminArcError:
+def _failure(address: JobAddress, done: str, lines: Sequence[LogLine]) -> JasminArcError:
     """Translate a question or an action that failed."""
     found = filter(None, (_ANSWER.fullmatch(line.text) for line in lines))
     answers = {match[1]: (int(match[2]), match[3]) for match in found}
@@ -291,7 +291,7 @@ def _failure(address: JobAddress, action: str, lines: Sequence[LogLine]) -> Jasm
     if code == 404:
         return not_found(address.id)
     if code == 505:
-        return OperationNotPossibleError(f"{action} is not possible now for {address.id}: {reason}")
+        return OperationNotPossibleError(f"the job cannot be {done} now ({reason}): {address.id}")
     why = reasons(lines) or "no reason was given"
     if code:
         return ServerError(f"{address.endpoint} answered with an error about {address.id}: {why}", status=code)

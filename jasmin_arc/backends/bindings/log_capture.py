@@ -112,5 +112,5 @@ def reasons(lines: Sequence[LogLine]) -> str:
         if not _NO_REASON.match(line.text) and (line.level >= logging.WARNING or _REASON.match(line.text))
     ]
     gravest = max((line.level for line in relevant), default=0)
-    texts = [" ".join(_WRAPPING.sub("", line.text).split()) for line in relevant if line.level == gravest]
+    texts = [" ".join(_WRAPPING.sub("", line.text).split()).rstrip(".") for line in relevant if line.level == gravest]
     return "; ".join(dict.fromkeys(_BRACKETS.sub(r"\1", text) for text in texts))[:_MAX_REASON]

@@ -13,6 +13,7 @@ from urllib3 import HTTPSConnectionPool
 from urllib3.connection import HTTPSConnection
 from urllib3.exceptions import HTTPError
 
+from jasmin_arc._support.text import told
 from jasmin_arc.backends.http.deadline import DeadlineSocket, limited, this_thread
 from jasmin_arc.backends.http.errors import ServerKind, error_for_transport
 from jasmin_arc.exceptions import InvalidConfigError, ServerError
@@ -90,12 +91,12 @@ def make_context(certs_dir: str, certificate: Path | None, kind: ServerKind = Se
         context.load_verify_locations(**{"capath" if Path(certs_dir).is_dir() else "cafile": certs_dir})
     except OSError as error:
         raise InvalidConfigError(
-            f"{kind.trust_option}: no CA certificates can be read from {certs_dir}: {error}"
+            f"{kind.trust_option}: no CA certificates can be read from {certs_dir}: {told(error)}"
         ) from error
     if certificate is not None:
         try:
             # Without a password, OpenSSL would ask on the terminal for that of an encrypted key.
             context.load_cert_chain(certificate, password="")
         except OSError as error:
-            raise ServerError(f"the client certificate {certificate} cannot be used: {error}") from error
+            raise ServerError(f"the client certificate {certificate} cannot be used: {told(error)}") from error
     return context

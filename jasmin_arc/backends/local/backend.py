@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from jasmin_arc._support.machine import boot_id, host_name
+from jasmin_arc._support.text import told
 from jasmin_arc.backends.base import INPUT_URLS, QUEUES, Backend, Services
 from jasmin_arc.backends.local import launch
 from jasmin_arc.backends.local.layout import Layout
@@ -155,7 +156,7 @@ class LocalBackend(Backend):
                     remove_tree(self._layout.job(row["key"]))
                     gone.append(row["key"])
                 except OSError as error:
-                    failures[wanted] = ServerError(f"the files of {wanted} cannot be erased: {error}")
+                    failures[wanted] = ServerError(f"the files of {wanted} cannot be erased: {told(error)}")
             if gone:
                 store.delete(gone)
         return failures
@@ -219,8 +220,11 @@ class LocalBackend(Backend):
             with Store(self._layout.database) as store:
                 yield store
         except (OSError, sqlite3.Error) as error:
-            where = f"the jobs in LOCAL_DIR, {self._layout.root}"
-            raise ServerError(f"{where}, cannot be read or written: {error}") from error
+            advice = "check that you can write there, or set LOCAL_DIR to another folder"
+            raise ServerError(
+                f"LOCAL_DIR, {self._layout.root}, cannot be used: {told(error)}",
+                advice=advice if isinstance(error, OSError) else "",
+            ) from error
 
     def _wake(self) -> None:
         """Call the runner, and start one if none answers."""

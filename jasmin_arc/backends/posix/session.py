@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import BinaryIO
 
+from jasmin_arc._support.text import told
 from jasmin_arc.backends.posix.files import private
 from jasmin_arc.exceptions import InputFileError, JobNotFoundError
 from jasmin_arc.job_info import RemoteFile
@@ -35,7 +36,7 @@ def write_inputs(folder: Path, inputs: Iterable[StagedInput]) -> None:
                 if writer.tell() != staged.size:
                     raise InputFileError(f"input {staged.name!r}: {staged.source!s} changed while it was copied")
     except OSError as error:
-        raise InputFileError(f"the session folder {folder} cannot be written: {error}") from error
+        raise InputFileError(f"the session folder {folder} cannot be written: {told(error)}") from error
 
 
 def list_folder(session: Path, path: str, job_id: str, *, recursive: bool = False) -> list[RemoteFile]:

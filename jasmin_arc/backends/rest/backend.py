@@ -123,10 +123,10 @@ class RestBackend(base.Backend):
             # Until it begins, the old end would be taken for that of the new run.
             late = self._states.wait_for_another_run(restarted)
         except JasminArcError as error:
-            self._log.warning("whether jobs that were told to run again have begun to is not known: %s", error)
+            self._log.warning("the jobs will run again, but it is not known whether they have begun: %s", error)
             return failures
         for native_id in late:
-            self._log.warning("%s will run again, but has not begun to", self._api.job_url(native_id))
+            self._log.warning("%s will run again, but has not begun yet", self._api.job_url(native_id))
         return failures
 
     def renew(self, job_ids: Sequence[str]) -> dict[str, JasminArcError]:

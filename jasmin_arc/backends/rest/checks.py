@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from cryptography import x509
 
-from jasmin_arc._support.text import home_short, utc
+from jasmin_arc._support.text import counted, home_short, told, utc
 from jasmin_arc.backends.http.connection import check_identity, make_context
 from jasmin_arc.backends.rest.api import AREX, Api
 from jasmin_arc.backends.rest.glue2 import parse_time, site_info
@@ -89,14 +89,14 @@ class _Site:
         try:
             if not path.is_dir():
                 context = ssl.create_default_context(cafile=str(path))
-                return f"{short} holds {len(context.get_ca_certs())} CA certificates"
+                return f"{short} holds {counted(len(context.get_ca_certs()), 'CA certificate')}"
             hashed = [entry for entry in path.iterdir() if entry.suffix[1:].isdigit() and len(entry.stem) == 8]
         except OSError as error:
-            raise CheckFailed(f"no CA certificates can be read from {short}: {error}", advice) from error
+            raise CheckFailed(f"no CA certificates can be read from {short}: {told(error)}", advice) from error
         if not hashed:
             found = f"{short} holds no CA certificate under its hash, such as 5ed36f61.0"
             raise CheckFailed(found, f"{advice} 'openssl rehash DIRECTORY' makes the hashes.")
-        return f"{short} holds {len(hashed)} CA certificates"
+        return f"{short} holds {counted(len(hashed), 'CA certificate')}"
 
     def proxy(self) -> str:
         try:
@@ -107,10 +107,10 @@ class _Site:
             # No proxy can be made, but a user may have nothing but a proxy.
             info = self._manager.info()
             if info is None:
-                raise skipped("it takes a valid certificate and its key (above) to make one") from error
+                raise skipped("a proxy needs a valid certificate and its key (see above)") from error
             if info.voms:
                 raise
-            found = "it is not used, and it takes a valid certificate and its key (above) to make another"
+            found = "it is not used, and a new one needs a valid certificate and its key (see above)"
             advice = "Correct what is wrong with the certificate and its key, or bring a new proxy."
             raise CheckFailed(f"{_description(info)}: {found}", advice) from error
         info = self._manager.info()
@@ -128,8 +128,7 @@ class _Site:
         try:
             addresses = socket.getaddrinfo(self._host, self._port, type=socket.SOCK_STREAM)
         except (OSError, UnicodeError) as error:
-            why = getattr(error, "strerror", None) or error
-            found = f"the name {self._host} is not known here: {why}"
+            found = f"the name {self._host} is not known here: {told(error)}"
             raise CheckFailed(found, "Check ARC_SERVER for typing mistakes, and this machine's network.") from error
         return f"{self._host} is {', '.join(dict.fromkeys(str(entry[4][0]) for entry in addresses))}"
 
@@ -145,9 +144,9 @@ class _Site:
 
     def rest(self) -> str:
         if self.outcomes["TLS"] is not Outcome.OK:
-            raise skipped("the server is not reached, or not trusted (above)")
+            raise skipped("the server is not reached, or not trusted (see above)")
         if self.outcomes["proxy"] not in (Outcome.OK, Outcome.WARNING):
-            raise skipped("it takes a proxy (above) to ask")
+            raise skipped("this check needs a proxy (see above)")
         api = Api(self.config, self._manager, self._log)
         base = api.base()
         self._published = api.info()
@@ -157,31 +156,32 @@ class _Site:
         now = datetime.now(timezone.utc)
         here = f"it is {now:%Y-%m-%d %H:%M:%S} UTC here"
         created = _CREATED.search(self._published or b"")
-        told = parse_time(created[1].decode()) if created else None
-        if told is None:
+        published = parse_time(created[1].decode()) if created else None
+        if published is None:
             raise skipped(f"{here}; the server has not told its time")
         advice = "Set the clock, best by NTP: certificates are valid by the clock."
         # What the server publishes is some minutes old, but never of the future.
-        if told - now > _MAX_SKEW:
-            raise CheckFailed(f"{here}, at least {(told - now).total_seconds():.0f} s behind the server", advice)
-        if now - told > _MAX_AGE:
-            old = f"what the server last published is of {utc(told)}: it is old, or this clock is fast"
+        if published - now > _MAX_SKEW:
+            behind = (published - now).total_seconds()
+            raise CheckFailed(f"{here}, at least {behind:.0f} s behind the server", advice)
+        if now - published > _MAX_AGE:
+            old = f"what the server last published is of {utc(published)}: it is old, or this clock is fast"
             raise warning(f"{here}; {old}", advice)
-        return f"{here}, as at the server, within minutes"
+        return f"{here}; the server's clock agrees within minutes"
 
     def queues(self) -> str:
         if self._published is None:
             raise skipped("the server could not be asked")
         queues = site_info(self.config.endpoint, self._published).queues
         if not queues:
-            advice = "Ask the site to let you in, and tell them the name in your certificate (above)."
-            raise CheckFailed("the site offers this certificate no queue", advice)
+            advice = "Ask the site to let you in, and tell them the name in your certificate (see above)."
+            raise CheckFailed("the site offers no queue to this certificate", advice)
         return f"{len(queues)}: {', '.join(queue.name for queue in queues)}"
 
 
 def _encrypted(path: str) -> str:
     raise warning(
-        f"{path} has a passphrase, so whether it belongs to the certificate is not known",
+        f"{path} has a passphrase; without it this check cannot tell whether the key belongs to the certificate",
         Advice("Run {proxy_create} on a terminal before notebooks and scripts need the proxy."),
     )
 

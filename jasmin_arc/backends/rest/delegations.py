@@ -14,6 +14,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
+from jasmin_arc._support.text import counted
 from jasmin_arc.backends.rest.api import Api
 from jasmin_arc.backends.rest.documents import is_native_id
 from jasmin_arc.backends.rest.glue2 import job_info
@@ -95,7 +96,7 @@ class Delegations:
         try:
             answers = self._api.query_jobs("info", due)
         except JasminArcError as error:
-            self._log.warning("cannot see when the credentials of %d jobs end: %s", len(due), error)
+            self._log.warning("cannot see when the credentials of %s end: %s", counted(len(due), "job"), error)
             return
         self._renew_ending([job_info(answer.info, job) for job, answer in answers.items() if answer.info is not None])
 
@@ -126,7 +127,8 @@ class Delegations:
         try:
             answers = self._api.query_jobs("delegations", native_ids)
         except JasminArcError as error:
-            self._log.warning("the credentials of %d jobs end soon: %s", len(native_ids), error)
+            jobs = counted(len(native_ids), "job")
+            self._log.warning("the credentials of %s end soon and cannot be renewed: %s", jobs, error)
             return []
         return [delegation_id for answer in answers.values() for delegation_id in answer.delegations]
 
@@ -163,7 +165,9 @@ class Delegations:
                 if self._ends[delegation_id] < (self._credentials.expires() or _NEVER):
                     self._renew(delegation_id)
         except JasminArcError as error:
-            self._log.warning("the credentials of jobs (delegation %s) end soon: %s", delegation_id, error)
+            self._log.warning(
+                "the credentials of jobs (delegation %s) end soon and cannot be renewed: %s", delegation_id, error
+            )
         return True
 
     def _held_until(self, delegation_id: str) -> datetime:

@@ -13,11 +13,12 @@ import click
 
 from jasmin_arc._support.text import one_line
 from jasmin_arc.cli.app import ArcCommand
+from jasmin_arc.cli.completion import complete_directory
 from jasmin_arc.cli.context import Context
 from jasmin_arc.cli.exit_codes import code_of
 from jasmin_arc.cli.groups import MANY, tell
 from jasmin_arc.cli.selection import selects_by_one_word, selects_jobs, selects_one_job
-from jasmin_arc.constants import STDOUT_NAME
+from jasmin_arc.constants import STDERR_NAME, STDOUT_NAME
 from jasmin_arc.display.columns import FILES
 from jasmin_arc.exceptions import JasminArcError, JobNotFoundError
 
@@ -26,7 +27,15 @@ _MAX_FILES = 10
 
 
 @click.command("output", cls=ArcCommand)
-@click.option("-d", "--dir", "directory", default=".", metavar="DIRECTORY", help="Where to save them (default: here).")
+@click.option(
+    "-d",
+    "--dir",
+    "directory",
+    default=".",
+    metavar="DIRECTORY",
+    shell_complete=complete_directory,
+    help="Where to save them (default: here).",
+)
 @click.option("--file", "patterns", multiple=True, metavar="PATTERN", help="Save these instead of the job's outputs.")
 @click.option("--overwrite", is_flag=True, help="Replace files that are there already.")
 @selects_jobs
@@ -130,22 +139,29 @@ def follow_command(context: Context, job_id: str, *, name: str) -> None:
     row = {"id": job_id, "file": name, "text": ""}
     context.output.results.append(row)
     try:
-        print_as_it_comes(context, row, "text", "waiting for output")
+        if not print_as_it_comes(context, row, "text", "waiting for output") and name not in (STDOUT_NAME, STDERR_NAME):
+            # A file that was never made is waited for until the job has ended.
+            context.arc.open(job_id, name).close()
     except JobNotFoundError as error:
         context.output.results.remove(row)
         _fail_without_file(context, error, job_id, name)
     context.going_on([])
 
 
-def print_as_it_comes(context: Context, row: dict[str, Any], key: str, what: str | Callable[[], str]) -> None:
-    """Print a file of the row's job while it grows, byte for byte; for JSON, keep its text under ``key`` of the row."""
-    kept = []
+def print_as_it_comes(context: Context, row: dict[str, Any], key: str, what: str | Callable[[], str]) -> bool:
+    """Print a file of the row's job while it grows, byte for byte; for JSON, keep its text under ``key`` of the row.
+
+    :returns: whether anything came
+    """
+    kept, came = [], False
     try:
         with context.busy(what):
             for block in context.arc.follow(row["id"], row.get("file", STDOUT_NAME), encoding=None):
+                came = True
                 context.quiet()
                 context.output.stream(block)
                 if context.output.json:
                     kept.append(block)
     finally:
         row[key] = b"".join(kept).decode("utf-8", "replace")
+    return came

@@ -8,6 +8,7 @@ import os
 import re
 import shlex
 import shutil
+import sys
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -15,9 +16,11 @@ from typing import Any
 
 import click
 
-from jasmin_arc._support.text import home_short
+from jasmin_arc._support.text import counted, home_short
+from jasmin_arc.cli import completion
 from jasmin_arc.cli.app import ArcCommand, ArcGroup, context_of
-from jasmin_arc.cli.context import COMPLETION_VARIABLE, PROGRAM, Context
+from jasmin_arc.cli.context import Context
+from jasmin_arc.cli.output import fitted
 from jasmin_arc.config import PATH_OPTIONS, ConnectionConfig, usual_path
 from jasmin_arc.display.columns import QUEUES, Column, Row
 from jasmin_arc.exceptions import InvalidConfigError
@@ -54,8 +57,8 @@ def doctor_command(context: Context) -> None:
         if check.outcome is Outcome.FAILED:
             failed.append(check.name)
     if failed:
-        told = "1 check failed" if len(failed) == 1 else f"{len(failed)} checks failed; begin with the first"
-        context.fail(f"{told}: {failed[0]}", kind="CheckFailed")
+        advice = "; begin with the first" if len(failed) > 1 else ""
+        context.fail(f"{counted(len(failed), 'check')} failed{advice}: {failed[0]}", kind="CheckFailed")
     else:
         context.hint(f"Ready. A first job: {context.program} run -- hostname")
 
@@ -226,15 +229,17 @@ def _write_whole(target: Path, text: str) -> None:
 
 
 def _guidance(target: Path) -> str:
-    lines = [
+    parts = [
         f"Wrote {home_short(str(target))}",
         "Look through it. A line that begins with # is a comment: it says what an option means.",
         "An option that stands only in a comment has its default value, which the comment shows.",
     ]
+    command = f"\n  export JASMIN_ARC_CONFIG={shlex.quote(str(target.absolute()))}\n"
     if target.absolute() != _expanded(usual_path()).absolute():
-        variable = f"  export JASMIN_ARC_CONFIG={shlex.quote(str(target.absolute()))}"
-        lines += ["Let all commands and scripts use it, for instance by a line in ~/.profile:", "", variable, ""]
-    return "\n".join([*lines, "Then check it: jasmin-arc doctor"]) + "\n"
+        parts += ["Let all commands and scripts use it, for instance by a line in ~/.profile:", command]
+    parts.append("Then check it: jasmin-arc doctor")
+    # The command is to be copied, so it stays on its line.
+    return "\n".join(part if part is command else fitted(part, sys.stdout) for part in parts) + "\n"
 
 
 def option_texts() -> dict[str, str]:
@@ -248,7 +253,7 @@ def option_texts() -> dict[str, str]:
 
 
 @click.command("completion", cls=ArcCommand)
-@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+@click.argument("shell", type=click.Choice(completion.SHELLS))
 @click.pass_context
 def completion_command(click_context: click.Context, shell: str) -> None:
     """Print the completion script for a shell.
@@ -258,9 +263,5 @@ def completion_command(click_context: click.Context, shell: str) -> None:
       zsh:   echo 'source <(jasmin-arc completion zsh)' >> ~/.zshrc
       fish:  jasmin-arc completion fish > ~/.config/fish/completions/jasmin-arc.fish
     """
-    from click.shell_completion import get_completion_class
-
-    found = get_completion_class(shell)
-    assert found is not None
-    script = found(click_context.find_root().command, {}, PROGRAM, COMPLETION_VARIABLE).source()
-    context_of(click_context).output.text(script, {"shell": shell, "script": script})
+    text = completion.script(shell, click_context.find_root().command)
+    context_of(click_context).output.text(text, {"shell": shell, "script": text})

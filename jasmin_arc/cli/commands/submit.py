@@ -14,6 +14,7 @@ import click
 
 from jasmin_arc.cli.app import ArcCommand, TakesCommand
 from jasmin_arc.cli.commands.files import print_as_it_comes
+from jasmin_arc.cli.completion import complete_directory, complete_file
 from jasmin_arc.cli.context import Context
 from jasmin_arc.cli.descriptions import describes_jobs, descriptions
 from jasmin_arc.cli.exit_codes import FAILED, JOB_FAILED
@@ -37,7 +38,12 @@ _SAVED_BY = Advice("the job has ended; {save} saves its outputs")
 @click.command("submit", cls=TakesCommand)
 @click.argument("files", nargs=-1, metavar="[FILE]...", type=click.Path())
 @describes_jobs
-@click.option("--table", metavar="FILE", help="One job for each row of this CSV file; {column} is the row's value.")
+@click.option(
+    "--table",
+    metavar="FILE",
+    shell_complete=complete_file,
+    help="One job for each row of this CSV file; {column} is the row's value.",
+)
 @click.option("--check", is_flag=True, help="Send nothing; say what at the site stands in the way.")
 @click.pass_obj
 def submit_command(
@@ -109,7 +115,9 @@ def _in_short(rows: Sequence[Row]) -> list[str]:
 @click.command("run", cls=TakesCommand)
 @click.argument("file", required=False, type=click.Path())
 @describes_jobs
-@click.option("--save", "directory", metavar="DIRECTORY", help="Save the job's outputs there.")
+@click.option(
+    "--save", "directory", metavar="DIRECTORY", shell_complete=complete_directory, help="Save the job's outputs there."
+)
 @click.option("--overwrite", is_flag=True, help="With --save: replace files that are there already.")
 @click.option("--clean", is_flag=True, help="Erase the job afterwards, if it completed and nothing is left to fetch.")
 @click.pass_obj

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
+from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +14,7 @@ import click
 from jasmin_arc._support.text import one_line, printable_lines
 from jasmin_arc.cli.app import ArcCommand
 from jasmin_arc.cli.context import Context
-from jasmin_arc.cli.exit_codes import JOB_FAILED
+from jasmin_arc.cli.exit_codes import JOB_FAILED, code_of
 from jasmin_arc.cli.groups import ENDED, SHOWN, counts, options_for, tell
 from jasmin_arc.cli.output import console
 from jasmin_arc.cli.parameters import Seconds
@@ -24,7 +24,7 @@ from jasmin_arc.description import JobDescription
 from jasmin_arc.display import what_was_run
 from jasmin_arc.display.columns import ENDS, JOBS, Row, job_row, unknown_row
 from jasmin_arc.display.tables import make_table
-from jasmin_arc.display.values import status_words
+from jasmin_arc.display.values import duration, status_words
 from jasmin_arc.exceptions import JasminArcError, JobNotFoundError, PartialFailureError, WaitTimeoutError
 from jasmin_arc.job_info import JobInfo
 
@@ -78,8 +78,11 @@ def list_command(
 
 
 def _going_on(context: Context, ids: Sequence[str]) -> int:
-    """Return how many of the jobs have not ended: those that are not shown must not be overlooked."""
-    return sum(row["status"] not in (*ENDED, "unknown") for row in _in_short(context, ids))
+    """Return how many of the jobs have not ended, as far as can be told now: they must not be overlooked."""
+    try:
+        return sum(row["status"] not in (*ENDED, "unknown") for row in _in_short(context, ids))
+    except JasminArcError:
+        return 0
 
 
 def _in_short(context: Context, ids: Sequence[str]) -> list[dict[str, Any]]:
@@ -209,7 +212,7 @@ def wait_command(context: Context, ids: list[str], *, timeout: float | None) -> 
     try:
         statuses = context.each("waiting", ids, partial(context.arc.wait, ids, timeout=timeout), bar=True)
     except WaitTimeoutError as error:
-        context.fail_with(error)
+        _report_timeout(context, ids, error, timeout)
         ended = [job_id for job_id in ids if job_id not in error.unfinished]
         statuses = context.each("asking for the jobs", ended, partial(context.arc.get_job_statuses, ended))
     context.going_on([])
@@ -218,26 +221,43 @@ def wait_command(context: Context, ids: list[str], *, timeout: float | None) -> 
     _report_failures(context, rows)
 
 
+def _report_timeout(context: Context, ids: Sequence[str], error: WaitTimeoutError, timeout: float | None) -> None:
+    names = context.names_of(error.unfinished)
+    these = options_for(context, {job_id: names.get(job_id, "") for job_id in error.unfinished})
+    left = "the job has" if len(ids) == 1 else f"{len(error.unfinished)} of {len(ids)} jobs have"
+    after = f" after {duration(timedelta(seconds=timeout))}" if timeout else " yet"
+    text = f"{left} not ended{after}; {context.command(f'wait {these}')} waits again"
+    context.fail(text, kind=type(error).__name__, code=code_of(error))
+
+
 def _ends(context: Context, statuses: Mapping[str, JobStatuses]) -> list[dict[str, Any]]:
     known = context.summaries_of(list(statuses))
-    states = {job_id: known[job_id].final_state for job_id in known}
+    states = {job_id: job.final_state for job_id, job in known.items() if job.final_state}
     # A bulk answer does not tell jobs that were cancelled from those that failed by themselves.
-    doubtful = [
-        job_id
-        for job_id, end in statuses.items()
-        if end is JobStatuses.FAILED and states.get(job_id) != JobState.KILLED
-    ]
-    with contextlib.suppress(JasminArcError):
-        states.update((job_id, info.state) for job_id, info in context.arc.backend.query(doubtful).items())
+    failed = [job_id for job_id, end in statuses.items() if end is JobStatuses.FAILED]
+    if known:
+        states.update(_states(context, [job_id for job_id in failed if states.get(job_id) != JobState.KILLED]))
     return [
         {
             "id": job_id,
             "name": known[job_id].name if job_id in known else "",
             "status": end.value,
-            "state": states.get(job_id) or "",
+            "state": states.get(job_id, ""),
         }
         for job_id, end in statuses.items()
     ]
+
+
+def _states(context: Context, ids: Sequence[str]) -> dict[str, JobState]:
+    """Return the states of jobs, as far as they can be told now."""
+    answers: Sequence[Any] = []
+    try:
+        answers = context.arc.get_job_infos(ids) if ids else []
+    except PartialFailureError as error:
+        answers = error.results
+    except JasminArcError:
+        pass
+    return {answer.id: answer.state for answer in answers if isinstance(answer, JobInfo)}
 
 
 def _print_ends(context: Context, rows: list[dict[str, Any]]) -> None:

@@ -1,0 +1,51 @@
+"""Times, durations and sizes as people read them: one form of each, in tables, messages and explanations."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta, timezone, tzinfo
+
+
+def utc(moment: datetime) -> str:
+    """Write a time for messages, which are read on other machines too."""
+    return f"{moment.astimezone(timezone.utc):%Y-%m-%d %H:%M} UTC"
+
+
+def local_time(moment: datetime) -> str:
+    """Write a time as the clock here shows it, with its zone."""
+    return f"{moment.astimezone(_zone_now()):%Y-%m-%d %H:%M:%S %Z}"
+
+
+def local_minute(moment: datetime) -> str:
+    """Write a time for a table, whose heading has the zone: see :func:`local_zone`."""
+    return f"{moment.astimezone(_zone_now()):%Y-%m-%d %H:%M}"
+
+
+def local_zone() -> str:
+    """Return the name of the zone in which this machine shows times."""
+    return f"{datetime.now(_zone_now()):%Z}"
+
+
+def _zone_now() -> tzinfo | None:
+    # The present zone for all times, also for those before the clocks were changed: one table has one zone.
+    return datetime.now().astimezone().tzinfo
+
+
+def duration(value: timedelta) -> str:
+    """Write a duration, such as ``2 h 3 min``. Nothing but parts of a second is left out."""
+    amount = abs(value.total_seconds())
+    sign = "-" if value < timedelta(0) else ""
+    if amount < 10 and amount != int(amount):
+        return f"{sign}{amount:.1f} s"
+    seconds = int(amount)
+    parts = [(seconds // 86400, "d"), (seconds // 3600 % 24, "h"), (seconds // 60 % 60, "min"), (seconds % 60, "s")]
+    return sign + (" ".join(f"{number} {unit}" for number, unit in parts if number) or "0 s")
+
+
+def size(value: int) -> str:
+    """Write a number of bytes, in powers of 1024."""
+    amount = float(value)
+    for unit in ("B", "kB", "MB", "GB"):
+        if amount < 1024:
+            return f"{amount:.0f} {unit}" if unit == "B" or amount >= 10 else f"{amount:.1f} {unit}"
+        amount /= 1024
+    return f"{amount:.1f} TB"
