@@ -39,10 +39,11 @@ test-quick: venv  ## run the tests that need no grid, in about a minute
 soak: venv  ## run the tests that take long: hundreds of kills, limits of minutes
 	@JASMIN_ARC_TEST_CONFIG=$(CONFIG) $(GRID) with $(PYTEST) --soak $(PYTEST_ARGS)
 
-lint: venv  ## check style and types
+lint: venv  ## check style, types and spelling
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy --strict jasmin_arc
+	$(VENV)/bin/codespell
 
 docs: venv  ## build the documentation in docs/_build/html; a warning is an error
 	$(VENV)/bin/sphinx-build -W -b html docs docs/_build/html

@@ -21,10 +21,10 @@ ls
 
 with ArcInterface(config_path) as arc:
     # Without `outputs` the job keeps what the option OUTPUT_FILE names.
-    job_id = arc.submit_job("/bin/bash", ["-c", SCRIPT], outputs=["result.txt"])
+    job = arc.submit("/bin/bash", ["-c", SCRIPT], outputs=["result.txt"])
     # With `check`, a job that failed is an error that says why.
-    arc.wait([job_id], check=True)
-    arc.save_job_outputs(job_id, directory=folder)
+    job.wait(check=True)
+    job.outputs(folder)
 
 for path in sorted(folder.iterdir()):
     print(f"{path.name}:")

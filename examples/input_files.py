@@ -20,8 +20,8 @@ february.write_text("3.3 2.9 5.2\n")
 
 with ArcInterface(config_path) as arc:
     # The files are copied to the directory that the job runs in, under their own names.
-    job_id = arc.submit_job("/bin/bash", ["-c", "cat *.txt"], [january, february])
+    job = arc.submit("/bin/bash", ["-c", "cat *.txt"], inputs=[january, february])
     # With `check`, a job that failed is an error that says why.
-    arc.wait([job_id], check=True)
+    job.wait(check=True)
     print("The job read:")
-    print(arc.read(job_id), end="")
+    print(job.stdout(), end="")

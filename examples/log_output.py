@@ -15,9 +15,9 @@ log_path = Path(tempfile.mkdtemp(), "jasmin_arc.log")
 
 # Without `log` the messages go to sys.stdout, without `log_level` those of LogLevels.INFO and above.
 with log_path.open("w") as log, ArcInterface(config_path, log=log, log_level=LogLevels.DEBUG) as arc:
-    arc.wait([arc.submit_job("/bin/true")])
+    arc.submit("/bin/true").wait()
 print(f"{log_path} has {len(log_path.read_text().splitlines())} lines")
 
 with ArcInterface(config_path, log=None) as arc:
-    arc.wait([arc.submit_job("/bin/true")])
+    arc.submit("/bin/true").wait()
 print("and nothing was logged about the second job")

@@ -11,7 +11,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from jasmin_arc import ArcInterface, JobDescription, JobStatuses, LogLevels
+from jasmin_arc import ArcInterface, JobDescription, LogLevels
 
 config_path = sys.argv[1] if len(sys.argv) > 1 else None
 number = int(sys.argv[2]) if len(sys.argv) > 2 else 200
@@ -36,20 +36,19 @@ def describe(path: Path) -> JobDescription:
 
 
 folder = Path(tempfile.mkdtemp())
-jobs = [describe(path) for path in write_inputs(folder)]
+descriptions = [describe(path) for path in write_inputs(folder)]
 
 with ArcInterface(config_path, log=sys.stderr, log_level=LogLevels.WARNING) as arc:
-    job_ids = arc.submit_jobs(jobs, progress=True)
-    statuses = arc.wait(job_ids, progress=True)
-    folders = arc.save_outputs(job_ids, folder / "results", progress=True)
-    failed = [job_id for job_id, status in zip(job_ids, statuses) if status is JobStatuses.FAILED]
-    reasons = {job_id: arc.explain(job_id).summary for job_id in failed}
+    jobs = arc.submit(descriptions, progress=True)
+    jobs.wait(progress=True)
+    folders = jobs.outputs(folder / "results", progress=True)
+    reasons = {job: job.explain().summary for job in jobs.failed}
     # What is here now, the server need not keep.
-    arc.clean_jobs([job_id for job_id, out_dir in zip(job_ids, folders) if out_dir])
+    arc.clean_jobs([job for job, out_dir in zip(jobs, folders) if out_dir])
 
 print("station mean highest")
-for job, job_id, out_dir in zip(jobs, job_ids, folders):
-    if job_id in reasons:
-        print(job.name, "failed:", reasons[job_id])
+for job, out_dir in zip(jobs, folders):
+    if job in reasons:
+        print(job.name, "failed:", reasons[job])
     elif out_dir is not None:
         print(job.name, Path(out_dir, "stdout.txt").read_text().strip())

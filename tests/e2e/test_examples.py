@@ -99,7 +99,7 @@ def test_many_jobs(lines_of: Lines) -> None:
 
 
 FIRST_STEPS = re.compile(r"<!-- run -->\n```python\n(.*?)```", re.DOTALL)
-LOCAL_LINE, CE_LINE = 'arc = ArcInterface(config={"BACKEND": "local"})', 'arc = ArcInterface("config.json")'
+LOCAL_LINE, CE_LINE = 'arc = ArcInterface(backend="local")', 'arc = ArcInterface("config.json")'
 NOTHING_OF_ARC = """
 import sys
 sys.modules["arc"] = sys.modules["_arc"] = None  # whoever imports them gets an error

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import ast
 import json
+import os
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +21,7 @@ from jasmin_arc.description.formats import xrsl
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = [*ROOT.glob("*.md"), *sorted(ROOT.glob("docs/**/*.md"))]
+WITH_CODE = [page for page in PAGES if "\n<!-- run -->\n" in page.read_text(encoding="utf-8")]
 ALL_PAGES = [*PAGES, *sorted(ROOT.glob("benchmarks/*.md")), *sorted(ROOT.glob("tests/**/*.md"))]
 _BLOCK = re.compile(r"(?:^<!-- (?P<mark>run|prints) -->\n)?^```(?P<language>\w+)\n(?P<text>.*?)^```$", re.M | re.S)
 _LINK = re.compile(r"\]\(([^)\s]+)\)")
@@ -26,6 +30,13 @@ _HEADING = re.compile(r"^#{1,3} +(.+)$", re.M)
 """Sphinx makes anchors for these levels only: see docs/conf.py"""
 _WIDEST = 80
 """What the pages show without a scroll bar"""
+_LOG = re.compile(r"^\[[^]]*\] \[[A-Z]+\] .*\n", re.M)
+_ABOUT_BACKENDS = [f"docs/{name}.md" for name in ("backends", "configuration", "index", "local", "quickstart")]
+"""These pages say themselves what the others say in a note"""
+_NOTE = """
+> **Try it.** The code on this page runs as it stands, from top to bottom, on your own machine: `backend="local"` says
+> so. To use a compute element (CE), make a [configuration](configuration.md) and write `ArcInterface()` instead.
+"""
 
 
 @dataclass
@@ -51,13 +62,21 @@ def name_of(page: Path) -> str:
 
 @pytest.fixture
 def on_this_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An empty folder to work in, and the local backend."""
+    """An empty folder to work in, and nothing that says which backend is meant: the pages say it."""
     (tmp_path / "work").mkdir()
     monkeypatch.chdir(tmp_path / "work")
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    monkeypatch.setenv("JASMIN_ARC_BACKEND", "local")
+    monkeypatch.delenv("JASMIN_ARC_BACKEND", raising=False)
+    monkeypatch.delenv("JASMIN_ARC_CONFIG", raising=False)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
     monkeypatch.setenv("JASMIN_ARC_LOCAL_DIR", str(tmp_path / "local"))
     monkeypatch.setenv("JASMIN_ARC_JOBS_INFO_FILE", str(tmp_path / "jobs.dat"))
+    (tmp_path / "bin").mkdir()
+    command = tmp_path / "bin" / "jasmin-arc"
+    command.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m jasmin_arc "$@"\n')
+    command.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{command.parent}{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
 
 
 def run(page: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -66,34 +85,59 @@ def run(page: Path, capsys: pytest.CaptureFixture[str]) -> None:
     printed = ""
     for block in blocks(page):
         if block.mark == "run":
-            # The empty lines make tracebacks point to the line of the page.
-            exec(compile("\n" * block.line + block.text, str(page), "exec"), names)
-            printed = capsys.readouterr().out
+            run_block(page, block, names)
+            printed = _LOG.sub("", capsys.readouterr().out)
         elif block.mark == "prints":
             assert block.text.strip() in printed, f"{name_of(page)}, line {block.line}"
-    with ArcInterface(log=None) as arc:
+    with ArcInterface(backend="local", log=None) as arc:
         arc.cancel_jobs(arc.list_jobs())
 
 
+def run_block(page: Path, block: Block, names: dict[str, object]) -> None:
+    if block.language == "sh":
+        done = subprocess.run(["bash", "-e", "-c", block.text], capture_output=True, text=True)
+        assert done.returncode == 0, f"{name_of(page)}, line {block.line}: {done.stdout}{done.stderr}"
+    else:
+        # The empty lines make tracebacks point to the line of the page.
+        exec(compile("\n" * block.line + block.text, str(page), "exec"), names)
+
+
 @pytest.mark.usefixtures("on_this_machine")
-@pytest.mark.parametrize("page", [page for page in PAGES if "<!-- run -->" in page.read_text()], ids=name_of)
-def test_the_code_runs_on_the_local_backend(page: Path, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("page", WITH_CODE, ids=name_of)
+def test_the_code_runs_as_it_stands(page: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run(page, capsys)
 
 
 @pytest.mark.usefixtures("on_this_machine")
-@pytest.mark.parametrize("name", ["README.md", "docs/quickstart.md"])
+@pytest.mark.parametrize("name", ["README.md", "docs/index.md", "docs/quickstart.md"])
 def test_the_first_steps_can_be_repeated(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     """As these pages say: change one line and run it again."""
     for _ in range(2):
         run(ROOT / name, capsys)
 
 
+@pytest.mark.parametrize("page", WITH_CODE, ids=name_of)
+def test_a_page_with_code_says_where_it_runs(page: Path) -> None:
+    if page.parent != ROOT and name_of(page) not in _ABOUT_BACKENDS:
+        assert _NOTE in page.read_text(encoding="utf-8")
+    assert re.findall(r"ArcInterface\((?!.*backend=\"local\").*", "".join(runnable(page))) == []
+
+
+def runnable(page: Path) -> list[str]:
+    return [block.text for block in blocks(page) if block.mark == "run" and block.language == "python"]
+
+
+def test_the_readme_fits_on_a_page_or_two() -> None:
+    assert len((ROOT / "README.md").read_text(encoding="utf-8").splitlines()) <= 90
+
+
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
 def test_all_code_is_valid(page: Path) -> None:
     for block in blocks(page):
         if block.language == "python":
-            ast.parse(block.text, f"{name_of(page)}:{block.line}")
+            # As in a notebook, where a cell may wait.
+            flags = ast.PyCF_ONLY_AST | ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
+            compile(block.text, f"{name_of(page)}:{block.line}", "exec", flags)
         if block.language == "json":
             json.loads(block.text)
         if block.language in ("python", "sh"):
@@ -121,15 +165,12 @@ def rows(page: Path) -> list[list[str]]:
     return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines if line.startswith("| `")]
 
 
-def test_the_readme_has_every_option_with_its_default() -> None:
-    table = {cells[0].strip("`"): cells[1].strip("`") for cells in rows(ROOT / "README.md") if len(cells) == 3}
+def test_the_configuration_page_has_every_option_with_its_default() -> None:
+    table = {
+        cells[0].strip("`"): cells[1].strip("`") for cells in rows(ROOT / "docs/configuration.md") if len(cells) == 3
+    }
     documented = {name: default for name, default in table.items() if name.isupper()}
     assert documented == {name: str(getattr(ConnectionConfig, name)) for name in OPTIONS}
-
-
-def test_the_configuration_page_has_every_option() -> None:
-    page = (ROOT / "docs" / "configuration.md").read_text(encoding="utf-8")
-    assert re.findall(r"autoattribute:: ConnectionConfig\.(\w+)$", page, re.M) == list(OPTIONS)
 
 
 def test_the_page_on_errors_has_every_error() -> None:
@@ -142,9 +183,10 @@ def test_the_page_on_errors_has_every_error() -> None:
     assert documented == errors - {"JasminArcError"}
 
 
-def test_the_page_on_what_goes_wrong_has_every_cause() -> None:
-    documented = [cells[0].strip("`") for cells in rows(ROOT / "docs" / "troubleshooting.md")]
-    assert sorted(documented) == sorted(causes())
+def test_troubleshooting_has_a_section_for_every_cause_under_its_name() -> None:
+    page = (ROOT / "docs" / "troubleshooting.md").read_text(encoding="utf-8")
+    sections = page.partition("\n## Causes of failure\n")[2].partition("\n## My job does not start\n")[0]
+    assert sorted(re.findall(r"^### (.+)$", sections, re.M)) == sorted(causes())
 
 
 def causes() -> set[str]:
@@ -172,6 +214,13 @@ def test_the_api_has_every_public_name() -> None:
     assert [full for module, full in sorted(names) if module not in documented and full not in documented] == []
 
 
+def test_every_public_method_is_in_one_group_of_the_api() -> None:
+    page = (ROOT / "docs" / "api" / "arc_interface.md").read_text(encoding="utf-8")
+    documented = re.findall(r"auto(?:method|property):: ArcInterface\.(\w+)", page)
+    public = [name for name in dir(ArcInterface) if not name.startswith("_")]
+    assert sorted(documented) == sorted(public)
+
+
 def test_the_pages_are_all_in_the_contents() -> None:
     index = (ROOT / "docs" / "index.md").read_text(encoding="utf-8")
     assert [page.stem for page in ROOT.glob("docs/*.md") if f"\n{page.stem}\n" not in index] == ["index"]
@@ -183,9 +232,14 @@ def test_the_example_configuration_is_valid(monkeypatch: pytest.MonkeyPatch) -> 
     ConnectionConfig(options)
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/installation.md"])
-def test_the_pages_on_installing_list_what_the_package_needs(page: str) -> None:
-    text = (ROOT / page).read_text(encoding="utf-8")
+@pytest.mark.parametrize("page", ["README.md", "docs/configuration.md", "docs/quickstart.md"])
+def test_all_example_configurations_are_the_same(page: str) -> None:
+    (shown,) = [block.text for block in blocks(ROOT / page) if block.language == "json"]
+    assert shown == (ROOT / "config.example.json").read_text(encoding="utf-8")
+
+
+def test_the_page_on_installing_lists_what_the_package_needs() -> None:
+    text = (ROOT / "docs" / "installation.md").read_text(encoding="utf-8")
     assert [package for package in dependencies("dependencies") if f"`{package}`" not in text] == []
 
 
@@ -196,7 +250,7 @@ def dependencies(*lists: str) -> list[str]:
     for name in lists:
         array = re.search(rf"^{name} = \[(.*?)\]$", project, re.M | re.S)
         assert array is not None, name
-        found += re.findall(r'"([a-z][a-z0-9-]*)(?:[<>=].*?)?"', array[1])
+        found += re.findall(r'"([a-z][a-z0-9-]*)(?:\[\w+\])?(?:[<>=].*?)?"', array[1])
     assert found
     return found
 

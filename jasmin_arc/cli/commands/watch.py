@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from jasmin_arc._support.quantities import duration
 from jasmin_arc._support.text import one_line, printable_lines
 from jasmin_arc.cli.app import ArcCommand
 from jasmin_arc.cli.context import Context
@@ -24,7 +25,7 @@ from jasmin_arc.description import JobDescription
 from jasmin_arc.display import what_was_run
 from jasmin_arc.display.columns import ENDS, JOBS, Row, job_row, unknown_row
 from jasmin_arc.display.tables import make_table
-from jasmin_arc.display.values import duration, status_words
+from jasmin_arc.display.values import status_words
 from jasmin_arc.exceptions import JasminArcError, JobNotFoundError, PartialFailureError, WaitTimeoutError
 from jasmin_arc.job_info import JobInfo
 
