@@ -12,8 +12,11 @@ from pathlib import PurePosixPath
 
 from jasmin_arc.description import JobDescription
 
-_INTERPRETER = re.compile(r"(?:.*/)?(?:\w*sh|python[\d.]*|perl|ruby|node|julia|R|Rscript)")
-_CODE = re.compile(r"-\w*[cem]")
+_BEFORE_CODE = {
+    re.compile(r"(?:.*/)?(?:\w*sh|python[\d.]*)"): re.compile(r"-\w*[cm]"),
+    re.compile(r"(?:.*/)?(?:perl|ruby|node|julia|R|Rscript)"): re.compile(r"-\w*e"),
+}
+"""By programs, the options after which comes no file, but code or the name of a module"""
 
 
 def not_sent(job: JobDescription) -> list[str]:
@@ -47,8 +50,9 @@ def _names(command: tuple[str, ...]) -> Iterator[str]:
 
 
 def _is_code(before: tuple[str, ...]) -> bool:
-    """Whether what comes after these words is a program itself, or the name of a module, as after ``sh -c``."""
-    return _CODE.fullmatch(before[-1]) is not None and any(map(_INTERPRETER.fullmatch, before[:-1]))
+    """Whether what comes after these words is no file, as after ``sh -c``."""
+    *programs, option = before
+    return any(end.fullmatch(option) and any(map(program.fullmatch, programs)) for program, end in _BEFORE_CODE.items())
 
 
 def _is_relative(name: str) -> bool:

@@ -24,6 +24,8 @@ from jasmin_arc.explain.not_sent import is_here, not_sent
         (["/bin/sh", "-c", "tool"], []),
         (["bash", "-lc", "tool --in=x", "data"], ["data"]),
         (["nice", "python3.11", "-m", "module", "a.py"], ["python3.11", "a.py"]),
+        (["sh", "-e", "run.sh"], ["run.sh"]),
+        (["perl", "-e", "print"], []),
         (["tool", "-c", "settings.yml"], ["settings.yml"]),
     ],
 )
