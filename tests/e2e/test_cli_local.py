@@ -386,7 +386,7 @@ def test_the_end_of_a_job_is_told_without_the_job_list(shell: Shell) -> None:
 def test_a_terminal_shows_complete_ids_without_the_job_list(shell: Shell) -> None:
     submitted = without_its_list(shell, "submit", "--", "true", columns=200)
     job_id = submitted.out.splitlines()[0]
-    assert f"Watch: jasmin-arc status {job_id} " in submitted.out
+    assert f"Watch: jasmin-arc status {job_id}\n" in submitted.out
     shell.run("wait", job_id)
     for args in (["wait", job_id], ["status", job_id], ["list"], ["clean", "--force", job_id]):
         answer = without_its_list(shell, *args, columns=200)
