@@ -18,6 +18,7 @@ import click
 
 from jasmin_arc.cli.app import context_of
 from jasmin_arc.cli.completion import complete_file, complete_input
+from jasmin_arc.cli.parameters import complete_queue
 from jasmin_arc.description import JobDescription
 from jasmin_arc.exceptions import InputFileError, InvalidJobDescription
 
@@ -70,7 +71,7 @@ _OPTIONS = (
     _field("-o --output outputs", "NAME", "A file, folder or pattern to keep for download.", many=True),
     _field("-e --env environment", "NAME=VALUE", "An environment variable.", many=True, callback=_pair),
     _field("--account account", "NAME", "The project or account that the job is charged to."),
-    _field("-q --queue queue", "QUEUE", "The queue (default: the site's choice)."),
+    _field("-q --queue queue", "QUEUE", "The queue (default: the site's choice).", shell_complete=complete_queue),
     _field("-n --slots slots", "N", "How many slots, mostly cores (default: 1).", type=int),
     _field("--slots-per-host slots_per_host", "N", "How many of them must be on one host.", type=int),
     _field("-m --memory memory", "SIZE", "Memory per slot, such as '4 GB'."),

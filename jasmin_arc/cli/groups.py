@@ -95,10 +95,8 @@ def tell_submitted(context: Context, rows: Sequence[Row], names: Mapping[str, st
     if not rows or not context.shows_tables:
         return
     these = options_for(context, names)
-    if not many:
-        context.hint(f"Watch: {context.program} status {these}   Results: {context.program} output {these}")
-    elif these != _NOT_SHORT:
-        context.hint(f"Watch: {context.program} list --watch {these}")
+    if these != _NOT_SHORT:
+        context.hint(f"Watch: {context.program} {'list --watch' if many else 'status'} {these}")
         context.hint(f"Results: {context.program} output {these}")
     else:
         # Nothing else leads to these jobs.

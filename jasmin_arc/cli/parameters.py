@@ -1,4 +1,4 @@
-"""Kinds of values that options take."""
+"""Kinds of values that options take, and how a shell completes them."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from jasmin_arc.cli.app import context_of
 from jasmin_arc.description.quantities import parse_duration
 from jasmin_arc.exceptions import JasminArcError
 
@@ -32,6 +33,18 @@ class Seconds(click.ParamType):  # type: ignore[type-arg, unused-ignore]
         forms = "'30s', '5m', '1h 30m', '01:30:00' or 300 (seconds)"
         least = f" of at least {self._least:g} s" if self._least else ""
         raise click.UsageError(f"{option} must be a duration{least}, such as {forms}, not {value!r}", ctx)
+
+
+def complete_queue(ctx: click.Context, _parameter: click.Parameter, incomplete: str) -> list[str]:
+    """Return the queues that begin so, of those that the site was found to have of late. No server is asked."""
+    from jasmin_arc.explain import site_file
+
+    try:
+        kept = site_file.read(context_of(ctx).arc.backend.endpoint)
+    except JasminArcError:
+        return []
+    names = [queue.name for queue in kept[1].queues] if kept else []
+    return [name for name in names if name.startswith(incomplete)]
 
 
 def _seconds(value: Any) -> float | None:

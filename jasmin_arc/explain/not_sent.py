@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import os
 import posixpath
+import re
 import shutil
 from collections.abc import Iterable, Iterator
 from fnmatch import fnmatchcase
 from pathlib import PurePosixPath
 
 from jasmin_arc.description import JobDescription
+
+_BEFORE_CODE = {
+    re.compile(r"(?:.*/)?(?:\w*sh|python[\d.]*)"): re.compile(r"-\w*[cm]"),
+    re.compile(r"(?:.*/)?(?:perl|ruby|node|julia|R|Rscript)"): re.compile(r"-\w*e"),
+}
+"""By programs, the options after which comes no file, but code or the name of a module"""
 
 
 def not_sent(job: JobDescription) -> list[str]:
@@ -34,10 +41,18 @@ def _names(command: tuple[str, ...]) -> Iterator[str]:
     program, *arguments = command
     if "/" in program or (is_here(program) and shutil.which(program) is None):
         yield program
-    for argument in arguments:
+    for number, argument in enumerate(arguments, 1):
+        if _is_code(command[:number]):
+            continue
         if not argument.startswith("-"):
             yield argument
         yield argument.partition("=")[2]
+
+
+def _is_code(before: tuple[str, ...]) -> bool:
+    """Whether what comes after these words is no file, as after ``sh -c``."""
+    *programs, option = before
+    return any(end.fullmatch(option) and any(map(program.fullmatch, programs)) for program, end in _BEFORE_CODE.items())
 
 
 def _is_relative(name: str) -> bool:

@@ -25,10 +25,13 @@ _FRAME = re.compile(r'^ +File "(?P<file>[^"\n]+)", line (?P<line>\d+)', re.MULTI
 _OF_A_LIBRARY = re.compile(r"/(?:site|dist)-packages/|/lib\w*/python\d|^<")
 _NO_MODULE = re.compile(r"(?:ModuleNotFoundError|^\S*python[\d.]*): No module named '?(?P<name>[\w.-]+)'?")
 _CANNOT_OPEN = re.compile(
-    r"no such file|not found|can(?:'t|not) (?:open|find|access|read|load)|unable to (?:open|find|access|read|load)|"
-    r"could ?n[o']t (?:open|find|read)|does(?: not|n't) exist|(?:failed to open|open failed)",
-    re.IGNORECASE,
+    r"no such file|(?:can(?:'t|not)|unable to|could ?n(?:o|')t|failed to) (?:open|access)|open failed", re.IGNORECASE
 )
+_NOT_FOUND = re.compile(
+    r"not found|(?:can(?:'t|not)|unable to|could ?n(?:o|')t) find|does(?: not|n't) exist", re.IGNORECASE
+)
+"""What is said of many things; of a file only if the name looks like one"""
+_LIKE_A_FILE = re.compile(r"/|\.[A-Za-z]\w*$")
 _CRASHES = {"SIGSEGV", "SIGBUS", "SIGILL", "SIGFPE", "SIGABRT", "SIGSYS"}
 
 _INTERPRETER_ADVICE = (
@@ -56,8 +59,8 @@ def input_not_sent(facts: Facts) -> Finding | None:
     if not facts.info.exit_code or not facts.not_sent:
         return None
     session = facts.info.id.rpartition("/")[2]
-    lines = [line for line in facts.stderr.splitlines() if _CANNOT_OPEN.search(line)]
-    names = [name for name in facts.not_sent if any(_is_named(name, line, session) for line in lines)]
+    lines = facts.stderr.splitlines()
+    names = [name for name in facts.not_sent if any(_is_missed(name, line, session) for line in lines)]
     if not names:
         return None
     several = len(names) > 1
@@ -68,6 +71,11 @@ def input_not_sent(facts: Facts) -> Finding | None:
         "Send it along with {inputs}: a job starts in a folder of its own, which has the job's inputs and nothing else."
     )
     return Finding("input-not-sent", summary, advice)
+
+
+def _is_missed(name: str, line: str, session: str) -> bool:
+    said = _CANNOT_OPEN.search(line) or (_LIKE_A_FILE.search(name) and _NOT_FOUND.search(line))
+    return bool(said) and _is_named(name, line, session)
 
 
 def _is_named(name: str, line: str, session: str) -> bool:

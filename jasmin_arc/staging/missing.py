@@ -19,7 +19,7 @@ from jasmin_arc.job_info import JobInfo
 from jasmin_arc.job_list import JobList, JobSummary
 from jasmin_arc.job_list.ledger import PATIENCE
 
-_MOST_SECONDS = 10.0
+_MOST_SECONDS = 5.0
 """For how long jobs are looked at that somebody has waited for; the rest is left"""
 _MOST_NAMED = 3
 """How many jobs one warning names, and how many files of each"""

@@ -793,6 +793,9 @@ def test_the_shell_completes_commands_options_and_jobs(shell: Shell) -> None:
     assert complete("jasmin-arc cat ", 2) == [job_id.rpartition("/")[2][:8], "model"]
     assert complete(f"jasmin-arc cat {job_id.rpartition('/')[2][:9]}", 2) == [job_id.rpartition("/")[2]]
     assert complete("jasmin-arc list --status fa", 3) == ["failed"]
+    assert "local" not in complete("jasmin-arc submit -q ", 3)
+    shell.run("site")
+    assert complete("jasmin-arc submit -q ", 3) == complete("jasmin-arc run -q lo", 3) == ["local"]
     for name in ("bash", "zsh", "fish"):
         assert "_JASMIN_ARC_COMPLETE" in shell.run("completion", name).out
 

@@ -17,7 +17,7 @@ _BLOCK = re.compile(r"(?<=^<!-- session -->\n```console\n).*?(?=^```$)", re.M | 
 _CHANGING = (
     (re.compile(r"\b[0-9a-f]{24}\b"), "ID"),
     (re.compile(r"\b[0-9a-f]{8}\b"), "SHORT"),
-    (re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d"), "TIME"),
+    (re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d(:\d\d)?"), "TIME"),
     (re.compile(r"local://\S+/(?=ID)"), "local://host/"),
     (re.compile(r" - (wall time|memory) used: [^-]*?(?= - )"), ""),
     (re.compile(r"\d+(\.\d+)? [GM]B"), "SIZE"),

@@ -99,6 +99,11 @@ STUCK = {
         f"{NOBODY}/r.nc (Failed to connect",
     ),
     "too many slots": (shell("true", slots=100_000), "over-limits", "slots: 100000 is over the limit"),
+    "too long for the queue of jobs that name none": (
+        shell("true", wall_time="2h"),
+        "over-limits",
+        "wall_time: 2 h is over the limit of queue 'short'",
+    ),
     "too long": (shell("true", queue="short", wall_time="100h"), "over-limits", "wall_time: 4 d 4 h is over"),
 }
 """Jobs that do not end by themselves, in any reasonable time"""
@@ -191,6 +196,31 @@ def test_an_upload_that_was_cut_off(grid: Grid, backend: str) -> None:
 def test_jobs_that_do_not_get_on(grid: Grid, backend: str, name: str) -> None:
     _, cause, words = STUCK[name]
     assert words in until_explained(grid.interfaces[backend], grid.ids[name], cause).summary
+
+
+@pytest.mark.grid
+@BOTH
+def test_a_job_is_judged_by_the_queue_that_it_will_be_in(
+    grid: Grid, backend: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    arc, job_id = grid.interfaces[backend], grid.ids["too long for the queue of jobs that name none"]
+    found = until_explained(arc, job_id, "over-limits")
+    assert found.advice == "Cancel it, and submit it again with queue=: queue 'long' allows it."
+    told = "wall_time: 3:00:00 is over the limit of queue 'short', 1:00:00; queue 'long' allows it"
+    assert arc.check(shell("true", wall_time="3h")) == [told]
+    assert arc.check(shell("true", wall_time="3h", queue="long")) == []
+    grid.ids[f"3h {backend}"] = arc.submit_job("/bin/true", wall_time="3h")
+    assert f"the job may never start: {told}" in caplog.text
+
+
+@pytest.mark.grid
+def test_a_script_that_was_forgotten(grid: Grid) -> None:
+    arc = grid.interfaces["rest"]
+    grid.ids["forgotten"] = arc.submit_job("python3", ["mean.py"], outputs=[])
+    arc.wait([grid.ids["forgotten"]], timeout=LIMIT)
+    found = grid.explain("rest", "forgotten")
+    assert (found.cause, found.name) == ("input-not-sent", "python3")
+    assert "did not find mean.py" in found.summary
 
 
 @pytest.mark.grid
@@ -331,6 +361,21 @@ HERE = {
     "missing interpreter": (missing_interpreter(), "missing-interpreter", "./tool is there"),
     "wall time": (shell("sleep 60", wall_time="1s"), "wall-time", "that it had asked for, 1 s"),
     "crash": (shell("kill -SEGV $$"), "signal", "SIGSEGV"),
+    "traceback": (
+        JobDescription(executable="python3", arguments=["t.py"], inputs={"t.py": b"x = 1\n\nx / 0\n"}, outputs=[]),
+        "exit-code",
+        "ZeroDivisionError: division by zero (t.py, line 3)",
+    ),
+    "module": (
+        JobDescription(executable="python3", arguments=["-c", "import no_such_module"], outputs=[]),
+        "missing-module",
+        "no module no_such_module",
+    ),
+    "forgotten": (
+        JobDescription(executable="./mean.py", outputs=[]),
+        "input-not-sent",
+        "did not find ./mean.py",
+    ),
     "output not made": (shell("true", outputs=["result.nc"]), "output-missing", "did not make result.nc"),
     "finished": (shell("true", outputs=None), "finished", "reported success"),
 }
@@ -360,6 +405,10 @@ def test_waiting_running_and_cancelled_here(local: ArcInterface) -> None:
     local.cancel_jobs([first, second])
     local.wait([first, second], timeout=LIMIT)
     assert {local.explain(first).cause, local.explain(second).cause} == {"cancelled"}
+    with pytest.raises(JobFailedError) as caught:
+        local.wait([first, second], check=True)
+    assert "The job was cancelled at its user's request; 1 more job did not succeed;" in str(caught.value)
+    assert "failed" not in str(caught.value)
 
 
 def test_files_that_were_erased_here(local: ArcInterface) -> None:

@@ -798,3 +798,26 @@ def test_ends_are_told_though_jobs_cannot_be_looked_at_closer(
     streams = capsys.readouterr()
     assert streams.out.endswith("\tfailed\ta\n")
     assert "the connection broke" not in streams.err
+
+
+def test_many_different_failures_are_a_few_lines(own_home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    context = Context()
+    alike = {f"local://h/a{number}": ServerUnavailableError(f"local://h/a{number} is silent") for number in range(9)}
+    each = {f"local://h/b{number}": JobListError(f"trouble {number}") for number in range(9)}
+    context.fail_many({**alike, **each}, of=100)
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0] == "jasmin-arc: 9 of 100 jobs: JOB is silent; 'jasmin-arc doctor' looks for the reason"
+    assert lines[1:] == [*(f"jasmin-arc: trouble {number}" for number in range(4)), lines[-1]]
+    assert lines[-1] == "jasmin-arc: and 5 more such lines; --verbose shows all"
+    assert [error["job"] for error in context.output.errors] == [*alike, *each]
+    context.close()
+
+
+def test_failures_of_jobs_without_ids_are_not_mixed_up(own_home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    context = Context()
+    errors = {str(number): InputFileError(f"no file {number}.txt") for number in range(4)}
+    context.fail_many(errors, of=4)
+    assert [line.rpartition(" ")[2] for line in capsys.readouterr().err.splitlines()] == [
+        f"{number}.txt" for number in range(4)
+    ]
+    assert {error["job"] for error in context.output.errors} == {None}

@@ -190,6 +190,11 @@ CASES: dict[str, tuple[Facts, str, str]] = {
         "input-not-sent",
         "in/a.nc",
     ),
+    "a word that is no file": (
+        ended(1, "KeyError: variable 'tas' not found\nlevel 1.5 not found\n", not_sent=("tas", "1.5")),
+        "exit-code",
+        "level 1.5 not found",
+    ),
     "another file of that name": (
         ended(1, "cat: /data/a.nc: No such file or directory\n", not_sent=("a.nc",)),
         "exit-code",

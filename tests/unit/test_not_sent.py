@@ -21,6 +21,12 @@ from jasmin_arc.explain.not_sent import is_here, not_sent
         (["bin/tool", "-v", "--in=data/a.nc", "of=b.nc"], ["bin/tool", "data/a.nc", "of=b.nc", "b.nc"]),
         (["ls", ".", "..", "./", "/abs/olute", "--x=/abs", "-i"], []),
         (["ls", "../up"], ["../up"]),
+        (["/bin/sh", "-c", "tool"], []),
+        (["bash", "-lc", "tool --in=x", "data"], ["data"]),
+        (["nice", "python3.11", "-m", "module", "a.py"], ["python3.11", "a.py"]),
+        (["sh", "-e", "run.sh"], ["run.sh"]),
+        (["perl", "-e", "print"], []),
+        (["tool", "-c", "settings.yml"], ["settings.yml"]),
     ],
 )
 def test_which_words_are_taken_for_files(command: list[str], names: list[str]) -> None:

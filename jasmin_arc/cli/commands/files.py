@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import shutil
 import sys
@@ -20,7 +21,7 @@ from jasmin_arc.cli.groups import MANY, tell
 from jasmin_arc.cli.selection import selects_by_one_word, selects_jobs, selects_one_job
 from jasmin_arc.constants import STDERR_NAME, STDOUT_NAME
 from jasmin_arc.display.columns import FILES
-from jasmin_arc.exceptions import JasminArcError, JobNotFoundError
+from jasmin_arc.exceptions import JasminArcError, JobNotFoundError, ServerError
 
 _MAX_FILES = 10
 """Files that are named where another one was asked for"""
@@ -141,7 +142,8 @@ def follow_command(context: Context, job_id: str, *, name: str) -> None:
     try:
         if not print_as_it_comes(context, row, "text", "waiting for output") and name not in (STDOUT_NAME, STDERR_NAME):
             # A file that was never made is waited for until the job has ended.
-            context.arc.open(job_id, name).close()
+            with contextlib.suppress(ServerError):
+                context.arc.open(job_id, name).close()
     except JobNotFoundError as error:
         context.output.results.remove(row)
         _fail_without_file(context, error, job_id, name)

@@ -12,6 +12,7 @@ from typing import Any
 
 import click
 
+from jasmin_arc._support.text import one_line
 from jasmin_arc.cli.app import ArcCommand, TakesCommand
 from jasmin_arc.cli.commands.files import print_as_it_comes
 from jasmin_arc.cli.completion import complete_directory, complete_file
@@ -107,7 +108,7 @@ def _in_short(rows: Sequence[Row]) -> list[str]:
         for problem in row["problems"] or ["nothing stands in the way"]:
             names.setdefault(problem, []).append(row["name"])
     return [
-        f"{len(jobs)} jobs, {called(jobs)}: {problem}" if len(jobs) > 1 else f"{jobs[0]}: {problem}"
+        f"{len(jobs)} jobs, {called(jobs)}: {problem}" if len(jobs) > 1 else f"{one_line(jobs[0])}: {problem}"
         for problem, jobs in names.items()
     ]
 
