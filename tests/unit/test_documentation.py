@@ -31,6 +31,12 @@ _HEADING = re.compile(r"^#{1,3} +(.+)$", re.M)
 _WIDEST = 80
 """What the pages show without a scroll bar"""
 _LOG = re.compile(r"^\[[^]]*\] \[[A-Z]+\] .*\n", re.M)
+_OTHER_WORDS = re.compile(
+    r"computing element|sandbox|working directory|session folder|job directory|worker node|compute node"
+    r"|output folder|result directory|user certificate|job identifier|wall clock",
+    re.I,
+)
+"""Words for what docs/glossary.md gives another name"""
 _ABOUT_BACKENDS = [f"docs/{name}.md" for name in ("backends", "configuration", "index", "local", "quickstart")]
 """These pages say themselves what the others say in a note"""
 _NOTE = """
@@ -126,6 +132,11 @@ def test_a_page_with_code_says_where_it_runs(page: Path) -> None:
 
 def runnable(page: Path) -> list[str]:
     return [block.text for block in blocks(page) if block.mark == "run" and block.language == "python"]
+
+
+@pytest.mark.parametrize("page", [ROOT / "README.md", *sorted(ROOT.glob("docs/*.md"))], ids=name_of)
+def test_one_thing_has_one_name(page: Path) -> None:
+    assert _OTHER_WORDS.findall(_FENCED.sub("", page.read_text(encoding="utf-8"))) == []
 
 
 def test_the_readme_fits_on_a_page_or_two() -> None:
