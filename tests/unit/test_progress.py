@@ -159,10 +159,12 @@ def test_a_bar_that_cannot_be_written_keeps_no_job_from_its_caller(
 
 
 def test_a_bar_that_cannot_be_made_keeps_no_job_from_its_caller(monkeypatch: pytest.MonkeyPatch) -> None:
-    def no_thread(_: threading.Thread) -> None:
-        raise RuntimeError("can't start new thread")
+    class NoThread(threading.Thread):
+        def start(self) -> None:
+            raise RuntimeError("can't start new thread")
 
-    monkeypatch.setattr(threading.Thread, "start", no_thread)
+    # The threads of others, such as those of the test runner, start as usual.
+    monkeypatch.setattr(progress.threading, "Thread", NoThread)
     monkeypatch.setattr(sys, "stderr", None)
     with ProgressBar(1, "job", show=True, waits=True) as bar:
         bar.see({"a": JobState.FINISHED})
