@@ -21,8 +21,8 @@ _INTERVAL_OF_FILES = 60.0
 """The same where each tick is one more line, as in a log"""
 _WAITING = "{bar}| {n_fmt}/{total_fmt} [{elapsed}{postfix}]"
 """Jobs do not end at a rate, so a bar that waits for them foretells nothing"""
-_FAILED = "darkorange"
-"""The colour of a bar in a notebook, which else would be green in the end"""
+_FAILED = "#ff8c00"
+"""The orange of a bar in a notebook, which else would be green in the end"""
 _NOTEBOOK_WIDTH = 80
 """Characters of a bar in a notebook without widgets"""
 _WORDS = {

@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from jasmin_arc._support.progress import ProgressBar
+from jasmin_arc._support.quantities import size as size_in_words
+from jasmin_arc._support.text import counted
 from jasmin_arc.backends.base import Backend
 from jasmin_arc.constants import JobState
 from jasmin_arc.description import JobDescription
@@ -19,6 +21,9 @@ from jasmin_arc.job_list import JobList, JobRecord
 from jasmin_arc.job_list.ledger import Ledger
 from jasmin_arc.staging.missing import MissingOutputs
 from jasmin_arc.staging.outputs import EVERYTHING, Saved, folders_of, save_many
+
+_MUCH = 10 << 20
+"""Bytes that take so long that it is worth saying before"""
 
 
 class Saver:
@@ -51,7 +56,7 @@ class Saver:
                 shutil.rmtree(target, ignore_errors=True)
         self._ledger.saved(complete)
         if saved:
-            self._log.info("saved %d outputs of %s to %s", len(saved), job_id, target)
+            self._log.info("saved %s of %s to %s", counted(len(saved), "output"), job_id, target)
         return str(target) if saved else None
 
     def save_many(
@@ -68,7 +73,8 @@ class Saver:
         for job_id in job_ids:
             result = results[job_id]
             answers.append(result if isinstance(result, JasminArcError) else str(folders[job_id]) if result else None)
-        self._log.info("saved the outputs of %d jobs to %s", sum(isinstance(one, str) for one in answers), root)
+        done = sum(isinstance(answer, str) for answer in answers)
+        self._log.info("saved the outputs of %s to %s", counted(done, "job"), root)
         return answers
 
     def _save(
@@ -96,7 +102,8 @@ class Saver:
 
     def _announce(self, bar: ProgressBar, files: int, size: int) -> None:
         bar.expect(size)
-        self._log.info("downloading %d files, %.1f MB", files, size / 1e6)
+        if size >= _MUCH:
+            self._log.info("saving %s, %s", counted(files, "file"), size_in_words(size))
 
 
 def _outputs_of(record: JobRecord | None) -> Sequence[str]:

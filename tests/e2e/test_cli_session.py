@@ -74,4 +74,4 @@ def test_the_session_in_the_documentation_is_what_a_user_sees(tmp_path: Path) ->
 
 if __name__ == "__main__":
     with tempfile.TemporaryDirectory() as folder:
-        PAGE.write_text(session(Path(folder))[1], encoding="utf-8")
+        PAGE.write_text(session(Path(folder))[1].replace(folder, "/home/you"), encoding="utf-8")

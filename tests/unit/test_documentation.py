@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 import jasmin_arc
-from jasmin_arc import ArcInterface, ConnectionConfig
+from jasmin_arc import ArcInterface, ConnectionConfig, Explanation
 from jasmin_arc.config import OPTIONS
 from jasmin_arc.description.formats import xrsl
 
@@ -31,6 +31,12 @@ _HEADING = re.compile(r"^#{1,3} +(.+)$", re.M)
 _WIDEST = 80
 """What the pages show without a scroll bar"""
 _LOG = re.compile(r"^\[[^]]*\] \[[A-Z]+\] .*\n", re.M)
+_OTHER_WORDS = re.compile(
+    r"computing element|sandbox|working directory|session folder|job directory|worker node|compute node"
+    r"|output folder|result directory|user certificate|job identifier|wall clock",
+    re.I,
+)
+"""Words for what docs/glossary.md gives another name"""
 _ABOUT_BACKENDS = [f"docs/{name}.md" for name in ("backends", "configuration", "index", "local", "quickstart")]
 """These pages say themselves what the others say in a note"""
 _NOTE = """
@@ -69,6 +75,7 @@ def on_this_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("JASMIN_ARC_BACKEND", raising=False)
     monkeypatch.delenv("JASMIN_ARC_CONFIG", raising=False)
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setenv("JASMIN_ARC_LOCAL_DIR", str(tmp_path / "local"))
     monkeypatch.setenv("JASMIN_ARC_JOBS_INFO_FILE", str(tmp_path / "jobs.dat"))
     (tmp_path / "bin").mkdir()
@@ -127,6 +134,11 @@ def runnable(page: Path) -> list[str]:
     return [block.text for block in blocks(page) if block.mark == "run" and block.language == "python"]
 
 
+@pytest.mark.parametrize("page", [ROOT / "README.md", *sorted(ROOT.glob("docs/*.md"))], ids=name_of)
+def test_one_thing_has_one_name(page: Path) -> None:
+    assert _OTHER_WORDS.findall(_FENCED.sub("", page.read_text(encoding="utf-8"))) == []
+
+
 def test_the_readme_fits_on_a_page_or_two() -> None:
     assert len((ROOT / "README.md").read_text(encoding="utf-8").splitlines()) <= 90
 
@@ -140,7 +152,7 @@ def test_all_code_is_valid(page: Path) -> None:
             compile(block.text, f"{name_of(page)}:{block.line}", "exec", flags)
         if block.language == "json":
             json.loads(block.text)
-        if block.language in ("python", "sh"):
+        if block.language in ("python", "sh", "console"):
             assert [line for line in block.text.splitlines() if len(line) > _WIDEST] == []
 
 
@@ -187,6 +199,12 @@ def test_troubleshooting_has_a_section_for_every_cause_under_its_name() -> None:
     page = (ROOT / "docs" / "troubleshooting.md").read_text(encoding="utf-8")
     sections = page.partition("\n## Causes of failure\n")[2].partition("\n## My job does not start\n")[0]
     assert sorted(re.findall(r"^### (.+)$", sections, re.M)) == sorted(causes())
+
+
+def test_an_explanation_links_to_the_section_on_its_cause() -> None:
+    for cause in causes():
+        page, _, anchor = Explanation("id", cause, "summary", "advice").link.partition("#")
+        assert anchor in anchors(ROOT / page)
 
 
 def causes() -> set[str]:
