@@ -6,11 +6,11 @@ import os
 import posixpath
 import re
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from fnmatch import fnmatchcase
 from pathlib import PurePosixPath
 
-from jasmin_arc.description import JobDescription
+from jasmin_arc.description import JobDescription, is_pattern
 
 _BEFORE_CODE = {
     re.compile(r"(?:.*/)?(?:\w*sh|python[\d.]*)"): re.compile(r"-\w*[cm]"),
@@ -19,13 +19,14 @@ _BEFORE_CODE = {
 """By programs, the options after which comes no file, but code or the name of a module"""
 
 
-def not_sent(job: JobDescription) -> list[str]:
+def not_sent(job: JobDescription, *, is_meant: Callable[[str], bool] = bool) -> list[str]:
     """Return the relative paths, as the commands name them, that are neither inputs nor outputs.
 
-    Not every argument is a path, so not every one of these is a file. A program without a slash is among them only
-    if it is a file here, and no program of this machine.
+    A program without a slash is among them only if it is a file here, and no program of this machine.
+
+    :param is_meant: tells which words count: not every argument is a path
     """
-    names = dict.fromkeys(name for command in job.commands for name in _names(command))
+    names = dict.fromkeys(name for command in job.commands for name in _names(command) if is_meant(name))
     return [name for name in names if _is_relative(name) and not _is_known(posixpath.normpath(name), job)]
 
 
@@ -67,4 +68,4 @@ def _is_known(path: str, job: JobDescription) -> bool:
 
 
 def _covers(name: str, places: Iterable[str]) -> bool:
-    return any(place == name or fnmatchcase(place, name) for place in places)
+    return any(place == name or (is_pattern(name) and fnmatchcase(place, name)) for place in places)

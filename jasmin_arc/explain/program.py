@@ -58,7 +58,7 @@ def input_not_sent(facts: Facts) -> Finding | None:
     """A file that a command names was not there, as it is none of the job's inputs."""
     if not facts.info.exit_code or not facts.not_sent:
         return None
-    session = facts.info.id.rpartition("/")[2]
+    session = facts.info.id.rstrip("/").rpartition("/")[2]
     lines = facts.stderr.splitlines()
     names = [name for name in facts.not_sent if any(_is_missed(name, line, session) for line in lines)]
     if not names:
@@ -74,17 +74,16 @@ def input_not_sent(facts: Facts) -> Finding | None:
 
 
 def _is_missed(name: str, line: str, session: str) -> bool:
+    if name.removeprefix("./") not in line:
+        return False
     said = _CANNOT_OPEN.search(line) or (_LIKE_A_FILE.search(name) and _NOT_FOUND.search(line))
     return bool(said) and _is_named(name, line, session)
 
 
 def _is_named(name: str, line: str, session: str) -> bool:
     """Whether the line names this file of the session directory, and not one of the same name elsewhere."""
-    file = re.escape(name.removeprefix("./"))
-    return (
-        re.search(rf"(?:{re.escape(session)}/(?:session/)?|(?<![\w./-])(?:\./)?){file}(?![\w/-]|\.\w)", line)
-        is not None
-    )
+    before = rf"(?:{re.escape(session)}/(?:session/)?|(?<![\w./-])(?:\./)?)"
+    return re.search(rf"{before}{re.escape(name.removeprefix('./'))}(?![\w/-]|\.\w)", line) is not None
 
 
 def not_runnable(facts: Facts) -> Finding | None:

@@ -52,7 +52,7 @@ class Warnings:
     def _not_sent(self, jobs: Sequence[JobDescription]) -> None:
         """Warn of files of this machine that commands name, and that are no inputs."""
         here = functools.cache(is_here)
-        forgotten = [[name for name in not_sent(job) if name not in self._warned and here(name)] for job in jobs]
+        forgotten = [not_sent(job, is_meant=lambda name: name not in self._warned and here(name)) for job in jobs]
         names = dict.fromkeys(chain.from_iterable(forgotten))
         if names:
             self._warned.update(names)

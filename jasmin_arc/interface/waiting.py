@@ -27,8 +27,8 @@ class Waiting(Understanding):
     ) -> list[JobStatuses]:
         """Return the statuses of the jobs, in order, once all have ended.
 
-        A server that does not answer meanwhile is waited out, with a warning in the log. The log also
-        warns, once for each job, of completed jobs that did not make an output that their description names.
+        A server that does not answer meanwhile is waited out, with a warning in the log. The log also warns, once for
+        each job, of completed jobs that did not make an output that their description names.
 
         :param timeout: the most seconds to wait, where 0 just looks; the jobs go on in any case
         :param progress: show a progress bar
@@ -48,7 +48,7 @@ class Waiting(Understanding):
                 for job_id, future in self._completions(ids, timeout, bar.see):
                     outcomes[job_id] = _outcome(future)
                     bar.update(1)
-            completed = [job_id for job_id, outcome in outcomes.items() if outcome is JobStatuses.COMPLETED]
+            completed = [job_id for job_id in ids if outcomes.get(job_id) is JobStatuses.COMPLETED]
             if completed:
                 self._missing.warn(self._missing.look(completed))
         except KeyboardInterrupt:

@@ -100,7 +100,9 @@ class MissingOutputs:
 
         :returns: what is missing, by the ids of the jobs among them that did not make all
         """
-        jobs = self._that_must_make([job_id for job_id in dict.fromkeys(job_ids) if job_id not in self._found])
+        fresh = [job_id for job_id in dict.fromkeys(job_ids) if job_id not in self._found]
+        jobs = self._that_must_make(fresh)
+        self._found.update((job_id, ()) for job_id in fresh if job_id not in jobs)
         if not jobs:
             return {}
         deadline = time.monotonic() + _MOST_SECONDS
