@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, overload
 
+from jasmin_arc._support.text import counted
 from jasmin_arc._support.tracebacks import shortens_tracebacks
 from jasmin_arc.constants import JobStatuses
 from jasmin_arc.job import Job
@@ -116,4 +117,4 @@ class Jobs(Sequence[Job]):
 
     def __repr__(self) -> str:
         shown = ", ".join(job.id for job in self._jobs[:3])
-        return f"<{len(self)} jobs: {shown}{', ...' if len(self) > 3 else ''}>" if self else "<0 jobs>"
+        return f"<{counted(len(self), 'job')}: {shown}{', ...' if len(self) > 3 else ''}>" if self else "<0 jobs>"
