@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from jasmin_arc.arc_interface import ArcInterface
     from jasmin_arc.job_info import JobInfo
 
+_SHOWN = 3
+"""How many ids the text for developers shows"""
+
 
 @shortens_tracebacks
 class Jobs(Sequence[Job]):
@@ -116,5 +119,5 @@ class Jobs(Sequence[Job]):
         return hash(self._jobs)
 
     def __repr__(self) -> str:
-        shown = ", ".join(job.id for job in self._jobs[:3])
-        return f"<{counted(len(self), 'job')}: {shown}{', ...' if len(self) > 3 else ''}>" if self else "<0 jobs>"
+        shown = ", ".join(self.ids[:_SHOWN]) + (", ..." if len(self) > _SHOWN else "")
+        return f"<{counted(len(self), 'job')}{': ' if self else ''}{shown}>"
