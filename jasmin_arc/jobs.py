@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, overload
 
+from jasmin_arc._support.text import counted
 from jasmin_arc._support.tracebacks import shortens_tracebacks
 from jasmin_arc.constants import JobStatuses
 from jasmin_arc.job import Job
@@ -14,6 +15,9 @@ from jasmin_arc.job import Job
 if TYPE_CHECKING:
     from jasmin_arc.arc_interface import ArcInterface
     from jasmin_arc.job_info import JobInfo
+
+_SHOWN = 3
+"""How many ids the text for developers shows"""
 
 
 @shortens_tracebacks
@@ -115,5 +119,5 @@ class Jobs(Sequence[Job]):
         return hash(self._jobs)
 
     def __repr__(self) -> str:
-        shown = ", ".join(job.id for job in self._jobs[:3])
-        return f"<{len(self)} jobs: {shown}{', ...' if len(self) > 3 else ''}>" if self else "<0 jobs>"
+        shown = ", ".join(self.ids[:_SHOWN]) + (", ..." if len(self) > _SHOWN else "")
+        return f"<{counted(len(self), 'job')}{': ' if self else ''}{shown}>"
