@@ -70,10 +70,10 @@ class WorkerPool:
             self._task_there.notify()
 
     def wait(self, seconds: float = float("inf")) -> None:
-        """Wait until all tasks are done, or time is up. An exception of one of them ends the wait and is raised here."""
+        """Wait until all tasks are done, or time is up. An exception of one of them ends the wait, and is raised."""
         end = time.monotonic() + seconds
         with self._lock:
-            while (self._unfinished and not self._error) and (left := end - time.monotonic()) > 0:
+            while self._unfinished and not self._error and (left := end - time.monotonic()) > 0:
                 # A Ctrl-C that comes just before the wait would not end it, so it is looked for from time to time.
                 self._finished.wait(min(left, _POLL_INTERVAL))
         if self._error is not None:

@@ -233,10 +233,10 @@ def test_older_jobs_do_not_undo_what_newer_ones_told(job_list: JobList) -> None:
 
 
 def test_limits_of_this_machine_are_those_of_now(tmp_path: Path) -> None:
-    options = {"backend": "local", "local_dir": tmp_path / "d", "jobs_info_file": tmp_path / "jobs.dat"}
-    with ArcInterface(local_slots=1, log=None, **options) as arc:
+    options = {"BACKEND": "local", "LOCAL_DIR": str(tmp_path / "d"), "JOBS_INFO_FILE": str(tmp_path / "jobs.dat")}
+    with ArcInterface(config={**options, "LOCAL_SLOTS": 1}, log=None) as arc:
         arc.site()
     log = io.StringIO()
-    with ArcInterface(local_slots=2, log=log, log_level=LogLevels.WARNING, **options) as arc:
+    with ArcInterface(config={**options, "LOCAL_SLOTS": 2}, log=log, log_level=LogLevels.WARNING) as arc:
         arc.submit("true", slots=2).wait()
     assert log.getvalue() == ""
