@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import copy
 import inspect
 import logging
@@ -400,6 +401,28 @@ def test_an_interrupted_wait_leaves_one_sentence(arc: ArcInterface, how: str) ->
     assert frames[-1] == ("files.py" if how == "follow" else "tracebacks.py")
     assert caught.value.__cause__ is None and caught.value.__suppress_context__
     assert JobStatuses.COMPLETED not in jobs.statuses and not jobs.failed
+
+
+def test_an_awaited_job_is_let_go_though_nothing_wakes_the_loop(arc: ArcInterface) -> None:
+    """As by the stop button of a notebook, which cancels the task in the handler of a signal."""
+    job = arc.submit(SLEEP)
+
+    async def wait() -> None:
+        task = asyncio.ensure_future(arc.status_when_ended(job))
+        signal.signal(signal.SIGUSR1, lambda *_: task.cancel())
+        await task
+
+    before = signal.getsignal(signal.SIGUSR1)
+    timer = threading.Timer(1, signal.pthread_kill, [threading.main_thread().ident, signal.SIGUSR1])
+    timer.start()
+    begin = time.monotonic()
+    try:
+        with pytest.raises(asyncio.CancelledError):
+            asyncio.run(wait())
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+    assert time.monotonic() - begin < 20
+    assert job.status is not FAILED
 
 
 # --- Options ---
