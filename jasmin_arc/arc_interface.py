@@ -31,10 +31,10 @@ class ArcInterface(Submitting, Asking, Waiting, Ending, Files, ArcObjects):
 
     Nothing is read but the configuration until the first call that needs more. Threads may share an interface.
 
-    Wherever a method takes a job, it takes its id, a part of the id that no other job has, its name, or a
-    :class:`~jasmin_arc.job.Job`. Of several jobs with one name, the newest is meant. Where a method takes many, it also
-    takes one alone, :class:`~jasmin_arc.jobs.Jobs`, and patterns of names such as ``"m-*"``; then a name means all jobs
-    that have it, oldest first.
+    Wherever a method takes a job, it takes its id, four or more characters of the id that no other job has, its name,
+    or a :class:`~jasmin_arc.job.Job`. Of several jobs with one name, the newest is meant. Where a method takes many, it
+    also takes one alone, :class:`~jasmin_arc.jobs.Jobs`, and patterns of names such as ``"m-*"``; then a name means all
+    jobs that have it, oldest first.
 
     :param config_path: path to the JSON file with the configuration (default: the one that the environment variable
         ``JASMIN_ARC_CONFIG`` names, else ``~/.config/jasmin_arc/config.json``, else the default settings)

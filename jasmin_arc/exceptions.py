@@ -1,6 +1,8 @@
 """Every error that this library raises.
 
-Errors of other libraries never reach the caller: each is translated where it arises and kept as the cause.
+Errors of other libraries never reach the caller: each is translated where it arises, and kept as the
+``__context__``, which Python does not print. Where the log shows DEBUG messages, it is kept as the ``__cause__``, which
+Python prints.
 """
 
 from __future__ import annotations

@@ -29,7 +29,7 @@ class Job:
     def name(self) -> str:
         """The job's name, from the job list; the server is asked only for a job that is not in the list."""
         if self._name is None:
-            known = self.interface.job_list.summaries([self.id])
+            known = self.interface._ledger.summaries([self.id])
             self._name = known[self.id].name if self.id in known else self.info().name
         return self._name
 

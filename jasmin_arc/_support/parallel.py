@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterable
 from functools import partial
@@ -68,12 +69,13 @@ class WorkerPool:
                         raise
             self._task_there.notify()
 
-    def wait(self) -> None:
-        """Wait until all tasks are done. An exception of one of them ends the wait and is raised here."""
+    def wait(self, seconds: float = float("inf")) -> None:
+        """Wait until all tasks are done, or time is up. An exception of one of them ends the wait, and is raised."""
+        end = time.monotonic() + seconds
         with self._lock:
-            # A Ctrl-C that comes just before the wait would not end it, so it is looked for from time to time.
-            while not self._finished.wait_for(lambda: not self._unfinished or self._error, timeout=_POLL_INTERVAL):
-                pass
+            while self._unfinished and not self._error and (left := end - time.monotonic()) > 0:
+                # A Ctrl-C that comes just before the wait would not end it, so it is looked for from time to time.
+                self._finished.wait(min(left, _POLL_INTERVAL))
         if self._error is not None:
             raise self._error
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import threading
-import weakref
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from importlib import import_module
@@ -116,14 +116,19 @@ class ProgressBar:
             _BARS.discard(self)
 
 
-_BARS: weakref.WeakSet[ProgressBar] = weakref.WeakSet()
+_BARS: set[ProgressBar] = set()
+
+if hasattr(os, "register_at_fork"):
+    # They stay with the parent, of whose threads one may have held the lock of a bar.
+    os.register_at_fork(after_in_child=_BARS.clear)
 
 
 @contextlib.contextmanager
 def bars_away() -> Iterator[None]:
     """Take the bars off the terminal while something else is written there; they come back below it."""
     with contextlib.ExitStack() as stack:
-        for bar in list(_BARS):
+        # In one order, as other threads do this too, each for a log of its own.
+        for bar in sorted(_BARS, key=id):
             stack.enter_context(bar._away())
         yield
 

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 
 from jasmin_arc._support.quantities import duration
-from jasmin_arc._support.text import excerpt, printable, utc
+from jasmin_arc._support.text import excerpt, last_part, printable, utc
 from jasmin_arc.constants import STDERR_NAME, JobState
 from jasmin_arc.explain import Explanation
 from jasmin_arc.explain.facts import Facts
@@ -56,7 +56,7 @@ def _evidence(facts: Facts) -> Iterator[str]:
 
 def _in_session(stderr: str, job_id: str) -> str:
     """Write paths below the session directory as seen from there: the rest says nothing, and takes the whole line."""
-    last = re.escape(job_id.rstrip("/").rpartition("/")[2])
+    last = re.escape(last_part(job_id))
     return re.sub(rf"/[^\s'\":]*?/{last}/(?:session/)?(?=\S)", "", stderr) if last else stderr
 
 

@@ -52,7 +52,7 @@ class KnownSite:
     def recall(self) -> SiteInfo | None:
         """Return what the site was found to offer within a day, without a question to anybody."""
         found = self._backend.known_site()
-        if found is not None and found is not self._from_backend:
+        if found is not None and found != self._from_backend:
             self._from_backend = found
             self._remember(found)
         known = self._recalled()
@@ -62,9 +62,9 @@ class KnownSite:
         """See from the answers about jobs, newest last, in which queue jobs are that name none."""
         found, site = self._recalled() or (time.time(), SiteInfo(self._backend.endpoint))
         other = [i for i, info in infos.items() if info.queue not in ("", site.default_queue) and i not in self._seen]
-        newest = other[-_LOOKED_AT:]
-        self._seen.update(newest)
-        if unnamed := self._without_queue(newest):
+        # What is older counts no more: it may be from before the site chose another queue.
+        self._seen.update(other)
+        if unnamed := self._without_queue(other[-_LOOKED_AT:]):
             self._known = found, replace(site, default_queue=infos[unnamed[-1]].queue)
             site_file.write(*self._known)
 

@@ -23,25 +23,16 @@ def check(description: JobDescription, site: SiteInfo) -> list[str]:
     names = [queue.name for queue in site.queues]
     if description.queue is not None and description.queue not in names:
         return [*problems, _no_such("queue", description.queue, names)]
-    return problems + never_starts(description, site) + _may_never_start(description, site)
+    return problems + may_never_start(description, site)
 
 
-def never_starts(description: JobDescription, site: SiteInfo) -> list[str]:
-    """Return which limits the job is over in the queue that it will be in, or in all queues that it may be in."""
+def may_never_start(description: JobDescription, site: SiteInfo) -> list[str]:
+    """Return the limits that the job is over in its queue; if nobody knows which that is, in each that it may be."""
     name = description.queue or default_queue(site)
-    possible = [queue for queue in site.queues if not name or queue.name == name]
-    over = [over_limits(description, queue) for queue in possible]
+    over = [over_limits(description, queue) for queue in site.queues if not name or queue.name == name]
+    doubt = "" if all(over) else ", where a job that names no queue may be put"
     fits = allowing_queue(description, site, instead_of=name)
-    return [f"{problem}{fits and '; '}{fits}" for problem in chain.from_iterable(over)] if all(over) else []
-
-
-def _may_never_start(description: JobDescription, site: SiteInfo) -> list[str]:
-    """Return the limits of those queues that a job may be put into, if nobody knows which one that will be."""
-    over = [over_limits(description, queue) for queue in site.queues]
-    if description.queue or default_queue(site) or all(over):
-        return []
-    fits = allowing_queue(description, site)
-    return [f"{problem}, where a job that names no queue may be put; {fits}" for problem in chain.from_iterable(over)]
+    return [f"{problem}{doubt}{fits and '; '}{fits}" for problem in chain.from_iterable(over)]
 
 
 def default_queue(site: SiteInfo | None) -> str:

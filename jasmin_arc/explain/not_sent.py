@@ -26,8 +26,10 @@ def not_sent(job: JobDescription, *, is_meant: Callable[[str], bool] = bool) -> 
 
     :param is_meant: tells which words count: not every argument is a path
     """
-    names = dict.fromkeys(name for command in job.commands for name in _names(command) if is_meant(name))
-    return [name for name in names if _is_relative(name) and not _is_known(posixpath.normpath(name), job)]
+    # To look for an absolute path may hang, where its file system does.
+    named = (name for command in job.commands for name in _names(command) if _is_relative(name))
+    names = dict.fromkeys(filter(is_meant, named))
+    return [name for name in names if not _is_known(posixpath.normpath(name), job)]
 
 
 def is_here(name: str) -> bool:

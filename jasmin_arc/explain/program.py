@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import signal
 
-from jasmin_arc._support.text import excerpt
+from jasmin_arc._support.text import excerpt, last_part
 from jasmin_arc.constants import RUN_SCRIPT_NAME
 from jasmin_arc.description.run_script import input_of
 from jasmin_arc.exceptions import Advice
@@ -32,6 +32,7 @@ _NOT_FOUND = re.compile(
 )
 """What is said of many things; of a file only if the name looks like one"""
 _LIKE_A_FILE = re.compile(r"/|\.[A-Za-z]\w*$")
+_QUOTE = "['\"`‘’“”]"
 _CRASHES = {"SIGSEGV", "SIGBUS", "SIGILL", "SIGFPE", "SIGABRT", "SIGSYS"}
 
 _INTERPRETER_ADVICE = (
@@ -58,7 +59,7 @@ def input_not_sent(facts: Facts) -> Finding | None:
     """A file that a command names was not there, as it is none of the job's inputs."""
     if not facts.info.exit_code or not facts.not_sent:
         return None
-    session = facts.info.id.rstrip("/").rpartition("/")[2]
+    session = last_part(facts.info.id)
     lines = facts.stderr.splitlines()
     names = [name for name in facts.not_sent if any(_is_missed(name, line, session) for line in lines)]
     if not names:
@@ -82,8 +83,13 @@ def _is_missed(name: str, line: str, session: str) -> bool:
 
 def _is_named(name: str, line: str, session: str) -> bool:
     """Whether the line names this file of the session directory, and not one of the same name elsewhere."""
-    before = rf"(?:{re.escape(session)}/(?:session/)?|(?<![\w./-])(?:\./)?)"
-    return re.search(rf"{before}{re.escape(name.removeprefix('./'))}(?![\w/-]|\.\w)", line) is not None
+    there, name = rf"{re.escape(session)}/(?:session/)?", re.escape(name.removeprefix("./"))
+    before, after = rf"(?:{there}|(?<![\w./-])(?:\./)?)", r"(?![\w/-]|\.\w)"
+    if not _LIKE_A_FILE.search(name):
+        # Any word or number may be an argument, and be in the line by chance, as in "[Errno 2] No such file".
+        said = "open |access " + ("|: " if not name.isdigit() else "")
+        before, after = rf"(?:{_QUOTE}|{said})(?:[^\s:]*/{there}|(?:\./)?)", rf"(?:{_QUOTE}|:|\.?$)"
+    return re.search(before + name + after, line) is not None
 
 
 def not_runnable(facts: Facts) -> Finding | None:

@@ -13,7 +13,7 @@ from jasmin_arc._support.quantities import duration
 from jasmin_arc._support.text import excerpt, utc
 from jasmin_arc.description import JobDescription
 from jasmin_arc.exceptions import Advice, JasminArcError, JobListError
-from jasmin_arc.explain.limits import never_starts
+from jasmin_arc.explain.limits import may_never_start
 from jasmin_arc.explain.not_sent import is_here, not_sent
 from jasmin_arc.job_info import JobInfo
 from jasmin_arc.job_list import JobList
@@ -44,7 +44,7 @@ class Warnings:
             return
         try:
             self._not_sent(jobs)
-            self._never_start(jobs, site())
+            self._may_never_start(jobs, site())
             self.short_credentials(jobs, expires)
         except Exception as error:  # noqa: BLE001 - the caller must get the ids
             self._log.debug("what may go wrong with the jobs is not known: %r", error)
@@ -58,9 +58,9 @@ class Warnings:
             self._warned.update(names)
             self._log.warning("%s", files_stay(list(names), jobs=sum(map(bool, forgotten))))
 
-    def _never_start(self, jobs: Sequence[JobDescription], site: SiteInfo | None) -> None:
-        """Warn of jobs that are over the limits of the queue that they are in."""
-        reasons = Counter("; ".join(never_starts(job, site)) for job in jobs) if site is not None else {}
+    def _may_never_start(self, jobs: Sequence[JobDescription], site: SiteInfo | None) -> None:
+        """Warn of jobs that are over the limits of the queue that they are in, or may be in."""
+        reasons = Counter("; ".join(may_never_start(job, site)) for job in jobs) if site is not None else {}
         for reason, count in reasons.items():
             if reason and reason not in self._warned:
                 self._warned.add(reason)

@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import BinaryIO, overload
+from typing import Any, BinaryIO, overload
 
 from jasmin_arc._support.bulk import JobLike, JobsLike, all_or_partial
 from jasmin_arc._support.tracebacks import shortens_tracebacks
 from jasmin_arc.constants import STDOUT_NAME
 from jasmin_arc.interface.parts import Parts
+from jasmin_arc.interface.waiting import stopped
 from jasmin_arc.job_info import RemoteFile
 
 
@@ -114,8 +115,16 @@ class Files(Parts):
 
         :param encoding: how to read it as text, where what cannot be read is replaced; ``None`` yields bytes
         :raises JobNotFoundError: if there is no such job
+        :raises KeyboardInterrupt: at Ctrl-C; its message says how to go on
         """
         from jasmin_arc.staging.reading import decoded, follow
 
         blocks = follow(self.backend, self._id(job_id), name, log=self.logger)
-        return blocks if encoding is None else decoded(blocks, encoding)
+        return _interruptible(blocks if encoding is None else decoded(blocks, encoding))
+
+
+def _interruptible(blocks: Iterator[Any]) -> Iterator[Any]:
+    try:
+        yield from blocks
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(stopped(1, back="follow")) from None

@@ -11,6 +11,7 @@ import sys
 import threading
 import weakref
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO, TypeVar
 
@@ -184,6 +185,10 @@ class Parts:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Another process has no log of this one. What goes along is paths and numbers, never a key.
+        return partial(type(self), log=None, config=self.config), ()
+
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.config!r}>"
 
@@ -204,6 +209,6 @@ def _configured(
         if given:
             raise TypeError("give either a ConnectionConfig or single options, not both")
         return config
-    if isinstance(config, Mapping):
-        given = {**config, **given}
-    return ConnectionConfig.load(path, config=given if given or config is None else config, logger=log)
+    if config is None or isinstance(config, Mapping):
+        config = {**(config or {}), **given}
+    return ConnectionConfig.load(path, config=config, logger=log)

@@ -12,6 +12,7 @@ from jasmin_arc._support.progress import ProgressBar
 from jasmin_arc._support.tracebacks import shortens_tracebacks
 from jasmin_arc.backends.base import RENEW
 from jasmin_arc.description import Argument, Inputs, JobDescription, JobFields, check_keywords, shows_fields
+from jasmin_arc.description.run_script import input_of
 from jasmin_arc.exceptions import InvalidJobDescription, JasminArcError
 from jasmin_arc.interface.parts import Parts
 
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
 
 Described = Union[JobDescription, Mapping[str, Any]]
 """A job: a description, or a mapping of its fields to their values"""
+
+
+_NOT_GIVEN: tuple[str, ...] = ()
 
 
 class _Arguments(JobFields, total=False):
@@ -43,8 +47,8 @@ class Submitting(Parts):
     def submit_job(
         self,
         executable: str | os.PathLike[str] = "",
-        args: Sequence[Argument] = (),
-        input_files: Inputs = (),
+        args: Sequence[Argument] = _NOT_GIVEN,
+        input_files: Inputs = _NOT_GIVEN,
         **fields: Unpack[_Arguments],
     ) -> str:
         """Submit a job and return the job ID. :meth:`submit` does the same and returns a handle on the job.
@@ -63,7 +67,7 @@ class Submitting(Parts):
         :raises SubmissionUnknownError: if the server's answer was lost; see :meth:`recover`
         """
         old = {"args": args, "input_files": input_files}
-        given = renamed({**fields, **{name: value for name, value in old.items() if value != ()}})
+        given = renamed({**fields, **{name: value for name, value in old.items() if value is not _NOT_GIVEN}})
         check_keywords("submit_job", given)
         return self._submit_one(described({"executable": executable, **given}))
 
@@ -159,7 +163,7 @@ def described(job: Described) -> JobDescription:
     :raises InvalidJobDescription: if it is impossible, or names a program and its arguments in one text
     """
     if isinstance(job, Mapping):
-        job = JobDescription(**job)
+        job = JobDescription(**renamed(job))
     if not isinstance(job, JobDescription):
         raise TypeError(f"a JobDescription is needed, not {job!r}")
     _refuse_command_line(job)
@@ -169,11 +173,11 @@ def described(job: Described) -> JobDescription:
 def _refuse_command_line(job: JobDescription) -> None:
     """Refuse ``"echo hello"``: no shell takes it apart."""
     program, *arguments = job.executable.split() or [""]
-    if not arguments or job.arguments or job.executable in job.inputs or shutil.which(job.executable):
+    if not arguments or job.arguments or input_of(job.executable, job.inputs) or shutil.which(job.executable):
         return
     # A path may have spaces.
     if "/" not in program or shutil.which(program):
         raise InvalidJobDescription(
-            f"executable: there is hardly a program called {job.executable!r}",
+            f"executable: {job.executable!r} is the name of no program",
             advice=f"did you mean the program {program!r} with the arguments {arguments!r}?",
         )

@@ -6,11 +6,11 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
 from typing import TYPE_CHECKING
 
-from jasmin_arc._support.bulk import JobLike, JobsLike, all_or_partial
+from jasmin_arc._support.bulk import JobLike, JobsLike, all_or_partial, summarize_ids
 from jasmin_arc._support.progress import ProgressBar
 from jasmin_arc._support.tracebacks import shortens_tracebacks
 from jasmin_arc.constants import JobState, JobStatuses
-from jasmin_arc.exceptions import PYTHON_WORDS, JobNotFoundError
+from jasmin_arc.exceptions import PYTHON_WORDS, JasminArcError, JobFailedError, JobNotFoundError
 from jasmin_arc.explain import job_failed
 from jasmin_arc.interface.understanding import Understanding
 
@@ -56,8 +56,15 @@ class Waiting(Understanding):
         statuses = all_or_partial([outcomes[job_id] for job_id in ids], "found")
         failed = [job_id for job_id, status in zip(ids, statuses) if status is JobStatuses.FAILED]
         if check and failed:
-            raise job_failed(self.explain(failed[0]), failed)
+            raise self._failed(failed)
         return statuses
+
+    def _failed(self, job_ids: Sequence[str]) -> JobFailedError:
+        try:
+            return job_failed(self.explain(job_ids[0]), job_ids)
+        except JasminArcError as error:
+            problem = f"{summarize_ids(job_ids)} did not succeed; why cannot be told now: {error.message}"
+            return JobFailedError(problem, job_ids)
 
     def _completions(
         self, job_ids: Sequence[str], timeout: float | None, seen: Seen | None = None
@@ -75,9 +82,12 @@ class Waiting(Understanding):
         """
         import asyncio
 
-        checked = self._id(job_id)
-        # Elsewhere, as it may take its time to make a backend and a proxy, or ask for a passphrase.
-        await asyncio.get_running_loop().run_in_executor(None, lambda: self.backend.authenticate())
+        def find() -> str:
+            self.backend.authenticate()
+            return self._id(job_id)
+
+        # Elsewhere, as it may take its time to make a backend and a proxy, ask for a passphrase, or find a name.
+        checked = await asyncio.get_running_loop().run_in_executor(None, find)
         return (await self._watcher.when_ended(checked)).status
 
 
@@ -88,9 +98,12 @@ def _outcome(future: Future[JobState]) -> JobStatuses | JobNotFoundError:
         return error
 
 
-def stopped(going_on: int) -> str:
-    """Return what an interrupted wait says of the jobs that go on."""
+def stopped(going_on: int, *, back: str = "wait") -> str:
+    """Return what an interrupted wait says of the jobs that go on.
+
+    :param back: what waits again, by its name in ``PYTHON_WORDS``
+    """
     if not going_on:
         return "stopped; all jobs have ended"
     jobs, them = ("the job goes on", "it") if going_on == 1 else (f"{going_on} jobs go on", "them")
-    return f"stopped; {jobs}: {PYTHON_WORDS['wait']} leads back to {them}, {PYTHON_WORDS['cancel']} ends {them}"
+    return f"stopped; {jobs}: {PYTHON_WORDS[back]} leads back to {them}, {PYTHON_WORDS['cancel']} ends {them}"

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 _MAX_SHOWN = 5
 _MAX_COMPARED = 2000
 """How many names a misspelt one is compared with, the newest: that takes time"""
+_MIN_PART = 4
+"""How many characters of an id are enough: fewer are in some id by chance, and would name a job that nobody meant"""
 _SHOW = Advice("{list} shows the jobs that there are")
 
 
@@ -66,15 +68,10 @@ class Finder:
         raise AmbiguousJobError(problem, advice="give the id of one")
 
     def _match(self, word: str, jobs: _Jobs) -> list[str]:
-        matches = re.compile(translate(word)).match
-        called = [
-            job_id
-            for names in jobs.values()
-            for job_id, name in names.items()
-            if name and (name == word or matches(name))
-        ]
-        if exact := list(jobs.get(word, ())) or called:
+        if exact := list(jobs.get(word, ())) or _called(word, jobs):
             return exact
+        if len(word) < _MIN_PART:
+            return []
         parts = [part for part in jobs if part.startswith(word)] or [part for part in jobs if word in part]
         found = [job_id for part in parts for job_id in jobs[part]]
         if len(found) > 1:
@@ -112,6 +109,16 @@ class Finder:
 
 _Jobs = dict[str, dict[str, str]]
 """What words are compared with: the names of jobs by id, by the last part of the id"""
+
+
+def _called(word: str, jobs: _Jobs) -> list[str]:
+    matches = re.compile(translate(word)).match if is_pattern(word) else None
+    return [
+        job_id
+        for names in jobs.values()
+        for job_id, name in names.items()
+        if name and (name == word or (matches and matches(name)))
+    ]
 
 
 def _by_part(names: Mapping[str, str]) -> _Jobs:

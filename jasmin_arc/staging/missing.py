@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import TypeVar
 
-from jasmin_arc._support.parallel import run_all
-from jasmin_arc._support.text import excerpt
+from jasmin_arc._support.parallel import WorkerPool
+from jasmin_arc._support.text import excerpt, last_part
 from jasmin_arc.backends.base import Backend
 from jasmin_arc.constants import JobState
 from jasmin_arc.description import JobDescription, is_pattern
@@ -21,6 +20,7 @@ from jasmin_arc.job_list.ledger import PATIENCE
 
 _MOST_SECONDS = 5.0
 """For how long jobs are looked at that somebody has waited for; the rest is left"""
+_WORKERS = 4
 _MOST_NAMED = 3
 """How many jobs one warning names, and how many files of each"""
 _SHORT_ID = 8
@@ -105,8 +105,7 @@ class MissingOutputs:
         self._found.update((job_id, ()) for job_id in fresh if job_id not in jobs)
         if not jobs:
             return {}
-        deadline = time.monotonic() + _MOST_SECONDS
-        self._try("how jobs are looked at", lambda: run_all(partial(self._look_at, deadline), jobs.items(), workers=4))
+        self._try("how jobs are looked at", lambda: self._look_at_all(jobs))
         return {job_id: missing for job_id in jobs if (missing := self.known(job_id))}
 
     def warn(self, found: Mapping[str, Sequence[str]]) -> None:
@@ -131,12 +130,17 @@ class MissingOutputs:
         }
         return {job_id: job for job_id, job in jobs.items() if job and wanted_outputs(job, self._optional)}
 
-    def _look_at(self, deadline: float, item: tuple[str, JobDescription]) -> None:
-        job_id, job = item
-        if time.monotonic() < deadline:
-            missing = self._try(job_id, lambda: missing_outputs(self._backend, job_id, job, self._optional))
-            # Also where it failed: a second look would hold up the caller again.
-            self._found[job_id] = missing or ()
+    def _look_at_all(self, jobs: Mapping[str, JobDescription]) -> None:
+        with WorkerPool(_WORKERS) as pool:
+            for job_id, job in jobs.items():
+                pool.add(partial(self._look_at, job_id, job))
+            pool.wait(_MOST_SECONDS)
+
+    def _look_at(self, job_id: str, job: JobDescription) -> None:
+        # Also where it fails, or hangs: a second look would hold up the caller again.
+        self._found[job_id] = ()
+        missing = self._try(job_id, lambda: missing_outputs(self._backend, job_id, job, self._optional))
+        self._found[job_id] = missing or ()
 
     def _try(self, what: str, ask: Callable[[], _Answer]) -> _Answer | None:
         try:
@@ -147,7 +151,7 @@ class MissingOutputs:
 
 
 def _called(job_id: str, known: Mapping[str, JobSummary]) -> str:
-    short = excerpt(job_id.rstrip("/").rpartition("/")[2][:_SHORT_ID])
+    short = excerpt(last_part(job_id)[:_SHORT_ID])
     name = excerpt(known[job_id].name) if job_id in known else ""
     return f"{name} ({short})" if name else short
 

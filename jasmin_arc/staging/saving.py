@@ -91,7 +91,8 @@ class Saver:
             absent=absent.__setitem__,
             **options,
         )
-        self._warn_of({job_id: names for job_id, names in absent.items() if states.get(job_id) is JobState.FINISHED})
+        finished = [job_id for job_id in folders if states.get(job_id) is JobState.FINISHED]
+        self._warn_of({job_id: absent[job_id] for job_id in finished if job_id in absent})
         ended = [job_id for job_id, state in states.items() if isinstance(state, JobState) and state.final]
         return results, [job_id for job_id in ended if not isinstance(results[job_id], JasminArcError)]
 

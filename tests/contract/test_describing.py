@@ -19,6 +19,7 @@ from jasmin_arc import (
     JobSubmissionError,
     PartialFailureError,
 )
+from jasmin_arc._support.quantities import duration
 from jasmin_arc.backends.base import QUEUES, RUNTIME_ENVIRONMENTS
 
 MANY_FILES = """
@@ -205,4 +206,4 @@ def test_check_finds_typos_and_what_is_too_much(shared_arc: ArcInterface) -> Non
         if limited.max_wall_time is not None:
             (wall,) = arc.check(shell("true", queue=limited.name, wall_time=2 * limited.max_wall_time))
             assert wall.startswith("wall_time: ")
-            assert str(limited.max_wall_time) in wall
+            assert duration(limited.max_wall_time) in wall

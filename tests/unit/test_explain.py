@@ -195,6 +195,25 @@ CASES: dict[str, tuple[Facts, str, str]] = {
         "exit-code",
         "level 1.5 not found",
     ),
+    "words that are in the message by chance": (
+        ended(
+            1,
+            "sh: 2: FileNotFoundError: [Errno 2] No such file or directory: '/data/sst.nc'\n",
+            not_sent=("2", "file", "directory", "such", "sh"),
+        ),
+        "exit-code",
+        "/data/sst.nc",
+    ),
+    "a word that is a file": (
+        ended(1, "cat: mean: No such file or directory\n", not_sent=("cat", "mean")),
+        "input-not-sent",
+        "The job did not find mean, which",
+    ),
+    "a number that is a file": (
+        ended(1, "[Errno 2] No such file or directory: '1961'\n", not_sent=("2", "1961")),
+        "input-not-sent",
+        "The job did not find 1961, which",
+    ),
     "another file of that name": (
         ended(1, "cat: /data/a.nc: No such file or directory\n", not_sent=("a.nc",)),
         "exit-code",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import pytest
@@ -15,10 +16,10 @@ from jasmin_arc.job_list import JobList, JobRecord
 from jasmin_arc.job_list.finder import Finder
 
 LISTED = {
-    "https://ce/jobs/aaa1": "model-1961",
-    "https://ce/jobs/aaa2": "model-1962",
-    "https://ce/jobs/baaa": "aaa",
-    "https://ce/jobs/cccc": "",
+    "https://ce/jobs/aaaa1": "model-1961",
+    "https://ce/jobs/aaaa2": "model-1962",
+    "https://ce/jobs/abcd1234ef": "aaa",
+    "https://ce/jobs/cccc12": "",
     "https://ce/jobs/dddd": "twice",
     "https://ce/jobs/eeee": "twice",
 }
@@ -59,12 +60,13 @@ def test_jobs_are_found_by_id_part_name_and_pattern(finder: Finder, place: Place
     words = {
         one: [one],
         "https://anywhere/else": ["https://anywhere/else"],
-        "aaa1": [one],
+        "aaaa1": [one],
         "aaa": [named],
         "model-*": [one, two],
         "model-1962": [two],
-        "c": [nameless],
-        "b": [named],
+        "abcd1234": [named],
+        "d1234": [named],
+        "cccc": [nameless],
         "twice": twice,
     }
     assert {word: finder.find(word) for word in words} == words
@@ -78,9 +80,24 @@ def test_the_place_is_asked_once_for_jobs_that_are_not_listed(finder: Finder, pl
 
 def test_a_part_of_several_ids_is_refused(finder: Finder) -> None:
     with pytest.raises(
-        AmbiguousJobError, match=r"2 jobs match 'aa': aaa1 \(model-1961\), aaa2 \(model-1962\); type more of the id"
+        AmbiguousJobError, match=r"2 jobs match 'aaaa': aaaa1 \(model-1961\), aaaa2 \(model-1962\); type more of the id"
     ):
-        finder.find("aa")
+        finder.find("aaaa")
+
+
+@pytest.mark.parametrize("word", ["c", "cc", "abc", "d12"])
+def test_what_is_in_an_id_by_chance_means_no_job(finder: Finder, word: str) -> None:
+    with pytest.raises(JobNotFoundError):
+        finder.find(word)
+
+
+def test_many_jobs_are_found_by_their_names_in_little_time(tmp_path: Path, place: Place) -> None:
+    job_list = JobList(tmp_path / "jobs.dat")
+    ids = [f"https://ce/jobs/{number:08}" for number in range(2000)]
+    add(job_list, [JobRecord(token=i, endpoint=place.endpoint, name=f"name-{i[-4:]}", id=i) for i in ids])
+    begin = time.process_time()
+    assert Finder(place, job_list).find_all([f"name-{i[-4:]}" for i in ids]) == ids
+    assert time.process_time() - begin < 5
 
 
 def test_a_name_that_several_jobs_have_means_the_newest_or_all(finder: Finder) -> None:
@@ -121,5 +138,9 @@ def test_no_word_means_a_job_by_accident(tmp_path_factory: pytest.TempPathFactor
         assert word != "only"
     if found is not None:
         assert word.strip() and (
-            word in "abc" or word in "unlisted" or set(word) & set("*?[") or "://" in word or word == "only"
+            word == "abc"
+            or (len(word) > 3 and word in "unlisted")
+            or set(word) & set("*?[")
+            or "://" in word
+            or word == "only"
         )

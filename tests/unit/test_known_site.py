@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import time
@@ -16,7 +17,7 @@ from hypothesis import strategies as st
 from job_list_kit import add
 from memory_backend import MemoryBackend
 
-from jasmin_arc import JobDescription, JobInfo
+from jasmin_arc import ArcInterface, JobDescription, JobInfo, LogLevels
 from jasmin_arc.constants import JobState
 from jasmin_arc.exceptions import ServerError
 from jasmin_arc.explain import site_file
@@ -217,3 +218,25 @@ def test_a_queue_that_is_gone_is_not_the_one(job_list: JobList) -> None:
     known = KnownSite(Place(), job_list)
     known.learn({unnamed: info(unnamed, "old")})
     assert known.ask().default_queue == ""
+
+
+def test_older_jobs_do_not_undo_what_newer_ones_told(job_list: JobList) -> None:
+    known = KnownSite(Place(), job_list)
+    known.ask()
+    infos = {job_id: info(job_id, "short") for job_id in (listed(job_list, number, None) for number in range(20))}
+    newer = {job_id: info(job_id, "long") for job_id in (listed(job_list, number, None) for number in range(20, 40))}
+    for _ in range(2):
+        known.learn({**infos, **newer})
+        found = known.recall()
+        assert found is not None
+        assert found.default_queue == "long"
+
+
+def test_limits_of_this_machine_are_those_of_now(tmp_path: Path) -> None:
+    options = {"BACKEND": "local", "LOCAL_DIR": str(tmp_path / "d"), "JOBS_INFO_FILE": str(tmp_path / "jobs.dat")}
+    with ArcInterface(config={**options, "LOCAL_SLOTS": 1}, log=None) as arc:
+        arc.site()
+    log = io.StringIO()
+    with ArcInterface(config={**options, "LOCAL_SLOTS": 2}, log=log, log_level=LogLevels.WARNING) as arc:
+        arc.submit("true", slots=2).wait()
+    assert log.getvalue() == ""

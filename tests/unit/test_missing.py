@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import logging
+import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,6 +16,7 @@ from memory_backend import MemoryBackend
 from jasmin_arc import ArcInterface, JobDescription, JobInfo, LogLevels
 from jasmin_arc.constants import JobState
 from jasmin_arc.exceptions import JasminArcError, JobNotFoundError, ServerError
+from jasmin_arc.job_info import RemoteFile
 from jasmin_arc.job_list import JobList, JobRecord
 from jasmin_arc.staging.missing import MissingOutputs, missing_outputs, wanted_outputs
 
@@ -84,6 +87,30 @@ def test_a_look_that_fails_is_not_repeated_and_tells_nobody(
         assert missing.look(IDS[:1]) == missing.look(IDS[:1]) == {}
     assert len(backend.listed) == 1
     assert {record.levelname for record in caplog.records} == {"DEBUG"}
+
+
+class Hanging(MemoryBackend):
+    """Answers when it is let go."""
+
+    def __init__(self) -> None:
+        super().__init__({})
+        self.go = threading.Event()
+
+    def list_files(self, job_id: str, path: str = "", *, recursive: bool = False) -> list[RemoteFile]:
+        self.go.wait(60)
+        return super().list_files(job_id, path, recursive=recursive)
+
+
+@pytest.mark.parametrize("count", [1, 5])
+def test_a_server_that_hangs_holds_nobody_up(job_list: JobList, monkeypatch: pytest.MonkeyPatch, count: int) -> None:
+    monkeypatch.setattr("jasmin_arc.staging.missing._MOST_SECONDS", 0.1)
+    backend = Hanging()
+    missing = MissingOutputs(backend, job_list, [], logging.getLogger("test"))
+    begin = time.monotonic()
+    # The second time, those are left that hung the first time.
+    assert missing.look(IDS[:count]) == missing.look(IDS[: min(count, 4)]) == {}
+    assert time.monotonic() - begin < 10
+    backend.go.set()
 
 
 def test_a_job_list_that_cannot_be_read_is_no_error(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

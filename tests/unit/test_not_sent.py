@@ -65,6 +65,12 @@ def test_no_word_is_too_odd(word: str) -> None:
     assert all(is_here(name) in (True, False) for name in not_sent(job))
 
 
+def test_no_absolute_path_is_looked_for() -> None:
+    looked_for: list[str] = []
+    not_sent(JobDescription(executable="/net/x", arguments=["/net/a", "b"]), is_meant=looked_for.append)  # type: ignore[arg-type]
+    assert looked_for == ["b"]
+
+
 def test_what_cannot_be_a_name_is_not_here() -> None:
     assert not is_here("a\0b")
     assert not is_here("x" * 100_000)

@@ -6,6 +6,7 @@ import errno
 import io
 import os
 import re
+import signal
 import sys
 import threading
 import time
@@ -86,6 +87,37 @@ def test_a_message_stands_on_a_line_of_its_own(monkeypatch: pytest.MonkeyPatch) 
     assert re.search(
         r"\] before\n.*\] early\n\r *0%.*\r +\r[^\r]*\] amid\n\r *0%.*\r100%[^\r]*\n$", screen.getvalue(), re.S
     )
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
+def test_a_child_process_does_not_wait_for_the_bars_of_its_parent(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stderr", screen := _Screen())
+    log = make_logger(screen, LogLevels.INFO)
+    drawn, over = threading.Event(), threading.Event()
+
+    def draw(bar: ProgressBar) -> None:
+        with bar._lock:
+            drawn.set()
+            over.wait(20)
+
+    with ProgressBar(5, "job", show=True) as bar:
+        thread = threading.Thread(target=draw, args=[bar])
+        thread.start()
+        drawn.wait()
+        if not (child := os.fork()):
+            log.info("from the child")
+            os._exit(0)
+        try:
+            until = time.monotonic() + 10
+            while not (ended := os.waitpid(child, os.WNOHANG)[0]) and time.monotonic() < until:
+                time.sleep(0.05)
+        finally:
+            if not ended:
+                os.kill(child, signal.SIGKILL)
+                os.waitpid(child, 0)
+            over.set()
+            thread.join()
+    assert ended == child
 
 
 def test_a_log_gets_no_line_for_each_tick(capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import inspect
+import pickle
 import signal
 import threading
 import time
@@ -200,9 +202,11 @@ def test_the_names_of_2017_and_the_new_ones(arc: ArcInterface) -> None:
         arc.submit("cat", args=["in.txt"], input_files=["in.txt"]).id,
         arc.submit(executable="cat", arguments=["in.txt"], inputs=["in.txt"]).id,
         arc.submit({"executable": "cat", "arguments": ["in.txt"]}, inputs=["in.txt"]).id,
+        arc.submit({"executable": "cat", "args": ["in.txt"], "input_files": ["in.txt"]}).id,
+        arc.submit_job("cat", pandas.Series(["in.txt"]), ["in.txt"]),
     ]
     arc.wait(ids, check=True)
-    assert [arc.read(job_id) for job_id in ids] == ["hello"] * 6
+    assert [arc.read(job_id) for job_id in ids] == ["hello"] * len(ids)
     for call in (arc.submit_job, arc.submit):
         with pytest.raises(TypeError, match="both args and arguments"):
             call("cat", args=["a"], arguments=["b"])
@@ -234,8 +238,13 @@ def test_a_program_may_have_a_space_in_its_path(arc: ArcInterface, tmp_path: Pat
     program.write_text("#!/bin/sh\necho works\n")
     program.chmod(0o755)
     Path("my program").write_text("#!/bin/sh\necho works\n")
-    jobs = [arc.submit(program), arc.submit("my program", inputs=["my program"])]
-    assert arc.wait(jobs) == [COMPLETED] * 2
+    folder = {"her tools": program.parent}
+    jobs = [
+        arc.submit(program),
+        arc.submit("my program", inputs=["my program"]),
+        arc.submit("her tools/run", inputs=folder),
+    ]
+    assert arc.wait(jobs) == [COMPLETED] * 3
 
 
 # --- Jobs ---
@@ -291,6 +300,20 @@ def test_a_handle_raises_the_error_of_its_own_job(arc: ArcInterface) -> None:
         job.info()
 
 
+def test_jobs_have_failed_also_where_nobody_can_tell_why(options: dict[str, Any]) -> None:
+    class Silent(ArcInterface):
+        def explain(self, job_id: Any) -> Any:
+            raise jasmin_arc.ServerError("the server does not answer")
+
+    with Silent(**options) as arc:
+        job = arc.submit("false")
+        with pytest.raises(
+            JobFailedError, match="did not succeed; why cannot be told now: the server does not"
+        ) as caught:
+            job.wait(check=True)
+    assert caught.value.job_ids == [job.id]
+
+
 # --- What a user sees of errors ---
 
 
@@ -323,9 +346,9 @@ def test_the_debug_log_brings_whole_tracebacks(options: dict[str, Any], tmp_path
     assert "asking.py" in frames
 
 
-@pytest.mark.parametrize("how", ["wait", "jobs", "job", "as_completed"])
+@pytest.mark.parametrize("how", ["wait", "jobs", "job", "as_completed", "follow"])
 def test_an_interrupted_wait_leaves_one_sentence(arc: ArcInterface, how: str) -> None:
-    jobs = arc.submit([SLEEP] * (1 if how == "job" else 2))
+    jobs = arc.submit([SLEEP] * (1 if how in ("job", "follow") else 2))
     timer = threading.Timer(0.5, signal.raise_signal, [signal.SIGINT])
     timer.start()
     begin = time.monotonic()
@@ -335,14 +358,15 @@ def test_an_interrupted_wait_leaves_one_sentence(arc: ArcInterface, how: str) ->
             "jobs": jobs.wait,
             "job": jobs[0].wait,
             "as_completed": lambda: [*arc.as_completed(jobs)],
+            "follow": lambda: [*arc.follow(jobs[0])],
         }[how]()
     timer.join()
     assert time.monotonic() - begin < 5
-    goes_on = "the job goes on" if how == "job" else "2 jobs go on"
-    assert str(caught.value).startswith(f"stopped; {goes_on}: wait() leads back to ")
-    assert [Path(frame.filename).name for frame in traceback.extract_tb(caught.value.__traceback__)][
-        -1
-    ] == "tracebacks.py"
+    goes_on = "2 jobs go on" if len(jobs) > 1 else "the job goes on"
+    back = "follow(id)" if how == "follow" else "wait()"
+    assert str(caught.value).startswith(f"stopped; {goes_on}: {back} leads back to ")
+    frames = [Path(frame.filename).name for frame in traceback.extract_tb(caught.value.__traceback__)]
+    assert frames[-1] == ("files.py" if how == "follow" else "tracebacks.py")
     assert caught.value.__cause__ is None and caught.value.__suppress_context__
     assert JobStatuses.COMPLETED not in jobs.statuses and not jobs.failed
 
@@ -362,6 +386,22 @@ def test_an_unknown_option_suggests_the_nearest() -> None:
         ArcInterface(backed="local")  # type: ignore[call-arg]
     with pytest.raises(TypeError, match="not both"):
         ArcInterface(config=jasmin_arc.ConnectionConfig({}), backend="local")
+    with pytest.raises(jasmin_arc.InvalidConfigError, match="config must be a mapping"):
+        ArcInterface(config="local", backend="local")  # type: ignore[arg-type]
+
+
+# --- Other processes ---
+
+
+def test_handles_go_to_other_processes(arc: ArcInterface) -> None:
+    jobs = arc.submit([{"executable": "true", "name": name} for name in "ab"])
+    assert arc.wait(jobs) == [COMPLETED] * 2
+    for there in (pickle.loads(pickle.dumps(jobs)), copy.deepcopy(jobs)):
+        assert there == jobs
+        assert [job.name for job in there] == ["a", "b"]
+        with there.interface as other:
+            assert other is not arc
+            assert there.statuses == [COMPLETED] * 2
 
 
 # --- The log ---

@@ -103,9 +103,19 @@ def test_jobs_that_can_never_start_draw_a_warning(caplog: pytest.LogCaptureFixtu
     ]
 
 
-def test_what_is_not_certain_draws_none(caplog: pytest.LogCaptureFixture) -> None:
+def test_jobs_draw_a_warning_that_may_be_put_into_a_queue_where_they_never_start(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     unknown = SiteInfo(SITE.endpoint, queues=SITE.queues)
-    assert warned(caplog, job("x", wall_time="2h"), site=unknown) == []
+    assert warned(caplog, job("x", wall_time="2h"), job("x", wall_time="2h", queue="long"), site=unknown) == [
+        "the job may never start: wall_time: 2 h is over the limit of queue 'short', 1 h, where a job that names no "
+        "queue may be put; queue 'long' allows it"
+    ]
+
+
+def test_what_is_not_known_draws_none(caplog: pytest.LogCaptureFixture) -> None:
+    unknown = SiteInfo(SITE.endpoint, queues=SITE.queues)
+    assert warned(caplog, job("x", wall_time="30m"), site=unknown) == []
     assert warned(caplog, job("x", wall_time="2h", queue="new"), site=unknown) == []
 
 
