@@ -270,6 +270,21 @@ def test_cleaning_many_without_a_question(shell: Shell) -> None:
     assert (erased.code, erased.out) == (0, "24 jobs erased\n")
 
 
+def test_two_terminals_may_erase_the_same_jobs(shell: Shell) -> None:
+    submit(shell, 60, "mkdir -p output/a/b; touch output/a/b/c output/x")
+    shell.run("wait", "--all")
+    answers = []
+    threads = [
+        threading.Thread(target=lambda: answers.append(shell.process("clean", "--name", "m-*", "--force"))) for _ in "12"
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert "cannot be erased" not in "".join(answer.err for answer in answers)
+    assert shell.run("list").out == ""
+
+
 def test_cancelling_many_asks_first(shell: Shell) -> None:
     ids = submit(shell, 22, "sleep 60")
     declined = shell.terminal("cancel", "--all", keys={"Cancel 22 jobs? [y/N]: ": "\r"})
