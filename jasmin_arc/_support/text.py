@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Sequence
 from datetime import datetime, timezone
 
 _PASSWORD = re.compile(r"(?<=://)[^/@\s]*@")
@@ -36,6 +37,12 @@ def excerpt(text: str, *, max_length: int = 240) -> str:
 def without_secrets_of_urls(text: str) -> str:
     """Return the text without the passwords and signatures of the URLs in it."""
     return _QUERY.sub(r"\1...", _PASSWORD.sub("...", text))
+
+
+def first_few(texts: Sequence[str], most: int = 3) -> str:
+    """Quote the first of several texts, and say how many more there are."""
+    more = f" and {len(texts) - most} more" if len(texts) > most else ""
+    return excerpt(", ".join(texts[:most])) + more
 
 
 def last_part(job_id: object) -> str:

@@ -69,7 +69,7 @@ def input_not_sent(facts: Facts) -> Finding | None:
         f"The job did not find {excerpt(', '.join(names))}, which {'are' if several else 'is'} not among its inputs."
     )
     advice = Advice(
-        "Send it along with {inputs}: a job starts in a folder of its own, which has the job's inputs and nothing else."
+        "Send it along ({inputs}): a job starts in a folder of its own, which has the job's inputs and nothing else."
     )
     return Finding("input-not-sent", summary, advice)
 

@@ -154,7 +154,7 @@ def _limits(facts: Facts) -> Finding | None:
         return None
     reason = "; ".join(over) if over or refused is None else excerpt(refused[0])
     if over and facts.other_queue:
-        advice = Advice("Submit it again with {queue}: {fits}.", fits=facts.other_queue)
+        advice = Advice("Submit it again with another queue ({queue}): {fits}.", fits=facts.other_queue)
     else:
         advice = Advice("Ask for less, or choose another queue; {site} shows what there is.")
     return Finding("over-limits", f"The job asks for more than the site has or allows: {reason}.", advice)

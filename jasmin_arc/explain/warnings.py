@@ -10,7 +10,7 @@ from datetime import datetime, timedelta, timezone
 from itertools import chain
 
 from jasmin_arc._support.quantities import duration
-from jasmin_arc._support.text import excerpt, utc
+from jasmin_arc._support.text import first_few, utc
 from jasmin_arc.description import JobDescription
 from jasmin_arc.exceptions import Advice, JasminArcError, JobListError
 from jasmin_arc.explain.limits import may_never_start
@@ -21,8 +21,6 @@ from jasmin_arc.site_info import SiteInfo
 
 SOON = timedelta(hours=12)
 """How long before a job's files are erased it is time to say so"""
-_MOST_NAMED = 3
-"""How many files one warning names"""
 
 
 class Warnings:
@@ -93,12 +91,11 @@ class Warnings:
 
 def files_stay(names: Sequence[str], *, jobs: int) -> Advice:
     """Return a warning of files that are here, and that this number of jobs name and do not have."""
-    more = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
     several = len(names) > 1
     return Advice(
         "{names} {are} here, and {are} not among the inputs of {jobs}; to have {them} where the program runs, send "
         "{them} along with {inputs}",
-        names=excerpt(", ".join(names[:_MOST_NAMED])) + more,
+        names=first_few(names),
         are="are" if several else "is",
         them="them" if several else "it",
         jobs=_number(jobs),

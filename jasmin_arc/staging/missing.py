@@ -9,7 +9,7 @@ from functools import partial
 from typing import TypeVar
 
 from jasmin_arc._support.parallel import WorkerPool
-from jasmin_arc._support.text import excerpt, last_part
+from jasmin_arc._support.text import excerpt, first_few, last_part
 from jasmin_arc.backends.base import Backend
 from jasmin_arc.constants import JobState
 from jasmin_arc.description import JobDescription, is_pattern
@@ -22,7 +22,7 @@ _MOST_SECONDS = 5.0
 """For how long jobs are looked at that somebody has waited for; the rest is left"""
 _WORKERS = 4
 _MOST_NAMED = 3
-"""How many jobs one warning names, and how many files of each"""
+"""How many jobs one warning names"""
 _SHORT_ID = 8
 
 _Answer = TypeVar("_Answer")
@@ -113,7 +113,7 @@ class MissingOutputs:
         if not found:
             return
         names = self._try("the names of jobs", lambda: self._job_list.summaries(found)) or {}
-        told = [(_called(job_id, names), _files(missing)) for job_id, missing in found.items()]
+        told = [(_called(job_id, names), first_few(missing)) for job_id, missing in found.items()]
         if len(told) == 1:
             what = "{} completed, but did not make {}".format(*told[0])
         else:
@@ -154,8 +154,3 @@ def _called(job_id: str, known: Mapping[str, JobSummary]) -> str:
     short = excerpt(last_part(job_id)[:_SHORT_ID])
     name = excerpt(known[job_id].name) if job_id in known else ""
     return f"{name} ({short})" if name else short
-
-
-def _files(missing: Sequence[str]) -> str:
-    more = f" and {len(missing) - _MOST_NAMED} more" if len(missing) > _MOST_NAMED else ""
-    return excerpt(", ".join(missing[:_MOST_NAMED])) + more

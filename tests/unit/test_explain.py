@@ -523,9 +523,9 @@ def test_nobody_has_to_know_the_run_script() -> None:
 
 def test_a_queue_that_would_do_is_named_in_place_of_another_look_at_the_limits() -> None:
     waiting = explain(facts("Queuing", description=job(wall_time="10h")))
-    assert waiting.advice == "Cancel it, and submit it again with queue=: queue 'long' allows it."
+    assert waiting.advice == "Cancel it, and submit it again with another queue (queue=): queue 'long' allows it."
     refused = facts(failed="Job submission to LRMS failed\n", description=job(memory="500 GB"))
-    assert explain(refused).advice == "Submit it again with queue=: queue 'long' allows it."
+    assert explain(refused).advice == "Submit it again with another queue (queue=): queue 'long' allows it."
     nowhere = Facts(
         JobInfo(JOB_ID, JobState.QUEUING, queue="short"),
         description=job(wall_time="10h"),
