@@ -92,7 +92,7 @@ class Ledger:
             self._place.endpoint,
             name=name,
             since=datetime.now(timezone.utc) - since if isinstance(since, timedelta) else since,
-            ends=None if states is None else [None, *(state for state in states if state.final)],
+            ends=None if states is None else [None, *(state for state in _told_at_first(states) if state.final)],
             last=last if states is None else None,
         )
         answers: dict[str, Answer | None] = {job.id: job.final_state for job in listed}
@@ -111,8 +111,15 @@ class Ledger:
         for answer in answers.values():
             if isinstance(answer, JasminArcError):
                 raise answer
+        answers.update(self._closer(answers, states))
         ids = [job_id for job_id, answer in answers.items() if answer in states]
         return ids if last is None else ids[-last:]
+
+    def _closer(self, answers: Mapping[str, Answer | None], states: Collection[JobState]) -> dict[str, JobState]:
+        """Look more closely at jobs that failed, where it matters whether they were killed."""
+        doubtful = _told_at_first(states) - set(states)
+        unsure = [job_id for job_id, answer in answers.items() if answer in doubtful]
+        return {job_id: info.state for job_id, info in (self.infos(unsure) if unsure else {}).items()}
 
     def descriptions(self, job_ids: Sequence[str]) -> tuple[dict[str, JobDescription], dict[str, JasminArcError]]:
         """Return what the jobs were submitted with, ready to be submitted again, and why that is not possible."""
@@ -332,3 +339,8 @@ class Ledger:
 
 def _state_in(answer: Answer | JobInfo) -> Answer:
     return answer.state if isinstance(answer, JobInfo) else answer
+
+
+def _told_at_first(states: Collection[JobState]) -> set[JobState]:
+    """Return these states, and what a bulk answer may call them: of a job killed by another process, that it failed."""
+    return {*states, JobState.FAILED} if JobState.KILLED in states else set(states)

@@ -29,6 +29,7 @@ from jasmin_arc import (
     PartialFailureError,
 )
 from jasmin_arc._support.bulk import word_of, words_of
+from jasmin_arc.constants import JobState
 from jasmin_arc.job import Job
 
 ID = "https://ce.example/arex/rest/1.0/jobs/abc"
@@ -137,6 +138,19 @@ def test_cancelled_jobs_are_failed_and_can_be_listed_alone(arc: ArcInterface) ->
     jobs.wait()
     assert arc.list_jobs(status="failed") == jobs.ids
     assert arc.list_jobs(status="cancelled") == jobs.ids[:1]
+
+
+def test_a_job_that_another_process_cancelled_is_listed_as_cancelled(
+    arc: ArcInterface, options: dict[str, Any], tmp_path: Path
+) -> None:
+    jobs = arc.submit([SLEEP, JobDescription("false")])
+    with ArcInterface(**{**options, "jobs_info_file": tmp_path / "another.dat"}) as another:
+        another.cancel_job(jobs[0].id)
+        another.wait(jobs.ids)
+    # A bulk answer of a CE, and so the job list, says no more of a job that was cancelled elsewhere.
+    arc.job_list.set_final(dict.fromkeys(jobs.ids, JobState.FAILED))
+    assert arc.list_jobs(status="cancelled") == jobs.ids[:1]
+    assert arc.list_jobs(status="failed") == jobs.ids
 
 
 def test_no_other_status_is_taken(arc: ArcInterface) -> None:
