@@ -206,4 +206,5 @@ def _configured(
         return config
     if isinstance(config, Mapping):
         given = {**config, **given}
-    return ConnectionConfig.load(path, config=given if given or config is None else config, logger=log)
+    given_or_wrong = given if given or config is None else config
+    return ConnectionConfig.load(path, config=given_or_wrong, logger=log, origin="the arguments of ArcInterface")

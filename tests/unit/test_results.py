@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import io
 import signal
 import threading
 import time
@@ -18,7 +19,9 @@ import jasmin_arc
 from jasmin_arc import (
     AmbiguousJobError,
     ArcInterface,
+    InvalidConfigError,
     InvalidJobDescription,
+    JasminArcError,
     JobDescription,
     JobFailedError,
     JobNotFoundError,
@@ -118,6 +121,32 @@ def test_handles_instead_of_ids(arc: ArcInterface, tmp_path: Path) -> None:
     arc.wait([arc.job(again)])
     arc.clean_jobs([*jobs, arc.job(again)], force=True)
     assert arc.list_jobs() == []
+
+
+def test_a_handle_shows_the_name_that_it_knows(arc: ArcInterface) -> None:
+    job = Job(arc, ID, "m-1961\x1b[2J")
+    assert repr(job).startswith("<Job m-1961") and repr(job).endswith(f" {ID}>") and "\x1b" not in repr(job)
+    assert repr(Job(arc, ID)) == f"<Job {ID}>"
+
+
+def test_a_list_of_words_is_not_a_list_of_jobs(arc: ArcInterface) -> None:
+    with pytest.raises(TypeError, match="not 'echo'; for one job, give the program and a list of its arguments"):
+        arc.submit(["echo", "hello"])  # type: ignore[list-item]
+
+
+def test_options_that_are_given_as_keywords_are_named_so(arc: ArcInterface) -> None:
+    assert arc.config.sources["BACKEND"] == "the arguments of ArcInterface"
+    with pytest.raises(InvalidConfigError, match="the arguments of ArcInterface: BACKEND must be one of"):
+        ArcInterface(backend="lokal")
+
+
+@pytest.mark.parametrize(("count", "told"), [(1, False), (2, True)])
+def test_a_refused_job_is_in_the_log_where_there_were_several(options: dict[str, Any], count: int, told: bool) -> None:
+    """Of one job, the error says it all."""
+    log = io.StringIO()
+    with ArcInterface(**{**options, "log": log, "log_level": LogLevels.INFO}) as arc, pytest.raises(JasminArcError):
+        arc.submit_jobs([{"executable": "true", "inputs": ["no-such-file"]}] * count)
+    assert ("2 of 2 jobs were not submitted" in log.getvalue()) is told
 
 
 # --- Lists ---
