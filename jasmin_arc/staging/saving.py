@@ -74,7 +74,8 @@ class Saver:
             result = results[job_id]
             answers.append(result if isinstance(result, JasminArcError) else str(folders[job_id]) if result else None)
         done = sum(isinstance(answer, str) for answer in answers)
-        self._log.info("saved the outputs of %s to %s", counted(done, "job"), root)
+        where = root if len(folders) != 1 else next(iter(folders.values()))
+        self._log.info("saved the outputs of %s to %s", counted(done, "job"), where)
         return answers
 
     def _save(
