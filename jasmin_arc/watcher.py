@@ -29,6 +29,7 @@ PATIENCE = 60.0
 _SAMPLES = 3
 """A single question may take longer for reasons of its own, such as a new connection, so the quickest of some counts"""
 _POLL_INTERVAL = 0.5
+_WAKE_INTERVAL = 1.0
 
 
 class Watcher:
@@ -162,8 +163,11 @@ class Watcher:
             future = asyncio.wrap_future(futures[job_id])
             # An error that comes after the caller gave up is nobody's, and asyncio would complain of it.
             future.add_done_callback(lambda done: done.cancelled() or done.exception())
-            # Shielded, as a caller that gives up must not end the wait of others.
-            return await asyncio.shield(future)
+            # A caller that gives up must not end the wait of others, and asyncio.wait cancels nothing. In pieces: the
+            # stop button of a notebook has no effect before the loop wakes up.
+            while not future.done():
+                await asyncio.wait([future], timeout=_WAKE_INTERVAL)
+            return future.result()
 
     @contextlib.contextmanager
     def _telling(self, job_ids: Sequence[str], seen: Seen | None) -> Iterator[None]:

@@ -136,7 +136,9 @@ def bars_away() -> Iterator[None]:
 def _new_bar(total: int | None, unit: str, bar_format: str | None) -> Any:
     # Smoothing would take the pauses out of the rate, and the remaining time would stand still.
     options = {"bar_format": bar_format, "delay": _SHOW_AFTER, "miniters": 0, "smoothing": 0}
-    make, place = _kind_of_bar()
+    kind, place = _kind_of_bar()
+    # tqdm never lets its lock go where a stream fails, so no two bars share one; its monitor is a thread for each lock.
+    make = type(kind.__name__, (kind,), {"_lock": threading.RLock(), "monitor_interval": 0})
     return make(total=total, unit=unit, unit_scale=unit == "B", **options, **place)
 
 

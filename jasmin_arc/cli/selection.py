@@ -147,14 +147,6 @@ def refuse_filters(wanted: Mapping[str, Any]) -> None:
         raise click.UsageError("give either jobs, or --all, --status, --name, --since, --last; not both")
 
 
-def _newest_of_name(context: Context, word: str, ids: list[str]) -> list[str]:
-    """Of several jobs that have this name, return the newest, and say so."""
-    if len(ids) < 2 or set(context.names_of(ids).values()) != {word}:
-        return ids
-    context.say(f"{len(ids)} jobs are called {word!r}; this is the newest, {context.brief(ids[-1])}")
-    return ids[-1:]
-
-
 def _described(context: Context, wanted: Mapping[str, Any]) -> list[str]:
     with context.busy("asking for the jobs"):
         ids = context.arc.list_jobs(**wanted)

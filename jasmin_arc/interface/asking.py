@@ -73,7 +73,7 @@ class Asking(Parts):
 
         :param status: only jobs with this status, or with the status of this value or name, such as
             ``"in progress"``. With ``"cancelled"``, only those of the failed jobs that were cancelled. The server is
-            asked about jobs whose end was not seen yet
+            asked about jobs whose end was not seen yet; with ``"cancelled"``, about those that failed, too
         :param name: only jobs whose name matches this pattern, such as ``"model-*"``
         :param since: only jobs submitted after this time, or within this timedelta
         :param last: only the newest so many of the jobs that all of this leaves

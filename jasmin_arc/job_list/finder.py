@@ -112,13 +112,13 @@ _Jobs = dict[str, dict[str, str]]
 
 
 def _called(word: str, jobs: _Jobs) -> list[str]:
-    matches = re.compile(translate(word)).match if is_pattern(word) else None
-    return [
-        job_id
-        for names in jobs.values()
-        for job_id, name in names.items()
-        if name and (name == word or (matches and matches(name)))
-    ]
+    named = [(job_id, name) for names in jobs.values() for job_id, name in names.items() if name]
+    exact = [job_id for job_id, name in named if name == word]
+    if exact or not is_pattern(word):
+        return exact
+    # Only now, as what looks like a pattern may be the name of a job: "sim[1]" does not mean "sim1" then.
+    matches = re.compile(translate(word)).match
+    return [job_id for job_id, name in named if matches(name)]
 
 
 def _by_part(names: Mapping[str, str]) -> _Jobs:

@@ -88,11 +88,14 @@ class Ledger:
         last: int | None,
     ) -> list[str]:
         """Return the ids of jobs at the place and in the job list, oldest first; see ``ArcInterface.list_jobs``."""
+        only_killed = states is not None and JobState.KILLED in states and JobState.FAILED not in states
+        # Those that were killed may be in the list as failed.
+        more = [JobState.FAILED] if only_killed else []
         listed = self._job_list.select(
             self._place.endpoint,
             name=name,
             since=datetime.now(timezone.utc) - since if isinstance(since, timedelta) else since,
-            ends=None if states is None else [None, *(state for state in states if state.final)],
+            ends=None if states is None else [None, *(state for state in states if state.final), *more],
             last=last if states is None else None,
         )
         answers: dict[str, Answer | None] = {job.id: job.final_state for job in listed}
@@ -111,6 +114,9 @@ class Ledger:
         for answer in answers.values():
             if isinstance(answer, JasminArcError):
                 raise answer
+        if only_killed:
+            failed = [job_id for job_id, answer in answers.items() if answer is JobState.FAILED]
+            answers.update(dict.fromkeys(self._killed(failed), JobState.KILLED))
         ids = [job_id for job_id, answer in answers.items() if answer in states]
         return ids if last is None else ids[-last:]
 
@@ -177,11 +183,14 @@ class Ledger:
             for job_id, end in ends.items()
             if end in (JobState.FINISHED, JobState.FAILED) and not (job_id in records and records[job_id].outputs_saved)
         ]
-        # Of many jobs, it takes a closer look to see which were killed: nobody wants the outputs of those.
-        failed = [job_id for job_id in unsaved if ends[job_id] is JobState.FAILED]
-        infos = self.infos(failed) if failed else {}
-        killed = {job_id for job_id, info in infos.items() if info.state is JobState.KILLED}
+        # Nobody wants the outputs of jobs that were killed.
+        killed = self._killed([job_id for job_id in unsaved if ends[job_id] is JobState.FAILED])
         return [job_id for job_id in unsaved if job_id not in killed]
+
+    def _killed(self, failed: Sequence[str]) -> set[str]:
+        """Return those of the jobs that were killed. Of many jobs at once, a place may tell just that they failed."""
+        infos = self.infos(failed) if failed else {}
+        return {job_id for job_id, info in infos.items() if info.state is JobState.KILLED}
 
     def _reconciled(
         self, job_ids: Sequence[str], ask: Callable[[Sequence[str]], dict[str, _Found]]

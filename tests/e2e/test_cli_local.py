@@ -16,6 +16,8 @@ from pathlib import Path
 import pytest
 from cli_kit import LOSES_ITS_JOB_LIST, NEVER_CLOSES, PROGRAM, Answer, Shell
 
+from jasmin_arc.job_list import JobList, JobRecord
+
 
 @pytest.fixture
 def shell(tmp_path: Path) -> Iterator[Shell]:
@@ -244,14 +246,15 @@ def test_the_newest_jobs(shell: Shell) -> None:
 
 
 def test_an_ambiguous_part_lists_what_it_matches(shell: Shell) -> None:
-    one, two = (shell.ids("submit", "--name", name, "--", "true")[0].rpartition("/")[2] for name in ("one", "two"))
-    # A letter that only one of the ids begins with means that one.
-    letter = next(char for char in one if char in two and one.startswith(char) == two.startswith(char))
-    answer = shell.run("show", letter)
+    place = shell.ids("submit", "--", "true")[0].rpartition("/")[0]
+    ids = {f"{place}/abcd1234": "one", f"{place}/abcd5678": "two"}
+    job_list = JobList(shell.home / ".arc" / "jobs.dat")
+    job_list.intend(JobRecord(token=i, endpoint=place, name=name, id=i) for i, name in ids.items())
+    job_list.commit(ids)
+    answer = shell.run("show", "abcd")
     assert answer.code == 2
-    assert "2 jobs match" in answer.err
-    assert "(one)" in answer.err
-    assert "(two)" in answer.err
+    assert "2 jobs match 'abcd': abcd1234 (one), abcd5678 (two); type more of the id" in answer.err
+    assert shell.run("show", "abc").code == 3
 
 
 def test_a_name_that_several_jobs_have_means_the_newest(shell: Shell) -> None:

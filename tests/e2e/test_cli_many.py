@@ -113,7 +113,7 @@ def test_a_terminal_lists_the_newest_and_counts_the_others(shell: Shell) -> None
     shown = shell.terminal("list", columns=COLUMNS).out
     assert shown.count(" m-") == 50
     assert short(ids[2]) not in shown
-    told = "The newest 50 of 53 jobs. 3 of the others have not ended. 'jasmin-arc list --all' shows all.\n"
+    told = "The newest 50 of 53 jobs. 3 of the others have not ended. With --all, all are shown.\n"
     assert shown.endswith(told)
     assert shell.terminal("list", "--all", columns=COLUMNS).out.count(" m-") == 53
     assert shell.terminal("list", "m-1*", columns=COLUMNS).out.count(" m-") == 11
@@ -121,7 +121,12 @@ def test_a_terminal_lists_the_newest_and_counts_the_others(shell: Shell) -> None
     assert len(shell.run("list", "--json").json["results"]) == 53
     shell.run("cancel", "--all")
     shell.run("wait", "--all")
-    assert "The newest 50 of 53 jobs. 'jasmin-arc" in shell.terminal("list", columns=COLUMNS).out
+    assert "The newest 50 of 53 jobs. With --all" in shell.terminal("list", columns=COLUMNS).out
+    nothing = shell.terminal("output", "m-*", columns=COLUMNS).out
+    assert nothing.count("nothing to save of") == nothing.count(" of 53 jobs: there is nothing to save of JOB; ") == 1
+    errors = shell.run("output", "m-*", "--overwrite", "--json").json["errors"]
+    assert {error["kind"] for error in errors} == {"OutputError"}
+    assert {error["job"] for error in errors} <= set(ids)
     waited = shell.terminal("wait", *ids, columns=COLUMNS).out
     assert waited.count(" m-") == 50
     assert "53 jobs, 53 cancelled; 50 of them are shown\n" in waited
@@ -263,6 +268,22 @@ def test_cleaning_many_without_a_question(shell: Shell) -> None:
     assert refused.err == f"jasmin-arc: {told}\n"
     erased = shell.terminal("clean", "--all", "--force", "--yes")
     assert (erased.code, erased.out) == (0, "24 jobs erased\n")
+
+
+def test_two_terminals_may_erase_the_same_jobs(shell: Shell) -> None:
+    submit(shell, 60, "mkdir -p output/a/b; touch output/a/b/c output/x")
+    shell.run("wait", "--all")
+    answers = []
+    threads = [
+        threading.Thread(target=lambda: answers.append(shell.process("clean", "--name", "m-*", "--force")))
+        for _ in "12"
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert "cannot be erased" not in "".join(answer.err for answer in answers)
+    assert shell.run("list").out == ""
 
 
 def test_cancelling_many_asks_first(shell: Shell) -> None:

@@ -783,7 +783,7 @@ def test_jobs_are_listed_though_the_others_cannot_be_asked_about(
     monkeypatch.setattr(ArcInterface, "get_job_statuses", lost)
     monkeypatch.setattr("sys.stdout", screen := Screen())
     assert run(["list"]) == 0
-    assert f"The newest {SHOWN} of {SHOWN + 2} jobs. 'jasmin-arc list --all' shows all.\n" in screen.getvalue()
+    assert f"The newest {SHOWN} of {SHOWN + 2} jobs. With --all, all are shown.\n" in screen.getvalue()
 
 
 def test_ends_are_told_though_jobs_cannot_be_looked_at_closer(

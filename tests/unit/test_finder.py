@@ -91,6 +91,13 @@ def test_what_is_in_an_id_by_chance_means_no_job(finder: Finder, word: str) -> N
         finder.find(word)
 
 
+def test_a_name_that_looks_like_a_pattern_means_its_own_job(tmp_path: Path, place: Place) -> None:
+    job_list = JobList(tmp_path / "jobs.dat")
+    names = {"https://ce/jobs/aaaa": "run1", "https://ce/jobs/bbbb": "run[1]"}
+    add(job_list, [JobRecord(token=i, endpoint=place.endpoint, name=name, id=i) for i, name in names.items()])
+    assert Finder(place, job_list).find("run[1]") == ["https://ce/jobs/bbbb"]
+
+
 def test_many_jobs_are_found_by_their_names_in_little_time(tmp_path: Path, place: Place) -> None:
     job_list = JobList(tmp_path / "jobs.dat")
     ids = [f"https://ce/jobs/{number:08}" for number in range(2000)]
@@ -144,3 +151,16 @@ def test_no_word_means_a_job_by_accident(tmp_path_factory: pytest.TempPathFactor
             or "://" in word
             or word == "only"
         )
+
+
+def test_a_name_that_looks_like_a_pattern_means_its_own_jobs_alone(tmp_path: Path, place: Place) -> None:
+    job_list = JobList(tmp_path / "jobs.dat")
+    names = ("sim[1]", "sim1", "sim[2]x")
+    records = [
+        JobRecord(token=name, endpoint=place.endpoint, name=name, id=f"https://ce/jobs/{name}") for name in names
+    ]
+    add(job_list, records)
+    finder = Finder(place, job_list)
+    assert finder.find("sim[1]") == ["https://ce/jobs/sim[1]"]
+    assert finder.find_one("sim[1]") == "https://ce/jobs/sim[1]"
+    assert finder.find("sim[12]") == ["https://ce/jobs/sim1"]

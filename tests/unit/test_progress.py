@@ -190,6 +190,23 @@ def test_a_bar_that_cannot_be_written_keeps_no_job_from_its_caller(
         assert arc.wait(ids, progress=True) == [JobStatuses.COMPLETED] * 2
 
 
+def test_a_bar_that_could_not_be_written_keeps_no_other_bar_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stderr", _Full())
+    with ProgressBar(5, "job", show=True):
+        time.sleep(0.5)
+    monkeypatch.setattr(sys, "stderr", screen := _Screen())
+
+    def show() -> None:
+        with ProgressBar(5, "job", show=True) as bar:
+            time.sleep(0.5)
+            bar.update(5)
+
+    thread = threading.Thread(target=show, daemon=True)
+    thread.start()
+    thread.join(10)
+    assert "5/5" in screen.getvalue()
+
+
 def test_a_bar_that_cannot_be_made_keeps_no_job_from_its_caller(monkeypatch: pytest.MonkeyPatch) -> None:
     class NoThread(threading.Thread):
         def start(self) -> None:

@@ -2,25 +2,32 @@
 
 from __future__ import annotations
 
+import asyncio
 import copy
 import inspect
+import io
+import logging
 import pickle
 import signal
 import threading
 import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pandas
 import pytest
+from job_list_kit import add
+from memory_backend import MemoryBackend
 
 import jasmin_arc
 from jasmin_arc import (
     AmbiguousJobError,
     ArcInterface,
+    InvalidConfigError,
     InvalidJobDescription,
+    JasminArcError,
     JobDescription,
     JobFailedError,
     JobNotFoundError,
@@ -31,7 +38,12 @@ from jasmin_arc import (
     PartialFailureError,
 )
 from jasmin_arc._support.bulk import word_of, words_of
+from jasmin_arc.constants import JobState
+from jasmin_arc.interface.asking import states_of
 from jasmin_arc.job import Job
+from jasmin_arc.job_info import JobInfo
+from jasmin_arc.job_list import JobList, JobRecord
+from jasmin_arc.job_list.ledger import Ledger
 
 ID = "https://ce.example/arex/rest/1.0/jobs/abc"
 COMPLETED, FAILED = JobStatuses.COMPLETED, JobStatuses.FAILED
@@ -121,6 +133,32 @@ def test_handles_instead_of_ids(arc: ArcInterface, tmp_path: Path) -> None:
     assert arc.list_jobs() == []
 
 
+def test_a_handle_shows_the_name_that_it_knows(arc: ArcInterface) -> None:
+    job = Job(arc, ID, "m-1961\x1b[2J")
+    assert repr(job).startswith("<Job m-1961") and repr(job).endswith(f" {ID}>") and "\x1b" not in repr(job)
+    assert repr(Job(arc, ID)) == f"<Job {ID}>"
+
+
+def test_a_list_of_words_is_not_a_list_of_jobs(arc: ArcInterface) -> None:
+    with pytest.raises(TypeError, match="not 'echo'; for one job, give the program and a list of its arguments"):
+        arc.submit(["echo", "hello"])  # type: ignore[list-item]
+
+
+def test_options_that_are_given_as_keywords_are_named_so(arc: ArcInterface) -> None:
+    assert arc.config.sources["BACKEND"] == "the arguments of ArcInterface"
+    with pytest.raises(InvalidConfigError, match="the arguments of ArcInterface: BACKEND must be one of"):
+        ArcInterface(backend="lokal")
+
+
+@pytest.mark.parametrize(("count", "told"), [(1, False), (2, True)])
+def test_a_refused_job_is_in_the_log_where_there_were_several(options: dict[str, Any], count: int, told: bool) -> None:
+    """Of one job, the error says it all."""
+    log = io.StringIO()
+    with ArcInterface(**{**options, "log": log, "log_level": LogLevels.INFO}) as arc, pytest.raises(JasminArcError):
+        arc.submit_jobs([{"executable": "true", "inputs": ["no-such-file"]}] * count)
+    assert ("2 of 2 jobs were not submitted" in log.getvalue()) is told
+
+
 # --- Lists ---
 
 
@@ -139,6 +177,41 @@ def test_cancelled_jobs_are_failed_and_can_be_listed_alone(arc: ArcInterface) ->
     jobs.wait()
     assert arc.list_jobs(status="failed") == jobs.ids
     assert arc.list_jobs(status="cancelled") == jobs.ids[:1]
+
+
+def test_jobs_that_another_process_cancelled_are_listed_as_cancelled(tmp_path: Path) -> None:
+    class Place(MemoryBackend):
+        """Of many jobs at once, it tells only that they failed, as a compute element does."""
+
+        def list_jobs(self) -> list[str]:
+            return ["memory:///killed", "memory:///failed"]
+
+        def states(self, job_ids: Sequence[str]) -> dict[str, JobState | JasminArcError]:
+            return dict.fromkeys(job_ids, JobState.FAILED)
+
+        def query(self, job_ids: Sequence[str]) -> dict[str, JobInfo]:
+            ends = {"memory:///killed": JobState.KILLED, "memory:///failed": JobState.FAILED}
+            return {job_id: JobInfo(id=job_id, state=ends[job_id]) for job_id in job_ids}
+
+    place, job_list = Place({}), JobList(tmp_path / "jobs.dat")
+    add(job_list, [JobRecord(token=i, endpoint=place.endpoint, name="", id=i) for i in place.list_jobs()])
+    ledger = Ledger(place, job_list, logging.getLogger("test"))
+    assert set(ledger.states(place.list_jobs()).values()) == {JobState.FAILED}
+    for status, found in (("cancelled", place.list_jobs()[:1]), ("failed", place.list_jobs())):
+        assert ledger.select(states=states_of(status), name=None, since=None, last=None) == found
+
+
+def test_a_job_that_another_process_cancelled_is_listed_as_cancelled(
+    arc: ArcInterface, options: dict[str, Any], tmp_path: Path
+) -> None:
+    jobs = arc.submit([SLEEP, JobDescription("false")])
+    with ArcInterface(**{**options, "jobs_info_file": tmp_path / "another.dat"}) as another:
+        another.cancel_job(jobs[0].id)
+        another.wait(jobs.ids)
+    # A bulk answer of a CE, and so the job list, says no more of a job that was cancelled elsewhere.
+    arc.job_list.set_final(dict.fromkeys(jobs.ids, JobState.FAILED))
+    assert arc.list_jobs(status="cancelled") == jobs.ids[:1]
+    assert arc.list_jobs(status="failed") == jobs.ids
 
 
 def test_no_other_status_is_taken(arc: ArcInterface) -> None:
@@ -369,6 +442,28 @@ def test_an_interrupted_wait_leaves_one_sentence(arc: ArcInterface, how: str) ->
     assert frames[-1] == ("files.py" if how == "follow" else "tracebacks.py")
     assert caught.value.__cause__ is None and caught.value.__suppress_context__
     assert JobStatuses.COMPLETED not in jobs.statuses and not jobs.failed
+
+
+def test_an_awaited_job_is_let_go_though_nothing_wakes_the_loop(arc: ArcInterface) -> None:
+    """As by the stop button of a notebook, which cancels the task in the handler of a signal."""
+    job = arc.submit(SLEEP)
+
+    async def wait() -> None:
+        task = asyncio.ensure_future(arc.status_when_ended(job))
+        signal.signal(signal.SIGUSR1, lambda *_: task.cancel())
+        await task
+
+    before = signal.getsignal(signal.SIGUSR1)
+    timer = threading.Timer(1, signal.pthread_kill, [threading.main_thread().ident, signal.SIGUSR1])
+    timer.start()
+    begin = time.monotonic()
+    try:
+        with pytest.raises(asyncio.CancelledError):
+            asyncio.run(wait())
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+    assert time.monotonic() - begin < 20
+    assert job.status is not FAILED
 
 
 # --- Options ---

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import re
 import stat
@@ -10,6 +11,9 @@ import sys
 from collections.abc import Iterable
 
 from jasmin_arc.constants import RUN_SCRIPT_NAME, STDERR_NAME, STDOUT_NAME
+
+_ATTEMPTS = 20
+"""To remove a folder that another process is removing too"""
 
 
 def clean_session(session: str, outputs: Iterable[str], output_list: str = "") -> None:
@@ -68,6 +72,17 @@ def _clean(folder: str, prefix: str, keep: set[str], parents: set[str]) -> None:
 
 def remove_tree(folder: str) -> None:
     """Remove a folder and all in it, however deep, also where the job took away its own permission to do so."""
+    for attempt in range(_ATTEMPTS):
+        try:
+            _remove_tree(folder)
+            return
+        except OSError as error:
+            # Another process, in a second terminal, may be removing it too.
+            if error.errno not in (errno.ENOENT, errno.ENOTEMPTY) or attempt + 1 == _ATTEMPTS:
+                raise
+
+
+def _remove_tree(folder: str) -> None:
     folders = [folder] if os.path.lexists(folder) else []
     for path in folders:
         for entry in _entries(path):

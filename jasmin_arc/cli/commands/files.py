@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import difflib
 import shutil
 import sys
 from collections.abc import Callable, Sequence
@@ -12,16 +11,17 @@ from typing import Any
 
 import click
 
+from jasmin_arc._support.suggestions import nearest
 from jasmin_arc._support.text import one_line
 from jasmin_arc.cli.app import ArcCommand
 from jasmin_arc.cli.completion import complete_directory
 from jasmin_arc.cli.context import Context
 from jasmin_arc.cli.exit_codes import code_of
-from jasmin_arc.cli.groups import MANY, tell
+from jasmin_arc.cli.groups import FEW, MANY, tell
 from jasmin_arc.cli.selection import selects_by_one_word, selects_jobs, selects_one_job
 from jasmin_arc.constants import STDERR_NAME, STDOUT_NAME
 from jasmin_arc.display.columns import FILES
-from jasmin_arc.exceptions import JasminArcError, JobNotFoundError, ServerError
+from jasmin_arc.exceptions import JasminArcError, JobNotFoundError, OutputError, ServerError
 
 _MAX_FILES = 10
 """Files that are named where another one was asked for"""
@@ -57,9 +57,13 @@ def output_command(
     else:
         context.output.lines(rows, "directory")
     missing = [job_id for job_id, folder in saved.items() if folder is None]
-    for job_id, short in context.short_ids(missing).items():
-        text = f"there is nothing to save of {short}; {context.command(f'show {short}')} tells its state"
-        context.fail(text, kind="OutputError", job=job_id)
+    # Of many jobs, what is said of each is the same but for the id, and so is one line.
+    names = context.short_ids(missing) if len(missing) <= FEW else {job_id: job_id for job_id in missing}
+    context.fail_many({job_id: _nothing_to_save(context, name) for job_id, name in names.items()}, of=len(ids))
+
+
+def _nothing_to_save(context: Context, job: str) -> OutputError:
+    return OutputError(f"there is nothing to save of {job}", advice=f"{context.command(f'show {job}')} tells its state")
 
 
 @click.command("files", cls=ArcCommand)
@@ -121,9 +125,9 @@ def _fail_without_file(context: Context, error: JobNotFoundError, job_id: str, n
     except JasminArcError:
         context.fail_with(error, job=job_id)
         return
-    close = difflib.get_close_matches(name, files, 1)
+    close = nearest(name, files)
     there = ", ".join(files[:_MAX_FILES]) + (", ..." if len(files) > _MAX_FILES else "")
-    advice = f"did you mean {close[0]!r}?" if close else f"its files are: {there}" if files else "it has no files"
+    advice = f"did you mean {close!r}?" if close else f"its files are: {there}" if files else "it has no files"
     text = f"{context.brief(job_id)} has no file {name!r}; {advice}"
     context.fail(text, kind=type(error).__name__, code=code_of(error), job=job_id)
 

@@ -73,7 +73,8 @@ def list_command(
     if len(shown) < len(found):
         more = f" {going} of the others {'has' if going == 1 else 'have'} not ended." if going else ""
         told = f"The newest {len(shown)} of {len(found)} jobs.{more}"
-        tell(context, [], f"{told} {context.command('list --all')} shows all.")
+        # The same command, as all of some jobs may be meant.
+        tell(context, [], f"{told} With --all, all are shown.")
     if not rows:
         context.hint(f"No jobs. Submit one: {context.program} submit -- PROGRAM ARGUMENT...")
 
