@@ -14,6 +14,7 @@ from typing import Union
 from urllib.parse import urlsplit
 
 from jasmin_arc._support.parallel import WorkerPool
+from jasmin_arc._support.text import one_line
 from jasmin_arc.backends.base import Backend
 from jasmin_arc.constants import STDERR_NAME, STDOUT_NAME
 from jasmin_arc.exceptions import JasminArcError, JobNotFoundError, OutputError, ServerError
@@ -93,7 +94,7 @@ def folders_of(names: Mapping[str, str], root: Path) -> dict[str, Path]:
 
 
 def _folder_name(name: str, short_id: str) -> str:
-    plain = re.sub(r"[/\\\s\x00-\x1f\x7f]+", "_", name).lstrip(".-_")
+    plain = re.sub(r"[/\\\s]+", "_", one_line(name)).lstrip(".-_")
     # A file's name may have 255 bytes.
     cut = plain.encode("utf-8", "replace")[:_MAX_NAME].decode("utf-8", "ignore")
     return f"{cut}-{short_id}" if cut else short_id

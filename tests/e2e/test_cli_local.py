@@ -44,6 +44,13 @@ def test_run_in_json(shell: Shell) -> None:
     assert failed["errors"][0]["kind"] == "JobFailedError"
 
 
+@pytest.mark.parametrize("options", [(), ("--save", "results")])
+def test_run_says_once_that_an_output_was_not_made(shell: Shell, options: tuple[str, ...]) -> None:
+    answer = shell.run("run", "-o", "x.nc", *options, "--", "true")
+    assert answer.code == 0
+    assert answer.err.count("did not make x.nc") == 1
+
+
 def test_run_sends_inputs_and_saves_outputs(shell: Shell) -> None:
     (shell.home / "in.txt").write_text("one\n")
     options = ["-i", "in.txt", "-i", "other=in.txt", "-o", "out.txt", "-e", "WORD=two", "--save", "results"]

@@ -205,7 +205,7 @@ def test_a_job_is_judged_by_the_queue_that_it_will_be_in(
 ) -> None:
     arc, job_id = grid.interfaces[backend], grid.ids["too long for the queue of jobs that name none"]
     found = until_explained(arc, job_id, "over-limits")
-    assert found.advice == "Cancel it, and submit it again with queue=: queue 'long' allows it."
+    assert found.advice == "Cancel it, and submit it again with another queue (queue=): queue 'long' allows it."
     told = "wall_time: 3 h is over the limit of queue 'short', 1 h; queue 'long' allows it"
     assert arc.check(shell("true", wall_time="3h")) == [told]
     assert arc.check(shell("true", wall_time="3h", queue="long")) == []

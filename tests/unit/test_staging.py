@@ -303,9 +303,16 @@ def test_a_folder_is_called_like_its_job(tmp_path: Path) -> None:
         "https://ce/jobs/77aaaaaaaaaa": "../../etc/passwd",
         "https://ce/jobs/88aaaaaaaaaa": "",
         "https://ce/jobs/99aaaaaaaaaa": "é" * 200,
+        "https://ce/jobs/00aaaaaaaaaa": "a\x1b[2J\u202eb\x85",
     }
     folders = [path.name for path in folders_of(names, tmp_path).values()]
-    assert folders == ["sst_1961-45PLDmnL", "etc_passwd-77aaaaaa", "88aaaaaa", "é" * 75 + "-99aaaaaa"]
+    assert folders == [
+        "sst_1961-45PLDmnL",
+        "etc_passwd-77aaaaaa",
+        "88aaaaaa",
+        "é" * 75 + "-99aaaaaa",
+        "a_[2J_b-00aaaaaa",
+    ]
 
 
 def test_jobs_with_one_name_and_similar_ids_have_folders_of_their_own(tmp_path: Path) -> None:

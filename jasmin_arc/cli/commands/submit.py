@@ -12,7 +12,7 @@ from typing import Any
 
 import click
 
-from jasmin_arc._support.text import one_line
+from jasmin_arc._support.text import first_few, one_line
 from jasmin_arc.cli.app import ArcCommand, TakesCommand
 from jasmin_arc.cli.commands.files import print_as_it_comes
 from jasmin_arc.cli.completion import complete_directory, complete_file
@@ -157,9 +157,13 @@ def run_command(
     context.output.results.append(row)
     context.going_on([job_id], "follow")
     print_as_it_comes(context, row, "stdout", _Progress(context, job_id))
-    row.update(job_row(context.arc.get_job_info(job_id), job.name))
+    info = context.arc.get_job_info(job_id)
+    row.update(job_row(info, job.name))
     _print_stderr(context, row)
     context.going_on([])
+    if info.missing_outputs and directory is None:
+        # Else saving says it.
+        context.say(f"warning: the job did not make {first_few(info.missing_outputs)}")
     if directory is not None:
         _save(context, row, directory, overwrite=overwrite)
     if row["status"] != JobStatuses.COMPLETED.value:
