@@ -275,7 +275,8 @@ def test_two_terminals_may_erase_the_same_jobs(shell: Shell) -> None:
     shell.run("wait", "--all")
     answers = []
     threads = [
-        threading.Thread(target=lambda: answers.append(shell.process("clean", "--name", "m-*", "--force"))) for _ in "12"
+        threading.Thread(target=lambda: answers.append(shell.process("clean", "--name", "m-*", "--force")))
+        for _ in "12"
     ]
     for thread in threads:
         thread.start()

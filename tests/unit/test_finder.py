@@ -156,7 +156,9 @@ def test_no_word_means_a_job_by_accident(tmp_path_factory: pytest.TempPathFactor
 def test_a_name_that_looks_like_a_pattern_means_its_own_jobs_alone(tmp_path: Path, place: Place) -> None:
     job_list = JobList(tmp_path / "jobs.dat")
     names = ("sim[1]", "sim1", "sim[2]x")
-    records = [JobRecord(token=name, endpoint=place.endpoint, name=name, id=f"https://ce/jobs/{name}") for name in names]
+    records = [
+        JobRecord(token=name, endpoint=place.endpoint, name=name, id=f"https://ce/jobs/{name}") for name in names
+    ]
     add(job_list, records)
     finder = Finder(place, job_list)
     assert finder.find("sim[1]") == ["https://ce/jobs/sim[1]"]
