@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 from importlib import import_module
 from typing import Any
 
 import click
 
+from jasmin_arc._support.suggestions import nearest
 from jasmin_arc.backends.table import NAMES
 from jasmin_arc.cli.context import PROGRAM, Context
 from jasmin_arc.version import __version__
@@ -187,8 +187,8 @@ class _Program(ArcGroup):
 def _no_such(context: Context, name: str) -> str:
     if name in ELSEWHERE:
         return f"there is no command {name!r} here; it is called: {context.program} {ELSEWHERE[name]}"
-    close = difflib.get_close_matches(name, COMMANDS, 1)
-    hint = f"did you mean {close[0]!r}?" if close else f"'{PROGRAM} --help' lists them"
+    close = nearest(name, COMMANDS)
+    hint = f"did you mean {close!r}?" if close else f"'{PROGRAM} --help' lists them"
     return f"there is no command {name!r}; {hint}"
 
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import takewhile
 from typing import TYPE_CHECKING
 
-from jasmin_arc._support.text import one_line
+from jasmin_arc._support.text import counted, one_line
 from jasmin_arc.cli.context import Context
 from jasmin_arc.cli.output import fitted
 from jasmin_arc.constants import JobStatuses
@@ -122,6 +122,5 @@ def tell(context: Context, rows: Sequence[Row], text: str) -> None:
 def counts(rows: Iterable[Row]) -> str:
     """Return how many of the jobs there are, and how many of each status."""
     found = Counter(status_words(row["status"], row.get("state", "")) for row in rows)
-    total = sum(found.values())
-    each = "".join(f", {count} {status}" for status, count in found.items())
-    return f"{total} job{'' if total == 1 else 's'}{each}"
+    each = (f"{count} {status}" for status, count in found.items())
+    return ", ".join([counted(sum(found.values()), "job"), *each])

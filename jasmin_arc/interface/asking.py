@@ -66,7 +66,8 @@ class Asking(Parts):
         since: datetime | timedelta | None = None,
         last: int | None = None,
     ) -> list[str]:
-        """Return the ids of the jobs on the server and in the job list, oldest first where that is known.
+        """Return the ids of the jobs on the server and in the job list: first those that only the server knows, whose
+        times are not known, then the others, oldest first.
 
         With ``name``, ``since`` or ``last``, jobs that only the server knows are left out, and the server is not asked
         for them.

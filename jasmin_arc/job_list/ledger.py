@@ -103,9 +103,9 @@ class Ledger:
             # Of jobs that only the server knows, neither name nor time is known.
             unlisted = self._place.list_jobs()
             ended = self._job_list.summaries(unlisted) if states is not None and unlisted else {}
-            answers.update(
-                (i, None) for i in unlisted if i not in answers and not (i in ended and ended[i].final_state)
-            )
+            others = [i for i in unlisted if i not in answers and not (i in ended and ended[i].final_state)]
+            # First, so that the last ones are the newest: whoever looks at these looks for what was just submitted.
+            answers = {**dict.fromkeys(others), **answers}
         if states is None:
             return list(answers)
         # The server is asked only of jobs whose end was not seen.

@@ -214,6 +214,20 @@ def test_a_job_that_another_process_cancelled_is_listed_as_cancelled(
     assert arc.list_jobs(status="failed") == jobs.ids
 
 
+def test_jobs_that_only_the_server_knows_do_not_hide_the_newest(tmp_path: Path) -> None:
+    class Place(MemoryBackend):
+        """It has jobs of another machine too."""
+
+        def list_jobs(self) -> list[str]:
+            return ["memory:///own-1", "memory:///other-1", "memory:///own-2", "memory:///other-2"]
+
+    place, job_list = Place({}), JobList(tmp_path / "jobs.dat")
+    own = [f"memory:///own-{number}" for number in range(3)]
+    add(job_list, [JobRecord(token=i, endpoint=place.endpoint, name="", id=i) for i in own])
+    found = Ledger(place, job_list, logging.getLogger("test")).select(states=None, name=None, since=None, last=None)
+    assert found == ["memory:///other-1", "memory:///other-2", *own]
+
+
 def test_no_other_status_is_taken(arc: ArcInterface) -> None:
     with pytest.raises(ValueError, match=r"there is no status 'fail'; did you mean 'failed'\?"):
         arc.list_jobs(status="fail")

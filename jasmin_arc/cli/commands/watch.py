@@ -50,7 +50,8 @@ def list_command(
 ) -> None:
     """List jobs.
 
-    All that are in the job list or at the site, the oldest first; a terminal shows the newest of them.
+    All that are in the job list or at the site, the oldest first; a terminal shows the newest of them. Those that only
+    the site knows come before the others.
     With JOB, --name, --since or --last, only those in the job list.
     """
     if words:
