@@ -6,6 +6,7 @@ import os
 from collections.abc import Generator, Sequence
 from typing import TYPE_CHECKING, Any
 
+from jasmin_arc._support.text import excerpt
 from jasmin_arc._support.tracebacks import shortens_tracebacks
 from jasmin_arc.constants import STDERR_NAME, STDOUT_NAME, JobStatuses
 from jasmin_arc.exceptions import JobNotFoundError, PartialFailureError
@@ -129,7 +130,8 @@ class Job:
         return hash(self.id)
 
     def __repr__(self) -> str:
-        return f"<Job {self.id}>"
+        name = f"{excerpt(self._name)} " if self._name else ""
+        return f"<Job {name}{self.id}>"
 
 
 def _only(call: Any, *args: Any, **options: Any) -> Any:

@@ -37,7 +37,7 @@ def _shortened(function: Callable[..., Any]) -> Callable[..., Any]:
             try:
                 return await function(self, *args, **kwargs)
             except (JasminArcError, KeyboardInterrupt) as error:
-                raise _cut(error, self)  # noqa: B904 - the same error
+                raise _cut(error, self)
 
         return call_async
     if inspect.isgeneratorfunction(function):
@@ -47,7 +47,7 @@ def _shortened(function: Callable[..., Any]) -> Callable[..., Any]:
             try:
                 yield from function(self, *args, **kwargs)
             except (JasminArcError, KeyboardInterrupt) as error:
-                raise _cut(error, self)  # noqa: B904 - the same error
+                raise _cut(error, self)
 
         return generate
 
@@ -56,7 +56,7 @@ def _shortened(function: Callable[..., Any]) -> Callable[..., Any]:
         try:
             return function(self, *args, **kwargs)
         except (JasminArcError, KeyboardInterrupt) as error:
-            raise _cut(error, self)  # noqa: B904 - the same error
+            raise _cut(error, self)
 
     return call
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import click
 
+from jasmin_arc._support.suggestions import nearest
 from jasmin_arc.cli.app import root
 from jasmin_arc.cli.context import COMPLETION_VARIABLE, PROGRAM, Context
 from jasmin_arc.cli.exit_codes import FAILED, INTERRUPTED, READER_GONE, USAGE, exit_code
@@ -106,6 +107,10 @@ def _attempt(context: Context, args: list[str]) -> int:
 
 def _usage_line(error: click.ClickException) -> str:
     usage = error.ctx if isinstance(error, click.UsageError) else None
+    if isinstance(error, click.NoSuchOption) and error.possibilities:
+        # Of several, the one that is most like it; click has sorted them by their letters.
+        meant = nearest(error.option_name, error.possibilities) or error.possibilities[0]
+        return f"there is no option {error.option_name!r}; did you mean {meant!r}?"
     told = " ".join(error.format_message().split()).rstrip(".")
     told = told[:1].lower() + told[1:]
     return told if ";" in told or usage is None else f"{told}; see '{usage.command_path} --help'"

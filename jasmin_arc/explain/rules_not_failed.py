@@ -94,9 +94,9 @@ def _queuing(facts: Facts) -> Finding:
 
 
 def _running(facts: Facts) -> Finding:
-    nodes = f" on {', '.join(facts.info.nodes)}" if facts.info.nodes else ""
+    nodes = f" on {excerpt(', '.join(facts.info.nodes))}" if facts.info.nodes else ""
     since = f" since {utc(facts.info.started)}" if facts.info.started else ""
-    return Finding("running", f"The job runs{excerpt(nodes)}{since}.", Advice("{follow} shows its output as it comes."))
+    return Finding("running", f"The job runs{nodes}{since}.", Advice("{follow} shows its output as it comes."))
 
 
 def _finishing(facts: Facts) -> Finding:

@@ -211,4 +211,4 @@ def _configured(
         return config
     if config is None or isinstance(config, Mapping):
         config = {**(config or {}), **given}
-    return ConnectionConfig.load(path, config=config, logger=log)
+    return ConnectionConfig.load(path, config=config, logger=log, origin="the arguments of ArcInterface")

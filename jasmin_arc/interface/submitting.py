@@ -107,7 +107,7 @@ class Submitting(Parts):
             self.logger.info("submitted %s", submitted[0])
         elif submitted:
             self.logger.info("submitted %d jobs to %s", len(submitted), self.backend.endpoint)
-        if refused:
+        if refused and len(results) > 1:
             # The caller gets the errors; this is for the record alone.
             self.logger.info("%d of %d jobs were not submitted", refused, len(results))
 
@@ -165,7 +165,8 @@ def described(job: Described) -> JobDescription:
     if isinstance(job, Mapping):
         job = JobDescription(**renamed(job))
     if not isinstance(job, JobDescription):
-        raise TypeError(f"a JobDescription is needed, not {job!r}")
+        hint = "; for one job, give the program and a list of its arguments" if isinstance(job, str) else ""
+        raise TypeError(f"a JobDescription is needed, not {job!r}{hint}")
     _refuse_command_line(job)
     return job
 

@@ -238,6 +238,11 @@ def test_the_newest_jobs(shell: Shell) -> None:
     assert shell.run("list", "-n", "0").code == 2
 
 
+def test_a_misspelt_option_leads_to_the_one_that_is_meant(shell: Shell) -> None:
+    answer = shell.run("list", "--nmae", "x")
+    assert (answer.code, answer.err) == (2, "jasmin-arc: there is no option '--nmae'; did you mean '--name'?\n")
+
+
 def test_an_ambiguous_part_lists_what_it_matches(shell: Shell) -> None:
     place = shell.ids("submit", "--", "true")[0].rpartition("/")[0]
     ids = {f"{place}/abcd1234": "one", f"{place}/abcd5678": "two"}

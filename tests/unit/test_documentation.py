@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import codeop
 import json
 import os
 import re
@@ -84,6 +85,20 @@ def on_this_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     command.chmod(0o755)
     monkeypatch.setenv("PATH", f"{command.parent}{os.pathsep}{os.environ['PATH']}")
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
+
+
+@pytest.mark.parametrize("page", WITH_CODE, ids=name_of)
+def test_code_can_be_pasted_into_python(page: Path) -> None:
+    """Before Python 3.13, only an empty line ends a loop there."""
+    for block in blocks(page):
+        if block.language != "python" or block.mark != "run":
+            continue
+        typed: list[str] = []
+        for line in [*block.text.splitlines(), ""]:
+            typed.append(line)
+            if codeop.compile_command("\n".join(typed), f"{page}:{block.line}"):
+                typed = []
+        assert not typed
 
 
 def run(page: Path, capsys: pytest.CaptureFixture[str]) -> None:

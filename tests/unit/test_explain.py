@@ -50,7 +50,8 @@ SITE = SiteInfo(
 
 def facts(state: str = "Failed", failed: str = "", errors: str = "", stderr: str = "", **more: Any) -> Facts:
     """What the REST interface gives: the reason both in a file and in the job's document."""
-    own = {key: more.pop(key) for key in ("exit_code", "proxy_expires", "native_state", "memory") if key in more}
+    of_info = ("exit_code", "proxy_expires", "native_state", "memory", "nodes")
+    own = {key: more.pop(key) for key in of_info if key in more}
     reasons = tuple(line for line in failed.splitlines() if line)
     info = JobInfo(JOB_ID, JobState(state), queue="short", errors=reasons, **own)
     more.setdefault("description", job())
@@ -416,7 +417,7 @@ CASES: dict[str, tuple[Facts, str, str]] = {
     ),
     "too long for the queue": (facts("Queuing", description=job(wall_time="10h")), "over-limits", "10 h"),
     "held": (facts("Hold"), "held", "holds the job back"),
-    "running": (facts("Running"), "running", "The job runs"),
+    "running": (facts("Running", nodes=("node7", "node8")), "running", "The job runs on node7, node8."),
     "credentials ended, files to copy": (
         facts(
             "Running",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import copy
 import inspect
+import io
 import logging
 import pickle
 import signal
@@ -24,6 +25,7 @@ import jasmin_arc
 from jasmin_arc import (
     AmbiguousJobError,
     ArcInterface,
+    InvalidConfigError,
     InvalidJobDescription,
     JasminArcError,
     JobDescription,
@@ -131,6 +133,32 @@ def test_handles_instead_of_ids(arc: ArcInterface, tmp_path: Path) -> None:
     assert arc.list_jobs() == []
 
 
+def test_a_handle_shows_the_name_that_it_knows(arc: ArcInterface) -> None:
+    job = Job(arc, ID, "m-1961\x1b[2J")
+    assert repr(job).startswith("<Job m-1961") and repr(job).endswith(f" {ID}>") and "\x1b" not in repr(job)
+    assert repr(Job(arc, ID)) == f"<Job {ID}>"
+
+
+def test_a_list_of_words_is_not_a_list_of_jobs(arc: ArcInterface) -> None:
+    with pytest.raises(TypeError, match="not 'echo'; for one job, give the program and a list of its arguments"):
+        arc.submit(["echo", "hello"])  # type: ignore[list-item]
+
+
+def test_options_that_are_given_as_keywords_are_named_so(arc: ArcInterface) -> None:
+    assert arc.config.sources["BACKEND"] == "the arguments of ArcInterface"
+    with pytest.raises(InvalidConfigError, match="the arguments of ArcInterface: BACKEND must be one of"):
+        ArcInterface(backend="lokal")
+
+
+@pytest.mark.parametrize(("count", "told"), [(1, False), (2, True)])
+def test_a_refused_job_is_in_the_log_where_there_were_several(options: dict[str, Any], count: int, told: bool) -> None:
+    """Of one job, the error says it all."""
+    log = io.StringIO()
+    with ArcInterface(**{**options, "log": log, "log_level": LogLevels.INFO}) as arc, pytest.raises(JasminArcError):
+        arc.submit_jobs([{"executable": "true", "inputs": ["no-such-file"]}] * count)
+    assert ("2 of 2 jobs were not submitted" in log.getvalue()) is told
+
+
 # --- Lists ---
 
 
@@ -185,6 +213,19 @@ def test_jobs_that_only_the_server_knows_do_not_hide_the_newest(tmp_path: Path) 
     add(job_list, [JobRecord(token=i, endpoint=place.endpoint, name="", id=i) for i in own])
     found = Ledger(place, job_list, logging.getLogger("test")).select(states=None, name=None, since=None, last=None)
     assert found == ["memory:///other-1", "memory:///other-2", *own]
+
+
+def test_a_job_that_another_process_cancelled_is_listed_as_cancelled(
+    arc: ArcInterface, options: dict[str, Any], tmp_path: Path
+) -> None:
+    jobs = arc.submit([SLEEP, JobDescription("false")])
+    with ArcInterface(**{**options, "jobs_info_file": tmp_path / "another.dat"}) as another:
+        another.cancel_job(jobs[0].id)
+        another.wait(jobs.ids)
+    # A bulk answer of a CE, and so the job list, says no more of a job that was cancelled elsewhere.
+    arc.job_list.set_final(dict.fromkeys(jobs.ids, JobState.FAILED))
+    assert arc.list_jobs(status="cancelled") == jobs.ids[:1]
+    assert arc.list_jobs(status="failed") == jobs.ids
 
 
 def test_no_other_status_is_taken(arc: ArcInterface) -> None:
