@@ -124,7 +124,9 @@ class MissingOutputs:
 
     def _that_must_make(self, job_ids: Sequence[str]) -> dict[str, JobDescription]:
         records = self._try("the job list", lambda: self._job_list.get(job_ids)) if job_ids else None
-        texts = {job_id: record.description for job_id, record in (records or {}).items() if record.description}
+        # Whoever has saved its outputs has been told.
+        unsaved = {job_id: record for job_id, record in (records or {}).items() if record.outputs_saved is None}
+        texts = {job_id: record.description for job_id, record in unsaved.items() if record.description}
         jobs = {
             job_id: self._try("a description", partial(JobDescription.from_json, texts[job_id])) for job_id in texts
         }

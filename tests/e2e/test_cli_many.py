@@ -199,6 +199,17 @@ def test_cat_prints_the_files_of_all_jobs_of_a_pattern(shell: Shell) -> None:
     assert [(row["id"], row["text"]) for row in texts] == [(i, f"text {n}\n") for n, i in enumerate(ids)]
     piped = shell.run("cat", "-", stdin="\n".join(ids[1:]))
     assert piped.out == "text 1\ntext 2\n"
+    assert shell.run("cat", "m-1", "stdout", "stdout").out == "text 1\n" * 2
+
+
+def test_many_jobs_without_a_file_are_one_line(shell: Shell) -> None:
+    ids = submit(shell, 9, "true")
+    shell.run("wait", *ids)
+    answer = shell.run("cat", "m-*", "stdout", "nope")
+    assert (answer.code, answer.out) == (3, "")
+    assert answer.err.startswith("jasmin-arc: 9 of 9 jobs: the job JOB has no file 'nope'")
+    assert answer.err.count("\n") == 1
+    assert len(shell.run("cat", "m-*", "nope", "--json").json["errors"]) == 9
 
 
 def test_a_file_that_is_not_there_leads_to_one_that_is(shell: Shell) -> None:

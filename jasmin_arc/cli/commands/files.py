@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import shutil
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -92,11 +92,27 @@ def cat_command(context: Context, ids: list[str], *, names: Sequence[str]) -> No
     the files of all these jobs are printed one after another, on a terminal with a line above each that tells the job.
     """
     titles = _titles(context, ids) if len(ids) > 1 and context.shows_tables else {}
+    names = names or (STDOUT_NAME,)
+    without: dict[str, dict[str, JasminArcError]] = {name: {} for name in names}
     for job_id in ids:
         if job_id in titles:
             context.output.stream(titles[job_id].encode(errors="replace"))
-        for name in names or (STDOUT_NAME,):
-            _print(context, job_id, name)
+        for name in names:
+            try:
+                _print(context, job_id, name)
+            except JobNotFoundError as error:
+                without[name][job_id] = error
+    for name, errors in without.items():
+        _fail_without(context, errors, name, of=len(ids))
+
+
+def _fail_without(context: Context, errors: Mapping[str, JasminArcError], name: str, *, of: int) -> None:
+    """Report the jobs that have no such file; what is there instead is looked up for few only."""
+    if len(errors) > FEW:
+        context.fail_many(errors, of=of)
+        return
+    for job_id, error in errors.items():
+        _fail_without_file(context, error, job_id, name)
 
 
 def _titles(context: Context, ids: Sequence[str]) -> dict[str, str]:
@@ -106,19 +122,16 @@ def _titles(context: Context, ids: Sequence[str]) -> dict[str, str]:
 
 
 def _print(context: Context, job_id: str, name: str) -> None:
-    try:
-        if context.output.json:
-            context.output.text("", {"id": job_id, "file": name, "text": context.arc.read(job_id, name)})
-            return
-        with context.arc.open(job_id, name) as stream:
-            sys.stdout.flush()
-            shutil.copyfileobj(stream, sys.stdout.buffer)
-            sys.stdout.flush()
-    except JobNotFoundError as error:
-        _fail_without_file(context, error, job_id, name)
+    if context.output.json:
+        context.output.text("", {"id": job_id, "file": name, "text": context.arc.read(job_id, name)})
+        return
+    with context.arc.open(job_id, name) as stream:
+        sys.stdout.flush()
+        shutil.copyfileobj(stream, sys.stdout.buffer)
+        sys.stdout.flush()
 
 
-def _fail_without_file(context: Context, error: JobNotFoundError, job_id: str, name: str) -> None:
+def _fail_without_file(context: Context, error: JasminArcError, job_id: str, name: str) -> None:
     """Report that there is no such file, and which one may be meant."""
     try:
         files = [file.name for file in context.arc.list_files(job_id, name.rpartition("/")[0])]
