@@ -50,7 +50,7 @@ class Waiting(Understanding):
                     bar.update(1)
             completed = [job_id for job_id in ids if outcomes.get(job_id) is JobStatuses.COMPLETED]
             if completed:
-                self._missing.warn(self._missing.look(completed))
+                self._missing.warn(self._missing.look(completed, saved_too=False))
         except KeyboardInterrupt:
             raise KeyboardInterrupt(stopped(len(set(ids)) - len(outcomes))) from None
         statuses = all_or_partial([outcomes[job_id] for job_id in ids], "found")

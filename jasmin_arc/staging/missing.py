@@ -95,14 +95,16 @@ class MissingOutputs:
         """Remember what others saw: by the id of a job that finished, which of its outputs are not there."""
         self._found.update({job_id: tuple(_that_must_be(names, self._optional)) for job_id, names in found.items()})
 
-    def look(self, job_ids: Iterable[str]) -> dict[str, tuple[str, ...]]:
+    def look(self, job_ids: Iterable[str], *, saved_too: bool = True) -> dict[str, tuple[str, ...]]:
         """Look at those of these jobs, all of which have finished, that nobody has looked at yet.
 
+        :param saved_too: whether to look also where outputs were saved, which told what was missing
         :returns: what is missing, by the ids of the jobs among them that did not make all
         """
         fresh = [job_id for job_id in dict.fromkeys(job_ids) if job_id not in self._found]
-        jobs = self._that_must_make(fresh)
-        self._found.update((job_id, ()) for job_id in fresh if job_id not in jobs)
+        jobs = self._that_must_make(fresh, saved_too=saved_too)
+        if saved_too:
+            self._found.update((job_id, ()) for job_id in fresh if job_id not in jobs)
         if not jobs:
             return {}
         self._try("how jobs are looked at", lambda: self._look_at_all(jobs))
@@ -122,11 +124,10 @@ class MissingOutputs:
             what = f"{len(told)} jobs completed, but did not make all their outputs: {named}{more}"
         self._log.warning("%s; %s", what, Advice("{explain} tells more"))
 
-    def _that_must_make(self, job_ids: Sequence[str]) -> dict[str, JobDescription]:
+    def _that_must_make(self, job_ids: Sequence[str], *, saved_too: bool) -> dict[str, JobDescription]:
         records = self._try("the job list", lambda: self._job_list.get(job_ids)) if job_ids else None
-        # Whoever has saved its outputs has been told.
-        unsaved = {job_id: record for job_id, record in (records or {}).items() if record.outputs_saved is None}
-        texts = {job_id: record.description for job_id, record in unsaved.items() if record.description}
+        wanted = {i: record for i, record in (records or {}).items() if saved_too or record.outputs_saved is None}
+        texts = {job_id: record.description for job_id, record in wanted.items() if record.description}
         jobs = {
             job_id: self._try("a description", partial(JobDescription.from_json, texts[job_id])) for job_id in texts
         }

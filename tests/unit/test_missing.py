@@ -78,6 +78,14 @@ def test_each_job_is_looked_at_once(job_list: JobList) -> None:
     assert missing.known(IDS[4]) == ()
 
 
+def test_jobs_that_were_saved_are_left_alone_by_whoever_waits(job_list: JobList) -> None:
+    backend = MemoryBackend(FILES)
+    missing = MissingOutputs(backend, job_list, ["text"], logging.getLogger("test"))
+    job_list.mark_saved(IDS[:1])
+    assert list(missing.look(IDS[:2], saved_too=False)) == IDS[1:2]
+    assert missing.filled({IDS[0]: JobInfo(IDS[0], JobState.FINISHED)})[IDS[0]].missing_outputs == MISSING[:-1]
+
+
 def test_a_look_that_fails_is_not_repeated_and_tells_nobody(
     job_list: JobList, caplog: pytest.LogCaptureFixture
 ) -> None:
