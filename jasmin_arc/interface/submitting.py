@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Union
 
@@ -173,11 +172,14 @@ def described(job: Described) -> JobDescription:
 
 def _refuse_command_line(job: JobDescription) -> None:
     """Refuse ``"echo hello"``: no shell takes it apart."""
+    # Here, as it takes long to load.
+    from shutil import which
+
     program, *arguments = job.executable.split() or [""]
-    if not arguments or job.arguments or input_of(job.executable, job.inputs) or shutil.which(job.executable):
+    if not arguments or job.arguments or input_of(job.executable, job.inputs) or which(job.executable):
         return
     # A path may have spaces.
-    if "/" not in program or shutil.which(program):
+    if "/" not in program or which(program):
         raise InvalidJobDescription(
             f"executable: {job.executable!r} is the name of no program",
             advice=f"did you mean the program {program!r} with the arguments {arguments!r}?",

@@ -368,7 +368,9 @@ def test_run_may_erase_its_job(shell: Shell) -> None:
     saved = shell.run("run", "--clean", "--save", "r", "-o", "o", "--", "touch", "o")
     assert (saved.code, (shell.home / "r" / "o").exists()) == (0, True)
     assert shell.run("list").out == ""
-    assert shell.run("run", "--json", "--clean", "--", "true").json["results"][0]["erased"] is True
+    assert shell.run("run", "--json", "--clean", "--save", "s", "--", "true").json["results"][0]["erased"] is True
+    not_safe = shell.run("run", "--json", "--clean", "--", "true")
+    assert (not_safe.code, not_safe.json["results"]) == (2, [])
 
 
 def test_run_erases_nothing_that_is_still_needed(shell: Shell) -> None:

@@ -146,6 +146,9 @@ def run_command(
         raise click.UsageError("--overwrite is about the files that --save writes; name their folder with --save")
     if clean and directory is None and None in (job.outputs or {}).values():
         raise click.UsageError("--clean would erase the job's outputs too; name a folder for them with --save")
+    if clean and directory is None and context.output.json:
+        # The document is written last: on a full disk, what the job printed would be lost with the job.
+        raise click.UsageError("--clean erases the job before its JSON is written; name a folder with --save, too")
     if directory is not None and not overwrite and _is_in_the_way(context, job, directory):
         return
     submitted = _submit(context, [job])
