@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, TypedDict, Union
 from urllib.parse import urlsplit
 
+from jasmin_arc._support.suggestions import nearest
 from jasmin_arc.backends.table import NAMES
 from jasmin_arc.description import output_name
 from jasmin_arc.exceptions import InvalidConfigError, InvalidJobDescription
@@ -176,7 +177,7 @@ class ConnectionConfig:
                 setattr(self, name, _checked(name, value, origin))
                 self._sources[name] = origin
             elif not str(name).startswith("#"):
-                self._ignore(UnknownOption(str(name), origin, _nearest(str(name))), logger)
+                self._ignore(UnknownOption(str(name), origin, nearest(str(name), OPTIONS)), logger)
 
     def _ignore(self, option: UnknownOption, logger: logging.Logger | None) -> None:
         self._unknown.append(option)
@@ -345,10 +346,6 @@ def _endpoint(server: str) -> str:
         raise ValueError("must be HOST:PORT/PATH without user, query or fragment")
     host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
     return f"https://{host}:{port}{parts.path.rstrip('/') or '/arex'}"
-
-
-def _nearest(name: str) -> str:
-    return next(iter(difflib.get_close_matches(name.upper(), OPTIONS, 1)), "")
 
 
 def _kind(value: Any) -> str:

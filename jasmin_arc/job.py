@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Generator, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Generator, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from jasmin_arc._support.text import excerpt
 from jasmin_arc._support.tracebacks import shortens_tracebacks
@@ -15,6 +15,9 @@ from jasmin_arc.explain import Explanation, job_failed
 if TYPE_CHECKING:
     from jasmin_arc.arc_interface import ArcInterface
     from jasmin_arc.job_info import JobInfo
+
+
+_Answer = TypeVar("_Answer")
 
 
 @shortens_tracebacks
@@ -46,7 +49,7 @@ class Job:
     def wait(self, *, timeout: float | None = None, check: bool = False) -> JobStatuses:
         """Return the status once the job has ended; see ``ArcInterface.wait``."""
         (status,) = _only(self.interface.wait, [self.id], timeout=timeout, check=check)
-        return status  # type: ignore[no-any-return]
+        return status
 
     def cancel(self) -> None:
         """Cancel the job; see ``ArcInterface.cancel_job``."""
@@ -82,7 +85,7 @@ class Job:
             saved = self.interface.save_job_outputs(self.id, directory=directory, **options)
         if saved is None:
             self._raise_if_failed()
-        return saved  # type: ignore[no-any-return]
+        return saved
 
     def read(self, name: str = STDOUT_NAME, *, limit: int | None = None) -> str:
         """Return the text of one of the job's files; see ``ArcInterface.read``.
@@ -134,7 +137,7 @@ class Job:
         return f"<Job {name}{self.id}>"
 
 
-def _only(call: Any, *args: Any, **options: Any) -> Any:
+def _only(call: Callable[..., _Answer], *args: Any, **options: Any) -> _Answer:
     """Make a bulk call about one job; it raises the job's own error."""
     try:
         return call(*args, **options)

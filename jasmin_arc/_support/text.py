@@ -45,6 +45,10 @@ def first_few(texts: Sequence[str], most: int = 3) -> str:
     return excerpt(", ".join(texts[:most])) + more
 
 
+SHORT_ID = 8
+"""How many characters of the last part of a job id people are shown at least"""
+
+
 def last_part(job_id: object) -> str:
     """Return the last part of a job id: the rest of it is the same for all jobs of a place."""
     return one_line(str(job_id).rstrip("/").rpartition("/")[2])

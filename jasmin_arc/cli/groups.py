@@ -31,8 +31,8 @@ SHOWN = 50
 ENDED = (JobStatuses.COMPLETED.value, JobStatuses.FAILED.value)
 """The statuses in which a job stays, as they stand in rows"""
 
-
 _NOT_SHORT = "JOB..."
+"""What stands for jobs that no option means alone"""
 
 
 def called(names: Sequence[str]) -> str:

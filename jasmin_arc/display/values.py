@@ -8,11 +8,8 @@ from enum import Enum
 from typing import Any
 
 from jasmin_arc._support.quantities import duration, local_time
-from jasmin_arc._support.text import last_part, one_line
+from jasmin_arc._support.text import SHORT_ID, last_part, one_line
 from jasmin_arc.constants import JobState
-
-_MIN_SHORT = 8
-"""How long a shortened id is at least"""
 
 
 def for_json(value: Any) -> Any:
@@ -61,7 +58,7 @@ def short_ids(job_ids: Iterable[str], others: Iterable[str] = ()) -> dict[str, s
     """Return, for each id, the shortest beginning of its last part that no job has, ``others`` included."""
     parts = {job_id: last_part(job_id) for job_id in job_ids}
     ordered = sorted({*parts.values(), *map(last_part, others)})
-    lengths = dict.fromkeys(ordered, _MIN_SHORT)
+    lengths = dict.fromkeys(ordered, SHORT_ID)
     # In sorted order, the two beside a name have the longest beginnings in common with it.
     for name, following in zip(ordered, ordered[1:]):
         needed = _in_common(name, following) + 1

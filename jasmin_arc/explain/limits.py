@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable
 from datetime import timedelta
 from itertools import chain
 
 from jasmin_arc._support.quantities import duration
+from jasmin_arc._support.suggestions import nearest
 from jasmin_arc._support.text import excerpt
 from jasmin_arc.description import JobDescription
 from jasmin_arc.site_info import QueueInfo, SiteInfo
@@ -66,8 +66,8 @@ def over_limits(description: JobDescription, queue: QueueInfo) -> list[str]:
 
 def _no_such(what: str, name: str, known: Iterable[str]) -> str:
     names = sorted(set(known))
-    close = difflib.get_close_matches(name, names, 1)
-    hint = f"; did you mean {close[0]!r}?" if close else ""
+    close = nearest(name, names)
+    hint = f"; did you mean {close!r}?" if close else ""
     offered = f"; there is {', '.join(names)}" if names else "; the site offers none"
     return f"there is no {what} {name!r} at this site{hint or offered}"
 

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable
 
 from jasmin_arc._support.quantities import duration
-from jasmin_arc._support.text import excerpt
+from jasmin_arc._support.text import excerpt, last_part
 from jasmin_arc.exceptions import Advice
 from jasmin_arc.explain import program
 from jasmin_arc.explain.facts import Facts, Finding
@@ -84,7 +84,7 @@ def _output_missing(facts: Facts) -> Finding | None:
     missing = _search(r"source replica file:(?P<path>\S+): .*no such file|failed to list output dir", facts.verdict)
     if not missing:
         return None
-    session = facts.info.id.rpartition("/")[2]
+    session = last_part(facts.info.id)
     path = missing["path"] or ""
     name = path.partition(f"/{session}/")[2] or path.rpartition("/")[2]
     named = f": {excerpt(name)}." if name else "."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from jasmin_arc._support.bulk import JobLike
@@ -49,6 +50,15 @@ class Understanding(Parts):
 
         :returns: one sentence for each problem, with the nearest name for a typo; empty where there is none
         """
+        (problems,) = self.check_jobs([description])
+        return problems
+
+    def check_jobs(self, descriptions: Sequence[JobDescription]) -> list[list[str]]:
+        """Do as :meth:`check` for many descriptions, and return what stands in the way of each.
+
+        The site is asked once.
+        """
         from jasmin_arc.explain.limits import check
 
-        return check(description, self._known_site.ask_all())
+        site = self._known_site.ask_all()
+        return [check(description, site) for description in descriptions]

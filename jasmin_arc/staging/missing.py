@@ -9,7 +9,7 @@ from functools import partial
 from typing import TypeVar
 
 from jasmin_arc._support.parallel import WorkerPool
-from jasmin_arc._support.text import excerpt, first_few, last_part
+from jasmin_arc._support.text import SHORT_ID, excerpt, first_few, last_part
 from jasmin_arc.backends.base import Backend
 from jasmin_arc.constants import JobState
 from jasmin_arc.description import JobDescription, is_pattern
@@ -23,7 +23,6 @@ _MOST_SECONDS = 5.0
 _WORKERS = 4
 _MOST_NAMED = 3
 """How many jobs one warning names"""
-_SHORT_ID = 8
 
 _Answer = TypeVar("_Answer")
 
@@ -154,6 +153,6 @@ class MissingOutputs:
 
 
 def _called(job_id: str, known: Mapping[str, JobSummary]) -> str:
-    short = excerpt(last_part(job_id)[:_SHORT_ID])
+    short = excerpt(last_part(job_id)[:SHORT_ID])
     name = excerpt(known[job_id].name) if job_id in known else ""
     return f"{name} ({short})" if name else short

@@ -14,7 +14,7 @@ from typing import Union
 from urllib.parse import urlsplit
 
 from jasmin_arc._support.parallel import WorkerPool
-from jasmin_arc._support.text import one_line
+from jasmin_arc._support.text import SHORT_ID, last_part, one_line
 from jasmin_arc.backends.base import Backend
 from jasmin_arc.constants import STDERR_NAME, STDOUT_NAME
 from jasmin_arc.exceptions import JasminArcError, JobNotFoundError, OutputError, ServerError
@@ -80,8 +80,8 @@ def folders_of(names: Mapping[str, str], root: Path) -> dict[str, Path]:
 
     :param names: by job id; a name may be empty, and may hold what a file system does not take
     """
-    parts = {job_id: job_id.rstrip("/").rpartition("/")[2] for job_id in names}
-    for length in (8, 16, None):
+    parts = {job_id: last_part(job_id) for job_id in names}
+    for length in (SHORT_ID, 2 * SHORT_ID, None):
         folders = {job_id: _folder_name(name, parts[job_id][:length]) for job_id, name in names.items()}
         if len(set(folders.values())) == len(folders):
             break

@@ -201,6 +201,8 @@ def test_check_finds_typos_and_what_is_too_much(shared_arc: ArcInterface) -> Non
     assert "NO/SUCH" in missing
     (slots,) = arc.check(shell("true", queue=queue.name, slots=10**6))
     assert slots.startswith("slots: 1000000 is over the limit")
+    good, bad = arc.check_jobs([shell("true", queue=queue.name), shell("true", queue=queue.name, slots=10**6)])
+    assert (good, bad) == ([], [slots])
     # Local jobs have no limit; that the queue short has one is a test of REST.
     for limited in arc.site().queues:
         if limited.max_wall_time is not None:

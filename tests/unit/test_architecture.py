@@ -22,7 +22,7 @@ MAY_IMPORT = {
     "site_info": set(),
     "job_info": {"constants"},
     "backends.table": {"exceptions"},
-    "config": {"exceptions", "description", "backends.table"},
+    "config": {"exceptions", "description", "_support", "backends.table"},
     "_support": {"exceptions", "constants"},
     "description": {"exceptions", "constants", "_support"},
     "credentials": {"exceptions", "config", "_support"},

@@ -16,6 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from job_list_kit import add
 from memory_backend import MemoryBackend
+from pytest_mock import MockerFixture
 
 from jasmin_arc import ArcInterface, JobDescription, JobInfo, LogLevels
 from jasmin_arc.constants import JobState
@@ -240,3 +241,12 @@ def test_limits_of_this_machine_are_those_of_now(tmp_path: Path) -> None:
     with ArcInterface(config={**options, "LOCAL_SLOTS": 2}, log=log, log_level=LogLevels.WARNING) as arc:
         arc.submit("true", slots=2).wait()
     assert log.getvalue() == ""
+
+
+def test_many_descriptions_are_checked_with_one_question(tmp_path: Path, mocker: MockerFixture) -> None:
+    options = {"BACKEND": "local", "LOCAL_DIR": str(tmp_path / "d"), "JOBS_INFO_FILE": str(tmp_path / "jobs.dat")}
+    with ArcInterface(config={**options, "LOCAL_SLOTS": 1}, log=None) as arc:
+        asked = mocker.spy(arc.backend, "site")
+        found = arc.check_jobs([JobDescription("true", slots=slots) for slots in (1, 2, 3)])
+    assert [len(problems) for problems in found] == [0, 1, 1]
+    assert asked.call_count == 1

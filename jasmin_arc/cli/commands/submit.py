@@ -90,7 +90,8 @@ def _started(context: Context, keys: Sequence[str], call: Callable[..., Any]) ->
 
 def _check(context: Context, jobs: Sequence[JobDescription]) -> None:
     with context.busy("asking the site"):
-        rows = [{"name": job.name, "problems": context.arc.check(job)} for job in jobs]
+        found = context.arc.check_jobs(jobs)
+    rows = [{"name": job.name, "problems": problems} for job, problems in zip(jobs, found)]
     if any(row["problems"] for row in rows):
         context.codes.append(FAILED)
     if len(rows) > 1 and context.shows_tables:
@@ -142,14 +143,9 @@ def run_command(
       jasmin-arc run -i model.py -o result.nc --save results -- python3 model.py 1961
     """
     (job,) = descriptions([file] if file is not None else [], command, None, fields)
-    if overwrite and directory is None:
-        raise click.UsageError("--overwrite is about the files that --save writes; name their folder with --save")
-    if clean and directory is None and None in (job.outputs or {}).values():
-        raise click.UsageError("--clean would erase the job's outputs too; name a folder for them with --save")
-    if clean and directory is None and context.output.json:
-        # The document is written last: on a full disk, what the job printed would be lost with the job.
-        raise click.UsageError("--clean erases the job before its JSON is written; name a folder with --save, too")
-    if directory is not None and not overwrite and _is_in_the_way(context, job, directory):
+    if directory is None:
+        _refuse_without_folder(job, overwrite=overwrite, clean=clean, json=context.output.json)
+    elif not overwrite and _is_in_the_way(context, job, directory):
         return
     submitted = _submit(context, [job])
     if not submitted:
@@ -190,6 +186,17 @@ class _Progress:
                 self._status = self._context.arc.get_job_status(self._job_id)
             self._ask_at = time.monotonic() + _ASK_EVERY
         return f"{'queued' if self._status in _WAITING else 'running'} {self._short}"
+
+
+def _refuse_without_folder(job: JobDescription, *, overwrite: bool, clean: bool, json: bool) -> None:
+    """Refuse options that need the folder of ``--save``."""
+    if overwrite:
+        raise click.UsageError("--overwrite is about the files that --save writes; name their folder with --save")
+    if clean and None in (job.outputs or {}).values():
+        raise click.UsageError("--clean would erase the job's outputs too; name a folder for them with --save")
+    if clean and json:
+        # The document is written last: on a full disk, what the job printed would be lost with the job.
+        raise click.UsageError("--clean erases the job before its JSON is written; name a folder with --save, too")
 
 
 def _is_in_the_way(context: Context, job: JobDescription, directory: str) -> bool:
