@@ -20,7 +20,7 @@ say() { echo "grid: $*" >&2; }      # stdout is for answers alone: the path of c
 die() { say "$*"; exit 1; }
 die_of_start() { tail -n 5 "$GRID_DIR/start.log" >&2; die "$1 did not start; see '$HERE/grid.sh logs'"; }
 
-for part in settings packages processes certificates slurm arex; do
+for part in settings packages processes certificates slurm ssh arex; do
     # shellcheck source=/dev/null
     . "$HERE/$part.sh"
 done
@@ -47,7 +47,7 @@ wait_until_it_accepts_jobs() {
 }
 
 something_runs() { slurm_running || any_arex_running; }
-is_up() { slurm_running && arex_running && accepts_jobs >/dev/null 2>&1; }
+is_up() { slurm_running && ssh_running && arex_running && accepts_jobs >/dev/null 2>&1; }
 
 # What was asked for must be what runs: to change it under running jobs would surprise everyone who uses the grid.
 refuse_other_settings() {
@@ -62,6 +62,9 @@ refuse_other_settings() {
 
 make_account() {
     id "$GRID_USER" >/dev/null 2>&1 || useradd --create-home --shell /bin/bash "$GRID_USER" 9>&-
+    # No password fits "*" either, but "!" would also keep out who has a key.
+    case $(getent shadow "$GRID_USER" | cut -d : -f 2) in '!'*) usermod --password '*' "$GRID_USER" 9>&- ;; esac
+    make_shell_talk
 }
 
 check_folder() {
@@ -79,6 +82,10 @@ clear_the_way() {
         free_port "$SLURMCTLD_PORT" GRID_SLURMCTLD_PORT
         free_port "$SLURMD_PORT" GRID_SLURMD_PORT
     fi
+    if ! ssh_running; then
+        stop_ssh
+        free_port "$SSHD_PORT" GRID_SSHD_PORT
+    fi
     if ! arex_running; then
         stop_arex
         free_port "$PORT" GRID_PORT
@@ -88,7 +95,8 @@ clear_the_way() {
 # render TEMPLATE TARGET: fill in the @NAMES@
 render() {
     sed -e "s#@GRID_DIR@#$GRID_DIR#g" -e "s#@NODE@#$NODE#g" -e "s#@USER@#$GRID_USER#g" -e "s#@PORT@#$PORT#g" \
-        -e "s#@SLURMCTLD_PORT@#$SLURMCTLD_PORT#g" -e "s#@SLURMD_PORT@#$SLURMD_PORT#g" "$HERE/$1" >"$2.new"
+        -e "s#@SLURMCTLD_PORT@#$SLURMCTLD_PORT#g" -e "s#@SLURMD_PORT@#$SLURMD_PORT#g" \
+        -e "s#@SSHD_PORT@#$SSHD_PORT#g" "$HERE/$1" >"$2.new"
     chmod 644 "$2.new"
     mv "$2.new" "$2"
 }
@@ -104,15 +112,19 @@ up() {
         read_settings       # again: whoever held the lock may have changed them
         refuse_other_settings
         # A start that fails leaves nothing running, but never ends what ran before.
-        something_runs || trap 'stop_arex; stop_slurm' EXIT
+        something_runs || trap 'stop_arex; stop_ssh; stop_slurm' EXIT
         make_account
         check_folder
         record_settings
         make_certificates
         clear_the_way
         start_slurm
+        make_slurm_commands
+        start_ssh
         start_arex
         render config.json "$CONFIG_JSON"
+        render slurm.json "$GRID_DIR/slurm.json"
+        render slurm-ssh.json "$GRID_DIR/slurm-ssh.json"
         render client.conf "$GRID_DIR/client/client.conf"
         render env.sh "$GRID_DIR/client/env.sh"
         wait_until_it_accepts_jobs
@@ -130,6 +142,7 @@ down() {
     cancel_slurm_jobs
     if [ "$TIMERS" = short ] && arex_running; then wait_for 5 not jobs_in_batch_system || true; fi
     stop_arex
+    stop_ssh
     cancel_slurm_jobs           # what A-REX has submitted meanwhile
     stop_slurm
     say "down; logs stay in $GRID_DIR"
@@ -137,7 +150,7 @@ down() {
 
 status() {
     local name state=0
-    for name in $SLURM_DAEMONS $(arex_daemons); do
+    for name in $SLURM_DAEMONS sshd $(arex_daemons); do
         if running "$name"; then
             echo "$name: running, pid $(pid_of "$name")"
         else
@@ -184,7 +197,7 @@ with_grid() {
 
 logs() {
     local log
-    for log in "$GRID_DIR"/*.log "$GRID_DIR"/munge/*.log "$GRID_DIR"/slurm/log/*.log "$GRID_DIR"/arc/log/*; do
+    for log in "$GRID_DIR"/*.log "$GRID_DIR"/munge/*.log "$GRID_DIR"/slurm/log/*.log "$GRID_DIR"/ssh/*.log "$GRID_DIR"/arc/log/*; do
         if [ -f "$log" ] && [ -s "$log" ]; then
             printf '\n=== %s\n' "$log"
             tail -n "${GRID_LOG_LINES:-40}" "$log"
@@ -194,7 +207,7 @@ logs() {
 
 wipe() {
     down
-    rm -rf "${GRID_DIR:?}"/{munge,slurm,arc,certs,certificates,client,config.json,settings,lock,start.log,openssl.log}
+    rm -rf "${GRID_DIR:?}"/{munge,slurm,ssh,bin,calls,work,arc,certs,certificates,client,config.json,slurm.json,slurm-ssh.json,settings,lock,start.log,openssl.log}
     rmdir --ignore-fail-on-non-empty "$GRID_DIR"
 }
 

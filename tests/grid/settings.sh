@@ -30,6 +30,7 @@ read_settings() {
         TIMERS=$RECORDED_TIMERS
     fi
     SLURMCTLD_PORT=${GRID_SLURMCTLD_PORT:-$(wrapped_port $((PORT + 8000)))}
+    SSHD_PORT=${GRID_SSHD_PORT:-$((PORT + 1))}
     SLURMD_PORT=${GRID_SLURMD_PORT:-$(wrapped_port $((PORT + 16000)))}
 }
 
