@@ -8,7 +8,10 @@
 pid_file() {
     case $1 in
         munged) echo "$GRID_DIR/munge/munged.pid" ;;
-        slurmctld | slurmd) echo "$GRID_DIR/slurm/$1.pid" ;;
+        slurmctld) echo "$GRID_DIR/slurm/slurmctld.pid" ;;
+        slurmd) echo "$GRID_DIR/slurm/slurmd-$NODE.pid" ;;
+        slurmd-*) echo "$GRID_DIR/slurm/$1.pid" ;;
+        slurmdbd | mariadbd) echo "$GRID_DIR/accounts/$1.pid" ;;
         sshd) echo "$GRID_DIR/ssh/sshd.pid" ;;
         arex) echo "$GRID_DIR/arc/run/arched-arex.pid" ;;
         arex-ws) echo "$GRID_DIR/arc/run/arched-arex-ws.pid" ;;
@@ -23,7 +26,7 @@ running() {
     local name pid
     for name; do
         pid=$(pid_of "$name") && [[ $pid =~ ^[0-9]+$ ]] || return 1
-        [[ "$(tr '\0' ' ' 2>/dev/null <"/proc/$pid/cmdline")" == *[\ =]"$GRID_DIR"/* ]] || return 1   # a zombie's is empty
+        [[ " $(tr '\0' ' ' 2>/dev/null <"/proc/$pid/cmdline")" == *[\ =]"$GRID_DIR"/* ]] || return 1   # a zombie's is empty
     done
 }
 
