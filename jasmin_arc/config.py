@@ -51,7 +51,8 @@ class ConnectionConfig:
 
     BACKEND: str = "auto"
     """How jobs are run: ``bindings`` (the NorduGrid ARC bindings), ``rest`` (ARC's REST interface, nothing of ARC
-    needed), ``local`` (on this machine), or ``auto`` (the bindings where they can be loaded, else REST)"""
+    needed), ``slurm`` (Slurm's commands, here or over SSH), ``local`` (on this machine), or ``auto`` (the bindings where
+    they can be loaded, else REST)"""
 
     CERTS_DIR: str = "/etc/grid-security/certificates"
     """Path to the trusted CA certificates: a hashed directory or a bundle file"""
@@ -84,6 +85,25 @@ class ConnectionConfig:
 
     PROXY_VALIDITY_PERIOD: int = 12 * 60 * 60
     """Number of seconds that a new proxy is valid: by default 12 hours"""
+
+    SLURM_ACCOUNT: str = ""
+    """The account that Slurm charges jobs to that name none; empty for Slurm's own default"""
+
+    SLURM_BIN: str = ""
+    """Path to the directory with Slurm's commands, on the cluster's side; empty if they are on the ``PATH`` there"""
+
+    SLURM_DIR: str = "~/.local/state/jasmin_arc/slurm"
+    """Path to the directory with the jobs of the ``slurm`` backend, on the cluster's side: all nodes must see it, and
+    ``~`` is the home directory there"""
+
+    SLURM_HOST: str = ""
+    """The host on which Slurm's commands run, as ``ssh`` knows it; empty for this machine"""
+
+    SLURM_PARTITION: str = ""
+    """The partition of jobs that name no queue; empty for Slurm's own default"""
+
+    SLURM_QOS: str = ""
+    """The quality of service of jobs that name none; empty for Slurm's own default"""
 
     TIMEOUT: int = 20
     """Number of seconds to wait for an answer of the server before it counts as out of reach"""
@@ -214,10 +234,18 @@ class Options(TypedDict, total=False):
     proxy_file: _PathLike
     proxy_renewal_threshold: int
     proxy_validity_period: int
+    slurm_account: str
+    slurm_bin: _PathLike
+    slurm_dir: _PathLike
+    slurm_host: str
+    slurm_partition: str
+    slurm_qos: str
     timeout: int
 
 
 OPTIONS = tuple(name for name in vars(ConnectionConfig) if name.isupper())
+_WORDS = ("SLURM_ACCOUNT", "SLURM_HOST", "SLURM_PARTITION", "SLURM_QOS")
+_MAY_BE_EMPTY = (*_WORDS, "SLURM_BIN")
 PATH_OPTIONS = ["ARCPROXY_PATH", "CERTS_DIR", "CLIENT_CERT", "CLIENT_KEY", "JOBS_INFO_FILE", "LOCAL_DIR", "PROXY_FILE"]
 
 
@@ -293,6 +321,10 @@ def _check(name: str, value: Any) -> Any:
         raise ValueError("must be a text")
     if "\0" in value or "\n" in value:
         raise ValueError("must be one line of text")
+    if name in _WORDS and re.search(r"^-|\s", value):
+        raise ValueError("must be one word, or empty")
+    if name in _MAY_BE_EMPTY and not value:
+        return value
     if name == "ARC_SERVER":
         _endpoint(value)
     elif name == "OUTPUT_FILE":

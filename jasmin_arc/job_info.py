@@ -23,6 +23,8 @@ class JobInfo:
     """What the place itself calls the job, such as the last part of the id, or a number of the batch system"""
     native_state: str = ""
     """The state in the words of the place where the job runs, such as ``EXITINGLRMS``"""
+    reason: str = ""
+    """Why it is in this state, in the word of the place, such as Slurm's ``Priority`` of a job that waits"""
     name: str = ""
     """The job's name"""
     exit_code: int | None = None

@@ -23,6 +23,24 @@ class QueueInfo:
     """Jobs running, of all users"""
     waiting: int | None = None
     """Jobs waiting, of all users"""
+    nodes_idle: int | None = None
+    """Nodes on which nothing runs"""
+    nodes_busy: int | None = None
+    """Nodes on which something runs"""
+
+
+@dataclass(frozen=True)
+class QosInfo:
+    """A quality of service (QoS) of Slurm that the user may choose. What is not published is ``None``: no limit is known."""
+
+    name: str
+    max_wall_time: timedelta | None = None
+    max_slots: int | None = None
+    """The most processors that one job may ask for"""
+    max_memory: int | None = None
+    """The most memory that one job may ask for, of all its slots together, in bytes"""
+    max_jobs: int | None = None
+    """The most jobs, running and waiting, that the user may have"""
 
 
 @dataclass(frozen=True)
@@ -37,5 +55,13 @@ class SiteInfo:
     """The interfaces that it speaks, such as ``org.nordugrid.arcrest``"""
     healthy: bool = True
     """Whether it says of itself that it works"""
+    accounts: tuple[str, ...] = ()
+    """The accounts that the user may charge jobs to; empty where there are none, or it is not known"""
+    qos: tuple[QosInfo, ...] = ()
+    """The qualities of service that the user may choose; empty where there are none, or it is not known"""
+    default_account: str = ""
+    """The account of jobs that name none"""
+    default_qos: str = ""
+    """The quality of service of jobs that name none"""
     default_queue: str = ""
     """The queue of jobs that name none. No site publishes it; it is known once such a job was looked at"""

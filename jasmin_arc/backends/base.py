@@ -117,6 +117,14 @@ class Backend(ABC):
         """
         return {job_id: info.state for job_id, info in self.query(job_ids).items()}
 
+    def watched_states(self, job_ids: Sequence[str]) -> dict[str, JobState | JasminArcError]:
+        """As :meth:`states`, for somebody who asks again and again.
+
+        A place that does not want to be asked so may answer from what it said of late, but for the ends that jobs
+        themselves tell.
+        """
+        return self.states(job_ids)
+
     @abstractmethod
     def list_jobs(self) -> list[str]:
         """Return the ids of all jobs that this user has there."""
@@ -188,6 +196,15 @@ class Backend(ABC):
     def known_site(self) -> SiteInfo | None:
         """Return what the place said of itself of late, if it was asked for a purpose of its own; nothing is asked."""
         return None
+
+    def find_software(self, name: str) -> list[str]:
+        """Return where a program of this name is, and the modules whose names contain it.
+
+        :returns: paths of programs, and names of modules, such as ``jaspy/3.11``
+        """
+        raise OperationNotPossibleError(
+            f"the {self.name} backend cannot look for programs; {name!r} was not looked for"
+        )
 
     def restart(self, job_ids: Sequence[str]) -> dict[str, JasminArcError]:
         """Let the place itself take up failed jobs at the step that failed, and return the failures."""

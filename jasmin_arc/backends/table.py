@@ -28,9 +28,14 @@ _ARC_OPTIONS = (
     *("ARC_SERVER", "CERTS_DIR", "CLIENT_CERT", "CLIENT_KEY", "ARCPROXY_PATH"),
     *("PROXY_FILE", "PROXY_RENEWAL_THRESHOLD", "PROXY_VALIDITY_PERIOD", "TIMEOUT"),
 )
+_SLURM_OPTIONS = (
+    *("SLURM_HOST", "SLURM_DIR", "SLURM_BIN", "SLURM_ACCOUNT", "SLURM_PARTITION", "SLURM_QOS"),
+    "TIMEOUT",
+)
 BACKENDS = {
     "bindings": Entry("bindings:BindingsBackend", "bindings.checks:checks", ("https",), _ARC_OPTIONS),
     "rest": Entry("rest.backend:RestBackend", "rest.checks:checks", ("https",), _ARC_OPTIONS),
+    "slurm": Entry("slurm.backend:SlurmBackend", "slurm.checks:checks", ("slurm",), _SLURM_OPTIONS),
     "local": Entry("local.backend:LocalBackend", "local.checks:checks", ("local",), ("LOCAL_DIR", "LOCAL_SLOTS")),
 }
 AUTO = ("bindings", "rest")

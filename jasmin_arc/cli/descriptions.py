@@ -45,12 +45,9 @@ def _pair(context: click.Context, parameter: click.Parameter, values: Sequence[s
     return pairs
 
 
-def _native(context: click.Context, parameter: click.Parameter, values: Sequence[str]) -> dict[str, list[str]]:
-    options: dict[str, list[str]] = {}
-    for value in values:
-        ((backend, option),) = _pair(context, parameter, [value]).items()
-        options.setdefault(backend, []).append(option)
-    return options
+def _native(context: click.Context, parameter: click.Parameter, values: Sequence[str]) -> dict[str, str | bool]:
+    pairs = (value.partition("=") for value in values)
+    return {name: text if equals else True for name, equals, text in pairs}
 
 
 def _field(flags: str, metavar: str, text: str, *, many: bool = False, **attributes: Any) -> Callable[[Any], Any]:
@@ -80,7 +77,7 @@ _OPTIONS = (
     _field("-r --runtime-environment runtime_environments", "NAME", "A runtime environment of the site.", many=True),
     _field("--stdin stdin", "FILE", "A file for the program's standard input.", shell_complete=complete_file),
     _field("--rerun rerun", "N", "How often the site may run it again after its own failures.", type=int),
-    _field("--native native", "BACKEND=OPTION", "An option of the backend's own tools.", many=True, callback=_native),
+    _field("--native native", "NAME[=VALUE]", "Another option of sbatch, for Slurm.", many=True, callback=_native),
 )
 
 

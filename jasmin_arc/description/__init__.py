@@ -70,8 +70,9 @@ class JobDescription:
     :param stop_on_failure: whether the first step that fails ends the job; the exit code is that of the first
         failure in any case
     :param rerun: how often the compute element may run the job again after a failure that is its own
-    :param native: raw options for one kind of place: a mapping of the backend's name to its options, such as
-        ``{"slurm": ["--constraint=amd"]}``. A place refuses the options of another. The present backends have none
+    :param native: more options for the place, as a mapping of their long names to values, such as
+        ``{"constraint": "amd", "exclusive": True}``; ``True`` is for an option without a value. The Slurm backend gives
+        them to sbatch. The other backends have none, and refuse them
     :raises TypeError: if a keyword is no field; the message names the one that may be meant
     :raises InvalidJobDescription: if a value is impossible; the message names the field
     :raises InputFileError: if two inputs have the same name, or one has a name that the job itself uses
@@ -95,7 +96,7 @@ class JobDescription:
     steps: tuple[tuple[str, ...], ...]
     stop_on_failure: bool
     rerun: int
-    native: Mapping[str, tuple[str, ...]]
+    native: Mapping[str, str]
 
     @shows_fields
     def __init__(
@@ -145,12 +146,15 @@ class JobDescription:
         # A-REX wants credentials for patterns of outputs too. A runtime environment may use them, as ENV/PROXY does.
         return bool(self.url_inputs or targets or self.patterns or self.runtime_environments)
 
-    def native_options(self, backend: str | None = None) -> tuple[str, ...]:
-        """Return the raw options for a backend, ``None`` for one that has none; those for another are refused."""
-        others = [name for name in self.native if name != backend]
-        if others:
-            raise InvalidJobDescription(f"native: the options of {', '.join(others)} mean nothing where this job goes")
-        return self.native.get(backend or "", ())
+    def refuse_native(self) -> None:
+        """Refuse options for the place, where it has none.
+
+        :raises InvalidJobDescription: if there are any
+        """
+        if self.native:
+            raise InvalidJobDescription(
+                f"native: {', '.join(self.native)}: these are options of sbatch, and the job does not go to Slurm"
+            )
 
     def replace(self, **changes: Any) -> JobDescription:
         """Return a copy with other values for some fields; ``None`` stands for a field's default.

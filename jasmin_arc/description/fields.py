@@ -19,6 +19,7 @@ RESERVED_PREFIX = ".jasmin_arc"
 """Session files whose names start so belong to this library"""
 MAX_ARGUMENT = 128 * 1024 - 1
 """The kernel's own limit for one argument (``MAX_ARG_STRLEN``), in bytes without the final zero"""
+_OPTION = re.compile(r"[a-z][a-z0-9-]+\Z")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 _Key = TypeVar("_Key")
@@ -164,12 +165,15 @@ def _environment(values: Any, field: str) -> FrozenDict[str, str]:
     return FrozenDict(variables)
 
 
-def _native(values: Any, field: str) -> FrozenDict[str, tuple[str, ...]]:
-    options: dict[str, tuple[str, ...]] = {}
-    for backend, entries in _mapping(values, field, "backends to lists of options").items():
-        what = f"{field}: {_word(backend, field)}"
-        options[backend] = tuple(_printable(entry, what) for entry in _list(entries, what))
-    return FrozenDict({backend: entries for backend, entries in options.items() if entries})
+def _native(values: Any, field: str) -> FrozenDict[str, str]:
+    options: dict[str, str] = {}
+    for key, value in _mapping(values, field, "options to values").items():
+        name = key.lstrip("-").replace("_", "-") if isinstance(key, str) else ""
+        if not _OPTION.match(name):
+            raise InvalidJobDescription(f"{field}: not the long name of an option: {key!r}")
+        if value is not None and value is not False:
+            options[name] = "" if value is True else _argument(value, f"{field}: {name}")
+    return FrozenDict(options)
 
 
 def _count(value: Any, field: str, *, minimum: int = 1) -> int:

@@ -72,7 +72,7 @@ class JobFields(TypedDict, total=False):
     steps: Sequence[Sequence[Argument]]
     stop_on_failure: bool
     rerun: int
-    native: Mapping[str, Sequence[str]] | None
+    native: Mapping[str, Argument | None] | None
 
 
 def check_fields(given: Iterable[str]) -> None:

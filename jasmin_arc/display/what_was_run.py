@@ -75,3 +75,4 @@ def _asked_for(job: JobDescription) -> Iterator[str]:
         if value:
             yield f"{what} {value}"
     yield from job.runtime_environments
+    yield from (f"--{name}={value}" if value else f"--{name}" for name, value in job.native.items())

@@ -126,7 +126,7 @@ class Parts:
     def _watcher(self) -> Watcher:
         from jasmin_arc.watcher import Watcher
 
-        return self._part("watcher", lambda: Watcher(self._ledger.states, self.logger, pace=self.backend.pace))
+        return self._part("watcher", lambda: Watcher(self._ledger.watched_states, self.logger, pace=self.backend.pace))
 
     @property
     def _warnings(self) -> Warnings:

@@ -65,6 +65,10 @@ class Ledger:
         """
         return self._reconciled(job_ids, self._place.states)[1]
 
+    def watched_states(self, job_ids: Sequence[str]) -> dict[str, Answer]:
+        """As :meth:`states`, for somebody who asks again and again."""
+        return self._reconciled(job_ids, self._place.watched_states)[1]
+
     def infos(self, job_ids: Sequence[str]) -> dict[str, JobInfo]:
         """Return what is known of the jobs, with the errors of :meth:`states`. Of a job that the place has forgotten,
         the job list tells the end."""

@@ -171,8 +171,8 @@ def test_an_unknown_runtime_environment_is_refused_or_explained(arc: ArcInterfac
     assert explained.advice
 
 
-def test_a_place_refuses_raw_options_of_another(shared_arc: ArcInterface) -> None:
-    description = shell("true", native={"no-such-backend": ["--option"]})
+def test_native_options_are_refused_where_they_mean_nothing(shared_arc: ArcInterface) -> None:
+    description = shell("true", native={"hold": True})
     with pytest.raises(PartialFailureError) as caught:
         shared_arc.submit_jobs([description])
     assert isinstance(caught.value.results[0], InvalidJobDescription)

@@ -262,21 +262,12 @@ def test_every_field_of_a_description_has_an_option() -> None:
 def test_an_account_and_raw_options(own_home: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
     submitted: list[JobDescription] = []
     monkeypatch.setattr(ArcInterface, "submit_jobs", lambda _, jobs, **__: submitted.extend(jobs) or ["local://h/a"])
-    options = [
-        "--account",
-        "gold",
-        "--native",
-        "slurm=--constraint=skylake",
-        "--native",
-        "slurm=-q x",
-        "--native",
-        "a=b",
-    ]
+    options = ["--account", "gold", "--native", "constraint=skylake", "--native", "exclusive"]
     assert run(["submit", *options, "--", "x"]) == 0
     assert submitted[0].account == "gold"
-    assert dict(submitted[0].native) == {"slurm": ("--constraint=skylake", "-q x"), "a": ("b",)}
-    assert run(["submit", "--native", "fast", "--", "x"]) == 2
-    assert "--native needs BACKEND=OPTION, not 'fast'" in capsys.readouterr().err
+    assert submitted[0].native == {"constraint": "skylake", "exclusive": ""}
+    assert run(["submit", "--native", "=fast", "--", "x"]) == 2
+    assert "native: not the long name of an option" in capsys.readouterr().err
 
 
 # --- What is printed ---

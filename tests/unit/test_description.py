@@ -85,10 +85,8 @@ def test_values_take_their_simplest_form() -> None:
         ("account", ""),
         ("account", "two words"),
         ("native", ["--exclusive"]),
-        ("native", {"slurm": "--exclusive"}),
-        ("native", {"slurm": [""]}),
-        ("native", {"slurm": ["two\nlines"]}),
-        ("native", {"": ["x"]}),
+        ("native", {"qos": ["high"]}),
+        ("native", {"": "x"}),
         ("slots", 0),
         ("slots", True),
         ("slots", "4"),
@@ -167,16 +165,21 @@ def test_names_may_look_like_contents_in_json() -> None:
     assert JobDescription.from_json(description.to_json()) == description
 
 
-def test_raw_options_belong_to_one_kind_of_place() -> None:
-    job = JobDescription(executable="a", account="gws1", native={"slurm": ["--constraint=amd 2"], "act": []})
-    assert (job.account, job.native) == ("gws1", {"slurm": ("--constraint=amd 2",)})
-    assert job.native_options("slurm") == ("--constraint=amd 2",)
-    for other in (None, "act"):
-        with pytest.raises(InvalidJobDescription, match="native: the options of slurm"):
-            job.native_options(other)
-    assert JobDescription(executable="a").native_options() == ()
+def test_native_options_are_names_with_values() -> None:
+    given = {"--constraint": "amd 2", "exclusive": True, "gres_flags": None, "nice": 10, "spread_job": False}
+    job = JobDescription(executable="a", account="gws1", native=given)
+    assert (job.account, job.native) == ("gws1", {"constraint": "amd 2", "exclusive": "", "nice": "10"})
+    with pytest.raises(InvalidJobDescription, match="native: constraint, exclusive, nice: these are options of sbatch"):
+        job.refuse_native()
+    JobDescription(executable="a").refuse_native()
     assert JobDescription.from_json(job.to_json()) == job
     assert len({job, job.replace(native=None), job.replace(account=None)}) == 3
+
+
+@pytest.mark.parametrize("name", ["", "C", "constraint=amd", "x y", "--a\n", 5])
+def test_native_options_have_long_names(name: Any) -> None:
+    with pytest.raises(InvalidJobDescription, match="not the long name of an option"):
+        JobDescription(executable="a", native={name: "1"})
 
 
 def test_a_completed_description_leaves_nothing_to_this_process(

@@ -59,7 +59,7 @@ def test_inputs_are_declared_with_and_without_their_source() -> None:
     assert texts(root, "DataStaging", "InputFile", "IsExecutable") == []
 
 
-@pytest.mark.parametrize(("field", "value"), [("account", "gws1"), ("native", {"slurm": ["--exclusive"]})])
+@pytest.mark.parametrize(("field", "value"), [("account", "gws1"), ("native", {"exclusive": True})])
 def test_what_a_compute_element_cannot_take_is_refused(field: str, value: object) -> None:
     with pytest.raises(InvalidJobDescription, match=f"^{field}: A-REX has no place for it"):
         sent(JobDescription(executable="x", **{field: value}))  # type: ignore[arg-type]

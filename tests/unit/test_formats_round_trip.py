@@ -61,7 +61,7 @@ BAD: list[tuple[str, dict[str, Any]]] = [
     ("stdin", {"executable": "a", "stdin": b"content"}),
     ("outputs", {"executable": "a", "outputs": ["*.nc"]}),
     ("outputs", {"executable": "a", "outputs": ["@list"]}),
-    ("native", {"executable": "a", "native": {"slurm": ["--exclusive"]}}),
+    ("native", {"executable": "a", "native": {"exclusive": True}}),
     ("executable", {"executable": "bin/tool"}),
     ("executable", {"executable": "A=1"}),
     ("executable", {"executable": "$HOME/x"}),

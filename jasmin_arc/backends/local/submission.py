@@ -148,8 +148,7 @@ def not_submitted(description: JobDescription, cause: BaseException) -> JobSubmi
 
 
 def _refuse_impossible(description: JobDescription, slots: int) -> None:
-    # This refuses raw options of another backend.
-    description.native_options()
+    description.refuse_native()
     reason = _impossible_need(description, slots) or _impossible_file(description)
     if reason:
         raise JobSubmissionError(f"the local backend cannot run the job {description.name!r}: {reason}")
