@@ -19,7 +19,7 @@ from typing import IO
 
 from jasmin_arc._support.parallel import start_thread
 from jasmin_arc._support.text import one_line
-from jasmin_arc.backends.slurm.ssh import Ssh
+from jasmin_arc.backends.shell.ssh import Ssh
 from jasmin_arc.exceptions import JasminArcError, ServerError, ServerUnavailableError
 
 _START = 'exec /bin/sh -c \'eval "$(head -c "$(head -c 8)")"\''
