@@ -106,7 +106,9 @@ def slurm_folder(request: pytest.FixtureRequest, backend: str) -> Path:
 
 def slurm_options(request: pytest.FixtureRequest, backend: str) -> dict[str, Any]:
     name = "slurm-ssh.json" if backend.endswith("-ssh") else "slurm.json"
-    return dict(json.loads((slurm_folder(request, backend) / name).read_text()))
+    options = dict(json.loads((slurm_folder(request, backend) / name).read_text()))
+    # There, the QoS standard is for jobs of one processor.
+    return {**options, "SLURM_QOS": "high"} if backend.startswith("lotus") else options
 
 
 @pytest.fixture(scope="session")
