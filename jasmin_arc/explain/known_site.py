@@ -24,7 +24,7 @@ _LOOKED_AT = 20
 class KnownSite:
     """Asks about the site of a backend, and remembers the answer for a day, in other processes as well.
 
-    No site publishes which queue jobs are in that name none. It is learned from the jobs themselves.
+    No compute element publishes which queue jobs are in that name none. It is learned from the jobs themselves.
     """
 
     def __init__(self, backend: Backend, job_list: JobList) -> None:
@@ -36,7 +36,8 @@ class KnownSite:
 
     def ask(self) -> SiteInfo:
         """Ask the site, and return its answer with the queue of jobs that name none, as far as that is known."""
-        return self._remember(self._backend.site())
+        self._from_backend = self._backend.site()
+        return self._remember(self._from_backend)
 
     def ask_all(self) -> SiteInfo:
         """Do as :meth:`ask`, and ask about jobs as well if the queue of those that name none is not known."""
@@ -60,6 +61,8 @@ class KnownSite:
 
     def learn(self, infos: Mapping[str, JobInfo]) -> None:
         """See from the answers about jobs, newest last, in which queue jobs are that name none."""
+        if self._from_backend is not None and self._from_backend.default_queue:
+            return
         found, site = self._recalled() or (time.time(), SiteInfo(self._backend.endpoint))
         other = [i for i, info in infos.items() if info.queue not in ("", site.default_queue) and i not in self._seen]
         # What is older counts no more: it may be from before the site chose another queue.
@@ -88,6 +91,8 @@ class KnownSite:
         return self._known[1]
 
     def _with_default(self, site: SiteInfo) -> SiteInfo:
+        if site.default_queue:
+            return site
         known = self._recalled()
         name = known[1].default_queue if known else ""
         return replace(site, default_queue=name if name in {queue.name for queue in site.queues} else "")
