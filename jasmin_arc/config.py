@@ -51,8 +51,8 @@ class ConnectionConfig:
 
     BACKEND: str = "auto"
     """How jobs are run: ``bindings`` (the NorduGrid ARC bindings), ``rest`` (ARC's REST interface, nothing of ARC
-    needed), ``slurm`` (Slurm's commands, here or over SSH), ``local`` (on this machine), or ``auto`` (the bindings where
-    they can be loaded, else REST)"""
+    needed), ``slurm`` (Slurm's commands, here or over SSH), ``local`` (on this machine), or ``auto`` (the bindings
+    where they can be loaded, else REST)"""
 
     CERTS_DIR: str = "/etc/grid-security/certificates"
     """Path to the trusted CA certificates: a hashed directory or a bundle file"""
@@ -186,6 +186,13 @@ class ConnectionConfig:
     def is_default(self, option: str) -> bool:
         """Say whether nothing has overridden the option."""
         return self._sources[option] == "default"
+
+    @property
+    def may_mean_slurm(self) -> bool:
+        """Whether nothing says where jobs run, and Slurm's commands are on this machine."""
+        import shutil
+
+        return self.BACKEND == "auto" and self.is_default("ARC_SERVER") and shutil.which("sbatch") is not None
 
     def __repr__(self) -> str:
         changed = {name: getattr(self, name) for name in OPTIONS if not self.is_default(name)}

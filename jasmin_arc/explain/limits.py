@@ -76,9 +76,7 @@ def allowing_qos(description: JobDescription, site: SiteInfo) -> str:
     """Name the qualities of service that allow the job in its queue, in words; an empty text where there are none."""
     name = description.queue or default_queue(site)
     queues = [queue for queue in site.queues if not name or queue.name == name]
-    names = [
-        f"{qos.name!r}" for qos in site.qos if any(_is_allowed(description, site, queue, qos) for queue in queues)
-    ]
+    names = [f"{qos.name!r}" for qos in site.qos if any(_is_allowed(description, site, queue, qos) for queue in queues)]
     return f"QoS {excerpt(' or '.join(names[:_MOST_NAMED]))} allows it" if names else ""
 
 

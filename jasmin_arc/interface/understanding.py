@@ -58,7 +58,9 @@ class Understanding(Parts):
         :raises ServerError: if the place does not answer
         """
         if not _SOFTWARE.fullmatch(name):
-            raise ValueError(f"the name of a program or module is one word of letters, digits and _./+:@-, not {name!r}")
+            raise ValueError(
+                f"the name of a program or module is one word of letters, digits and _./+:@-, not {name!r}"
+            )
         return self.backend.find_software(name)
 
     def check(self, description: JobDescription) -> list[str]:

@@ -140,7 +140,9 @@ def lines_of(table: Any, width: int) -> list[str]:
     return [line.rstrip() for line in capture.get().splitlines()]
 
 
-@pytest.mark.parametrize("columns", [JOBS, ENDS, OUTCOMES, DONE, FILES, QUEUES, QOS], ids=lambda columns: columns[-1].key)
+@pytest.mark.parametrize(
+    "columns", [JOBS, ENDS, OUTCOMES, DONE, FILES, QUEUES, QOS], ids=lambda columns: columns[-1].key
+)
 @given(rows=st.lists(ROWS, min_size=1, max_size=4), width=st.integers(24, 130))
 def test_a_table_is_all_there_and_breaks_no_word_that_fits(
     columns: tuple[Column, ...], rows: list[dict[str, Any]], width: int

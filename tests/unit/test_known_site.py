@@ -304,7 +304,10 @@ def test_modules_are_looked_for_where_there_is_no_list_of_them(tmp_path: Path, m
 
 @given(st.text(max_size=8))
 def test_no_name_of_software_can_mean_anything_to_a_shell(name: str) -> None:
-    with ArcInterface(backend="local", log=None) as arc, pytest.raises((ValueError, OperationNotPossibleError)) as caught:
+    with (
+        ArcInterface(backend="local", log=None) as arc,
+        pytest.raises((ValueError, OperationNotPossibleError)) as caught,
+    ):
         arc.find_software(name)
     if isinstance(caught.value, OperationNotPossibleError):
         assert shlex.quote(name) == name

@@ -17,6 +17,7 @@ from typing import Any
 import click
 
 from jasmin_arc._support.text import counted, home_short
+from jasmin_arc.backends.table import options_of
 from jasmin_arc.cli import completion
 from jasmin_arc.cli.app import ArcCommand, ArcGroup, context_of
 from jasmin_arc.cli.context import Context
@@ -29,6 +30,7 @@ from jasmin_arc.exceptions import InvalidConfigError
 from jasmin_arc.site_info import SiteInfo
 
 _STARTED = ("ARC_SERVER", "CLIENT_KEY", "CLIENT_CERT")
+_STARTED_WITH_SLURM = ("SLURM_HOST", "SLURM_ACCOUNT", "SLURM_PARTITION", "SLURM_QOS")
 """The options that a beginner is asked to look at"""
 _COLOURS = {"ok": "green", "warning": "yellow", "failed": "red", "skipped": "dim"}
 _CHECKS = (
@@ -189,7 +191,7 @@ def show_command(context: Context) -> None:
     ]
     columns = (
         Column("option", "OPTION", whole=True),
-        Column("value", "VALUE", lambda value: home_short(str(value))),
+        Column("value", "VALUE", lambda value: _readable(home_short(str(value)))),
         Column("source", "FROM", lambda source: home_short(source.replace("the environment variable ", "$"))),
     )
     context.output.table(rows, columns)
@@ -219,7 +221,8 @@ def init_command(context: Context, path: str | None, force: bool) -> None:
         context.fail(f"{target} is there already; --force replaces it", kind="FileExists")
         return
     values = {name: home_short(value) if name in PATH_OPTIONS else value for name, value in config.as_dict().items()}
-    written = dict.fromkeys([*_STARTED, *(name for name in values if not config.is_default(name))])
+    started = [name for name in _STARTED_WITH_SLURM if name in options_of(config.BACKEND)] or _STARTED
+    written = dict.fromkeys([*started, *(name for name in values if not config.is_default(name))])
     options = {name: values.pop(name) for name in written}
     try:
         _write_whole(target, _document(options, values))
@@ -237,9 +240,13 @@ def _document(options: Mapping[str, Any], defaults: Mapping[str, Any]) -> str:
     """
     texts = option_texts()
     set_here = [{f"# {name}": texts.get(name, ""), name: value} for name, value in options.items()]
-    comments = {f"# {name} = {value}": texts.get(name, "") for name, value in defaults.items()}
+    comments = {f"# {name} = {_readable(value)}": texts.get(name, "") for name, value in defaults.items()}
     parts = [json.dumps(part, indent=4)[2:-2] for part in [*set_here, comments]]
     return "{\n" + ",\n\n".join(parts) + "\n}\n"
+
+
+def _readable(value: Any) -> str:
+    return str(value) or "(empty)"
 
 
 def _expanded(path: Path) -> Path:
