@@ -19,6 +19,8 @@ from jasmin_arc.site_info import SiteInfo
 
 _LOOKED_AT = 20
 """How many jobs are looked at, the newest, to learn which queue they are in"""
+_SELDOM_TOLD = ("accounts", "qos", "default_account", "default_qos")
+"""What a place may not tell that was asked for another purpose"""
 
 
 class KnownSite:
@@ -55,7 +57,7 @@ class KnownSite:
         found = self._backend.known_site()
         if found is not None and found != self._from_backend:
             self._from_backend = found
-            self._remember(found)
+            self._remember(self._completed(found))
         known = self._recalled()
         return known[1] if known else None
 
@@ -79,6 +81,11 @@ class KnownSite:
             texts = {job_id: record.description for job_id, record in records.items() if record.description}
             return [job_id for job_id, text in texts.items() if JobDescription.from_json(text).queue is None]
         return []
+
+    def _completed(self, site: SiteInfo) -> SiteInfo:
+        """Add what was found earlier, and was not asked for this time."""
+        _, kept = self._recalled() or (0, site)
+        return replace(site, **{name: getattr(site, name) or getattr(kept, name) for name in _SELDOM_TOLD})
 
     def _recalled(self) -> tuple[float, SiteInfo] | None:
         if self._known is None or time.time() - self._known[0] > site_file.MAX_AGE:

@@ -40,11 +40,12 @@ def check_all(
 
 def may_never_start(description: JobDescription, site: SiteInfo) -> list[str]:
     """Return the limits that the job is over in its queue; if nobody knows which that is, in each that it may be."""
-    name = description.queue or default_queue(site)
     qos = chosen_qos(description, site)
-    queues: list[QueueInfo | None] = [queue for queue in site.queues if not name or queue.name == name]
-    over = [over_limits(description, queue, qos) for queue in queues or [None]]
+    over = [over_limits(description, queue, qos) for queue in _its_queues(description, site) or (None,)]
+    if description.queue and not all(over):
+        return []
     doubt = "" if all(over) else ", where a job that names no queue may be put"
+    name = description.queue or default_queue(site)
     fits = allowing_queue(description, site, instead_of=name) or allowing_qos(description, site)
     return [f"{problem}{doubt}{fits and '; '}{fits}" for problem in dict.fromkeys(chain.from_iterable(over))]
 
@@ -60,7 +61,7 @@ def chosen_qos(description: JobDescription, site: SiteInfo | None) -> QosInfo | 
     if site is None:
         return None
     named = _named_qos(description)
-    qos = next((qos for qos in site.qos if qos.name == (named or site.default_qos)), None)
+    qos = next((qos for qos in site.qos if _is_in((qos.name,), named or site.default_qos)), None)
     # Another account may have a default of its own.
     return qos if named or qos is None or _allows(qos.accounts, _account(description, site)) else None
 
@@ -74,8 +75,7 @@ def allowing_queue(description: JobDescription, site: SiteInfo, *, instead_of: s
 
 def allowing_qos(description: JobDescription, site: SiteInfo) -> str:
     """Name the qualities of service that allow the job in its queue, in words; an empty text where there are none."""
-    name = description.queue or default_queue(site)
-    queues = [queue for queue in site.queues if not name or queue.name == name]
+    queues = _its_queues(description, site)
     names = [f"{qos.name!r}" for qos in site.qos if any(_is_allowed(description, site, queue, qos) for queue in queues)]
     return f"QoS {excerpt(' or '.join(names[:_MOST_NAMED]))} allows it" if names else ""
 
@@ -123,10 +123,10 @@ def _limits(job: JobDescription, queue: QueueInfo | None, qos: QosInfo | None) -
 def _in_the_way(job: JobDescription, site: SiteInfo) -> list[str]:
     problems = list(_not_yours(job, site)) or list(_not_together(job, site))
     names = [queue.name for queue in site.queues]
-    queue = job.queue or site.default_queue
-    if queue and queue not in names:
-        return [*problems, _no_such("queue", queue, names, "" if job.queue else ", though it is the default")]
-    return problems + may_never_start(job, site)
+    asked = filter(None, (job.queue or site.default_queue).split(","))
+    told = "" if job.queue else ", though it is the default"
+    unknown = [_no_such("queue", name, names, told) for name in asked if name not in names]
+    return problems + (unknown or may_never_start(job, site))
 
 
 def _no_such_environment(job: JobDescription, site: SiteInfo, not_found: Collection[str]) -> Iterator[str]:
@@ -185,6 +185,12 @@ def _too_many(qos: QosInfo | None, counts: Counter[str]) -> Iterator[str]:
         yield f"{counts[qos.name]} jobs are more than QoS {qos.name!r} allows you at a time, {qos.max_jobs}"
 
 
+def _its_queues(job: JobDescription, site: SiteInfo) -> Sequence[QueueInfo]:
+    """Return the queues that the job may be put into. To Slurm, a job can name several, with commas between them."""
+    name = job.queue or default_queue(site)
+    return [queue for queue in site.queues if queue.name in name.split(",")] if name else site.queues
+
+
 def _account(job: JobDescription, site: SiteInfo) -> str:
     return job.account or site.default_account
 
@@ -194,7 +200,12 @@ def _named_qos(job: JobDescription) -> str:
 
 
 def _allows(allowed: Collection[str], name: str) -> bool:
-    return not allowed or name in allowed
+    return not allowed or _is_in(allowed, name)
+
+
+def _is_in(names: Collection[str], name: str) -> bool:
+    """Find an account or a QoS: Slurm does not tell capital letters in them from small ones."""
+    return name.lower() in {known.lower() for known in names}
 
 
 def _some(names: Sequence[str]) -> str:

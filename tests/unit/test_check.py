@@ -87,6 +87,7 @@ JASMIN = SiteInfo(
     "slurm://lotus",
     queues=(
         QueueInfo("standard", max_wall_time=24 * HOUR, total_slots=50880),
+        QueueInfo("special", max_wall_time=HOUR),
         QueueInfo("debug", max_wall_time=HOUR, total_slots=192, qos=("debug",)),
         QueueInfo("orchid", max_wall_time=24 * HOUR, total_slots=192, accounts=("orchid",)),
     ),
@@ -120,6 +121,9 @@ def found(site: SiteInfo = JASMIN, **options: object) -> list[str]:
         {"queue": "debug", "native": {"qos": "debug"}, "slots": 8, "wall_time": "1h"},
         {"queue": "orchid", "account": "orchid"},
         {"runtime_environments": ["jaspy"]},
+        {"account": "MyGWS", "native": {"qos": "HIGH"}, "slots": 96},
+        # Slurm takes the first of them that can start the job.
+        {"queue": "special,standard", "native": {"qos": "short"}, "slots": 1, "wall_time": "2h"},
     ],
 )
 def test_what_slurm_would_start_draws_no_objection(options: dict[str, object]) -> None:
@@ -138,6 +142,8 @@ def test_what_slurm_would_start_draws_no_objection(options: dict[str, object]) -
             "QoS 'hihg' is not one of yours (standard, short, long, high, debug); did you mean 'high'?",
         ),
         ({"queue": "standrd"}, "there is no queue 'standrd' at this site; did you mean 'standard'?"),
+        ({"queue": "Standard"}, "there is no queue 'Standard' at this site; did you mean 'standard'?"),
+        ({"queue": "special,standrd"}, "there is no queue 'standrd' at this site; did you mean 'standard'?"),
         ({"queue": "orchid"}, "queue 'orchid' cannot be used with account 'mygws', only with orchid"),
         ({"queue": "debug"}, "queue 'debug' cannot be used with QoS 'standard', only with debug"),
         (

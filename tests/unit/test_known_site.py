@@ -204,6 +204,14 @@ def test_what_the_backend_has_read_for_itself_is_used(job_list: JobList) -> None
     assert place.asked == 0
 
 
+def test_what_the_backend_did_not_ask_for_itself_is_not_forgotten(job_list: JobList) -> None:
+    place = Place(SLURM)
+    KnownSite(place, job_list).ask()
+    place.lately = SiteInfo(ENDPOINT, queues=(QueueInfo("new"),), default_queue="new", default_account="b")
+    known = KnownSite(place, job_list).recall()
+    assert known == replace(SLURM, queues=place.lately.queues, default_queue="new", default_account="b")
+
+
 def test_the_queue_of_jobs_that_name_none_is_learned_from_answers(job_list: JobList) -> None:
     known = KnownSite(Place(), job_list)
     named, unnamed, foreign = listed(job_list, 1, "long"), listed(job_list, 2, None), "https://other.example/1"
