@@ -42,12 +42,13 @@ def may_never_start(description: JobDescription, site: SiteInfo) -> list[str]:
     """Return the limits that the job is over in its queue; if nobody knows which that is, in each that it may be."""
     qos = chosen_qos(description, site)
     over = [over_limits(description, queue, qos) for queue in _its_queues(description, site) or (None,)]
-    if description.queue and not all(over):
+    problems = dict.fromkeys(chain.from_iterable(over))
+    if not problems or (description.queue and not all(over)):
         return []
     doubt = "" if all(over) else ", where a job that names no queue may be put"
     name = description.queue or default_queue(site)
     fits = allowing_queue(description, site, instead_of=name) or allowing_qos(description, site)
-    return [f"{problem}{doubt}{fits and '; '}{fits}" for problem in dict.fromkeys(chain.from_iterable(over))]
+    return [f"{problem}{doubt}{fits and '; '}{fits}" for problem in problems]
 
 
 def default_queue(site: SiteInfo | None) -> str:
