@@ -14,6 +14,7 @@ from typing import Any
 _FIELDS = ("cpu_time", "inputs", "memory", "outputs", "queue", "rerun", "slots", "stdin", "wall_time")
 PYTHON_WORDS = {
     "backend_local": "backend='local'",
+    "backend_slurm": "backend='slurm'",
     "cancel": "cancel_jobs()",
     "check": "check()",
     "config_init": "'jasmin-arc config init'",
