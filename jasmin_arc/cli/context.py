@@ -48,6 +48,7 @@ _COMMANDS = {
     "config_show": "config show",
     "doctor": "doctor",
     "explain": "explain {job}",
+    "find_software": "site --find NAME",
     "follow": "follow {job}",
     "list": "list",
     "proxy_create": "proxy create",
@@ -60,7 +61,12 @@ _COMMANDS = {
     "site": "site",
     "wait": "wait {job}",
 }
-_RENAMED = {"backend_local": "--backend local", "inputs": "--input", "outputs": "--output"}
+_RENAMED = {
+    "backend_local": "--backend local",
+    "inputs": "--input",
+    "outputs": "--output",
+    "qos": "--native qos=NAME",
+}
 """Options that are not called like the argument in Python"""
 _MAX_TYPED = 5
 """Ids that are few enough to be typed"""
