@@ -8,7 +8,7 @@ from itertools import groupby
 from typing import BinaryIO
 
 from jasmin_arc._support.text import excerpt, first_few
-from jasmin_arc.backends.base import QUEUES, RUNTIME_ENVIRONMENTS, Backend, Pace, Services
+from jasmin_arc.backends.base import ACCOUNTS, QUEUES, RUNTIME_ENVIRONMENTS, Backend, Pace, Services
 from jasmin_arc.backends.slurm.cluster import Cluster, Place
 from jasmin_arc.backends.slurm.files import Files
 from jasmin_arc.backends.slurm.infos import Infos
@@ -26,15 +26,15 @@ from jasmin_arc.job_info import JobInfo, RemoteFile
 from jasmin_arc.job_list.journal import Journal
 from jasmin_arc.site_info import SiteInfo
 
-_RESTART = "Slurm runs a job again from its beginning alone, which 'rerun' asks for before it is submitted"
-_RENEW = "jobs on Slurm have no credentials that could end"
+_RESTART = "the slurm backend cannot restart a job: Slurm runs one again only from its beginning; resubmit it"
+_RENEW = "the slurm backend cannot renew a job's credentials: jobs on Slurm have none"
 
 
 class SlurmBackend(Backend):
     """Jobs on a cluster with Slurm, whose commands run on this machine or over SSH."""
 
     name = "slurm"
-    capabilities = frozenset({QUEUES, RUNTIME_ENVIRONMENTS})
+    capabilities = frozenset({ACCOUNTS, QUEUES, RUNTIME_ENVIRONMENTS})
     # A question is a listing of some folders: Slurm itself is asked far more rarely.
     pace = Pace(fastest=0.2, slowest=1.5, share=0.1)
 
@@ -144,6 +144,12 @@ class SlurmBackend(Backend):
         status = "\n".join(f"{name}={value}" for name, value in row._asdict().items()) if row else ""
         return {name: text for name, text in (("status", status), ("errors", log)) if text}
 
+    def description(self, job_id: str) -> JobDescription:
+        text = self._cluster.ask("details", ["description", self._place(job_id).folder])
+        if not text:
+            raise self._not_found(job_id)
+        return JobDescription.from_json(text)
+
     def site(self) -> SiteInfo:
         facts = self._cluster.facts
         return site(self._cluster.ask("site"), facts, self._defaults, self.endpoint)
@@ -156,10 +162,10 @@ class SlurmBackend(Backend):
         return [line.partition(" ")[2] for line in told if line.partition(" ")[0] in ("program", "module")]
 
     def restart(self, job_ids: Sequence[str]) -> dict[str, JasminArcError]:
-        return {job_id: OperationNotPossibleError(f"{job_id} cannot be restarted: {_RESTART}") for job_id in job_ids}
+        return {job_id: OperationNotPossibleError(f"{_RESTART}: {job_id}") for job_id in job_ids}
 
     def renew(self, job_ids: Sequence[str]) -> dict[str, JasminArcError]:
-        return {job_id: OperationNotPossibleError(f"{job_id} cannot be renewed: {_RENEW}") for job_id in job_ids}
+        return {job_id: OperationNotPossibleError(f"{_RENEW}: {job_id}") for job_id in job_ids}
 
     def recover(self) -> dict[str, JobInfo | None]:
         settled = Recovery(self._cluster, self._states, self._job_list, self._log).settle()
