@@ -3,6 +3,7 @@
 ARC_CONFIG=$GRID_DIR/arc/arc.conf
 
 arex_daemons() {
+    if [ "$SITE" = jasmin ]; then return; fi        # its users have none
     if [ "$TIMERS" = short ]; then echo arex-ws arex accelerate; else echo arex-ws arex; fi
 }
 

@@ -20,7 +20,7 @@ say() { echo "grid: $*" >&2; }      # stdout is for answers alone: the path of c
 die() { say "$*"; exit 1; }
 die_of_start() { tail -n 5 "$GRID_DIR/start.log" >&2; die "$1 did not start; see '$HERE/grid.sh logs'"; }
 
-for part in settings packages processes certificates slurm arex; do
+for part in settings packages processes certificates accounts slurm ssh arex; do
     # shellcheck source=/dev/null
     . "$HERE/$part.sh"
 done
@@ -36,7 +36,7 @@ need_root() {
     [ "$(id -u)" = 0 ] || die "needs root, and Debian 12 or Ubuntu: Slurm and A-REX change to the job's user"
 }
 
-accepts_jobs() { "$SYSTEM_PYTHON" "$HERE/accepts_jobs.py" "$CONFIG_JSON"; }
+accepts_jobs() { [ "$SITE" = jasmin ] || "$SYSTEM_PYTHON" "$HERE/accepts_jobs.py" "$CONFIG_JSON"; }
 
 wait_until_it_accepts_jobs() {
     local why='' deadline=$((SECONDS + 90))
@@ -47,10 +47,13 @@ wait_until_it_accepts_jobs() {
 }
 
 something_runs() { slurm_running || any_arex_running; }
-is_up() { slurm_running && arex_running && accepts_jobs >/dev/null 2>&1; }
+is_up() { slurm_running && ssh_running && arex_running && accepts_jobs >/dev/null 2>&1; }
 
 # What was asked for must be what runs: to change it under running jobs would surprise everyone who uses the grid.
 refuse_other_settings() {
+    if [ -n "$ASKED_SITE" ] && [ "$ASKED_SITE" != "$SITE" ]; then
+        die "the grid in $GRID_DIR is the $SITE site, not $ASKED_SITE: choose another GRID_DIR, or wipe this one"
+    fi
     something_runs || return 0
     if [ -n "$ASKED_TIMERS" ] && [ "$ASKED_TIMERS" != "$RECORDED_TIMERS" ]; then
         die "the grid in $GRID_DIR is running with $RECORDED_TIMERS timers, not $ASKED_TIMERS: 'make grid-down' first"
@@ -62,6 +65,9 @@ refuse_other_settings() {
 
 make_account() {
     id "$GRID_USER" >/dev/null 2>&1 || useradd --create-home --shell /bin/bash "$GRID_USER" 9>&-
+    # No password fits "*" either, but "!" would also keep out who has a key.
+    case $(getent shadow "$GRID_USER" | cut -d : -f 2) in '!'*) usermod --password '*' "$GRID_USER" 9>&- ;; esac
+    make_shell_talk
 }
 
 check_folder() {
@@ -78,6 +84,15 @@ clear_the_way() {
         stop_slurm_daemons
         free_port "$SLURMCTLD_PORT" GRID_SLURMCTLD_PORT
         free_port "$SLURMD_PORT" GRID_SLURMD_PORT
+        if [ "$SITE" = jasmin ]; then
+            free_port "$SLURMDBD_PORT" GRID_PORT
+            free_port "$FRAIL_PORT" GRID_SLURMD_PORT
+            free_port "$SCARCE_PORT" GRID_SLURMD_PORT
+        fi
+    fi
+    if ! ssh_running; then
+        stop_ssh
+        free_port "$SSHD_PORT" GRID_SSHD_PORT
     fi
     if ! arex_running; then
         stop_arex
@@ -88,7 +103,9 @@ clear_the_way() {
 # render TEMPLATE TARGET: fill in the @NAMES@
 render() {
     sed -e "s#@GRID_DIR@#$GRID_DIR#g" -e "s#@NODE@#$NODE#g" -e "s#@USER@#$GRID_USER#g" -e "s#@PORT@#$PORT#g" \
-        -e "s#@SLURMCTLD_PORT@#$SLURMCTLD_PORT#g" -e "s#@SLURMD_PORT@#$SLURMD_PORT#g" "$HERE/$1" >"$2.new"
+        -e "s#@SLURMCTLD_PORT@#$SLURMCTLD_PORT#g" -e "s#@SLURMD_PORT@#$SLURMD_PORT#g" \
+        -e "s#@SSHD_PORT@#$SSHD_PORT#g" -e "s#@SLURMDBD_PORT@#$SLURMDBD_PORT#g" \
+        -e "s#@FRAIL_PORT@#$FRAIL_PORT#g" -e "s#@SCARCE_PORT@#$SCARCE_PORT#g" "$HERE/$1" >"$2.new"
     chmod 644 "$2.new"
     mv "$2.new" "$2"
 }
@@ -96,7 +113,7 @@ render() {
 up() {
     refuse_other_settings
     if is_up; then
-        say "already up ($TIMERS timers)"
+        say "already up ($(what_it_is))"
     else
         install_packages
         need_root
@@ -104,22 +121,44 @@ up() {
         read_settings       # again: whoever held the lock may have changed them
         refuse_other_settings
         # A start that fails leaves nothing running, but never ends what ran before.
-        something_runs || trap 'stop_arex; stop_slurm' EXIT
+        something_runs || trap 'stop_arex; stop_ssh; stop_slurm' EXIT
         make_account
         check_folder
         record_settings
-        make_certificates
+        if [ "$SITE" = plain ]; then make_certificates; fi
         clear_the_way
         start_slurm
+        make_slurm_commands
+        start_ssh
         start_arex
+        make_configurations
+        wait_until_it_accepts_jobs
+        trap - EXIT
+        say "up after $SECONDS s ($(what_it_is))"
+    fi
+    configuration
+}
+
+configuration() { if [ "$SITE" = plain ]; then echo "$CONFIG_JSON"; else echo "$GRID_DIR/slurm.json"; fi; }
+
+what_it_is() { if [ "$SITE" = plain ]; then echo "$TIMERS timers, https://localhost:$PORT/arex"; else echo "the $SITE site"; fi; }
+
+make_configurations() {
+    make_slurm_configuration here slurm.json
+    make_slurm_configuration ssh slurm-ssh.json
+    if [ "$SITE" = plain ]; then
         render config.json "$CONFIG_JSON"
         render client.conf "$GRID_DIR/client/client.conf"
         render env.sh "$GRID_DIR/client/env.sh"
-        wait_until_it_accepts_jobs
-        trap - EXIT
-        say "up after $SECONDS s ($TIMERS timers, https://localhost:$PORT/arex)"
     fi
-    echo "$CONFIG_JSON"
+}
+
+# make_slurm_configuration WHERE NAME: for the backend "slurm"
+make_slurm_configuration() {
+    render slurm.json "$GRID_DIR/$2"
+    if [ "$1" != ssh ]; then sed -i '/# over ssh only$/d' "$GRID_DIR/$2"; fi
+    if [ "$SITE" != jasmin ]; then sed -i '/# jasmin only$/d' "$GRID_DIR/$2"; fi
+    sed -i -e 's/ # .*$//' -e "s/@WHERE@/$1/" "$GRID_DIR/$2"
 }
 
 down() {
@@ -130,6 +169,7 @@ down() {
     cancel_slurm_jobs
     if [ "$TIMERS" = short ] && arex_running; then wait_for 5 not jobs_in_batch_system || true; fi
     stop_arex
+    stop_ssh
     cancel_slurm_jobs           # what A-REX has submitted meanwhile
     stop_slurm
     say "down; logs stay in $GRID_DIR"
@@ -137,7 +177,7 @@ down() {
 
 status() {
     local name state=0
-    for name in $SLURM_DAEMONS $(arex_daemons); do
+    for name in $(slurm_daemons) sshd $(arex_daemons); do
         if running "$name"; then
             echo "$name: running, pid $(pid_of "$name")"
         else
@@ -146,7 +186,7 @@ status() {
         fi
     done
     if [ $state = 0 ] && why=$(accepts_jobs 2>&1); then
-        echo "up: accepts jobs at localhost:$PORT/arex ($TIMERS timers); configuration $CONFIG_JSON"
+        echo "up: accepts jobs ($(what_it_is)); configuration $(configuration)"
     else
         echo "not up: ${why:-see above} ($GRID_DIR)"
         state=3
@@ -184,7 +224,7 @@ with_grid() {
 
 logs() {
     local log
-    for log in "$GRID_DIR"/*.log "$GRID_DIR"/munge/*.log "$GRID_DIR"/slurm/log/*.log "$GRID_DIR"/arc/log/*; do
+    for log in "$GRID_DIR"/*.log "$GRID_DIR"/munge/*.log "$GRID_DIR"/slurm/log/*.log "$GRID_DIR"/{ssh,accounts}/*.log "$GRID_DIR"/arc/log/*; do
         if [ -f "$log" ] && [ -s "$log" ]; then
             printf '\n=== %s\n' "$log"
             tail -n "${GRID_LOG_LINES:-40}" "$log"
@@ -194,7 +234,7 @@ logs() {
 
 wipe() {
     down
-    rm -rf "${GRID_DIR:?}"/{munge,slurm,arc,certs,certificates,client,config.json,settings,lock,start.log,openssl.log}
+    rm -rf "${GRID_DIR:?}"/{munge,slurm,accounts,modules,ssh,bin,calls,work,arc,certs,certificates,client,config.json,slurm.json,slurm-ssh.json,settings,lock,start.log,openssl.log}
     rmdir --ignore-fail-on-non-empty "$GRID_DIR"
 }
 

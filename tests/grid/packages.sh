@@ -2,6 +2,8 @@
 # shellcheck shell=bash
 PACKAGES=(
     slurmctld slurmd slurm-client munge libnss-wrapper                   # Slurm; slurm.sh says what the last is for
+    openssh-server openssh-client                                        # the way in from elsewhere
+    environment-modules                                                  # 'module load' in jobs
     nordugrid-arc-arex                                                   # the CE
     nordugrid-arc-client nordugrid-arc-plugins-arcrest nordugrid-arc-plugins-needed python3-nordugrid-arc
     time                                                                 # A-REX measures jobs with /usr/bin/time
@@ -26,6 +28,8 @@ install_packages() {
     [ -n "$missing" ] || return 0
     [ "$(id -u)" = 0 ] || die "needs root, to install $missing"
     say "installing $missing"
+    # Debian's own way to say that the machine's sshd shall not start, now or at the next boot: nobody asked for that one.
+    case " $missing" in *' openssh-server '*) mkdir -p /etc/ssh; touch /etc/ssh/sshd_not_to_be_run ;; esac
     without_starting_services apt_get_install "$missing" || die "apt-get could not install $missing"
 }
 

@@ -8,7 +8,11 @@
 pid_file() {
     case $1 in
         munged) echo "$GRID_DIR/munge/munged.pid" ;;
-        slurmctld | slurmd) echo "$GRID_DIR/slurm/$1.pid" ;;
+        slurmctld) echo "$GRID_DIR/slurm/slurmctld.pid" ;;
+        slurmd) echo "$GRID_DIR/slurm/slurmd-$NODE.pid" ;;
+        slurmd-*) echo "$GRID_DIR/slurm/$1.pid" ;;
+        slurmdbd | mariadbd) echo "$GRID_DIR/accounts/$1.pid" ;;
+        sshd) echo "$GRID_DIR/ssh/sshd.pid" ;;
         arex) echo "$GRID_DIR/arc/run/arched-arex.pid" ;;
         arex-ws) echo "$GRID_DIR/arc/run/arched-arex-ws.pid" ;;
         accelerate) echo "$GRID_DIR/arc/run/accelerate.pid" ;;
@@ -22,7 +26,7 @@ running() {
     local name pid
     for name; do
         pid=$(pid_of "$name") && [[ $pid =~ ^[0-9]+$ ]] || return 1
-        [[ "$(tr '\0' ' ' 2>/dev/null <"/proc/$pid/cmdline")" == *[\ =]"$GRID_DIR"/* ]] || return 1   # a zombie's is empty
+        [[ " $(tr '\0' ' ' 2>/dev/null <"/proc/$pid/cmdline")" == *[\ =]"$GRID_DIR"/* ]] || return 1   # a zombie's is empty
     done
 }
 
@@ -36,7 +40,7 @@ launch() {
         "$@" </dev/null >>"$GRID_DIR/start.log" 2>&1 9>&-
 }
 
-# strays PART: pids of what the daemons of a part (slurm or arex) have left behind; a slurmstepd is a job's, not slurmd's.
+# strays PART: pids of what the daemons of a part (slurm, ssh or arex) have left behind; a slurmstepd is a job's, not slurmd's.
 strays() {
     local pid
     # shellcheck disable=SC2013     # pids have no spaces
@@ -45,14 +49,15 @@ strays() {
     done
 }
 
-# Processes of the job user that Slurm gave this grid's configuration, or that work in a session directory.
+# Processes of the job user that work in a session directory, and those of anyone that Slurm of this grid started for a job.
 job_processes() {
     local pid
     for pid in $(pgrep -u "$GRID_USER"); do
-        if grep -qzxF "SLURM_CONF=$SLURM_CONF" "/proc/$pid/environ" 2>/dev/null ||
-            [[ "$(readlink "/proc/$pid/cwd")" == "$GRID_DIR"/* ]]; then
-            echo "$pid"
-        fi
+        if [[ "$(readlink "/proc/$pid/cwd")" == "$GRID_DIR"/* ]]; then echo "$pid"; fi
+    done
+    # shellcheck disable=SC2013     # pids have no spaces
+    for pid in $(grep -lzxF "SLURM_CONF=$SLURM_CONF" /proc/[0-9]*/environ 2>/dev/null | cut -d / -f 3); do
+        if grep -qz '^SLURM_JOB_ID=' "/proc/$pid/environ" 2>/dev/null; then echo "$pid"; fi
     done
     # and the slurmstepd of each job, known by its folder: it writes its title over its environment
     for pid in $(pgrep -x slurmstepd); do

@@ -16,7 +16,7 @@ import pytest
 
 pytestmark = pytest.mark.grid
 GRID = Path(__file__).with_name("grid.sh")
-DAEMONS = ["munged", "slurmctld", "slurmd", "arex-ws", "arex", "accelerate"]
+DAEMONS = ["munged", "slurmctld", "slurmd", "sshd", "arex-ws", "arex", "accelerate"]
 
 
 class Grid:
@@ -40,7 +40,7 @@ class Grid:
     def ports(self) -> list[int]:
         """Those of its ports that somebody listens on."""
         found = []
-        for port in (self.port, self.port + 8000, self.port + 16000):
+        for port in (self.port, self.port + 1, self.port + 8000, self.port + 16000):
             with socket.socket() as probe:
                 if probe.connect_ex(("127.0.0.1", port)) == 0:
                     found.append(port)
@@ -80,7 +80,7 @@ def test_it_comes_up_beside_another_and_a_second_call_changes_nothing(grid: Grid
     grid.up()
     before = grid.pids()
     assert sorted(before) == sorted(DAEMONS)
-    assert grid.ports() == [grid.port, grid.port + 8000, grid.port + 16000]
+    assert grid.ports() == [grid.port, grid.port + 1, grid.port + 8000, grid.port + 16000]
     config = json.loads((grid.folder / "config.json").read_text())
     assert config["ARC_SERVER"] == f"localhost:{grid.port}/arex" != grid_config["ARC_SERVER"]
     assert Path(config["CLIENT_KEY"]).stat().st_mode & 0o777 == 0o600
@@ -101,7 +101,7 @@ def test_a_rex_stops_and_starts_without_slurm_noticing(grid: Grid) -> None:
     grid.up()
     before = grid.pids()
     assert grid.run("stop-arex").returncode == 0
-    assert sorted(grid.pids()) == ["munged", "slurmctld", "slurmd"]
+    assert sorted(grid.pids()) == ["munged", "slurmctld", "slurmd", "sshd"]
     assert grid.run("start-arex").returncode == 0
     after = grid.pids()
     assert {name for name in DAEMONS if after[name] != before[name]} == {"arex", "arex-ws", "accelerate"}
