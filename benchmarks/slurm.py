@@ -48,11 +48,15 @@ class Slurm:
         self.grid = grid
         self.many = many
         self.folder = folder
-        self.here = {**json.loads((grid / "slurm.json").read_text()), "JOBS_INFO_FILE": str(memory / "here.dat")}
-        self.there = {**json.loads((grid / "slurm-ssh.json").read_text()), "JOBS_INFO_FILE": str(memory / "there.dat")}
+        self.here = self._config("slurm.json", memory / "here.dat")
+        self.there = self._config("slurm-ssh.json", memory / "there.dat")
         self.bin = self.here["SLURM_BIN"]
         self.host = self.there["SLURM_HOST"]
         os.environ["PATH"] = f"{grid}/ssh/bin{os.pathsep}{os.environ['PATH']}"
+
+    def _config(self, name: str, jobs: Path) -> dict[str, Any]:
+        options = dict(json.loads((self.grid / name).read_text()))
+        return {**options, "SLURM_DIR": f"{options['SLURM_DIR']}-bench", "JOBS_INFO_FILE": str(jobs)}
 
     def rows(self) -> Iterator[Row]:
         """Measure one thing after another."""
@@ -65,6 +69,8 @@ class Slurm:
             self.large,
         ):
             yield from part()
+        for config in (self.here, self.there):
+            shutil.rmtree(config["SLURM_DIR"])
 
     @contextmanager
     def interface(self, config: dict[str, Any]) -> Iterator[ArcInterface]:
@@ -92,7 +98,7 @@ class Slurm:
 
     def forget(self, config: dict[str, Any]) -> None:
         """Let the next question reach Slurm itself: answers are kept for a moment."""
-        (Path(config["SLURM_DIR"]).expanduser() / "queue").unlink(missing_ok=True)
+        Path(config["SLURM_DIR"], "queue").unlink(missing_ok=True)
 
     # --- Submitting ---
 
@@ -124,7 +130,7 @@ class Slurm:
 
     def _bare(self, script: str) -> float:
         taken = seconds(lambda: self.shell(script))
-        self.shell("scancel --me")
+        self.shell(f"scancel --me --name={BARE_NAME}")
         return taken
 
     def submitting_over_ssh(self) -> Iterator[Row]:
@@ -208,7 +214,7 @@ class Slurm:
         with self.interface(self.there) as arc, self.master() as host:
             (job_id,) = arc.submit_jobs([GIGABYTE])
             arc.wait([job_id], timeout=600, check=True)
-            (path,) = Path(self.there["SLURM_DIR"]).expanduser().glob(f"*/{job_id.rpartition('/')[2]}/session/output")
+            (path,) = Path(self.there["SLURM_DIR"]).glob(f"*/{job_id.rpartition('/')[2]}/session/output")
             for _ in range(3):
                 theirs.append(seconds(lambda: self._sftp(host, path, target)))
                 shutil.rmtree(self.folder / "ours", ignore_errors=True)
@@ -237,7 +243,8 @@ class Slurm:
         return [sys.executable, "-c", code, json.dumps(self.there), job_id, str(self.folder / "ours")]
 
 
-BARE = "--begin=now+1hour --time=10 --output=/dev/null --wrap=true >/dev/null"
+BARE_NAME = "bare-benchmark"
+BARE = f"--job-name={BARE_NAME} --begin=now+1hour --time=10 --output=/dev/null --wrap=true >/dev/null"
 
 
 def _ms(taken: float) -> str:
