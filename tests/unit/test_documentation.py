@@ -42,7 +42,7 @@ _ABOUT_BACKENDS = [f"docs/{name}.md" for name in ("backends", "configuration", "
 """These pages say themselves what the others say in a note"""
 _NOTE = """
 > **Try it.** The code on this page runs as it stands, from top to bottom, on your own machine: `backend="local"` says
-> so. To use a compute element (CE), make a [configuration](configuration.md) and write `ArcInterface()` instead.
+> so. To use a cluster, make a [configuration](configuration.md) and write `ArcInterface()` instead.
 """
 
 
