@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import gc
 import json
 import os
@@ -37,7 +38,7 @@ def _no_cache_of_the_user(tmp_path_factory: pytest.TempPathFactory) -> Iterator[
 @pytest.fixture(autouse=True)
 def _no_configuration_of_the_user(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     for variable in list(os.environ):
-        if variable.startswith("JASMIN_ARC_") and variable != "JASMIN_ARC_TEST_CONFIG":
+        if variable.startswith("JASMIN_ARC_") and not variable.startswith("JASMIN_ARC_TEST_"):
             monkeypatch.delenv(variable)
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "xdg-config"))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg-cache"))
@@ -72,6 +73,26 @@ def grid_config() -> dict[str, Any]:
     if os.environ.get("CI"):
         pytest.fail(reason)
     pytest.skip(reason)
+
+
+@pytest.fixture(scope="session")
+def site_folder() -> Path:
+    """The folder of the grid that is like JASMIN (``GRID_SITE=jasmin``): Slurm with accounts and limits, and no CE."""
+    path = os.environ.get("JASMIN_ARC_TEST_SITE")
+    if path and (Path(path) / "slurm.json").is_file():
+        return Path(path)
+    reason = "no site like JASMIN: 'tests/grid/grid.sh with-site' starts one and sets JASMIN_ARC_TEST_SITE"
+    if os.environ.get("CI"):
+        pytest.fail(reason)
+    pytest.skip(reason)
+
+
+@pytest.fixture
+def site_to_oneself(site_folder: Path) -> Iterator[None]:
+    """For one test at a time: those that take the node ``frail`` down, or fill the node ``scarce``."""
+    with (site_folder / "work" / ".one-test").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 @pytest.fixture(scope="session")
