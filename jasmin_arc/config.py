@@ -51,8 +51,8 @@ class ConnectionConfig:
 
     BACKEND: str = "auto"
     """How jobs are run: ``bindings`` (the NorduGrid ARC bindings), ``rest`` (ARC's REST interface, nothing of ARC
-    needed), ``slurm`` (Slurm's commands, here or over SSH), ``local`` (on this machine), or ``auto`` (the bindings where
-    they can be loaded, else REST)"""
+    needed), ``slurm`` (Slurm's commands, here or over SSH), ``local`` (on this machine), or ``auto`` (the bindings
+    where they can be loaded, else REST)"""
 
     CERTS_DIR: str = "/etc/grid-security/certificates"
     """Path to the trusted CA certificates: a hashed directory or a bundle file"""

@@ -31,7 +31,7 @@ class QueueInfo:
 
 @dataclass(frozen=True)
 class QosInfo:
-    """A quality of service (QoS) of Slurm that the user may choose. What is not published is ``None``: no limit is known."""
+    """A quality of service (QoS) of Slurm that the user may choose. A limit that is not published is ``None``."""
 
     name: str
     max_wall_time: timedelta | None = None

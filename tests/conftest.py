@@ -105,9 +105,48 @@ def options_of(
     def options(backend: str) -> dict[str, Any]:
         if backend == "local":
             return {}
+        if backend.startswith(("slurm", "lotus")):
+            return slurm_options(request, backend)
         return {**request.getfixturevalue("grid_config"), **(native if backend == "rest" else {})}
 
     return options
+
+
+def slurm_folder(request: pytest.FixtureRequest, backend: str) -> Path:
+    """The folder of the grid that a backend stands for: ``lotus`` is the one with the habits of JASMIN's."""
+    request.getfixturevalue("grid_config")
+    if backend.startswith("slurm"):
+        return Path(os.environ["JASMIN_ARC_TEST_CONFIG"]).parent
+    if "JASMIN_ARC_TEST_SITE" in os.environ:
+        return Path(os.environ["JASMIN_ARC_TEST_SITE"])
+    reason = "no grid with a site's habits: start it with 'make grid-up GRID_SITE=jasmin', and set JASMIN_ARC_TEST_SITE"
+    if os.environ.get("CI"):
+        pytest.fail(reason)
+    pytest.skip(reason)
+
+
+def slurm_options(request: pytest.FixtureRequest, backend: str) -> dict[str, Any]:
+    name = "slurm-ssh.json" if backend.endswith("-ssh") else "slurm.json"
+    return dict(json.loads((slurm_folder(request, backend) / name).read_text()))
+
+
+@pytest.fixture(scope="session")
+def slurm_environment(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Callable[[str], contextlib.AbstractContextManager[None]]:
+    """Sets the environment for a backend, so that ssh finds the hosts of its grid."""
+    sockets = {name: tmp_path_factory.mktemp("s") for name in ("slurm", "lotus")}
+
+    @contextlib.contextmanager
+    def environment(backend: str) -> Iterator[None]:
+        folder = slurm_folder(request, backend)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("PATH", f"{folder}/ssh/bin:{os.environ['PATH']}")
+            patch.setenv("MODULEPATH", f"{folder}/modules")
+            patch.setenv("XDG_RUNTIME_DIR", str(sockets[backend[:5]]))
+            yield
+
+    return environment
 
 
 MakeArc = Callable[..., ArcInterface]
@@ -119,7 +158,7 @@ def erase_later() -> Iterator[Callable[[ArcInterface, Iterable[str]], None]]:
     left: dict[str, tuple[ArcInterface, list[str]]] = {}
 
     def later(arc: ArcInterface, job_ids: Iterable[str]) -> None:
-        if arc.config.BACKEND == "local":
+        if arc.config.BACKEND in ("local", "slurm"):
             return
         if arc.config.endpoint not in left:
             # The proxy of a test may be gone with the test.
@@ -148,15 +187,15 @@ def make_arc(
     made: list[ArcInterface] = []
 
     def make(backend: str, **options: Any) -> ArcInterface:
-        own = {"LOCAL_DIR": str(tmp_path / "local"), "JOBS_INFO_FILE": str(tmp_path / "jobs.dat"), "BACKEND": backend}
-        arc = ArcInterface(log=None, config={**options_of(backend), **own, **options})
+        own = {"LOCAL_DIR": str(tmp_path / "local"), "JOBS_INFO_FILE": str(tmp_path / "jobs.dat")}
+        arc = ArcInterface(log=None, config={"BACKEND": backend, **options_of(backend), **own, **options})
         made.append(arc)
         return arc
 
     yield make
     erased = set()
     for arc in made:
-        jobs = (arc.config.JOBS_INFO_FILE, arc.config.BACKEND)
+        jobs = (arc.config.JOBS_INFO_FILE, arc.config.BACKEND, arc.config.SLURM_HOST)
         if jobs not in erased:
             erase_later(arc, _erase_jobs(arc))
             erased.add(jobs)

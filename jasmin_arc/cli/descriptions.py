@@ -45,7 +45,7 @@ def _pair(context: click.Context, parameter: click.Parameter, values: Sequence[s
     return pairs
 
 
-def _native(context: click.Context, parameter: click.Parameter, values: Sequence[str]) -> dict[str, str | bool]:
+def _native(_context: click.Context, _parameter: click.Parameter, values: Sequence[str]) -> dict[str, str | bool]:
     pairs = (value.partition("=") for value in values)
     return {name: text if equals else True for name, equals, text in pairs}
 

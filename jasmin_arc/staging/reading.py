@@ -53,7 +53,7 @@ def follow(
     offset, pause, outage = 0, MIN_PAUSE, False
     while True:
         try:
-            state = backend.states([job_id]).get(job_id) or not_found(job_id)
+            state = backend.watched_states([job_id]).get(job_id) or not_found(job_id)
             if isinstance(state, JasminArcError):
                 raise state
             final = state.final

@@ -35,6 +35,8 @@ MAY_IMPORT = {
     "backends.posix": DATA - {"config"} | {"_support", "staging"},
     "backends.rest": BELOW_BACKENDS | {"staging", "backends.http", "doctor"},
     "backends.bindings": BELOW_BACKENDS | {"staging", "backends.http", "backends.rest", "doctor"},
+    "backends.shell": DATA - {"config"} | {"_support", "staging"},
+    "backends.slurm": BELOW_BACKENDS | {"staging", "backends.posix", "backends.shell", "doctor"},
     "backends.local": BELOW_BACKENDS | {"staging", "backends.posix", "doctor"},
     "job": {"_support", "exceptions", "constants", "explain"},
     "jobs": {"_support", "constants", "job"},

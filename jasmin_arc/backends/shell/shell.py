@@ -1,0 +1,227 @@
+"""Running scripts where Slurm's commands are: in a shell on this machine, or in one over SSH.
+
+A script and its data go through standard input, and answers come through standard output, so that nothing is in an
+argument that other users of the host can read.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import secrets
+import select
+import subprocess
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterable
+from typing import IO
+
+from jasmin_arc._support.parallel import start_thread
+from jasmin_arc._support.text import one_line
+from jasmin_arc.backends.shell.ssh import Ssh
+from jasmin_arc.exceptions import JasminArcError, ServerError, ServerUnavailableError
+
+_START = 'exec /bin/sh -c \'eval "$(head -c "$(head -c 8)")"\''
+"""Reads the length of the script, and the script: a shell that reads from its input itself may take more of it"""
+_CHANNELS = 4
+"""How many scripts run at the same time: an SSH server lets a connection have ten, and some fewer"""
+_BLOCK = 1 << 18
+_LONGEST_WORD = 4000
+_SLOW_SECONDS = 120.0
+
+
+class Shell:
+    """A place where scripts run. Threads may share it.
+
+    :param host: the host, as ``ssh`` knows it; empty for this machine
+    :param timeout: the seconds without a sign of life after which the place counts as out of reach
+    """
+
+    def __init__(self, host: str, *, timeout: float) -> None:
+        self.host = host
+        self._ssh = Ssh(host, timeout=timeout) if host else None
+        self._timeout = timeout
+        self._channels = threading.BoundedSemaphore(_CHANNELS)
+
+    def ask(self, script: str) -> str:
+        """Run a script that changes nothing, or that may run twice, and return what it prints.
+
+        :raises ServerError: if it fails
+        """
+        try:
+            return self.run(script)
+        except ServerUnavailableError:
+            if self._ssh is None or self._ssh.is_connected():
+                raise
+        return self.run(script)
+
+    def run(self, script: str, data: Iterable[bytes] = (), *, told: Callable[[str], object] | None = None) -> str:
+        """Run a script once, and return what it prints.
+
+        :param data: what the script reads
+        :param told: called with each line as it comes
+        :raises ServerError: if it fails; what it has done until then is not known
+        """
+        patience = self._timeout if told is None else max(self._timeout, _SLOW_SECONDS)
+        with self.open(script, data, patience=patience) as output:
+            lines = []
+            for line in io.TextIOWrapper(output, "utf-8", "surrogateescape", newline="\n"):
+                lines.append(line)
+                if told is not None:
+                    told(line.rstrip("\n"))
+        return "".join(lines)
+
+    def open(self, script: str, data: Iterable[bytes] = (), *, patience: float | None = None) -> io.BufferedReader:
+        """Start a script, and return what it prints as a stream; an error is raised at its end.
+
+        :raises ServerUnavailableError: if it cannot be started
+        """
+        command = ["/bin/sh", "-c", _START] if self._ssh is None else self._ssh.command(_START)
+        if not self._channels.acquire(timeout=self._timeout):
+            raise ServerUnavailableError(f"{_CHANNELS} files are open on {self.host or 'this machine'}: close some")
+        mark = secrets.token_hex(8)
+        start = f"printf '%s\\n' {mark}; printf '%s\\n' {mark} >&2\n{script}".encode("utf-8", "surrogateescape")
+        try:
+            channel = _Channel(self, command, mark.encode() + b"\n", patience or self._timeout)
+        except BaseException:
+            self._channels.release()
+            raise
+        channel.send(b"%08d" % len(start), start, data)
+        reader: io.BufferedReader = io.BufferedReader(channel, _BLOCK)
+        try:
+            channel.skip_noise()
+        except BaseException:
+            reader.close()
+            raise
+        return reader
+
+    def close(self) -> None:
+        """Let go of what was opened here; a connection that others may use stays for some minutes."""
+
+    def ended(self) -> None:
+        """Count a channel that has been closed."""
+        self._channels.release()
+
+    def failure(self, code: int, said: str) -> JasminArcError:
+        """What a script, or the way to it, failed of."""
+        if self._ssh is not None and code == 255:
+            return self._ssh.failure(said)
+        where = f" on {self.host}" if self.host else ""
+        return ServerError(
+            f"a command of Slurm, or a script for it, failed{where}: {one_line(said) or f'exit code {code}'}"
+        )
+
+
+class _Channel(io.RawIOBase):
+    """The output of one script, read as it comes."""
+
+    def __init__(self, shell: Shell, command: list[str], mark: bytes, patience: float) -> None:
+        super().__init__()
+        self._shell = shell
+        self._mark = mark
+        self._patience = patience
+        self._early = b""
+        self._said: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the channel
+        self._feeder: threading.Thread | None = None
+        self._feeding: BaseException | None = None
+        try:
+            # In a session of its own: Ctrl-C is for the caller, and nothing can ask for a password on the terminal.
+            self._process = subprocess.Popen(
+                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._said, start_new_session=True
+            )
+        except OSError as error:
+            self._said.close()
+            raise ServerUnavailableError(f"{command[0]} cannot be started: {error.strerror}") from error
+        self._alive = time.monotonic()
+
+    def send(self, length: bytes, script: bytes, data: Iterable[bytes]) -> None:
+        """Send the script, and the data in a thread of its own, as the answer may begin before all is sent."""
+
+        def feed() -> None:
+            assert self._process.stdin is not None
+            try:
+                with self._process.stdin as stdin:
+                    stdin.write(length + script)
+                    for piece in data:
+                        stdin.write(piece)
+                        self._alive = time.monotonic()
+            except BrokenPipeError:
+                pass  # The script has ended, and its exit code tells why.
+            except BaseException as error:  # noqa: BLE001 - raised where the answer is read
+                self._feeding = error
+                self._process.kill()
+
+        if data == () and len(script) < select.PIPE_BUF * 8:
+            feed()
+        else:
+            self._feeder = start_thread(feed, "jasmin_arc slurm")
+
+    def skip_noise(self) -> None:
+        """Read up to the mark: before it comes what the user's start files print."""
+        while self._mark not in self._early:
+            self._early = self._early[-_LONGEST_WORD:]
+            piece = self._read(_BLOCK)
+            if not piece:
+                self._finish()
+                raise ServerError("the shell ended before it began with the script")
+            self._early += piece
+        self._early = self._early.partition(self._mark)[2]
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
+        if self._early:
+            piece, self._early = self._early[: len(buffer)], self._early[len(buffer) :]
+        else:
+            piece = self._read(len(buffer))
+            if not piece:
+                self._finish()
+        buffer[: len(piece)] = piece
+        return len(piece)
+
+    def _read(self, size: int) -> bytes:
+        assert self._process.stdout is not None
+        descriptor = self._process.stdout.fileno()
+        while not select.select([descriptor], [], [], 1.0)[0]:
+            if time.monotonic() - self._alive > self._patience:
+                self._process.kill()
+                where = self._shell.host or "this machine"
+                raise ServerUnavailableError(
+                    f"no answer from Slurm on {where} within {self._patience:.0f} s: {one_line(self._stderr())}".rstrip(
+                        ": "
+                    )
+                )
+        self._alive = time.monotonic()
+        return os.read(descriptor, size)
+
+    def _finish(self) -> None:
+        code = self._process.wait()
+        if self._feeder is not None:
+            self._feeder.join()
+        if self._feeding is not None:
+            raise self._feeding
+        if code:
+            raise self._shell.failure(code, self._stderr())
+
+    def _stderr(self) -> str:
+        self._said.seek(0)
+        text = self._said.read(1 << 16)
+        return (text.partition(self._mark)[2] or text).decode("utf-8", "replace").strip()
+
+    def close(self) -> None:
+        if self.closed:
+            return
+        super().close()
+        if self._process.poll() is None:
+            self._process.kill()
+        assert self._process.stdout is not None
+        self._process.stdout.close()
+        if self._feeder is not None:
+            self._feeder.join()
+        elif self._process.stdin is not None:
+            self._process.stdin.close()
+        self._process.wait()
+        self._said.close()
+        self._shell.ended()

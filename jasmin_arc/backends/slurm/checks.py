@@ -1,0 +1,88 @@
+"""What the doctor looks at for jobs on Slurm."""
+
+from __future__ import annotations
+
+from jasmin_arc._support.text import counted, first_few
+from jasmin_arc.backends.shell.shell import Shell
+from jasmin_arc.backends.slurm.cluster import Cluster
+from jasmin_arc.backends.slurm.options import Defaults
+from jasmin_arc.backends.slurm.site import site
+from jasmin_arc.doctor import CheckFailed, Examination, Look, Outcome, skipped, warning
+
+_NEXT = "See whether Slurm works there: run 'sinfo'."
+
+
+def checks(examination: Examination) -> dict[str, Look]:
+    """Return the checks, by name, in the order in which each can stand on those before it."""
+    slurm = _Slurm(examination)
+    return {
+        "shell": Look(slurm.reach, "Check SLURM_HOST."),
+        "Slurm": Look(slurm.commands, _NEXT),
+        "job folder": Look(slurm.folder, "Set SLURM_DIR to a folder there that you may write and that all nodes see."),
+        "account": Look(slurm.account, _NEXT),
+        "partition": Look(slurm.partition, _NEXT),
+    }
+
+
+class _Slurm:
+    def __init__(self, examination: Examination) -> None:
+        config = examination.config
+        self._config = config
+        self._outcomes = examination.outcomes
+        self._defaults = Defaults.of(config)
+        self._shell = Shell(config.SLURM_HOST, timeout=config.TIMEOUT)
+        self._cluster = Cluster(self._shell, folder=config.SLURM_DIR, binaries=config.SLURM_BIN)
+        self._where = config.SLURM_HOST or "this machine"
+
+    def reach(self) -> str:
+        name = self._shell.ask("uname -n").strip()
+        return f"ssh reaches {self._where} ({name})" if self._config.SLURM_HOST else "/bin/sh runs commands here"
+
+    def commands(self) -> str:
+        if self._outcomes["shell"] is not Outcome.OK:
+            raise skipped(f"{self._where} is not reached (see above)")
+        facts = self._cluster.facts
+        version = facts.config.get("SLURM_VERSION", "")
+        return (
+            f"the cluster {facts.name} answers, with Slurm {version} and {counted(len(facts.partitions), 'partition')}"
+        )
+
+    def folder(self) -> str:
+        self._need_slurm()
+        return f"{self._cluster.facts.dir} can be written"
+
+    def account(self) -> str:
+        self._need_slurm()
+        offered = site(self._cluster.ask("site"), self._cluster.facts, self._defaults, "")
+        if not offered.accounts:
+            return "this cluster tells of no accounts"
+        choice = first_few(offered.accounts, 10)
+        if self._defaults.account and self._defaults.account not in offered.accounts:
+            raise CheckFailed(
+                f"SLURM_ACCOUNT is {self._defaults.account}, and your accounts are {choice}", "Set it to one of these."
+            )
+        names = [qos.name for qos in offered.qos]
+        if self._defaults.qos and self._defaults.qos not in names:
+            raise CheckFailed(
+                f"SLURM_QOS is {self._defaults.qos}, and the QoS that you may use are {first_few(names, 10)}",
+                "Set it to one of these.",
+            )
+        if not offered.default_account:
+            raise warning(
+                f"no job is charged to an account by default; your accounts are {choice}", "Set SLURM_ACCOUNT."
+            )
+        return f"jobs are charged to {offered.default_account}; your accounts are {choice}"
+
+    def partition(self) -> str:
+        self._need_slurm()
+        facts = self._cluster.facts
+        name = self._defaults.partition or facts.default_partition
+        choice = first_few(list(facts.partitions), 10)
+        if name not in facts.partitions:
+            found = f"SLURM_PARTITION is {name}" if name else "no partition is the default"
+            raise CheckFailed(f"{found}; there are {choice}", "Set SLURM_PARTITION to one of these.")
+        return f"jobs go to {name}; there are {choice}"
+
+    def _need_slurm(self) -> None:
+        if self._outcomes["Slurm"] is not Outcome.OK:
+            raise skipped("Slurm is not there (see above)")

@@ -1,0 +1,159 @@
+"""One cluster: its shell, what it says of itself, and the scripts that run there."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import threading
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from jasmin_arc._support.text import excerpt
+from jasmin_arc.backends.shell.shell import Shell
+from jasmin_arc.exceptions import ServerError
+
+_SCRIPTS = Path(__file__).parent / "remote"
+_PAIR = re.compile(r"^(\w[\w.]*)\s*= (.*)$", re.MULTILINE)
+_HOME = re.compile(r"~[A-Za-z0-9._-]*(?=/|\Z)")
+_ID = re.compile(r"slurm://(?P<cluster>[^/]+)/(?P<batch>[0-9]{8}-[0-9]{6}-[0-9a-f]{8})/(?P<token>[0-9a-f]{14})\Z")
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a job lives: its batch, and its folder in there."""
+
+    batch: str
+    token: str
+
+    @property
+    def offset(self) -> int:
+        """The number of the first job of its array."""
+        return int(self.token[8:11], 16)
+
+    @property
+    def index(self) -> int:
+        """Its index in the array."""
+        return int(self.token[11:], 16)
+
+    @property
+    def folder(self) -> str:
+        return f"{self.batch}/{self.token}"
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What the cluster says of itself."""
+
+    home: str
+    dir: str
+    """SLURM_DIR, without symbolic links"""
+    user: str
+    config: Mapping[str, str]
+    partitions: Mapping[str, Mapping[str, str]]
+
+    @property
+    def name(self) -> str:
+        return self.config.get("ClusterName", "") or "slurm"
+
+    @property
+    def max_array_size(self) -> int:
+        """How many jobs an array may have: the largest index is one less."""
+        return _number(self.config.get("MaxArraySize", "")) or 1
+
+    @property
+    def default_partition(self) -> str:
+        return next((name for name, values in self.partitions.items() if values.get("Default") == "YES"), "")
+
+    def default_memory(self, partition: str) -> int | None:
+        """The MB of memory for each processor that the cluster gives to jobs which ask for none; ``None`` if it does
+        not say, and so may give all of a node."""
+        values = self.partitions.get(partition or self.default_partition, {})
+        return _number(values.get("DefMemPerCPU", "")) or _number(self.config.get("DefMemPerCPU", ""))
+
+
+class Cluster:
+    """Runs scripts for a SLURM_DIR. Threads may share it.
+
+    :param folder: SLURM_DIR as it is configured
+    :param binaries: SLURM_BIN
+    """
+
+    def __init__(self, shell: Shell, *, folder: str, binaries: str) -> None:
+        self.shell = shell
+        self._lock = threading.Lock()
+        path = f"PATH={_quoted_path(binaries)}:$PATH\n" if binaries else ""
+        self._start = f"{path}LC_ALL=C\nexport PATH LC_ALL\ndir={_quoted_path(folder)}\n"
+
+    @property
+    def facts(self) -> Facts:
+        """What the cluster says of itself; it is asked once.
+
+        :raises ServerError: if it cannot be asked, or has no Slurm
+        """
+        with self._lock:
+            return self._facts
+
+    @cached_property
+    def _facts(self) -> Facts:
+        return _read_facts(self.shell.ask(self.script("hello", "")), self.shell.host)
+
+    def script(self, name: str, calls: str) -> str:
+        """One of the scripts in ``remote/``, with the calls of its functions."""
+        return f"{self._start}{(_SCRIPTS / f'{name}.sh').read_text(encoding='utf-8')}\n{calls}\n"
+
+    def ask(self, name: str, *calls: Iterable[str]) -> str:
+        """Run a script that may run twice."""
+        return self.shell.ask(self.script(name, _calls(calls)))
+
+    def run(
+        self,
+        name: str,
+        *calls: Iterable[str],
+        data: Iterable[bytes] = (),
+        before: str = "",
+        told: Callable[[str], object] | None = None,
+    ) -> str:
+        """Run a script once."""
+        return self.shell.run(before + self.script(name, _calls(calls)), data, told=told)
+
+    def job_id(self, place: Place) -> str:
+        return f"slurm://{self.facts.name}/{place.folder}"
+
+    def place(self, job_id: str) -> Place | None:
+        """Where a job lives; ``None`` if the id is that of another cluster or backend."""
+        found = _ID.match(job_id)
+        return Place(found["batch"], found["token"]) if found and found["cluster"] == self.facts.name else None
+
+
+def _calls(calls: Iterable[Iterable[str]]) -> str:
+    return "\n".join(shlex.join(words) for words in calls)
+
+
+def _quoted_path(path: str) -> str:
+    """A path for a shell, which puts its home directory in the place of ``~``."""
+    home = _HOME.match(path)
+    return f"{home[0]}{shlex.quote(path[home.end() :]) if path[home.end() :] else ''}" if home else shlex.quote(path)
+
+
+def _read_facts(told: str, host: str) -> Facts:
+    missing = re.match(r"missing (\w+)", told)
+    where = f"on {host}" if host else "on this machine"
+    if missing:
+        problem = f"there is no {missing[1]} {where}, as far as the PATH of a script goes"
+        raise ServerError(problem, advice="set SLURM_BIN to the folder with Slurm's commands there")
+    own = dict(line.split(" ", 1) for line in told.split("\n", 3)[:3] if " " in line)
+    partitions = {}
+    for line in told.splitlines():
+        if line.startswith("PartitionName="):
+            values = dict(word.split("=", 1) for word in line.split() if "=" in word)
+            partitions[values["PartitionName"]] = values
+    try:
+        return Facts(own["home"], own["dir"], own["user"], dict(_PAIR.findall(told)), partitions)
+    except KeyError as error:
+        raise ServerError(f"Slurm {where} says something else than what it is: {excerpt(told)}") from error
+
+
+def _number(text: str) -> int | None:
+    return int(text) if text.isdecimal() else None

@@ -1,0 +1,8 @@
+# Say what there is: Slurm's commands, the folder of the jobs, the configuration and the partitions.
+for command in sbatch squeue scancel scontrol; do
+    command -v "$command" >/dev/null || { echo "missing $command"; exit 0; }
+done
+umask 077
+mkdir -p "$dir" && cd "$dir" && [ -w . ] || exit 41
+printf 'home %s\ndir %s\nuser %s\n' "$HOME" "$(pwd -P)" "$(id -un)"
+scontrol show config && scontrol -o show partition

@@ -1,0 +1,130 @@
+"""What the cluster offers: partitions, nodes, and what the accounting lets the user choose."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from datetime import timedelta
+
+from jasmin_arc._support.text import printable
+from jasmin_arc.backends.slurm.cluster import Facts
+from jasmin_arc.backends.slurm.options import Defaults
+from jasmin_arc.site_info import QosInfo, QueueInfo, SiteInfo
+
+_BUSY = ("alloc", "mix", "comp")
+_IDLE = ("idle",)
+_TIME = re.compile(r"(?:(?P<days>\d{1,5})-)?(?:(?P<hours>\d{1,6}):)?(?P<minutes>\d{1,6})(?::(?P<seconds>\d{1,6}))?\Z")
+_UNITS = {"": 2**20, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
+
+
+def known_site(facts: Facts, defaults: Defaults, endpoint: str) -> SiteInfo:
+    """What is known from the configuration of the cluster alone."""
+    queues = tuple(_queue(name, values, ()) for name, values in facts.partitions.items())
+    return SiteInfo(
+        endpoint,
+        facts.name,
+        queues,
+        interfaces=("slurm",),
+        default_queue=defaults.partition or facts.default_partition,
+        default_account=defaults.account,
+        default_qos=defaults.qos,
+    )
+
+
+def site(told: str, facts: Facts, defaults: Defaults, endpoint: str) -> SiteInfo:
+    """Read what ``remote/site.sh`` prints."""
+    parts = _parts(told)
+    nodes = [line.split("|") for line in parts.get("nodes", ()) if line.count("|") == 5]
+    partitions = {}
+    for line in parts.get("partitions", ()):
+        values = dict(word.split("=", 1) for word in line.split() if "=" in word)
+        if "PartitionName" in values:
+            partitions[values["PartitionName"]] = values
+    associations = [line.split("|") for line in parts.get("associations", ()) if line.count("|") == 3]
+    allowed = {name for row in associations for name in row[2].split(",") if name}
+    qos = [line.split("|") for line in parts.get("qos", ()) if line.count("|") == 5]
+    known = known_site(facts, defaults, endpoint)
+    return SiteInfo(
+        endpoint,
+        facts.name,
+        tuple(
+            _queue(name, values, [row for row in nodes if row[0] == name])
+            for name, values in (partitions or facts.partitions).items()
+        ),
+        interfaces=("slurm",),
+        accounts=tuple(dict.fromkeys(printable(row[0]) for row in associations if row[0])),
+        qos=tuple(_qos(row) for row in qos if row[0] in allowed),
+        default_account=defaults.account or next(iter(parts.get("default", ())), ""),
+        default_qos=defaults.qos or next((row[3] for row in associations if row[3]), ""),
+        default_queue=known.default_queue,
+    )
+
+
+def _parts(told: str) -> dict[str, list[str]]:
+    parts: dict[str, list[str]] = {}
+    current: list[str] = []
+    for line in told.splitlines():
+        if line in ("nodes", "partitions", "associations", "default", "qos", "end"):
+            current = parts.setdefault(line, [])
+        elif line:
+            current.append(line)
+    return parts
+
+
+def _queue(name: str, values: Mapping[str, str], nodes: Iterable[list[str]]) -> QueueInfo:
+    rows = list(nodes)
+    processors = [[int(part) for part in row[3].split("/")] for row in rows if re.fullmatch(r"\d+(/\d+){3}", row[3])]
+    return QueueInfo(
+        printable(name),
+        max_wall_time=duration(values.get("MaxTime", "")),
+        max_slots=_count(values.get("TotalCPUs", "")),
+        max_memory=_memory(values.get("MaxMemPerCPU", "")),
+        total_slots=_count(values.get("TotalCPUs", "")),
+        free_slots=sum(row[1] for row in processors) if processors else None,
+        nodes_idle=_nodes(rows, _IDLE) if rows else None,
+        nodes_busy=_nodes(rows, _BUSY) if rows else None,
+    )
+
+
+def _nodes(rows: Iterable[list[str]], states: tuple[str, ...]) -> int:
+    return sum(_count(row[2]) or 0 for row in rows if row[1].startswith(states))
+
+
+def _qos(row: list[str]) -> QosInfo:
+    name, wall, each, all_jobs, submitted, _running = row
+    limits = {**_tres(all_jobs), **_tres(each)}
+    return QosInfo(
+        printable(name),
+        max_wall_time=duration(wall),
+        max_slots=_count(limits.get("cpu", "")),
+        max_memory=_memory(limits.get("mem", "")),
+        max_jobs=_count(submitted),
+    )
+
+
+def _tres(text: str) -> dict[str, str]:
+    return dict(part.split("=", 1) for part in text.split(",") if "=" in part)
+
+
+def _count(text: str) -> int | None:
+    return int(text) if text.isdecimal() and len(text) < 15 else None
+
+
+def _memory(text: str) -> int | None:
+    found = re.fullmatch(r"(\d{1,15})([KMGT]?)", text)
+    return int(found[1]) * _UNITS[found[2]] if found and int(found[1]) else None
+
+
+def duration(text: str) -> timedelta | None:
+    """Read a time limit of Slurm, such as ``1-12:00:00``; ``None`` for none."""
+    found = _TIME.match(text)
+    if not found:
+        return None
+    values = {name: int(value or 0) for name, value in found.groupdict().items()}
+    if found["days"] is not None and found["hours"] is None:
+        # DAYS-HOURS
+        return timedelta(days=values["days"], hours=values["minutes"])
+    if found["hours"] is not None and found["seconds"] is None and found["days"] is None:
+        # MINUTES:SECONDS
+        return timedelta(minutes=values["hours"], seconds=values["minutes"])
+    return timedelta(**values)

@@ -1,0 +1,298 @@
+"""What the jobs are doing: what Slurm says of them, and what they say themselves.
+
+A job marks its start and its end by the name of a file in the folder of its batch, so one listing tells the ends of a
+thousand jobs, and nobody has to ask Slurm for them. Slurm alone knows of jobs that it ended so hard that they could
+not say so. Its answer about all jobs of the user is shared by all processes of the user, and asked for rarely.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from jasmin_arc._support.text import excerpt
+from jasmin_arc.backends.slurm.cluster import Cluster, Place
+from jasmin_arc.constants import JobState
+from jasmin_arc.exceptions import JasminArcError, ServerError, ServerUnavailableError
+
+_PERSON = "2"
+"""How many seconds old Slurm's answer may be when somebody asks for a state"""
+_WATCH = "watch"
+GENERAL_STATES = {
+    "PENDING": JobState.QUEUING,
+    "CONFIGURING": JobState.QUEUING,
+    "REQUEUED": JobState.QUEUING,
+    "REQUEUE_FED": JobState.QUEUING,
+    "REQUEUE_HOLD": JobState.QUEUING,
+    "RESV_DEL_HOLD": JobState.QUEUING,
+    "SPECIAL_EXIT": JobState.QUEUING,
+    "RUNNING": JobState.RUNNING,
+    "COMPLETING": JobState.RUNNING,
+    "RESIZING": JobState.RUNNING,
+    "SIGNALING": JobState.RUNNING,
+    "STAGE_OUT": JobState.RUNNING,
+    "SUSPENDED": JobState.HOLD,
+    "STOPPED": JobState.HOLD,
+    "COMPLETED": JobState.FINISHED,
+    "CANCELLED": JobState.KILLED,
+    **dict.fromkeys(
+        ("FAILED", "TIMEOUT", "NODE_FAIL", "OUT_OF_MEMORY", "BOOT_FAIL", "DEADLINE", "PREEMPTED", "REVOKED"),
+        JobState.FAILED,
+    ),
+}
+_ALL = -1
+"""Stands for the index of a job that is no part of an array, and for all of an array that was cancelled as a whole"""
+_COLUMNS = 13
+_COMMENT = re.compile(r"jasmin_arc/([0-9]{8}-[0-9]{6}-[0-9a-f]{8})/([0-9]{1,3})\Z")
+_NUMBER = re.compile(r"\d+(?:_(\d+))?\Z")
+_MARK = re.compile(r"([0-9a-f]{14})\.(run|cancelled|(\d+)(t?))\Z")
+_TOKEN = re.compile(r"[0-9a-f]{14}\Z")
+
+
+class Row(NamedTuple):
+    """What squeue says of a job; texts as they come."""
+
+    native_id: str
+    state: str
+    exit_code: str
+    reason: str
+    partition: str
+    processors: str
+    submitted: str
+    started: str
+    ended: str
+    nodes: str
+    account: str
+    qos: str
+    comment: str
+
+    @property
+    def general(self) -> JobState:
+        return GENERAL_STATES.get(self.state, JobState.OTHER)
+
+    @property
+    def is_held(self) -> bool:
+        return self.state == "PENDING" and self.reason in ("JobHeldUser", "JobHeldAdmin")
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What is seen of one job."""
+
+    row: Row | None = None
+    """What Slurm says; ``None`` if the job is not in its answer"""
+    is_running: bool = False
+    """Whether it has marked its start"""
+    code: int | None = None
+    """The exit code that it has marked"""
+    was_told_to_end: bool = False
+    """Whether it ended after a signal to end, so that Slurm knows better why"""
+    is_cancelled: bool = False
+    """Whether this library has cancelled it"""
+    is_committed: bool = True
+    is_young: bool = False
+    """Whether Slurm's answer is older than the job"""
+
+    @property
+    def state(self) -> JobState | None:
+        """The state; ``None`` if neither Slurm knows the job, nor it has said how it ended."""
+        if self.row is not None and self.row.general.final:
+            return self.row.general
+        if self.code is not None and (not self.was_told_to_end or self.is_cancelled or self.row is None):
+            return JobState.FINISHED if not self.code else JobState.KILLED if self.is_cancelled else JobState.FAILED
+        if self.row is None:
+            return JobState.KILLED if self.is_cancelled else self._unlisted
+        return JobState.RUNNING if self.is_running and self.row.general is JobState.QUEUING else self.row.general
+
+    @property
+    def _unlisted(self) -> JobState | None:
+        if not self.is_committed:
+            return JobState.ACCEPTED
+        if not self.is_young:
+            return None
+        return JobState.RUNNING if self.is_running else JobState.QUEUING
+
+    @property
+    def is_doubtful(self) -> bool:
+        """Whether only Slurm can tell how it ended, and has not told it."""
+        return self.was_told_to_end and not self.is_cancelled and not (self.row and self.row.general.final)
+
+
+@dataclass
+class Look:
+    """One look at batches."""
+
+    rows: dict[tuple[str, int, int], Row] = field(default_factory=dict)
+    """By batch, offset and index"""
+    silent: list[str] = field(default_factory=list)
+    """What squeue said when it failed"""
+    asked: int = 0
+    """When Slurm was asked, in seconds; 0 for never"""
+    tokens: dict[str, set[str]] = field(default_factory=dict)
+    """By batch, the jobs that have a folder"""
+    marks: dict[str, dict[str, set[str]]] = field(default_factory=dict)
+    """By batch and token, what the job has marked"""
+    fates: dict[str, str] = field(default_factory=dict)
+    young: set[str] = field(default_factory=set)
+
+    def __contains__(self, place: Place) -> bool:
+        return place.token in self.tokens.get(place.batch, ())
+
+    def seen(self, place: Place) -> Seen:
+        marks = self.marks.get(place.batch, {}).get(place.token, set())
+        end = next((found for mark in marks if (found := re.fullmatch(r"(\d+)(t?)", mark))), None)
+        return Seen(
+            row=self.rows.get((place.batch, place.offset, place.index))
+            or self.rows.get((place.batch, place.offset, _ALL)),
+            is_running="run" in marks,
+            code=int(end[1]) if end else None,
+            was_told_to_end=bool(end and end[2]),
+            is_cancelled="cancelled" in marks,
+            is_committed=self.fates.get(place.batch) == "committed",
+            is_young=place.batch in self.young,
+        )
+
+
+class States:
+    """Looks at jobs. Threads may share it."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        self._cluster = cluster
+
+    def states(self, places: Mapping[str, Place], *, watching: bool = False) -> dict[str, JobState | JasminArcError]:
+        """Return the states of those of the jobs that exist.
+
+        :param watching: whether an older answer of Slurm will do
+        """
+        look = self.look(places.values(), age=_WATCH if watching else _PERSON)
+        if watching and any(look.seen(place).is_doubtful for place in places.values() if place in look):
+            look = self.look(places.values(), age=_PERSON)
+        answers: dict[str, JobState | JasminArcError] = {}
+        gone: dict[str, Place] = {}
+        for job_id, place in places.items():
+            if place not in look:
+                continue
+            state = look.seen(place).state
+            if look.silent and (state is None or not (state.final or watching)):
+                answers[job_id] = silence(look)
+            elif state is None:
+                gone[job_id] = place
+            else:
+                answers[job_id] = state
+        return {**answers, **self._accounted(gone)} if gone else answers
+
+    def look(self, places: Iterable[Place], *, age: str = _PERSON) -> Look:
+        batches = dict.fromkeys(place.batch for place in places)
+        return read_look(self._cluster.ask("look", ["look", age, *batches]))
+
+    def _accounted(self, gone: Mapping[str, Place]) -> dict[str, JobState | JasminArcError]:
+        """What Slurm's accounting says of jobs that Slurm's queue has forgotten."""
+        records = self.accounts(gone.values())
+        return {
+            job_id: GENERAL_STATES.get(records[place]["State"].split(" ")[0], JobState.OTHER)
+            if place in records
+            else forgotten(job_id)
+            for job_id, place in gone.items()
+        }
+
+    def native_ids(self, places: Iterable[Place]) -> dict[Place, str]:
+        """Return Slurm's numbers of those of the jobs that Slurm has taken."""
+        wanted = list(places)
+        numbers = read_ids(self._cluster.ask("ids", ["ids", *dict.fromkeys(place.batch for place in wanted)]))
+        found = {}
+        for place in wanted:
+            if (place.batch, place.offset) in numbers:
+                number, size = numbers[(place.batch, place.offset)]
+                found[place] = f"{number}_{place.index}" if size > 1 else number
+        return found
+
+    def accounts(self, places: Iterable[Place]) -> dict[Place, dict[str, str]]:
+        """Return what Slurm's accounting says of jobs, by column; of none where there is no accounting."""
+        natives = self.native_ids(places)
+        if not natives:
+            return {}
+        told = self._cluster.ask("accounts", ["accounts", ",".join(natives.values())])
+        rows = (line.split("|") for line in told.splitlines())
+        columns = ("JobID", "State", "ExitCode", "Start", "End", "NodeList", "MaxRSS", "TotalCPU", "Reason")
+        table = {
+            number: dict(zip(columns, row)) for row in rows if len(row) >= len(columns) for number in expanded(row[0])
+        }
+        for number, row in table.items():
+            if number.endswith(".batch") and number[:-6] in table:
+                table[number[:-6]]["MaxRSS"] = row["MaxRSS"]
+        return {place: table[native] for place, native in natives.items() if native in table}
+
+
+def read_look(told: str) -> Look:
+    """Read what ``remote/look.sh`` prints."""
+    look = Look()
+    head, _, rest = told.partition("queue\n")
+    look.silent = [line.partition(" ")[2] for line in head.splitlines() if line.startswith("silent")]
+    lines = iter(rest.splitlines())
+    batch = ""
+    for line in lines:
+        words = line.split(" ")
+        if words[0] == "batch" and len(words) > 1:
+            batch = words[1]
+            look.fates[batch] = next(lines, "")
+            look.tokens[batch], look.marks[batch] = set(), {}
+            if words[2:] == ["young"]:
+                look.young.add(batch)
+        elif batch:
+            _read_name(line, look.tokens[batch], look.marks[batch])
+        elif "|" in line:
+            _read_row(line, look.rows)
+        elif words[0].isdecimal():
+            look.asked = int(words[0])
+    return look
+
+
+def _read_name(name: str, tokens: set[str], marks: dict[str, set[str]]) -> None:
+    if _TOKEN.match(name):
+        tokens.add(name)
+    elif mark := _MARK.match(name):
+        marks.setdefault(mark[1], set()).add(mark[2])
+
+
+def _read_row(line: str, rows: dict[tuple[str, int, int], Row]) -> None:
+    columns = line.split("|", _COLUMNS - 1)
+    if len(columns) == _COLUMNS:
+        row = Row(*(column.strip(" |") for column in columns))
+        comment, number = _COMMENT.match(row.comment), _NUMBER.match(row.native_id)
+        if comment and number:
+            rows[(comment[1], int(comment[2]), _ALL if number[1] is None else int(number[1]))] = row
+
+
+def read_ids(told: str) -> dict[tuple[str, int], tuple[str, int]]:
+    """Read what ``remote/ids.sh`` prints: by batch and offset, Slurm's number, and of how many jobs it is."""
+    lines = (line.split(" ") for line in told.splitlines())
+    return {
+        (words[0], int(words[1])): (words[3].partition(";")[0], int(words[4]))
+        for words in lines
+        if len(words) == 5 and words[2] == "0" and words[1].isdecimal() and words[4].isdecimal()
+    }
+
+
+def expanded(number: str) -> list[str]:
+    """The numbers that one of the accounting stands for: ``7_[0-2,5]`` is four jobs of an array."""
+    array = re.fullmatch(r"(\d+)_\[([\d,-]+)(?:%\d+)?\]", number)
+    if not array:
+        return [number]
+    spans = [part.partition("-") for part in array[2].split(",")]
+    return [
+        f"{array[1]}_{index}"
+        for first, _, last in spans
+        if first.isdecimal() and len(first) < 7 and len(last) < 7
+        for index in range(int(first), int(last or first) + 1)
+    ]
+
+
+def silence(look: Look) -> ServerError:
+    return ServerUnavailableError(f"Slurm does not answer: {excerpt(' '.join(look.silent)) or 'squeue fails'}")
+
+
+def forgotten(job_id: str) -> ServerError:
+    problem = f"Slurm no longer knows the job {job_id}, and the job has left no word of how it ended"
+    return ServerError(problem, advice="look at its files; then erase it, or cancel it to count it as cancelled")
