@@ -201,7 +201,7 @@ def _no_such(context: Context, name: str) -> str:
     "--version", is_flag=True, expose_value=False, is_eager=True, callback=_show_version, help="Print the version."
 )
 def root() -> None:
-    """Run batch jobs with Slurm, such as on JASMIN's LOTUS, on an ARC compute element (CE), or on this machine.
+    """Run batch jobs on Slurm, such as LOTUS on JASMIN, on an ARC compute element, or on this machine.
 
     JOB is a job's id, a unique part of it, or the job's name; - reads ids from standard input.
     'jasmin-arc COMMAND --help' tells more of a command.

@@ -48,6 +48,7 @@ _COMMANDS = {
     "config_show": "config show",
     "doctor": "doctor",
     "explain": "explain {job}",
+    "find_software": "site --find NAME",
     "follow": "follow {job}",
     "list": "list",
     "proxy_create": "proxy create",
@@ -65,6 +66,7 @@ _RENAMED = {
     "backend_slurm": "--backend slurm",
     "inputs": "--input",
     "outputs": "--output",
+    "qos": "--native qos=NAME",
 }
 """Options that are not called like the argument in Python"""
 _MAX_TYPED = 5

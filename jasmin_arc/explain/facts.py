@@ -13,7 +13,7 @@ from jasmin_arc.constants import JobState
 from jasmin_arc.description import JobDescription
 from jasmin_arc.explain.limits import allowing_queue, chosen_qos, default_queue, over_limits
 from jasmin_arc.job_info import JobInfo
-from jasmin_arc.site_info import QueueInfo, SiteInfo
+from jasmin_arc.site_info import QosInfo, QueueInfo, SiteInfo
 
 _TELLING_LOGS = ("failed", "errors")
 """The logs that say what went wrong; others repeat what users wrote, who call files and jobs as they like"""
@@ -48,6 +48,8 @@ class Facts:
     """Relative paths that the commands name, and that are neither inputs nor outputs"""
     missing_outputs: tuple[str, ...] = ()
     """Outputs that the job was to make and that are not there"""
+    unfinished: bool = False
+    """Whether the job list knows that the submission of the job has not come to its end"""
     known_end: JobState | None = None
     """The state in which the job was once seen to have ended"""
     now: datetime = field(default_factory=lambda: datetime.now(timezone.utc))
@@ -73,6 +75,13 @@ class Facts:
         name = self.info.queue or asked or default_queue(self.site)
         queues = self.site.queues if self.site else ()
         return next((queue for queue in queues if queue.name == name), None)
+
+    @property
+    def qos(self) -> QosInfo | None:
+        """The job's quality of service, if the site publishes it."""
+        native = self.description.native if self.description else {}
+        name = native.get("qos") or (self.site.default_qos if self.site else "")
+        return next((qos for qos in self.site.qos if qos.name == name), None) if self.site else None
 
     @property
     def copies(self) -> bool:

@@ -29,6 +29,7 @@ Lines = Callable[[str], list[str]]
     params=[
         pytest.param("bindings", marks=pytest.mark.grid),
         pytest.param("rest", marks=pytest.mark.grid),
+        pytest.param("slurm", marks=pytest.mark.grid),
         "local",
     ],
 )
@@ -37,7 +38,7 @@ def lines_of(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
     folder = tmp_path_factory.mktemp("examples")
     options: dict[str, Any] = {"BACKEND": request.param, "LOCAL_DIR": str(folder / "local")}
     if request.param != "local":
-        options = {**request.getfixturevalue("grid_config"), **options}
+        options = {**request.getfixturevalue("options_of")(request.param), **options}
     options["JOBS_INFO_FILE"] = str(folder / "jobs.dat")
     config = folder / "config.json"
     config.write_text(json.dumps(options))
@@ -98,6 +99,14 @@ def test_many_jobs(lines_of: Lines) -> None:
     assert table[10] == "station009 10.45 22.45"
 
 
+def test_slurm_array(lines_of: Lines) -> None:
+    lines = lines_of("slurm_array.py")
+    table = lines[lines.index("step spread") + 1 :]
+    assert [line.split()[0] for line in table] == ["0", "20", "40", "59"]
+    assert float(table[0].split()[1]) < 1e-6 < float(table[-1].split()[1])
+
+
+SLURM_STEPS = re.compile(r"<!-- (slurm|prints) -->\n```\w+\n(.*?)```", re.DOTALL)
 FIRST_STEPS = re.compile(r"<!-- run -->\n```python\n(.*?)```", re.DOTALL)
 LOCAL_LINE, CE_LINE = 'arc = ArcInterface(backend="local")', 'arc = ArcInterface("config.json")'
 NOTHING_OF_ARC = """
@@ -127,6 +136,35 @@ def test_the_first_steps_of_the_readme_lead_to_a_ce_without_anything_of_arc(
     )
     assert done.returncode == 0, done.stderr
     assert f"This job is running on {socket.gethostname()}" in done.stdout.splitlines()
+
+
+@pytest.mark.grid
+@pytest.mark.parametrize("place", ["slurm", "slurm_ssh"])
+def test_the_page_on_slurm_runs_from_top_to_bottom(
+    place: str,
+    options_of: Callable[[str], dict[str, Any]],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """With the configuration that it shows in config.json, here and over SSH."""
+    monkeypatch.chdir(tmp_path)
+    Path("config.json").write_text(json.dumps({**options_of(place), "JOBS_INFO_FILE": str(tmp_path / "jobs.dat")}))
+    names: dict[str, Any] = {}
+    try:
+        printed = ""
+        for mark, text in SLURM_STEPS.findall((ROOT / "docs" / "slurm.md").read_text(encoding="utf-8")):
+            if mark == "slurm":
+                exec(text, names)
+                printed = capsys.readouterr().out
+            else:
+                assert text.strip() in printed
+    finally:
+        with names["arc"] as arc:
+            jobs = arc.job_list.ids()
+            arc.cancel_jobs(jobs)
+            arc.wait(jobs)
+            arc.clean_jobs(jobs, force=True)
 
 
 @pytest.mark.parametrize("name", sorted(path.name for path in EXAMPLES.glob("*.py")))
