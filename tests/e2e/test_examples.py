@@ -24,6 +24,12 @@ LIMIT = 240
 Lines = Callable[[str], list[str]]
 
 
+def on_slurm(file: str) -> dict[str, Any]:
+    """The grid's configuration for Slurm."""
+    path = Path(os.environ["JASMIN_ARC_TEST_CONFIG"]).with_name(f"{file}.json")
+    return dict(json.loads(path.read_text()))
+
+
 @pytest.fixture(
     scope="module",
     params=[
@@ -38,7 +44,9 @@ def lines_of(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
     folder = tmp_path_factory.mktemp("examples")
     options: dict[str, Any] = {"BACKEND": request.param, "LOCAL_DIR": str(folder / "local")}
     if request.param != "local":
-        options = {**request.getfixturevalue("options_of")(request.param), **options}
+        options = {**request.getfixturevalue("grid_config"), **options}
+    if request.param == "slurm":
+        options = {**on_slurm("slurm"), **options}
     options["JOBS_INFO_FILE"] = str(folder / "jobs.dat")
     config = folder / "config.json"
     config.write_text(json.dumps(options))
@@ -139,17 +147,19 @@ def test_the_first_steps_of_the_readme_lead_to_a_ce_without_anything_of_arc(
 
 
 @pytest.mark.grid
-@pytest.mark.parametrize("place", ["slurm", "slurm_ssh"])
+@pytest.mark.usefixtures("grid_config")
+@pytest.mark.parametrize("place", ["slurm", "slurm-ssh"])
 def test_the_page_on_slurm_runs_from_top_to_bottom(
     place: str,
-    options_of: Callable[[str], dict[str, Any]],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     """With the configuration that it shows in config.json, here and over SSH."""
     monkeypatch.chdir(tmp_path)
-    Path("config.json").write_text(json.dumps({**options_of(place), "JOBS_INFO_FILE": str(tmp_path / "jobs.dat")}))
+    grid = Path(os.environ["JASMIN_ARC_TEST_CONFIG"]).parent
+    monkeypatch.setenv("PATH", f"{grid}/ssh/bin{os.pathsep}{os.environ['PATH']}")
+    Path("config.json").write_text(json.dumps({**on_slurm(place), "JOBS_INFO_FILE": str(tmp_path / "jobs.dat")}))
     names: dict[str, Any] = {}
     try:
         printed = ""
