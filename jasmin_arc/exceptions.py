@@ -11,21 +11,27 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
-_FIELDS = ("cpu_time", "inputs", "memory", "outputs", "queue", "rerun", "slots", "stdin", "wall_time")
+_FIELDS = (
+    *("account", "cpu_time", "inputs", "memory", "native", "outputs"),
+    *("queue", "rerun", "slots", "stdin", "wall_time"),
+)
 PYTHON_WORDS = {
     "backend_local": "backend='local'",
+    "backend_slurm": "backend='slurm'",
     "cancel": "cancel_jobs()",
     "check": "check()",
     "config_init": "'jasmin-arc config init'",
     "config_show": "'jasmin-arc config show'",
     "doctor": "'jasmin-arc doctor'",
     "explain": "explain()",
+    "find_software": "find_software()",
     "follow": "follow(id)",
     "force": "force=True",
     "list": "list_jobs()",
     "overwrite": "overwrite=True",
     "proxy_create": "'jasmin-arc proxy create'",
     "proxy_destroy": "'jasmin-arc proxy destroy'",
+    "qos": "native={'qos': NAME}",
     "read_stderr": "read(id, 'stderr')",
     "recover": "recover()",
     "renew": "renew()",
@@ -43,7 +49,8 @@ class Advice(str):
 
     :param template: names in braces stand for actions and options, as in ``"{recover} settles it"``; see
         :data:`PYTHON_WORDS`. It must be a constant: what users or servers wrote belongs into ``values``
-    :param values: texts for further names in the template, which all readers see as they are
+    :param values: texts for further names in the template, which all readers see as they are; another ``Advice`` is in
+        the words of the reader
     """
 
     template: str
@@ -61,7 +68,9 @@ class Advice(str):
 
     def in_words(self, words: Mapping[str, str]) -> str:
         """Return the advice with other words, one for each name of :data:`PYTHON_WORDS`."""
-        return self.template.format_map({**words, **self.values})
+        own = self.values.items()
+        values = {name: text.in_words(words) if isinstance(text, Advice) else text for name, text in own}
+        return self.template.format_map({**words, **values})
 
     def __reduce__(self) -> tuple[Any, ...]:
         return partial(Advice, **self.values), (self.template,)

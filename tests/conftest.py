@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import gc
 import json
 import os
@@ -37,7 +38,7 @@ def _no_cache_of_the_user(tmp_path_factory: pytest.TempPathFactory) -> Iterator[
 @pytest.fixture(autouse=True)
 def _no_configuration_of_the_user(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     for variable in list(os.environ):
-        if variable.startswith("JASMIN_ARC_") and variable != "JASMIN_ARC_TEST_CONFIG":
+        if variable.startswith("JASMIN_ARC_") and not variable.startswith("JASMIN_ARC_TEST_"):
             monkeypatch.delenv(variable)
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "xdg-config"))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg-cache"))
@@ -75,6 +76,26 @@ def grid_config() -> dict[str, Any]:
 
 
 @pytest.fixture(scope="session")
+def site_folder() -> Path:
+    """The folder of the grid that is like JASMIN (``GRID_SITE=jasmin``): Slurm with accounts and limits, and no CE."""
+    path = os.environ.get("JASMIN_ARC_TEST_SITE")
+    if path and (Path(path) / "slurm.json").is_file():
+        return Path(path)
+    reason = "no site like JASMIN: 'tests/grid/grid.sh with-site' starts one and sets JASMIN_ARC_TEST_SITE"
+    if os.environ.get("CI"):
+        pytest.fail(reason)
+    pytest.skip(reason)
+
+
+@pytest.fixture
+def site_to_oneself(site_folder: Path) -> Iterator[None]:
+    """For one test at a time: those that take the node ``frail`` down, or fill the node ``scarce``."""
+    with (site_folder / "work" / ".one-test").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+@pytest.fixture(scope="session")
 def options_of(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Callable[[str], dict[str, Any]]:
@@ -84,9 +105,50 @@ def options_of(
     def options(backend: str) -> dict[str, Any]:
         if backend == "local":
             return {}
+        if backend.startswith(("slurm", "lotus")):
+            return slurm_options(request, backend)
         return {**request.getfixturevalue("grid_config"), **(native if backend == "rest" else {})}
 
     return options
+
+
+def slurm_folder(request: pytest.FixtureRequest, backend: str) -> Path:
+    """The folder of the grid that a backend stands for: ``lotus`` is the one with the habits of JASMIN's."""
+    request.getfixturevalue("grid_config")
+    if backend.startswith("slurm"):
+        return Path(os.environ["JASMIN_ARC_TEST_CONFIG"]).parent
+    if "JASMIN_ARC_TEST_SITE" in os.environ:
+        return Path(os.environ["JASMIN_ARC_TEST_SITE"])
+    reason = "no grid with a site's habits: start it with 'make grid-up GRID_SITE=jasmin', and set JASMIN_ARC_TEST_SITE"
+    if os.environ.get("CI"):
+        pytest.fail(reason)
+    pytest.skip(reason)
+
+
+def slurm_options(request: pytest.FixtureRequest, backend: str) -> dict[str, Any]:
+    name = "slurm-ssh.json" if backend.endswith("-ssh") else "slurm.json"
+    options = dict(json.loads((slurm_folder(request, backend) / name).read_text()))
+    # There, the QoS standard is for jobs of one processor.
+    return {**options, "SLURM_QOS": "high"} if backend.startswith("lotus") else options
+
+
+@pytest.fixture(scope="session")
+def slurm_environment(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Callable[[str], contextlib.AbstractContextManager[None]]:
+    """Sets the environment for a backend, so that ssh finds the hosts of its grid."""
+    sockets = {name: tmp_path_factory.mktemp("s") for name in ("slurm", "lotus")}
+
+    @contextlib.contextmanager
+    def environment(backend: str) -> Iterator[None]:
+        folder = slurm_folder(request, backend)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("PATH", f"{folder}/ssh/bin:{os.environ['PATH']}")
+            patch.setenv("MODULEPATH", f"{folder}/modules")
+            patch.setenv("XDG_RUNTIME_DIR", str(sockets[backend[:5]]))
+            yield
+
+    return environment
 
 
 MakeArc = Callable[..., ArcInterface]
@@ -98,7 +160,7 @@ def erase_later() -> Iterator[Callable[[ArcInterface, Iterable[str]], None]]:
     left: dict[str, tuple[ArcInterface, list[str]]] = {}
 
     def later(arc: ArcInterface, job_ids: Iterable[str]) -> None:
-        if arc.config.BACKEND == "local":
+        if arc.config.BACKEND in ("local", "slurm"):
             return
         if arc.config.endpoint not in left:
             # The proxy of a test may be gone with the test.
@@ -127,15 +189,15 @@ def make_arc(
     made: list[ArcInterface] = []
 
     def make(backend: str, **options: Any) -> ArcInterface:
-        own = {"LOCAL_DIR": str(tmp_path / "local"), "JOBS_INFO_FILE": str(tmp_path / "jobs.dat"), "BACKEND": backend}
-        arc = ArcInterface(log=None, config={**options_of(backend), **own, **options})
+        own = {"LOCAL_DIR": str(tmp_path / "local"), "JOBS_INFO_FILE": str(tmp_path / "jobs.dat")}
+        arc = ArcInterface(log=None, config={"BACKEND": backend, **options_of(backend), **own, **options})
         made.append(arc)
         return arc
 
     yield make
     erased = set()
     for arc in made:
-        jobs = (arc.config.JOBS_INFO_FILE, arc.config.BACKEND)
+        jobs = (arc.config.JOBS_INFO_FILE, arc.config.BACKEND, arc.config.SLURM_HOST)
         if jobs not in erased:
             erase_later(arc, _erase_jobs(arc))
             erased.add(jobs)

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 _TOGETHER = re.compile(
     r"(tests/unit/\w+|.*/test_(?:explain_causes|bindings_backend|stock_timers|grid))\.py"
-    r"|(.*/test_(?:describing|examples)\.py).*\[(bindings|rest|slurm|local)\b"
+    r"|(.*/test_(?:describing|examples)\.py).*\[(bindings|rest|slurm-ssh|slurm|lotus-ssh|lotus|local)\b"
 )
 """Tests that share what takes long to make, for all backends or for each: one process runs those of a file"""
 _LONGEST = ("test_stock_timers", "test_explain_causes", "test_grid", "test_sigkill", "test_fault_proxy")

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 INPUT_URLS = "input-urls"
 OUTPUT_URLS = "output-urls"
+ACCOUNTS = "accounts"
 QUEUES = "queues"
 RUNTIME_ENVIRONMENTS = "runtime-environments"
 RENEW = "renew"

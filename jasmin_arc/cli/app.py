@@ -42,7 +42,7 @@ SECTIONS = {
         "doctor": "Check what a first job needs, with remedies.",
         "config": "Show the configuration, or start one.",
         "proxy": "Make, show or remove the proxy certificate.",
-        "site": "Show queues, limits and runtime environments.",
+        "site": "Show queues, limits, accounts and runtime environments.",
         "completion": "Print the completion script for a shell.",
     },
 }
@@ -93,7 +93,11 @@ def _common(names: str, text: str, **attributes: Any) -> click.Option:
 _CONFIG = "The JSON file with the configuration (default: $JASMIN_ARC_CONFIG)."
 _COMMON_OPTIONS: list[click.Parameter] = [
     _common("--config config_path", _CONFIG, type=click.Path(dir_okay=False), metavar="FILE"),
-    _common("--backend BACKEND", "How jobs are run; 'local' is this machine.", type=click.Choice(NAMES)),
+    _common(
+        "--backend BACKEND",
+        "How jobs are run: on a CE, with Slurm, or on this machine (local).",
+        type=click.Choice(NAMES),
+    ),
     _common("--server ARC_SERVER", "The compute element.", metavar="HOST:PORT/PATH"),
     _common("--json json", "Print one JSON document.", is_flag=True),
     _common("-v --verbose verbose", "Show the log and the details of errors.", is_flag=True),

@@ -48,6 +48,7 @@ _COMMANDS = {
     "config_show": "config show",
     "doctor": "doctor",
     "explain": "explain {job}",
+    "find_software": "site --find NAME",
     "follow": "follow {job}",
     "list": "list",
     "proxy_create": "proxy create",
@@ -60,7 +61,13 @@ _COMMANDS = {
     "site": "site",
     "wait": "wait {job}",
 }
-_RENAMED = {"backend_local": "--backend local", "inputs": "--input", "outputs": "--output"}
+_RENAMED = {
+    "backend_local": "--backend local",
+    "backend_slurm": "--backend slurm",
+    "inputs": "--input",
+    "outputs": "--output",
+    "qos": "--native qos=NAME",
+}
 """Options that are not called like the argument in Python"""
 _MAX_TYPED = 5
 """Ids that are few enough to be typed"""
@@ -222,7 +229,9 @@ class Context:
     def told(self, error: JasminArcError) -> str:
         """Return what an error of the library says."""
         if not error.advice and isinstance(error, (ServerUnavailableError, NoTargetsAvailableError)):
-            return f"{error.message.rstrip('.')}; {self.command('doctor')} looks for the reason"
+            slurm = self._arc is not None and self._arc.config.may_mean_slurm
+            other = "; to run jobs with Slurm, which is on this machine: --backend slurm" if slurm else ""
+            return f"{error.message.rstrip('.')}; {self.command('doctor')} looks for the reason{other}"
         return error.in_words(shell_words(self.program))
 
     # --- Messages, all on standard error ---

@@ -37,7 +37,8 @@ def explain(facts: Facts) -> Explanation:
 
 def _evidence(facts: Facts) -> Iterator[str]:
     info = facts.info
-    native = f" ({excerpt(info.native_state)})" if info.native_state else ""
+    words = ", ".join(excerpt(word) for word in (info.native_state, info.reason) if word)
+    native = f" ({words})" if words else ""
     yield f"state: {excerpt(info.state)}{native}"
     if info.exit_code is not None:
         yield f"exit code: {info.exit_code}"
@@ -80,5 +81,5 @@ def _used(facts: Facts) -> Iterator[str]:
         limit = f" of {duration(job.wall_time)}" if job and job.wall_time else ""
         yield f"wall time used: {duration(info.wall_time)}{limit}"
     if info.memory is not None:
-        limit = f" of {job.memory / 2**20:.0f} MB" if job and job.memory else ""
+        limit = f" of {job.memory * job.slots / 2**20:.0f} MB" if job and job.memory else ""
         yield f"memory used: {info.memory / 2**20:.0f} MB{limit}"

@@ -11,9 +11,9 @@ from typing import NamedTuple
 
 from jasmin_arc.constants import JobState
 from jasmin_arc.description import JobDescription
-from jasmin_arc.explain.limits import allowing_queue, default_queue, over_limits
+from jasmin_arc.explain.limits import allowing_queue, chosen_qos, default_queue, over_limits
 from jasmin_arc.job_info import JobInfo
-from jasmin_arc.site_info import QueueInfo, SiteInfo
+from jasmin_arc.site_info import QosInfo, QueueInfo, SiteInfo
 
 _TELLING_LOGS = ("failed", "errors")
 """The logs that say what went wrong; others repeat what users wrote, who call files and jobs as they like"""
@@ -48,6 +48,8 @@ class Facts:
     """Relative paths that the commands name, and that are neither inputs nor outputs"""
     missing_outputs: tuple[str, ...] = ()
     """Outputs that the job was to make and that are not there"""
+    unfinished: bool = False
+    """Whether the job list knows that the submission of the job has not come to its end"""
     known_end: JobState | None = None
     """The state in which the job was once seen to have ended"""
     now: datetime = field(default_factory=lambda: datetime.now(timezone.utc))
@@ -75,6 +77,13 @@ class Facts:
         return next((queue for queue in queues if queue.name == name), None)
 
     @property
+    def qos(self) -> QosInfo | None:
+        """The job's quality of service, if the site publishes it."""
+        native = self.description.native if self.description else {}
+        name = native.get("qos") or (self.site.default_qos if self.site else "")
+        return next((qos for qos in self.site.qos if qos.name == name), None) if self.site else None
+
+    @property
     def copies(self) -> bool:
         """Whether the compute element copies files for the job, which needs credentials that last."""
         job = self.description
@@ -82,8 +91,9 @@ class Facts:
 
     @property
     def over_limits(self) -> list[str]:
-        """The limits of its queue that the job is over, as far as they are known."""
-        return over_limits(self.description, self.queue) if self.description and self.queue else []
+        """The limits of its queue and its QoS that the job is over, as far as they are known."""
+        job = self.description
+        return over_limits(job, self.queue, chosen_qos(job, self.site)) if job else []
 
     @property
     def other_queue(self) -> str:

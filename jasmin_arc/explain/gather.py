@@ -15,6 +15,7 @@ from jasmin_arc.explain.facts import Facts
 from jasmin_arc.explain.not_sent import not_sent
 from jasmin_arc.job_info import JobInfo
 from jasmin_arc.job_list import JobList
+from jasmin_arc.job_list.record import SUBMITTED
 from jasmin_arc.site_info import SiteInfo
 from jasmin_arc.staging.missing import missing_outputs
 from jasmin_arc.staging.reading import read_tail
@@ -65,6 +66,7 @@ def gather(
         not_sent=tuple(not_sent(description)) if description is not None and info.exit_code else (),
         not_uploaded=tuple(_not_uploaded(backend, info, description)) if has_run_script else (),
         missing_outputs=_missing(backend, info, description, optional),
+        unfinished=record is not None and record.phase != SUBMITTED,
         known_end=known_end,
     )
 

@@ -10,9 +10,9 @@ from jasmin_arc._support.text import excerpt, last_part
 from jasmin_arc.exceptions import Advice
 from jasmin_arc.explain import program
 from jasmin_arc.explain.facts import Facts, Finding
+from jasmin_arc.explain.rules_ended import AGAIN, at_request, ended_there
+from jasmin_arc.explain.rules_waiting import you_may_use
 
-_AGAIN = "Resubmit the job; if it happens again, show this to the site's support."
-CANCELLED = Finding("cancelled", "The job was cancelled at its user's request.", Advice("To run it again: {resubmit}."))
 NOT_MADE = Advice("See in stdout and stderr what it did. Names in {outputs} are relative to where the job starts.")
 _CREDENTIALS_ENDED = Finding(
     "proxy-expired",
@@ -28,10 +28,16 @@ _REFUSED = (
     r"time limit is invalid|more processors requested|violates accounting|QOSMax\w*|PartitionTimeLimit|"
     r"cpu count per node can not be satisfied|node count specification invalid)"
 )
+_NOT_ALLOWED = (
+    r"invalid (?:account|qos)\b[^\n]*|please specify an account|"
+    r"(?:account|qos|group) not permitted to use this partition"
+)
 
 
 def _wall_time(facts: Facts) -> Finding | None:
-    if not facts.says(r"job timeout|due to time limit|time limit exceeded|wall-?time limit|exceeded .{0,20}wall"):
+    if not facts.says(
+        r"job timeout|due to time limit|time limit exceeded|wall-?time limit|exceeded .{0,20}wall|its time limit"
+    ):
         return None
     queue = facts.queue
     most = (
@@ -55,19 +61,28 @@ def _memory(facts: Facts) -> Finding | None:
         r"oom.?kill|MemoryError|bad_alloc|cannot allocate memory|out of memory", facts.stderr, re.IGNORECASE
     )
     limit = facts.description.memory if facts.description is not None else None
-    was_full = limit is not None and (facts.info.memory or 0) >= 0.95 * limit
-    if not told and not (was_full and facts.info.exit_code in (9, 137)):
+    slots = facts.description.slots if facts.description is not None else 1
+    was_full = limit is not None and (facts.info.memory or 0) >= 0.95 * limit * slots
+    killed = facts.info.exit_code in (9, 137) or facts.says(r"killed from outside, with signal 9\b")
+    if not told and not (was_full and killed):
         return None
     asked = f", of which it had asked for {limit / 2**20:.0f} MB per slot" if limit is not None else ""
-    return Finding("memory", f"The job ran out of memory{asked}.", program.MORE_MEMORY)
+    used = facts.says(r"exceeded memory limit \((?P<used>\d+) > (?P<most>\d+)\)")
+    # Slurm counts bytes.
+    parts = (
+        f": it used {int(used['used']) / 2**20:.0f} MB, of {int(used['most']) / 2**20:.0f} MB in all" if used else ""
+    )
+    return Finding("memory", f"The job ran out of memory{asked}{parts}.", program.MORE_MEMORY)
 
 
-def _ended_there(facts: Facts) -> Finding | None:
-    found = facts.says(r"job was cancell?ed|node.?fail|launch failed|preempt|job missing from \w+\s*$")
-    if not found:
+def _module(facts: Facts) -> Finding | None:
+    found = facts.says(r"the module '(?P<name>[^'\n]+)' could not be loaded")
+    if found is None:
         return None
-    summary = f"The batch system ended the job, or somebody did so there ({excerpt(found[0])})."
-    return Finding("batch-system", summary, _AGAIN)
+    advice = Advice(
+        "Correct its name; {find_software} shows the modules that there are. The end of stderr may say more."
+    )
+    return Finding("runtime-environment", f"The module {excerpt(found['name'])} could not be loaded.", advice)
 
 
 def _inputs_missing(facts: Facts) -> Finding | None:
@@ -128,6 +143,14 @@ def _where(url: str | None, why: str | None) -> str:
     return f": {excerpt(url)}" + (f" ({excerpt(why.rpartition(': ')[2])})." if why else ".")
 
 
+def _not_allowed(facts: Facts) -> Finding | None:
+    told = facts.says(_NOT_ALLOWED)
+    if not told:
+        return None
+    summary = f"The account, the QoS or the queue of the job may not be used so: {excerpt(told[0])}."
+    return Finding("not-allowed", summary, you_may_use(facts, "Submit it again"))
+
+
 def _no_queue(facts: Facts) -> Finding | None:
     if not facts.says(r"invalid partition|no such queue|unknown queue|queue .{0,80}(does not exist|not found|unknown)"):
         return None
@@ -141,7 +164,7 @@ def _runtime_environment(facts: Facts) -> Finding | None:
     found = facts.says(r"Run ?Time ?Environment (?P<a>\S+) is missing|Runtime script (?P<b>\S+) .*failed")
     if not found:
         return None
-    offered = ", ".join(facts.site.runtime_environments) if facts.site else ""
+    offered = ", ".join(facts.site.runtime_environments or ()) if facts.site else ""
     summary = f"The runtime environment {excerpt(found['a'] or found['b'])} is missing there, or does not work."
     advice = f"The site offers {offered}." if offered else "The site says that it offers none; its support can add it."
     return Finding("runtime-environment", summary, advice)
@@ -174,8 +197,9 @@ def explain_failed(facts: Facts) -> Finding:
     for rule in _RULES:
         if finding := rule(facts):
             return finding
-    reason = excerpt(facts.info.errors[0]).rstrip(".") if facts.info.errors else "it is not said why"
-    return Finding("batch-system", f"The job failed where it ran: {reason}.", _AGAIN)
+    reasons = [*facts.info.errors, facts.info.reason]
+    reason = next((excerpt(reason).rstrip(".") for reason in reasons if reason.strip()), "it is not said why")
+    return Finding("batch-system", f"The job failed where it ran: {reason}.", AGAIN)
 
 
 def _if_said(pattern: str, finding: Finding) -> Callable[[Facts], Finding | None]:
@@ -183,10 +207,11 @@ def _if_said(pattern: str, finding: Finding) -> Callable[[Facts], Finding | None
 
 
 _RULES: tuple[Callable[[Facts], Finding | None], ...] = (
-    _if_said(r"cancell?ed by external request|user requested to cancel", CANCELLED),
+    at_request,
     _wall_time,
     _memory,
-    _ended_there,
+    ended_there,
+    _module,
     program.input_not_sent,
     program.not_runnable,
     program.ended_by_signal,
@@ -197,6 +222,7 @@ _RULES: tuple[Callable[[Facts], Finding | None], ...] = (
     _output_missing,
     lambda facts: output_not_sent(facts.verdict),
     lambda facts: input_url(facts.verdict),
+    _not_allowed,
     _no_queue,
     _runtime_environment,
     _limits,

@@ -8,12 +8,28 @@ from jasmin_arc._support.text import excerpt, utc
 from jasmin_arc.constants import JobState
 from jasmin_arc.exceptions import Advice
 from jasmin_arc.explain.facts import Facts, Finding
-from jasmin_arc.explain.rules_failed import CANCELLED, NOT_MADE, input_url, output_not_sent
+from jasmin_arc.explain.rules_ended import cancelled
+from jasmin_arc.explain.rules_failed import NOT_MADE, input_url, output_not_sent
+from jasmin_arc.explain.rules_waiting import TURNS, waiting
 
 _TRIES_AGAIN = " The compute element tries again for some time."
 _WAIT_A_LITTLE = "Wait a little."
 _HELD = Finding("held", "The batch system holds the job back.", "If this lasts, ask the site's support.")
 _HANDED_OVER = Finding("starting", "The compute element is handing the job to the batch system.", _WAIT_A_LITTLE)
+_SUSPENDED = Finding(
+    "held",
+    "The batch system has stopped the job for some time, to make room for others; it keeps what it has done.",
+    "Wait; the batch system lets it run on. If this lasts, ask the site's support.",
+)
+_ENDING = Finding("ending", "The job's program has ended, and its outputs are being gathered.", _WAIT_A_LITTLE)
+_NATIVE = {
+    "SUSPENDED": _SUSPENDED,
+    "STOPPED": _SUSPENDED,
+    "CONFIGURING": Finding("starting", "The job has its nodes, and they are being made ready.", _WAIT_A_LITTLE),
+    "COMPLETING": _ENDING,
+}
+"""States of the batch system that say more than the general one"""
+_BEFORE_IT_RUNS = (JobState.ACCEPTED, JobState.PREPARING, JobState.SUBMITTING, JobState.QUEUING, JobState.HOLD)
 _ENDS: dict[JobState | None, str] = {
     JobState.FINISHED: "finished well",
     JobState.FAILED: "failed",
@@ -25,8 +41,10 @@ def explain_other(facts: Facts) -> Finding:
     """Find out why a job that has not failed is where it is."""
     state = facts.info.state
     if state is JobState.KILLED or (facts.info.native_state == "KILLING" and state is not JobState.FINISHED):
-        return CANCELLED
-    finding = None if state.final else _credentials_ended(facts)
+        return cancelled(facts)
+    finding = None if state.final else _credentials_ended(facts) or _NATIVE.get(facts.info.native_state)
+    if state in _BEFORE_IT_RUNS:
+        finding = finding or waiting(facts)
     if state in (JobState.HOLD, JobState.SUBMITTING, JobState.QUEUING):
         finding = finding or _never_starts(facts)
     return finding or _RULES.get(state, _unknown)(facts)
@@ -89,8 +107,9 @@ def _queuing(facts: Facts) -> Finding:
     if queue is not None and queue.free_slots is not None:
         total = f" of {queue.total_slots}" if queue.total_slots else ""
         parts.append(f"; {queue.free_slots}{total} slots are free")
+    why = f" {TURNS[facts.info.reason]} ({facts.info.reason})." if facts.info.reason in TURNS else ""
     advice = "Wait; jobs that ask for fewer slots and less time start sooner."
-    return Finding("waiting", f"The job waits for its turn{''.join(parts)}.", advice)
+    return Finding("waiting", f"The job waits for its turn{''.join(parts)}.{why}", advice)
 
 
 def _running(facts: Facts) -> Finding:
@@ -104,7 +123,7 @@ def _finishing(facts: Facts) -> Finding:
         return Finding(
             failing.cause, failing.summary + _TRIES_AGAIN, "Wait; cancel the job if that cannot help, and correct it."
         )
-    return Finding("ending", "The job's program has ended, and its outputs are being gathered.", _WAIT_A_LITTLE)
+    return _ENDING
 
 
 def _unknown(facts: Facts) -> Finding:

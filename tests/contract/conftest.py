@@ -7,6 +7,7 @@ The bindings backend is the REST backend but for a few methods. Only the scenari
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -20,14 +21,19 @@ from jasmin_arc import ArcInterface
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "backend_name" in metafunc.fixturenames:
         on_grid = ["rest"] + ["bindings"] * any(metafunc.definition.iter_markers("bindings_too"))
+        on_grid += ["slurm", "slurm-ssh", "lotus", "lotus-ssh"]
         names = [*(pytest.param(name, marks=pytest.mark.grid) for name in on_grid), "local"]
         metafunc.parametrize("backend_name", names, indirect=True, scope="module")
 
 
 @pytest.fixture(scope="module")
-def backend_name(request: pytest.FixtureRequest) -> str:
-    """How the configuration calls the backend."""
-    return str(request.param)
+def backend_name(
+    request: pytest.FixtureRequest, slurm_environment: Callable[[str], AbstractContextManager[None]]
+) -> Iterator[str]:
+    """How the configuration calls the backend; ``lotus`` is Slurm with the habits of JASMIN's, ``-ssh`` is over SSH."""
+    name = str(request.param)
+    with slurm_environment(name) if name.startswith(("slurm", "lotus")) else nullcontext():
+        yield name
 
 
 @pytest.fixture
@@ -45,8 +51,13 @@ def shared_arc(
 ) -> Iterator[ArcInterface]:
     """An interface for jobs that the scenarios of a module share: submitted together, waited for once."""
     folder = tmp_path_factory.mktemp(backend_name)
-    options = {**options_of(backend_name), "LOCAL_DIR": str(folder / "local"), "LOCAL_SLOTS": LOCAL_SLOTS}
-    options.update(BACKEND=backend_name, JOBS_INFO_FILE=str(folder / "jobs.dat"))
+    options = {
+        "BACKEND": backend_name,
+        **options_of(backend_name),
+        "LOCAL_DIR": str(folder / "local"),
+        "LOCAL_SLOTS": LOCAL_SLOTS,
+    }
+    options.update(JOBS_INFO_FILE=str(folder / "jobs.dat"))
     with ArcInterface(log=None, config=options) as arc:
         yield arc
         if Path(arc.config.JOBS_INFO_FILE).exists():

@@ -79,13 +79,13 @@ class Questions:
 
     def __init__(self, arc: ArcInterface, monkeypatch: pytest.MonkeyPatch) -> None:
         self.asked: list[set[str]] = []
-        answer = arc.backend.states
+        answer = arc.backend.watched_states
 
         def states(job_ids: Sequence[str]) -> dict[str, str]:
             self.asked.append(set(job_ids))
             return answer(job_ids)
 
-        monkeypatch.setattr(arc.backend, "states", states)
+        monkeypatch.setattr(arc.backend, "watched_states", states)
 
     def about(self, job_id: str) -> int:
         return sum(job_id in asked for asked in self.asked)

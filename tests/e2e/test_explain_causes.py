@@ -74,7 +74,7 @@ ENDED = {
         "memory",
         "of which it had asked for 200 MB per slot",
     ),
-    "cancelled there": (shell("scancel $SLURM_JOB_ID; sleep 60"), "batch-system", "Job was cancelled"),
+    "cancelled there": (shell("scancel $SLURM_JOB_ID; sleep 60"), "cancelled", "in the batch system, not through"),
     "too much memory": (shell("true", memory="500 GB"), "over-limits", "512000 MB per slot is over the limit"),
     "runtime environment": (shell("true", runtime_environments=["NO/SUCH-1.0"]), "runtime-environment", "NO/SUCH-1.0"),
     "output not sent on": (

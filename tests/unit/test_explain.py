@@ -290,14 +290,14 @@ CASES: dict[str, tuple[Facts, str, str]] = {
     "memory, all of it": (ended(137, description=job(memory="1 GB"), memory=2**30), "memory", "1024 MB"),
     "cancelled in the batch system": (
         facts(failed="LRMS error: (271) Job was cancelled\n", errors=arex.ran(arex.CANCELLED)),
-        "batch-system",
-        "(Job was cancelled)",
+        "cancelled",
+        "in the batch system, not through this library; it is not said by whom",
     ),
-    "node failure": (facts(failed="LRMS error: (-1) Node fail\n", errors=arex.ran()), "batch-system", "Node fail"),
+    "node failure": (facts(failed="LRMS error: (-1) Node fail\n", errors=arex.ran()), "node-failure", "broke down"),
     "lost by the batch system": (
         facts(failed="LRMS error: (-1) Job missing from SLURM\n", errors=arex.ran()),
         "batch-system",
-        "Job missing from SLURM",
+        "The batch system lost the job.",
     ),
     "not handed over": (
         facts(

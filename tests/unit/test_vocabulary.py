@@ -16,7 +16,7 @@ import pytest
 import jasmin_arc
 from jasmin_arc import arc_interface, config, constants, exceptions
 from jasmin_arc._support.logs import make_logger
-from jasmin_arc.exceptions import Advice
+from jasmin_arc.exceptions import PYTHON_WORDS, Advice
 from jasmin_arc.job_info import JobInfo
 
 DOCUMENTED_2017 = {
@@ -104,6 +104,14 @@ def test_an_error_keeps_its_advice_apart_and_when_pickled() -> None:
     assert str(pickle.loads(pickle.dumps(error))) == "gone; recover() settles {site}"
     assert pickle.loads(pickle.dumps(error)).in_words({"recover": "arc rec"}) == "gone; arc rec settles {site}"
     assert str(jasmin_arc.JobNotFoundError("gone", advice="see {site}")) == "gone; see {site}"
+
+
+def test_an_advice_within_an_advice_is_in_the_words_of_its_reader() -> None:
+    advice = Advice("{again}, or see {site}", again=Advice("submit it with less {memory} than {most}", most="{site}"))
+    assert advice == "submit it with less memory= than {site}, or see site()"
+    words = {**PYTHON_WORDS, "memory": "--memory", "site": "'arc site'"}
+    again = pickle.loads(pickle.dumps(advice))
+    assert again.in_words(words) == "submit it with less --memory than {site}, or see 'arc site'"
 
 
 def test_advice_never_holds_foreign_text_in_its_template() -> None:

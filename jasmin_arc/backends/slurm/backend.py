@@ -5,16 +5,18 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Sequence
 from itertools import groupby
+from pathlib import Path
 from typing import BinaryIO
 
 from jasmin_arc._support.text import excerpt, first_few
-from jasmin_arc.backends.base import QUEUES, RUNTIME_ENVIRONMENTS, Backend, Pace, Services
+from jasmin_arc.backends.base import ACCOUNTS, QUEUES, RUNTIME_ENVIRONMENTS, Backend, Pace, Services
+from jasmin_arc.backends.posix.session import list_folder, open_file
+from jasmin_arc.backends.shell.session import RemoteSession
+from jasmin_arc.backends.shell.shell import Shell
 from jasmin_arc.backends.slurm.cluster import Cluster, Place
-from jasmin_arc.backends.slurm.files import Files
 from jasmin_arc.backends.slurm.infos import Infos
 from jasmin_arc.backends.slurm.options import Defaults
 from jasmin_arc.backends.slurm.recovery import Recovery
-from jasmin_arc.backends.slurm.shell import Shell
 from jasmin_arc.backends.slurm.site import known_site, site
 from jasmin_arc.backends.slurm.states import Look, States, silence
 from jasmin_arc.backends.slurm.submission import Submitter
@@ -26,15 +28,15 @@ from jasmin_arc.job_info import JobInfo, RemoteFile
 from jasmin_arc.job_list.journal import Journal
 from jasmin_arc.site_info import SiteInfo
 
-_RESTART = "Slurm runs a job again from its beginning alone, which 'rerun' asks for before it is submitted"
-_RENEW = "jobs on Slurm have no credentials that could end"
+_RESTART = "the slurm backend cannot restart a job: Slurm runs one again only from its beginning; resubmit it"
+_RENEW = "the slurm backend cannot renew a job's credentials: jobs on Slurm have none"
 
 
 class SlurmBackend(Backend):
     """Jobs on a cluster with Slurm, whose commands run on this machine or over SSH."""
 
     name = "slurm"
-    capabilities = frozenset({QUEUES, RUNTIME_ENVIRONMENTS})
+    capabilities = frozenset({ACCOUNTS, QUEUES, RUNTIME_ENVIRONMENTS})
     # A question is a listing of some folders: Slurm itself is asked far more rarely.
     pace = Pace(fastest=0.2, slowest=1.5, share=0.1)
 
@@ -45,7 +47,6 @@ class SlurmBackend(Backend):
         self._cluster = Cluster(self._shell, folder=config.SLURM_DIR, binaries=config.SLURM_BIN)
         self._states = States(self._cluster)
         self._infos = Infos(self._cluster, self._states)
-        self._files = Files(self._cluster)
         self._defaults = Defaults.of(config)
         self._journal = Journal(services.job_list, services.log)
 
@@ -125,13 +126,26 @@ class SlurmBackend(Backend):
         return failures
 
     def list_files(self, job_id: str, path: str = "", *, recursive: bool = False) -> list[RemoteFile]:
-        return self._files.list(self._place(job_id), path, job_id, recursive=recursive)
+        if self._shell.host:
+            return self._remote_session(job_id).list(path, recursive=recursive)
+        return list_folder(self._session(job_id), path, job_id, recursive=recursive)
 
     def open(self, job_id: str, path: str, offset: int = 0) -> BinaryIO:
-        return self._files.open(self._place(job_id), path, offset, job_id)
+        if self._shell.host:
+            return self._remote_session(job_id).open(path, offset)
+        return open_file(self._session(job_id), path, offset, job_id)
 
     def fetch(self, job_id: str, names: Sequence[str]) -> Iterator[tuple[str, BinaryIO]]:
-        return self._files.fetch(self._place(job_id), names, job_id)
+        return self._remote_session(job_id).fetch(names) if self._shell.host else super().fetch(job_id, names)
+
+    def _remote_session(self, job_id: str) -> RemoteSession:
+        return RemoteSession(self._shell, f"{self._cluster.facts.dir}/{self._place(job_id).folder}/session", job_id)
+
+    def _session(self, job_id: str) -> Path:
+        folder = Path(self._cluster.facts.dir, self._place(job_id).folder, "session")
+        if not folder.is_dir():
+            raise self._not_found(job_id)
+        return folder
 
     def evidence(self, job_id: str) -> dict[str, str]:
         """What Slurm says of the job now, and what it has written about it."""
@@ -143,6 +157,12 @@ class SlurmBackend(Backend):
         log = self._cluster.ask("details", ["log", place.batch, str(place.offset), str(place.index)])
         status = "\n".join(f"{name}={value}" for name, value in row._asdict().items()) if row else ""
         return {name: text for name, text in (("status", status), ("errors", log)) if text}
+
+    def description(self, job_id: str) -> JobDescription:
+        text = self._cluster.ask("details", ["description", self._place(job_id).folder])
+        if not text:
+            raise self._not_found(job_id)
+        return JobDescription.from_json(text)
 
     def site(self) -> SiteInfo:
         facts = self._cluster.facts
@@ -156,10 +176,10 @@ class SlurmBackend(Backend):
         return [line.partition(" ")[2] for line in told if line.partition(" ")[0] in ("program", "module")]
 
     def restart(self, job_ids: Sequence[str]) -> dict[str, JasminArcError]:
-        return {job_id: OperationNotPossibleError(f"{job_id} cannot be restarted: {_RESTART}") for job_id in job_ids}
+        return {job_id: OperationNotPossibleError(f"{_RESTART}: {job_id}") for job_id in job_ids}
 
     def renew(self, job_ids: Sequence[str]) -> dict[str, JasminArcError]:
-        return {job_id: OperationNotPossibleError(f"{job_id} cannot be renewed: {_RENEW}") for job_id in job_ids}
+        return {job_id: OperationNotPossibleError(f"{_RENEW}: {job_id}") for job_id in job_ids}
 
     def recover(self) -> dict[str, JobInfo | None]:
         settled = Recovery(self._cluster, self._states, self._job_list, self._log).settle()

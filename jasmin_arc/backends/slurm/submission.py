@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from jasmin_arc._support.text import excerpt
-from jasmin_arc.backends.slurm.archive import archive
+from jasmin_arc.backends.shell.archive import archive
 from jasmin_arc.backends.slurm.cluster import Cluster, Facts, Place
 from jasmin_arc.backends.slurm.options import Defaults, make_script, resources
 from jasmin_arc.constants import STDERR_NAME, STDOUT_NAME
@@ -59,6 +59,8 @@ class _Job:
     place: Place = field(default_factory=lambda: Place("", ""))
     id: str = ""
     token: str = ""
+    recorded: str = ""
+    """The description as the job list has it, without the contents of inputs"""
     outcome: str | JasminArcError | None = None
 
 
@@ -117,7 +119,7 @@ class Submitter:
             entries = [Entry(job.description, f"slurm://{facts.name}", id=job.id) for job in good]
             with self._journal.submitting(entries) as intentions:
                 for job, record in zip(good, intentions.records):
-                    job.token = record.token
+                    job.token, job.recorded = record.token, record.description
                 self._create(groups, facts, count)
                 intentions.drop(job.token for job in good if _is_refused(job))
                 self._commit([group for group in groups if group.native_id], intentions)
@@ -252,6 +254,7 @@ def _files(
                 yield f"{job.place.folder}/session/{staged.name}", staged
             outputs = [name for name in job.description.outputs or {} if not is_pattern(name)]
             kept = [STDOUT_NAME, STDERR_NAME, OUTPUT_LIST_NAME, *outputs]
+            yield f"{job.place.folder}/description", job.recorded.encode()
             yield f"{job.place.folder}/keep", os.fsencode("".join(f"{name}\n" for name in kept))
     wrapper = _WRAPPER.read_bytes()
     for batch in batches:

@@ -9,7 +9,9 @@ details() {
 log() {
     for file in "$1/logs/$2" "$1/logs/$2.$3"; do [ ! -f "$file" ] || tail -c 65536 "$file"; done
 }
-# jobs: the folders of all jobs
+# description FOLDER: what a job was submitted with
+description() { cat "$1/description" 2>/dev/null || :; }
+# jobs_there: the folders of all jobs
 jobs_there() {
     for batch in ????????-??????-????????; do
         [ ! -d "$batch" ] || for job in "$batch"/??????????????; do [ ! -d "$job/session" ] || echo "$job"; done

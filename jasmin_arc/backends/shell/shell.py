@@ -19,10 +19,10 @@ from typing import IO
 
 from jasmin_arc._support.parallel import start_thread
 from jasmin_arc._support.text import one_line
-from jasmin_arc.backends.slurm.ssh import Ssh
+from jasmin_arc.backends.shell.ssh import Ssh
 from jasmin_arc.exceptions import JasminArcError, ServerError, ServerUnavailableError
 
-_START = 'exec /bin/sh -c \'eval "$(head -c "$(head -c 8)")"\''
+_START = 'exec /bin/sh -c \'read -r length; eval "$(head -c "$length")"\''
 """Reads the length of the script, and the script: a shell that reads from its input itself may take more of it"""
 _CHANNELS = 4
 """How many scripts run at the same time: an SSH server lets a connection have ten, and some fewer"""
@@ -87,7 +87,7 @@ class Shell:
         except BaseException:
             self._channels.release()
             raise
-        channel.send(b"%08d" % len(start), start, data)
+        channel.send(b"%d\n" % len(start) + start, data)
         reader: io.BufferedReader = io.BufferedReader(channel, _BLOCK)
         try:
             channel.skip_noise()
@@ -135,14 +135,14 @@ class _Channel(io.RawIOBase):
             raise ServerUnavailableError(f"{command[0]} cannot be started: {error.strerror}") from error
         self._alive = time.monotonic()
 
-    def send(self, length: bytes, script: bytes, data: Iterable[bytes]) -> None:
+    def send(self, script: bytes, data: Iterable[bytes]) -> None:
         """Send the script, and the data in a thread of its own, as the answer may begin before all is sent."""
 
         def feed() -> None:
             assert self._process.stdin is not None
             try:
                 with self._process.stdin as stdin:
-                    stdin.write(length + script)
+                    stdin.write(script)
                     for piece in data:
                         stdin.write(piece)
                         self._alive = time.monotonic()
