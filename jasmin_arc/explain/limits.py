@@ -39,6 +39,11 @@ def check_all(
 
 
 def may_never_start(description: JobDescription, site: SiteInfo) -> list[str]:
+    """Return what may keep the job waiting for ever where it is put."""
+    return [*_not_together(description, site), *_over_limits(description, site)]
+
+
+def _over_limits(description: JobDescription, site: SiteInfo) -> list[str]:
     """Return the limits that the job is over in its queue; if nobody knows which that is, in each that it may be."""
     qos = chosen_qos(description, site)
     over = [over_limits(description, queue, qos) for queue in _its_queues(description, site) or (None,)]
@@ -77,8 +82,8 @@ def allowing_queue(description: JobDescription, site: SiteInfo, *, instead_of: s
 def allowing_qos(description: JobDescription, site: SiteInfo) -> str:
     """Name the qualities of service that allow the job in its queue, in words; an empty text where there are none."""
     queues = _its_queues(description, site)
-    names = [f"{qos.name!r}" for qos in site.qos if any(_is_allowed(description, site, queue, qos) for queue in queues)]
-    return f"QoS {excerpt(' or '.join(names[:_MOST_NAMED]))} allows it" if names else ""
+    names = [qos.name for qos in site.qos if any(_is_allowed(description, site, queue, qos) for queue in queues)]
+    return f"QoS {' or '.join(map(repr, names[:_MOST_NAMED]))} allows it" if names else ""
 
 
 def over_limits(description: JobDescription, queue: QueueInfo | None, qos: QosInfo | None = None) -> list[str]:
@@ -122,12 +127,12 @@ def _limits(job: JobDescription, queue: QueueInfo | None, qos: QosInfo | None) -
 
 
 def _in_the_way(job: JobDescription, site: SiteInfo) -> list[str]:
-    problems = list(_not_yours(job, site)) or list(_not_together(job, site))
+    problems = list(_not_yours(job, site))
     names = [queue.name for queue in site.queues]
     asked = filter(None, (job.queue or site.default_queue).split(","))
     told = "" if job.queue else ", though it is the default"
     unknown = [_no_such("queue", name, names, told) for name in asked if name not in names]
-    return problems + (unknown or may_never_start(job, site))
+    return problems + (unknown or (_over_limits(job, site) if problems else may_never_start(job, site)))
 
 
 def _no_such_environment(job: JobDescription, site: SiteInfo, not_found: Collection[str]) -> Iterator[str]:

@@ -6,10 +6,11 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
+from jasmin_site import JASMIN
 
 from jasmin_arc import JobDescription
 from jasmin_arc.explain.limits import check, check_all
-from jasmin_arc.site_info import QosInfo, QueueInfo, SiteInfo
+from jasmin_arc.site_info import QueueInfo, SiteInfo
 
 SITE = SiteInfo(
     "https://ce.example/arex",
@@ -81,29 +82,6 @@ def test_a_job_that_no_queue_allows_is_told_so_of_each() -> None:
 
 
 # --- Accounts, qualities of service, and what may not be combined ---
-
-HOUR = timedelta(hours=1)
-JASMIN = SiteInfo(
-    "slurm://lotus",
-    queues=(
-        QueueInfo("standard", max_wall_time=24 * HOUR, total_slots=50880),
-        QueueInfo("special", max_wall_time=HOUR),
-        QueueInfo("debug", max_wall_time=HOUR, total_slots=192, qos=("debug",)),
-        QueueInfo("orchid", max_wall_time=24 * HOUR, total_slots=192, accounts=("orchid",)),
-    ),
-    runtime_environments=None,
-    accounts=("mygws", "no-project", "orchid"),
-    qos=(
-        QosInfo("standard", 24 * HOUR, max_slots=1, max_memory=128 << 30, max_jobs=4),
-        QosInfo("short", 4 * HOUR, max_slots=1, max_memory=200 << 30),
-        QosInfo("long", 120 * HOUR, max_slots=1, overrides_wall_time=True),
-        QosInfo("high", 48 * HOUR, max_slots=96, max_memory=1000 << 30, overrides_wall_time=True, accounts=("mygws",)),
-        QosInfo("debug", HOUR, max_slots=8, max_jobs=32),
-    ),
-    default_account="mygws",
-    default_qos="standard",
-    default_queue="standard",
-)
 
 
 def found(site: SiteInfo = JASMIN, **options: object) -> list[str]:
