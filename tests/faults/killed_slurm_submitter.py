@@ -19,11 +19,12 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+from slurm_kit import Place
+
 from jasmin_arc import ArcInterface
 from jasmin_arc.backends.shell import archive
 from jasmin_arc.backends.slurm import recovery
 from jasmin_arc.backends.slurm.backend import SlurmBackend
-from slurm_kit import Place
 
 STEPS = 24
 _counted = 0

@@ -54,7 +54,9 @@ class Place:
         """A job that writes its name into the file."""
         script = f'echo "$0" >>"$1"; sleep {seconds}'
         arguments = ["-c", script, name, str(self.shared)]
-        return JobDescription(**{"executable": "/bin/sh", "arguments": arguments, "name": name, "outputs": [], **fields})
+        return JobDescription(
+            **{"executable": "/bin/sh", "arguments": arguments, "name": name, "outputs": [], **fields}
+        )
 
     def make(self) -> None:
         self.shared.touch()
@@ -108,5 +110,5 @@ def assert_settled(arc: ArcInterface, place: Place, names: Sequence[str] = ()) -
     left = {path.name for path in place.folder.iterdir()} - {job.partition("/")[0] for job in batch_and_token}
     # Where a submission never arrived, a mark stays for some time, so that it cannot arrive any more.
     left = {name for name in left if [path.name for path in (place.folder / name).glob("*")] != ["fate"]}
-    assert left <= {"queue"}, left
+    assert left <= {"queue", "queue.pace"}, left
     return ids

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import subprocess
@@ -41,11 +40,10 @@ def test_wherever_a_submission_is_killed_no_job_is_lost_or_run_twice(
     place: Place, make_arc: MakeArc, monkeypatch: pytest.MonkeyPatch, rounds: int
 ) -> None:
     arc = make_arc("slurm", **place.options)
-    script = Path(__file__).with_name("killed_slurm_submitter.py")
-    command = [sys.executable, str(script), json.dumps(arc.config.as_dict()), str(place.grid), "k", str(rounds), str(SEED)]
-    output = subprocess.run(
-        command, capture_output=True, text=True, check=False, timeout=2500, env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
-    )
+    script = str(Path(__file__).with_name("killed_slurm_submitter.py"))
+    command = [sys.executable, script, json.dumps(arc.config.as_dict()), str(place.grid), "k", str(rounds), str(SEED)]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    output = subprocess.run(command, capture_output=True, text=True, check=False, timeout=2500, env=environment)
     assert output.returncode == 0, output.stderr
     told = json.loads(output.stdout)
     print(told, output.stderr)
