@@ -114,7 +114,7 @@ class SlurmBackend(Backend):
         taken = [place for place in left if place in natives]
         if taken:
             numbers = " ".join(compact([natives[place] for place in taken]))
-            self._cluster.ask("cancel", ["cancel", numbers, *(place.folder for place in taken)])
+            self._cluster.insist("cancel", ["cancel", numbers, *(place.folder for place in taken)])
         return failures
 
     def clean(self, job_ids: Sequence[str]) -> dict[str, JasminArcError]:
@@ -130,7 +130,7 @@ class SlurmBackend(Backend):
                 failures[job_id] = OperationNotPossibleError(unended, advice="cancel it before it is erased")
             else:
                 erase[place.folder] = job_id
-        for line in self._cluster.ask("clean", ["clean", *erase]).splitlines() if erase else ():
+        for line in self._cluster.insist("clean", ["clean", *erase]).splitlines() if erase else ():
             _, folder, why = line.split(" ", 2)
             failures[erase[folder]] = ServerError(f"the files of {erase[folder]} cannot be erased: {excerpt(why)}")
         return failures

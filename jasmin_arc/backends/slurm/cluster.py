@@ -12,9 +12,11 @@ from pathlib import Path
 
 from jasmin_arc._support.text import excerpt
 from jasmin_arc.backends.shell.shell import Shell
-from jasmin_arc.exceptions import ServerError
+from jasmin_arc.exceptions import ServerError, ServerUnavailableError
 
 _SCRIPTS = Path(__file__).parent / "remote"
+SLOW_SECONDS = 300.0
+"""How long a script that changes something may be silent: Slurm may be busy, and so may the disk"""
 _PAIR = re.compile(r"^(\w[\w.]*)\s*= (.*)$", re.MULTILINE)
 _HOME = re.compile(r"~[A-Za-z0-9._-]*(?=/|\Z)")
 _ID = re.compile(r"slurm://(?P<cluster>[^/]+)/(?P<batch>[0-9]{8}-[0-9]{6}-[0-9a-f]{8})/(?P<token>[0-9a-f]{14})\Z")
@@ -115,8 +117,15 @@ class Cluster:
         before: str = "",
         told: Callable[[str], object] | None = None,
     ) -> str:
-        """Run a script once."""
-        return self.shell.run(before + self.script(name, _calls(calls)), data, told=told)
+        """Run a script once, which may take long."""
+        return self.shell.run(before + self.script(name, _calls(calls)), data, told=told, patience=SLOW_SECONDS)
+
+    def insist(self, name: str, *calls: Iterable[str]) -> str:
+        """Run a script that may take long, and run it again if the connection was cut."""
+        try:
+            return self.run(name, *calls)
+        except ServerUnavailableError:
+            return self.run(name, *calls)
 
     def job_id(self, place: Place) -> str:
         return f"slurm://{self.facts.name}/{place.folder}"

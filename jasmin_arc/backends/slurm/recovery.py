@@ -76,7 +76,7 @@ class Recovery:
             if (row := look.seen(place).row) is not None and row.is_held
         }
         if held:
-            self._cluster.ask("commit", ["commit", batch, ",".join(sorted(held))])
+            self._cluster.insist("commit", ["commit", batch, ",".join(sorted(held))])
         self._job_list.commit(record.id for _, record in taken if record.id)
         gone = [record for place, record in jobs if (batch, place.offset) not in numbers]
         self._job_list.drop(record.token for record in gone)

@@ -26,6 +26,7 @@ from jasmin_arc.description import JobDescription, is_pattern
 from jasmin_arc.description.run_script import OUTPUT_LIST_NAME
 from jasmin_arc.exceptions import (
     Advice,
+    InputFileError,
     JasminArcError,
     JobSubmissionError,
     NoTargetsAvailableError,
@@ -182,6 +183,10 @@ class Submitter:
             self._cluster.run(
                 "submit", *calls, ["drop", *batches], data=archive(_files(groups, batches)), before=before, told=told
             )
+        except InputFileError as error:
+            # The batch scripts come last, so nothing was submitted.
+            self._fail(groups, error)
+            return
         except ServerError as error:
             lost = error
         for group in groups:
@@ -223,7 +228,7 @@ class Submitter:
             batches.setdefault(group.batch, []).append(group)
         calls = [["commit", batch, *_numbers(inside)] for batch, inside in batches.items()]
         try:
-            told = self._cluster.ask("commit", *calls).splitlines() if calls else []
+            told = self._cluster.insist("commit", *calls).splitlines() if calls else []
         except ServerError as error:
             problem = f"it is not known whether the job runs: {error.message}"
             self._fail(groups, SubmissionUnknownError(problem, advice=_SETTLED))
