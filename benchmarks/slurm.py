@@ -11,6 +11,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
@@ -66,6 +67,7 @@ class Slurm:
             self.submitting_over_ssh,
             self.asking,
             self.asking_over_ssh,
+            self.ending,
             self.large,
         ):
             yield from part()
@@ -203,6 +205,26 @@ class Slurm:
             yield host
         finally:
             subprocess.run(["ssh", "-O", "exit", host], capture_output=True)
+
+    def ending(self) -> Iterator[Row]:
+        """How long after the end of a job a wait is over, which is no question to Slurm."""
+        say("Slurm: waiting for ends")
+        for where, config in (("Slurm", self.here), ("Slurm over SSH", self.there)):
+            with self.interface(config) as arc:
+                naps = [JobDescription(executable="/bin/sleep", arguments=[1 + 3.3 * number]) for number in range(5)]
+                jobs = arc.submit(naps)
+                before = self.calls("squeue")
+                seen = {job.id: datetime.now(timezone.utc) for job in arc.as_completed(jobs)}
+                asked = self.calls("squeue") - before
+                late = [(seen[info.id] - info.ended).total_seconds() for info in jobs.infos() if info.ended]
+            most = max(late)
+            yield Row(
+                f"{where}: from a job's end to the end of the wait",
+                f"ArcInterface, slurm: the slowest of {len(late)}; {asked} squeue",
+                f"{most:.1f} s",
+                "",
+                at_most(most, 2),
+            )
 
     # --- Outputs ---
 

@@ -141,7 +141,7 @@ class Look:
     def row(self, place: Place) -> Row | None:
         line = self.rows.get((place.batch, place.offset, place.index))
         line = line or self.rows.get((place.batch, place.offset, _ALL))
-        return Row(*(column.strip() for column in line.split("|", _COLUMNS)[:_COLUMNS])) if line else None
+        return Row(*line.split("|", _COLUMNS)[:_COLUMNS]) if line else None
 
     def seen(self, place: Place) -> Seen:
         marks = self.marks.get(place.batch, {}).get(place.token, set())
@@ -169,18 +169,18 @@ class States:
         :param watching: whether an older answer of Slurm will do
         """
         look = self.look(places.values(), age=_WATCH if watching else _PERSON)
-        if watching and any(look.seen(place).is_doubtful for place in places.values() if place in look):
+        seen = {job_id: look.seen(place) for job_id, place in places.items() if place in look}
+        if watching and any(one.is_doubtful for one in seen.values()):
             look = self.look(places.values(), age=_PERSON)
+            seen = {job_id: look.seen(place) for job_id, place in places.items() if place in look}
         answers: dict[str, JobState | JasminArcError] = {}
         gone: dict[str, Place] = {}
-        for job_id, place in places.items():
-            if place not in look:
-                continue
-            state = look.seen(place).state
+        for job_id, one in seen.items():
+            state = one.state
             if look.silent and (state is None or not (state.final or watching)):
                 answers[job_id] = silence(look)
             elif state is None:
-                gone[job_id] = place
+                gone[job_id] = places[job_id]
             else:
                 answers[job_id] = state
         return {**answers, **self._accounted(gone)} if gone else answers
@@ -232,10 +232,10 @@ def read_look(told: str, batches: Iterable[str]) -> Look:
     look = Look(tokens={batch: set() for batch in batches}, marks={})
     head, _, rest = told.partition("queue\n")
     look.silent = [line.partition(" ")[2] for line in head.splitlines() if line.startswith("silent")]
-    rows, *parts = re.split(r"^batch (?=\S+ (?:young)? (?:decided)?$)", rest, flags=re.MULTILINE)
+    rows, _, parts = rest.partition("\nbatch ")
     for line in rows.splitlines():
         _read_row(line, look)
-    for part in parts:
+    for part in filter(None, parts.split("\nbatch ")):
         heading, _, names = part.partition("\n")
         batch, new, fate = heading.split(" ")
         if new:
