@@ -1,4 +1,4 @@
-# `make` lists the targets. GRID_DIR, GRID_PORT and GRID_TIMERS: see tests/grid/README.md.
+# `make` lists the targets. GRID_DIR, GRID_PORT, GRID_TIMERS and GRID_SITE: see tests/grid/README.md.
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-quick soak lint bench docs grid-up grid-down grid-status clean venv
 
@@ -27,7 +27,7 @@ demo: venv  ## start the grid and run one job on it; the job's output comes last
 
 test: venv  ## run the tests; the grid is left as it was found (PYTEST_ARGS='-k name' for some of them)
 	@if [ -n "$$CI" ] || $(GRID) possible; then \
-	    JASMIN_ARC_TEST_CONFIG=$(CONFIG) $(GRID) with $(PYTEST) $(PYTEST_ARGS); \
+	    JASMIN_ARC_TEST_CONFIG=$(CONFIG) $(GRID) with-site $(PYTEST) $(PYTEST_ARGS); \
 	else \
 	    echo "So the tests that need it are not run; they are named at the end."; \
 	    $(PYTEST) $(PYTEST_ARGS); \
@@ -37,7 +37,7 @@ test-quick: venv  ## run the tests that need no grid, in about a minute
 	@$(PYTEST) --without-grid $(PYTEST_ARGS)
 
 soak: venv  ## run the tests that take long: hundreds of kills, limits of minutes
-	@JASMIN_ARC_TEST_CONFIG=$(CONFIG) $(GRID) with $(PYTEST) --soak $(PYTEST_ARGS)
+	@JASMIN_ARC_TEST_CONFIG=$(CONFIG) $(GRID) with-site $(PYTEST) --soak $(PYTEST_ARGS)
 
 lint: venv  ## check style, types and spelling
 	$(VENV)/bin/ruff check .

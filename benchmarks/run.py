@@ -13,6 +13,7 @@ from pathlib import Path
 from local import importing, job_list, local, long_list
 from measure import Row, machine, table
 from remote import Remote, say
+from slurm import Slurm
 
 RESULTS = Path(__file__).parent / "results.md"
 MEMORY = "/dev/shm"
@@ -39,6 +40,7 @@ def rows(arguments: argparse.Namespace, folder: Path, memory: Path) -> Iterator[
         remote.large,
     ):
         yield from part()
+    yield from Slurm(Path(arguments.config).parent, arguments.jobs, folder, memory).rows()
     say("local jobs")
     yield from local(folder)
     yield from job_list(folder)

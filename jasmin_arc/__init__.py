@@ -1,4 +1,4 @@
-"""Run batch jobs from Python on an ARC compute element, such as LOTUS on JASMIN."""
+"""Run batch jobs from Python, on Slurm, such as LOTUS on JASMIN, or on an ARC compute element."""
 
 from __future__ import annotations
 

@@ -187,6 +187,13 @@ class ConnectionConfig:
         """Say whether nothing has overridden the option."""
         return self._sources[option] == "default"
 
+    @property
+    def may_mean_slurm(self) -> bool:
+        """Whether nothing says where jobs run, and Slurm's commands are on this machine."""
+        import shutil
+
+        return self.BACKEND == "auto" and self.is_default("ARC_SERVER") and shutil.which("sbatch") is not None
+
     def __repr__(self) -> str:
         changed = {name: getattr(self, name) for name in OPTIONS if not self.is_default(name)}
         return f"{type(self).__name__}({changed!r})"

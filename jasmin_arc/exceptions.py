@@ -17,6 +17,7 @@ _FIELDS = (
 )
 PYTHON_WORDS = {
     "backend_local": "backend='local'",
+    "backend_slurm": "backend='slurm'",
     "cancel": "cancel_jobs()",
     "check": "check()",
     "config_init": "'jasmin-arc config init'",

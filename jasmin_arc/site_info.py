@@ -1,4 +1,4 @@
-"""What a compute element offers."""
+"""What a place where jobs run offers."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from datetime import timedelta
 
 @dataclass(frozen=True)
 class QueueInfo:
-    """A queue of a compute element. What is not published is ``None``: no limit is known."""
+    """A queue of a compute element, or a partition of Slurm. What is not published is ``None``: no limit is known."""
 
     name: str
     max_wall_time: timedelta | None = None
@@ -27,6 +27,10 @@ class QueueInfo:
     """Nodes on which nothing runs"""
     nodes_busy: int | None = None
     """Nodes on which something runs"""
+    accounts: tuple[str, ...] = ()
+    """The accounts that its jobs must be charged to; empty for any"""
+    qos: tuple[str, ...] = ()
+    """The qualities of service that its jobs must have; empty for any"""
 
 
 @dataclass(frozen=True)
@@ -41,16 +45,22 @@ class QosInfo:
     """The most memory that one job may ask for, of all its slots together, in bytes"""
     max_jobs: int | None = None
     """The most jobs, running and waiting, that the user may have"""
+    overrides_wall_time: bool = False
+    """Whether jobs may run for longer than their queue allows, as Slurm's flag ``PartitionTimeLimit`` says"""
+    accounts: tuple[str, ...] = ()
+    """The accounts with which the user may choose it; empty for any"""
 
 
 @dataclass(frozen=True)
 class SiteInfo:
-    """A compute element: its queues and the runtime environments that it offers."""
+    """A place where jobs run: its queues, and what they may ask for."""
 
     endpoint: str
     name: str = ""
     queues: tuple[QueueInfo, ...] = ()
-    runtime_environments: tuple[str, ...] = ()
+    runtime_environments: tuple[str, ...] | None = ()
+    """What it can set up for jobs; ``None`` where there is no list of it, as of Slurm's modules, which
+    :meth:`~jasmin_arc.arc_interface.ArcInterface.find_software` finds"""
     interfaces: tuple[str, ...] = ()
     """The interfaces that it speaks, such as ``org.nordugrid.arcrest``"""
     healthy: bool = True
@@ -64,4 +74,4 @@ class SiteInfo:
     default_qos: str = ""
     """The quality of service of jobs that name none"""
     default_queue: str = ""
-    """The queue of jobs that name none. No site publishes it; it is known once such a job was looked at"""
+    """The queue of jobs that name none. No compute element publishes it; it is known once such a job was looked at"""

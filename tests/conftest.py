@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import gc
 import json
 import os
@@ -75,6 +76,26 @@ def grid_config() -> dict[str, Any]:
 
 
 @pytest.fixture(scope="session")
+def site_folder() -> Path:
+    """The folder of the grid that is like JASMIN (``GRID_SITE=jasmin``): Slurm with accounts and limits, and no CE."""
+    path = os.environ.get("JASMIN_ARC_TEST_SITE")
+    if path and (Path(path) / "slurm.json").is_file():
+        return Path(path)
+    reason = "no site like JASMIN: 'tests/grid/grid.sh with-site' starts one and sets JASMIN_ARC_TEST_SITE"
+    if os.environ.get("CI"):
+        pytest.fail(reason)
+    pytest.skip(reason)
+
+
+@pytest.fixture
+def site_to_oneself(site_folder: Path) -> Iterator[None]:
+    """For one test at a time: those that take the node ``frail`` down, or fill the node ``scarce``."""
+    with (site_folder / "work" / ".one-test").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+@pytest.fixture(scope="session")
 def options_of(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Callable[[str], dict[str, Any]]:
@@ -106,7 +127,9 @@ def slurm_folder(request: pytest.FixtureRequest, backend: str) -> Path:
 
 def slurm_options(request: pytest.FixtureRequest, backend: str) -> dict[str, Any]:
     name = "slurm-ssh.json" if backend.endswith("-ssh") else "slurm.json"
-    return dict(json.loads((slurm_folder(request, backend) / name).read_text()))
+    options = dict(json.loads((slurm_folder(request, backend) / name).read_text()))
+    # There, the QoS standard is for jobs of one processor.
+    return {**options, "SLURM_QOS": "high"} if backend.startswith("lotus") else options
 
 
 @pytest.fixture(scope="session")

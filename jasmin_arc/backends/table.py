@@ -44,6 +44,16 @@ NAMES = ("auto", *BACKENDS)
 """The values of the option BACKEND"""
 
 
+def chosen(name: str) -> tuple[str, ...]:
+    """Return the backends that a value of the option BACKEND may mean, the first choice first."""
+    return AUTO if name == "auto" else (name,)
+
+
+def options_of(name: str) -> tuple[str, ...]:
+    """Return the options that are read only where BACKEND has this value."""
+    return BACKENDS[chosen(name)[0]].options
+
+
 def load(reference: str) -> Any:
     """Import what an entry refers to."""
     module, _, name = reference.partition(":")
@@ -55,7 +65,7 @@ def make_backend(config: ConnectionConfig, services: Services) -> Backend:
 
     :raises BindingsNotFoundError: if BACKEND is ``bindings`` and they cannot be loaded
     """
-    for name in AUTO if config.BACKEND == "auto" else (config.BACKEND,):
+    for name in chosen(config.BACKEND):
         try:
             made: Backend = load(BACKENDS[name].backend)(config, services)
             return made

@@ -42,7 +42,7 @@ SECTIONS = {
         "doctor": "Check what a first job needs, with remedies.",
         "config": "Show the configuration, or start one.",
         "proxy": "Make, show or remove the proxy certificate.",
-        "site": "Show queues, limits and runtime environments.",
+        "site": "Show queues, limits, accounts and runtime environments.",
         "completion": "Print the completion script for a shell.",
     },
 }
@@ -93,7 +93,11 @@ def _common(names: str, text: str, **attributes: Any) -> click.Option:
 _CONFIG = "The JSON file with the configuration (default: $JASMIN_ARC_CONFIG)."
 _COMMON_OPTIONS: list[click.Parameter] = [
     _common("--config config_path", _CONFIG, type=click.Path(dir_okay=False), metavar="FILE"),
-    _common("--backend BACKEND", "How jobs are run; 'local' is this machine.", type=click.Choice(NAMES)),
+    _common(
+        "--backend BACKEND",
+        "How jobs are run: on a CE, with Slurm, or on this machine (local).",
+        type=click.Choice(NAMES),
+    ),
     _common("--server ARC_SERVER", "The compute element.", metavar="HOST:PORT/PATH"),
     _common("--json json", "Print one JSON document.", is_flag=True),
     _common("-v --verbose verbose", "Show the log and the details of errors.", is_flag=True),
@@ -197,7 +201,7 @@ def _no_such(context: Context, name: str) -> str:
     "--version", is_flag=True, expose_value=False, is_eager=True, callback=_show_version, help="Print the version."
 )
 def root() -> None:
-    """Run batch jobs on an ARC compute element, such as LOTUS on JASMIN, or on this machine.
+    """Run batch jobs on Slurm, such as LOTUS on JASMIN, on an ARC compute element, or on this machine.
 
     JOB is a job's id, a unique part of it, or the job's name; - reads ids from standard input.
     'jasmin-arc COMMAND --help' tells more of a command.

@@ -63,6 +63,7 @@ _COMMANDS = {
 }
 _RENAMED = {
     "backend_local": "--backend local",
+    "backend_slurm": "--backend slurm",
     "inputs": "--input",
     "outputs": "--output",
     "qos": "--native qos=NAME",
@@ -228,7 +229,9 @@ class Context:
     def told(self, error: JasminArcError) -> str:
         """Return what an error of the library says."""
         if not error.advice and isinstance(error, (ServerUnavailableError, NoTargetsAvailableError)):
-            return f"{error.message.rstrip('.')}; {self.command('doctor')} looks for the reason"
+            slurm = self._arc is not None and self._arc.config.may_mean_slurm
+            other = "; to run jobs with Slurm, which is on this machine: --backend slurm" if slurm else ""
+            return f"{error.message.rstrip('.')}; {self.command('doctor')} looks for the reason{other}"
         return error.in_words(shell_words(self.program))
 
     # --- Messages, all on standard error ---

@@ -18,7 +18,7 @@ import click
 
 from jasmin_arc.cli.app import context_of
 from jasmin_arc.cli.completion import complete_file, complete_input
-from jasmin_arc.cli.parameters import complete_queue
+from jasmin_arc.cli.parameters import complete_account, complete_queue
 from jasmin_arc.description import JobDescription
 from jasmin_arc.exceptions import InputFileError, InvalidJobDescription
 
@@ -67,17 +67,22 @@ _OPTIONS = (
     ),
     _field("-o --output outputs", "NAME", "A file, folder or pattern to keep for download.", many=True),
     _field("-e --env environment", "NAME=VALUE", "An environment variable.", many=True, callback=_pair),
-    _field("--account account", "NAME", "The project or account that the job is charged to."),
-    _field("-q --queue queue", "QUEUE", "The queue (default: the site's choice).", shell_complete=complete_queue),
+    _field("--account account", "NAME", "The account that the job is charged to.", shell_complete=complete_account),
+    _field(
+        "-q --queue queue",
+        "QUEUE",
+        "The queue, Slurm's partition (default: the site's choice).",
+        shell_complete=complete_queue,
+    ),
     _field("-n --slots slots", "N", "How many slots, mostly cores (default: 1).", type=int),
     _field("--slots-per-host slots_per_host", "N", "How many of them must be on one host.", type=int),
     _field("-m --memory memory", "SIZE", "Memory per slot, such as '4 GB'."),
     _field("-t --wall-time wall_time", "DURATION", "The most time it may run, such as '2h'."),
     _field("--cpu-time cpu_time", "DURATION", "The most CPU time it may use."),
-    _field("-r --runtime-environment runtime_environments", "NAME", "A runtime environment of the site.", many=True),
+    _field("-r --runtime-environment runtime_environments", "NAME", "A runtime environment or module.", many=True),
     _field("--stdin stdin", "FILE", "A file for the program's standard input.", shell_complete=complete_file),
     _field("--rerun rerun", "N", "How often the site may run it again after its own failures.", type=int),
-    _field("--native native", "NAME[=VALUE]", "Another option of sbatch, for Slurm.", many=True, callback=_native),
+    _field("--native native", "NAME[=VALUE]", "An option of sbatch, such as qos=high.", many=True, callback=_native),
 )
 
 

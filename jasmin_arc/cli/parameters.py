@@ -9,6 +9,7 @@ import click
 from jasmin_arc.cli.app import context_of
 from jasmin_arc.description.quantities import parse_duration
 from jasmin_arc.exceptions import JasminArcError
+from jasmin_arc.site_info import SiteInfo
 
 _MOST = 10 * 365 * 86400.0
 """The longest, as of a job description"""
@@ -36,15 +37,26 @@ class Seconds(click.ParamType):  # type: ignore[type-arg, unused-ignore]
 
 
 def complete_queue(ctx: click.Context, _parameter: click.Parameter, incomplete: str) -> list[str]:
-    """Return the queues that begin so, of those that the site was found to have of late. No server is asked."""
+    """Return the queues that begin so."""
+    site = _known_site(ctx)
+    return [queue.name for queue in site.queues if queue.name.startswith(incomplete)] if site else []
+
+
+def complete_account(ctx: click.Context, _parameter: click.Parameter, incomplete: str) -> list[str]:
+    """Return the accounts of the user that begin so."""
+    site = _known_site(ctx)
+    return [name for name in site.accounts if name.startswith(incomplete)] if site else []
+
+
+def _known_site(ctx: click.Context) -> SiteInfo | None:
+    """Return what the site was found to have of late. No server is asked."""
     from jasmin_arc.explain import site_file
 
     try:
         kept = site_file.read(context_of(ctx).arc.backend.endpoint)
     except JasminArcError:
-        return []
-    names = [queue.name for queue in kept[1].queues] if kept else []
-    return [name for name in names if name.startswith(incomplete)]
+        return None
+    return kept[1] if kept else None
 
 
 def _seconds(value: Any) -> float | None:

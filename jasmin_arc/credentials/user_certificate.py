@@ -41,6 +41,10 @@ _NOT_THERE = Advice(
     "set that option to where yours is. If you have none yet, ask your site which authority issues certificates; to "
     "try without one: {backend_local}"
 )
+_SLURM_IS_HERE = Advice(
+    "for jobs with Slurm, which is on this machine, none is needed: {backend_slurm}. For a compute element, set that "
+    "option to where yours is; if you have none yet, ask your site which authority issues certificates"
+)
 _BLOCK = re.compile(rb"-----BEGIN (?:[A-Z0-9]+ )*?(PRIVATE KEY|CERTIFICATE)-----")
 
 
@@ -88,7 +92,7 @@ def read_chain(config: ConnectionConfig) -> list[x509.Certificate]:
     """Read ``CLIENT_CERT`` without checking more than that it holds a certificate."""
     name = _cert_name(config)
     try:
-        first, *others = load_certificates(_read(config.CLIENT_CERT, name))
+        first, *others = load_certificates(_read(config, config.CLIENT_CERT, name))
     except ValueError as error:
         _refuse_swapped(config)
         raise _impossible(f"{name} {error}", advice=_CONVERT_CERT) from error
@@ -100,7 +104,7 @@ def read_key(config: ConnectionConfig, passphrase: Callable[[], str] | None) -> 
     """Read ``CLIENT_KEY``, and return it with its passphrase, if it has one."""
     _refuse_swapped(config)
     name = _key_name(config)
-    pem = _read(config.CLIENT_KEY, name, private=True)
+    pem = _read(config, config.CLIENT_KEY, name, private=True)
     try:
         return _unlocked(config, pem, passphrase) if is_encrypted(pem) else (load_key(pem), None)
     except WrongPassphraseError as error:
@@ -156,11 +160,13 @@ def _ask(config: ConnectionConfig, wrong: str) -> bytes:
         raise _impossible(f"no passphrase was given for {name}") from error
 
 
-def _read(path: str, name: str, *, private: bool = False) -> bytes:
+def _read(config: ConnectionConfig, path: str, name: str, *, private: bool = False) -> bytes:
     try:
         text, mode = _content(path)
     except FileNotFoundError as error:
-        raise _impossible(f"{name} does not exist", advice=_NOT_THERE) from error
+        raise _impossible(
+            f"{name} does not exist", advice=_SLURM_IS_HERE if config.may_mean_slurm else _NOT_THERE
+        ) from error
     except OSError as error:
         raise _impossible(f"{name} cannot be read: {error.strerror}") from error
     # arcproxy draws the line here too: a group may share a key, the world may not.

@@ -6,8 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from jasmin_arc._support.quantities import duration, local_minute, local_zone, size
-from jasmin_arc._support.text import one_line
+from jasmin_arc._support.quantities import local_minute, local_zone, size
 from jasmin_arc.constants import JobState
 from jasmin_arc.display.values import for_people, status_words
 from jasmin_arc.job_info import JobInfo
@@ -40,7 +39,8 @@ class Column:
         return f"{self.title} ({local_zone()})" if self.zoned else self.title
 
 
-def _if_known(show: Callable[[Any], str]) -> Callable[[Any], str]:
+def if_known(show: Callable[[Any], str]) -> Callable[[Any], str]:
+    """Return how to show a value that may be ``None``."""
     return lambda value: "" if value is None else show(value)
 
 
@@ -56,24 +56,14 @@ JOBS = (
     _STATUS,
     Column("state", "STATE", whole=True, from_width=90),
     Column("exit_code", "EXIT", right=True, from_width=60),
-    Column("submitted", "SUBMITTED", _if_known(local_minute), whole=True, from_width=70, zoned=True),
+    Column("submitted", "SUBMITTED", if_known(local_minute), whole=True, from_width=70, zoned=True),
     _NAME,
 )
 ENDS = (_JOB, _STATUS, _NAME)
 OUTCOMES = (_JOB, Column("outcome", "OUTCOME"))
 DONE = (Column("id", "", whole=True), Column("done", ""))
 """Which job, and what was done with it"""
-FILES = (Column("size", "SIZE", _if_known(size), right=True), _NAME)
-QUEUES = (
-    Column("name", "QUEUE", one_line),
-    Column("free_slots", "FREE", right=True),
-    Column("total_slots", "SLOTS", right=True),
-    Column("running", "RUNNING", right=True),
-    Column("waiting", "WAITING", right=True),
-    Column("max_wall_time", "MAX TIME", _if_known(duration), right=True),
-    Column("max_slots", "MAX SLOTS", right=True),
-    Column("max_memory", "MAX MEMORY", _if_known(size), right=True),
-)
+FILES = (Column("size", "SIZE", if_known(size), right=True), _NAME)
 
 
 def job_row(info: JobInfo, name: str = "") -> dict[str, Any]:

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from jasmin_arc._support.text import counted, home_short, one_line, told
-from jasmin_arc.backends.table import AUTO, BACKENDS, load
+from jasmin_arc.backends.table import BACKENDS, chosen, load, options_of
 from jasmin_arc.config import ConnectionConfig
 from jasmin_arc.exceptions import Advice, JasminArcError
 from jasmin_arc.job_list import JobList
@@ -108,7 +108,9 @@ def examine(
         return
     examination = Examination(loaded, log)
     looks = {"configuration": Look(lambda: _configuration(loaded))}
-    for backend in _backends(loaded):
+    if loaded.may_mean_slurm:
+        looks["Slurm"] = Look(_slurm)
+    for backend in chosen(loaded.BACKEND):
         looks.update(load(BACKENDS[backend].checks)(examination))
     move = "Set JOBS_INFO_FILE to another path, or move the file away."
     looks["job list"] = Look(lambda: _job_list(Path(loaded.JOBS_INFO_FILE)), move)
@@ -116,10 +118,6 @@ def examine(
         check = _check(name, look)
         examination.outcomes[name] = check.outcome
         yield check
-
-
-def _backends(config: ConnectionConfig) -> tuple[str, ...]:
-    return AUTO if config.BACKEND == "auto" else (config.BACKEND,)
 
 
 def _check(name: str, look: Look) -> Check:
@@ -143,7 +141,7 @@ def _configuration(config: ConnectionConfig) -> str:
     options = ", ".join(home_short(origin).replace("the environment variable ", "$") for origin in origins)
     found = f"jasmin_arc {__version__}, Python {python}, BACKEND {config.BACKEND}, "
     found += f"options from {options or 'defaults only'}"
-    if "ARC_SERVER" in BACKENDS[_backends(config)[0]].options:
+    if "ARC_SERVER" in options_of(config.BACKEND):
         default = "the default, " if config.is_default("ARC_SERVER") else ""
         found += f"; the compute element is {default}{config.endpoint}"
     if not config.unknown:
@@ -156,6 +154,14 @@ def _configuration(config: ConnectionConfig) -> str:
     if not all(option.nearest for option in config.unknown):
         advice = Advice("{corrections} {config_show} lists the options.", corrections=advice)
     raise warning(f"{found}; these names are not options and have no effect: {ignored}", advice)
+
+
+def _slurm() -> str:
+    raise warning(
+        "Slurm is on this machine, but BACKEND is auto, which never chooses it",
+        "To run jobs with Slurm, set BACKEND to slurm: 'jasmin-arc config init --backend slurm' writes a configuration "
+        "with that, and with SLURM_ACCOUNT and other options to fill in. The checks below are for a compute element.",
+    )
 
 
 def _job_list(path: Path) -> str:

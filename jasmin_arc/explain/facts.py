@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from jasmin_arc.constants import JobState
 from jasmin_arc.description import JobDescription
-from jasmin_arc.explain.limits import allowing_queue, default_queue, over_limits
+from jasmin_arc.explain.limits import allowing_queue, chosen_qos, default_queue, over_limits
 from jasmin_arc.job_info import JobInfo
 from jasmin_arc.site_info import QosInfo, QueueInfo, SiteInfo
 
@@ -109,8 +109,9 @@ class Facts:
 
     @property
     def over_limits(self) -> list[str]:
-        """The limits of its queue that the job is over, as far as they are known."""
-        return over_limits(self.description, self.queue) if self.description and self.queue else []
+        """The limits of its queue and its QoS that the job is over, as far as they are known."""
+        job = self.description
+        return over_limits(job, self.queue, chosen_qos(job, self.site)) if job else []
 
     @property
     def other_queue(self) -> str:

@@ -19,12 +19,14 @@ from jasmin_arc.site_info import SiteInfo
 
 _LOOKED_AT = 20
 """How many jobs are looked at, the newest, to learn which queue they are in"""
+_SELDOM_TOLD = ("accounts", "qos", "default_account", "default_qos")
+"""What a place may not tell that was asked for another purpose"""
 
 
 class KnownSite:
     """Asks about the site of a backend, and remembers the answer for a day, in other processes as well.
 
-    No site publishes which queue jobs are in that name none. It is learned from the jobs themselves.
+    No compute element publishes which queue jobs are in that name none. It is learned from the jobs themselves.
     """
 
     def __init__(self, backend: Backend, job_list: JobList) -> None:
@@ -36,7 +38,8 @@ class KnownSite:
 
     def ask(self) -> SiteInfo:
         """Ask the site, and return its answer with the queue of jobs that name none, as far as that is known."""
-        return self._remember(self._backend.site())
+        self._from_backend = self._backend.site()
+        return self._remember(self._from_backend)
 
     def ask_all(self) -> SiteInfo:
         """Do as :meth:`ask`, and ask about jobs as well if the queue of those that name none is not known."""
@@ -54,12 +57,14 @@ class KnownSite:
         found = self._backend.known_site()
         if found is not None and found != self._from_backend:
             self._from_backend = found
-            self._remember(found)
+            self._remember(self._completed(found))
         known = self._recalled()
         return known[1] if known else None
 
     def learn(self, infos: Mapping[str, JobInfo]) -> None:
         """See from the answers about jobs, newest last, in which queue jobs are that name none."""
+        if self._from_backend is not None and self._from_backend.default_queue:
+            return
         found, site = self._recalled() or (time.time(), SiteInfo(self._backend.endpoint))
         other = [i for i, info in infos.items() if info.queue not in ("", site.default_queue) and i not in self._seen]
         # What is older counts no more: it may be from before the site chose another queue.
@@ -77,6 +82,11 @@ class KnownSite:
             return [job_id for job_id, text in texts.items() if JobDescription.from_json(text).queue is None]
         return []
 
+    def _completed(self, site: SiteInfo) -> SiteInfo:
+        """Add what was found earlier, and was not asked for this time."""
+        _, kept = self._recalled() or (0, site)
+        return replace(site, **{name: getattr(site, name) or getattr(kept, name) for name in _SELDOM_TOLD})
+
     def _recalled(self) -> tuple[float, SiteInfo] | None:
         if self._known is None or time.time() - self._known[0] > site_file.MAX_AGE:
             self._known = site_file.read(self._backend.endpoint)
@@ -88,6 +98,8 @@ class KnownSite:
         return self._known[1]
 
     def _with_default(self, site: SiteInfo) -> SiteInfo:
+        if site.default_queue:
+            return site
         known = self._recalled()
         name = known[1].default_queue if known else ""
         return replace(site, default_queue=name if name in {queue.name for queue in site.queues} else "")

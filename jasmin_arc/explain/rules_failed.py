@@ -162,7 +162,7 @@ def _runtime_environment(facts: Facts) -> Finding | None:
     found = facts.says(r"Run ?Time ?Environment (?P<a>\S+) is missing|Runtime script (?P<b>\S+) .*failed")
     if not found:
         return None
-    offered = ", ".join(facts.site.runtime_environments) if facts.site else ""
+    offered = ", ".join(facts.site.runtime_environments or ()) if facts.site else ""
     summary = f"The runtime environment {excerpt(found['a'] or found['b'])} is missing there, or does not work."
     advice = f"The site offers {offered}." if offered else "The site says that it offers none; its support can add it."
     return Finding("runtime-environment", summary, advice)

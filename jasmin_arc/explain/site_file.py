@@ -14,18 +14,22 @@ import tempfile
 import time
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from jasmin_arc._support.text import printable
-from jasmin_arc.site_info import QueueInfo, SiteInfo
+from jasmin_arc.site_info import QosInfo, QueueInfo, SiteInfo
 
 MAX_AGE = 86400.0
 """Seconds after which limits count as unknown"""
 _MAX_SIZE = 1 << 20
 _FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _TIMES = ("max_wall_time", "max_cpu_time")
-_NUMBERS = ("max_slots", "max_memory", "total_slots")
-"""What is kept of a queue: not what changes with every job"""
+_NUMBERS = ("max_slots", "max_memory", "total_slots", "max_jobs")
+_TRUTHS = ("overrides_wall_time",)
+_NAMES = ("accounts", "qos")
+"""What is kept of queues and qualities of service: not what changes with every job"""
+_DEFAULTS = ("default_queue", "default_account", "default_qos")
+_Limits = TypeVar("_Limits", QueueInfo, QosInfo)
 
 
 def path_of(endpoint: str) -> Path:
@@ -42,8 +46,13 @@ def read(endpoint: str) -> tuple[float, SiteInfo] | None:
     """Return what was kept of a site, and when it was found; ``None`` if there is nothing to rely on."""
     try:
         kept = json.loads(_content(path_of(endpoint)))
+        defaults: dict[str, Any] = {name: printable(kept[name]) for name in _DEFAULTS}
         site = SiteInfo(
-            endpoint, queues=tuple(map(_queue, kept["queues"])), default_queue=printable(kept["default_queue"])
+            endpoint,
+            queues=tuple(_limits(QueueInfo, entry) for entry in kept["queues"]),
+            qos=tuple(_limits(QosInfo, entry) for entry in kept["qos"]),
+            accounts=_texts(kept["accounts"]),
+            **defaults,
         )
         found = float(kept["time"])
         known = kept["endpoint"] == endpoint and 0 <= time.time() - found < MAX_AGE
@@ -54,8 +63,9 @@ def read(endpoint: str) -> tuple[float, SiteInfo] | None:
 
 def write(found: float, site: SiteInfo) -> None:
     """Keep the limits of a site, which were found at this time, for this user alone; if that fails, nothing is kept."""
-    queues = [_plain(queue) for queue in site.queues]
-    text = json.dumps({"endpoint": site.endpoint, "time": found, "default_queue": site.default_queue, "queues": queues})
+    kept = {name: getattr(site, name) for name in ("endpoint", "accounts", *_DEFAULTS)}
+    kept.update(time=found, queues=list(map(_plain, site.queues)), qos=list(map(_plain, site.qos)))
+    text = json.dumps(kept)
     with contextlib.suppress(OSError, RuntimeError):
         path = path_of(site.endpoint)
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -76,14 +86,20 @@ def _content(path: Path) -> str:
         return file.read(_MAX_SIZE).decode("utf-8")
 
 
-def _plain(queue: QueueInfo) -> dict[str, Any]:
-    values = {name: getattr(queue, name) for name in (*_TIMES, *_NUMBERS)}
-    times = {name: value.total_seconds() for name in _TIMES if (value := values[name]) is not None}
-    numbers = {name: values[name] for name in _NUMBERS if values[name] is not None}
-    return {"name": queue.name, **times, **numbers}
+def _plain(limits: QueueInfo | QosInfo) -> dict[str, Any]:
+    values = {name: getattr(limits, name, None) for name in (*_TIMES, *_NUMBERS, *_TRUTHS, *_NAMES)}
+    known = {name: value for name, value in values.items() if value is not None}
+    plain = {name: value.total_seconds() if name in _TIMES else value for name, value in known.items()}
+    return {"name": limits.name, **plain}
 
 
-def _queue(kept: dict[str, Any]) -> QueueInfo:
+def _limits(kind: type[_Limits], kept: dict[str, Any]) -> _Limits:
     limits: dict[str, Any] = {name: timedelta(seconds=kept[name]) for name in _TIMES if name in kept}
     limits.update({name: int(kept[name]) for name in _NUMBERS if name in kept})
-    return QueueInfo(printable(kept["name"]), **limits)
+    limits.update({name: bool(kept[name]) for name in _TRUTHS if name in kept})
+    limits.update({name: _texts(kept[name]) for name in _NAMES if name in kept})
+    return kind(printable(kept["name"]), **limits)
+
+
+def _texts(kept: list[str]) -> tuple[str, ...]:
+    return tuple(map(printable, kept))

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from jasmin_arc._support.bulk import JobLike
 from jasmin_arc._support.tracebacks import shortens_tracebacks
 from jasmin_arc.description import JobDescription
+from jasmin_arc.exceptions import JasminArcError
 from jasmin_arc.explain import Explanation
 from jasmin_arc.interface.parts import Parts
 
 if TYPE_CHECKING:
     from jasmin_arc.site_info import SiteInfo
+
+
+_SOFTWARE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_./+:@-]*")
 
 
 @shortens_tracebacks
@@ -39,14 +44,30 @@ class Understanding(Parts):
         return explain(facts)
 
     def site(self) -> SiteInfo:
-        """Return what the place where jobs run offers: queues, limits, slots, runtime environments."""
+        """Return what the place where jobs run offers: queues, limits, slots, runtime environments, accounts."""
         return self._known_site.ask()
+
+    def find_software(self, name: str) -> list[str]:
+        """Look for a program or a module where jobs run, and return where a program of this name is, and which modules
+        have it in their names.
+
+        :param name: one word, such as ``"python3"`` or ``"jaspy/3.11"``
+        :returns: paths of programs, which begin with a slash, and names of modules; empty where there is none
+        :raises ValueError: if it is not one word, or has characters that mean something to a shell
+        :raises OperationNotPossibleError: if the place cannot be asked for programs, as a compute element
+        :raises ServerError: if the place does not answer
+        """
+        if not _SOFTWARE.fullmatch(name):
+            raise ValueError(
+                f"the name of a program or module is one word of letters, digits and _./+:@-, not {name!r}"
+            )
+        return self.backend.find_software(name)
 
     def check(self, description: JobDescription) -> list[str]:
         """Compare the description with what the site offers, and return what stands in its way; nothing is sent.
 
-        A job is compared with the queue that it names. No site tells which queue a job is in that names none: it is
-        learned from earlier jobs. Until then, each queue counts that the job may be put into.
+        A job is compared with the queue that it names. No compute element tells which queue a job is in that names
+        none: it is learned from earlier jobs. Until then, each queue counts that the job may be put into.
 
         :returns: one sentence for each problem, with the nearest name for a typo; empty where there is none
         """
@@ -56,9 +77,20 @@ class Understanding(Parts):
     def check_jobs(self, descriptions: Sequence[JobDescription]) -> list[list[str]]:
         """Do as :meth:`check` for many descriptions, and return what stands in the way of each.
 
-        The site is asked once.
+        The site is asked once. Jobs of one call are meant to be submitted together: if a limit of the user's jobs
+        is known, their number is compared with it.
         """
-        from jasmin_arc.explain.limits import check
+        from jasmin_arc.explain.limits import check_all
 
         site = self._known_site.ask_all()
-        return [check(description, site) for description in descriptions]
+        listed = site.runtime_environments is not None
+        names = set() if listed else {name for job in descriptions for name in job.runtime_environments}
+        return check_all(descriptions, site, not_found=[name for name in names if not self._is_module(name)])
+
+    def _is_module(self, name: str) -> bool:
+        """Say whether there is such a module, also where that is not known."""
+        try:
+            found = self.find_software(name)
+        except (JasminArcError, ValueError):
+            return True
+        return any(not entry.startswith("/") for entry in found)

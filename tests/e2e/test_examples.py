@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ Lines = Callable[[str], list[str]]
     params=[
         pytest.param("bindings", marks=pytest.mark.grid),
         pytest.param("rest", marks=pytest.mark.grid),
+        pytest.param("slurm", marks=pytest.mark.grid),
         "local",
     ],
 )
@@ -36,7 +38,9 @@ def lines_of(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
     """Run all examples at the same time, and return the lines that one printed; their jobs are erased later."""
     folder = tmp_path_factory.mktemp("examples")
     options: dict[str, Any] = {"BACKEND": request.param, "LOCAL_DIR": str(folder / "local")}
-    if request.param != "local":
+    if request.param == "slurm":
+        options = request.getfixturevalue("options_of")("slurm")
+    elif request.param != "local":
         options = {**request.getfixturevalue("grid_config"), **options}
     options["JOBS_INFO_FILE"] = str(folder / "jobs.dat")
     config = folder / "config.json"
@@ -98,6 +102,15 @@ def test_many_jobs(lines_of: Lines) -> None:
     assert table[10] == "station009 10.45 22.45"
 
 
+def test_slurm_array(lines_of: Lines) -> None:
+    lines = lines_of("slurm_array.py")
+    table = lines[lines.index("step spread") + 1 :]
+    assert [line.split()[0] for line in table] == ["0", "20", "40", "59"]
+    assert float(table[0].split()[1]) < 1e-6 < float(table[-1].split()[1])
+
+
+SLURM_STEPS = re.compile(r"<!-- (slurm|prints) -->\n```\w+\n(.*?)```", re.DOTALL)
+CONFIGURATIONS = re.compile(r"```json\n(.*?)```", re.DOTALL)
 FIRST_STEPS = re.compile(r"<!-- run -->\n```python\n(.*?)```", re.DOTALL)
 LOCAL_LINE, CE_LINE = 'arc = ArcInterface(backend="local")', 'arc = ArcInterface("config.json")'
 NOTHING_OF_ARC = """
@@ -127,6 +140,46 @@ def test_the_first_steps_of_the_readme_lead_to_a_ce_without_anything_of_arc(
     )
     assert done.returncode == 0, done.stderr
     assert f"This job is running on {socket.gethostname()}" in done.stdout.splitlines()
+
+
+@pytest.mark.grid
+@pytest.mark.parametrize("place", ["lotus", "lotus-ssh"])
+def test_the_page_on_slurm_runs_from_top_to_bottom(
+    place: str,
+    options_of: Callable[[str], dict[str, Any]],
+    slurm_environment: Callable[[str], AbstractContextManager[None]],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """With the configurations that it shows; but a test has another host, and folders of its own."""
+    monkeypatch.chdir(tmp_path)
+    page = (ROOT / "docs" / "slurm.md").read_text(encoding="utf-8")
+    on_a_server, on_a_laptop = (json.loads(text) for text in CONFIGURATIONS.findall(page))
+    options = {**(on_a_laptop if place.endswith("ssh") else on_a_server), "JOBS_INFO_FILE": str(tmp_path / "jobs.dat")}
+    names_of_the_grid = {"SLURM_BIN", "SLURM_DIR"} | ({"SLURM_HOST"} & set(options))
+    options.update({name: options_of(place)[name] for name in names_of_the_grid})
+    Path("config.json").write_text(json.dumps(options))
+    with slurm_environment(place):
+        run_steps(page, capsys)
+
+
+def run_steps(page: str, capsys: pytest.CaptureFixture[str]) -> None:
+    names: dict[str, Any] = {}
+    try:
+        printed = ""
+        for mark, text in SLURM_STEPS.findall(page):
+            if mark == "slurm":
+                exec(text, names)
+                printed = capsys.readouterr().out
+            else:
+                assert text.strip() in printed
+    finally:
+        with names["arc"] as arc:
+            jobs = arc.job_list.ids()
+            arc.cancel_jobs(jobs)
+            arc.wait(jobs)
+            arc.clean_jobs(jobs, force=True)
 
 
 @pytest.mark.parametrize("name", sorted(path.name for path in EXAMPLES.glob("*.py")))

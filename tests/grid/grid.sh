@@ -8,11 +8,12 @@ USAGE="usage: grid.sh COMMAND
   status       say what runs (exit code 0 when the grid is up, 3 when it is not)
   possible     say in one line why no grid can run here (exit code 3), if that is so
   with CMD...  run CMD with the grid up, and leave the grid as it was found
+  with-site CMD...  the same, with a jasmin site beside it in GRID_DIR-jasmin, which JASMIN_ARC_TEST_SITE tells
   stop-arex    stop the CE and its web service; jobs stay in Slurm
   start-arex   start them again and wait until the CE accepts jobs
   logs         print the end of every log
   wipe         down, and remove all its files
-Variables: GRID_DIR, GRID_PORT, GRID_TIMERS (short or stock); see tests/grid/README.md"
+Variables: GRID_DIR, GRID_PORT, GRID_TIMERS (short or stock), GRID_SITE (plain or jasmin); see tests/grid/README.md"
 
 HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 
@@ -194,6 +195,8 @@ status() {
     return $state
 }
 
+need_ce() { [ "$SITE" = plain ] || die "the $SITE site has no compute element"; }
+
 start_arex_again() {
     need_root
     lock
@@ -222,6 +225,34 @@ with_grid() {
     "$@"
 }
 
+# with-site COMMAND...: both start at the same time
+with_site() {
+    local site=$GRID_DIR-jasmin starting
+    [ "$SITE" = plain ] || die "this grid is the $SITE site itself: 'grid.sh with'"
+    install_packages all        # once, for both
+    if of_site status >/dev/null; then site_was_up=yes; else site_was_up=''; fi
+    if is_up; then grid_was_up=yes; else grid_was_up=''; fi
+    trap end_both EXIT
+    trap 'exit 130' INT TERM
+    of_site up >/dev/null &
+    starting=$!
+    "$HERE/grid.sh" up >/dev/null
+    wait "$starting"
+    JASMIN_ARC_TEST_SITE=$site "$@"
+}
+
+of_site() {
+    env -u GRID_TIMERS -u GRID_SSHD_PORT -u GRID_SLURMCTLD_PORT -u GRID_SLURMD_PORT \
+        GRID_DIR="$GRID_DIR-jasmin" GRID_SITE=jasmin GRID_PORT="${GRID_SITE_PORT:-$((PORT + 1000))}" "$HERE/grid.sh" "$@"
+}
+
+end_both() {
+    local ending=''
+    if [ -z "$site_was_up" ]; then of_site down & ending=$!; fi
+    if [ -z "$grid_was_up" ]; then "$HERE/grid.sh" down; fi
+    if [ -n "$ending" ]; then wait "$ending"; fi
+}
+
 logs() {
     local log
     for log in "$GRID_DIR"/*.log "$GRID_DIR"/munge/*.log "$GRID_DIR"/slurm/log/*.log "$GRID_DIR"/{ssh,accounts}/*.log "$GRID_DIR"/arc/log/*; do
@@ -242,7 +273,8 @@ read_settings
 case ${1:-} in
     up | down | status | possible | logs | wipe) "$1" ;;
     with) shift; with_grid "$@" ;;
-    stop-arex) need_root; lock; stop_arex ;;
-    start-arex) start_arex_again ;;
+    with-site) shift; with_site "$@" ;;
+    stop-arex) need_ce; need_root; lock; stop_arex ;;
+    start-arex) need_ce; start_arex_again ;;
     *) echo "$USAGE" >&2; exit 2 ;;
 esac

@@ -11,20 +11,22 @@ PACKAGES=(
     zsh fish                                                             # the tests press Tab in them
     curl                                                                 # make bench compares with it
 )
+JASMIN_PACKAGES=(slurmdbd mariadb-server-core)     # accounting, which only the site like JASMIN has
 
 missing_packages() {
     local package
-    for package in "${PACKAGES[@]}"; do
+    for package; do
         dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q ' installed$' || echo "$package"
     done
 }
 
 install_packages() {
-    local missing
+    local missing wanted=("${PACKAGES[@]}")
+    if [ "$SITE" = jasmin ] || [ "${1:-}" = all ]; then wanted+=("${JASMIN_PACKAGES[@]}"); fi
     if ! command -v dpkg-query >/dev/null || ! command -v apt-get >/dev/null; then
-        die "needs root on Debian 12 or Ubuntu, for its packages ${PACKAGES[*]}"
+        die "needs root on Debian 12 or Ubuntu, for its packages ${wanted[*]}"
     fi
-    missing=$(missing_packages | tr '\n' ' ')
+    missing=$(missing_packages "${wanted[@]}" | tr '\n' ' ')
     [ -n "$missing" ] || return 0
     [ "$(id -u)" = 0 ] || die "needs root, to install $missing"
     say "installing $missing"

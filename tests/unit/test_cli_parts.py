@@ -41,7 +41,8 @@ from jasmin_arc.cli.output import console
 from jasmin_arc.cli.process import run
 from jasmin_arc.cli.selection import complete_job
 from jasmin_arc.config import OPTIONS
-from jasmin_arc.display.columns import FILES, QUEUES, Column
+from jasmin_arc.display.columns import FILES, Column
+from jasmin_arc.display.site import QUEUES
 from jasmin_arc.display.tables import make_record, make_table
 from jasmin_arc.display.values import for_programs, short_ids
 from jasmin_arc.exceptions import (

@@ -17,7 +17,8 @@ from jasmin_arc._support.text import utc
 from jasmin_arc.cli.output import console
 from jasmin_arc.constants import JobState, JobStatuses
 from jasmin_arc.description.quantities import parse_duration
-from jasmin_arc.display.columns import DONE, ENDS, FILES, JOBS, OUTCOMES, QUEUES, Column
+from jasmin_arc.display.columns import DONE, ENDS, FILES, JOBS, OUTCOMES, Column
+from jasmin_arc.display.site import QOS, QUEUES, filled
 from jasmin_arc.display.tables import make_record, make_table
 from jasmin_arc.display.text import fold, width_of, wrap
 from jasmin_arc.display.values import for_programs, status_words
@@ -139,7 +140,9 @@ def lines_of(table: Any, width: int) -> list[str]:
     return [line.rstrip() for line in capture.get().splitlines()]
 
 
-@pytest.mark.parametrize("columns", [JOBS, ENDS, OUTCOMES, DONE, FILES, QUEUES], ids=lambda columns: columns[-1].key)
+@pytest.mark.parametrize(
+    "columns", [JOBS, ENDS, OUTCOMES, DONE, FILES, QUEUES, QOS], ids=lambda columns: columns[-1].key
+)
 @given(rows=st.lists(ROWS, min_size=1, max_size=4), width=st.integers(24, 130))
 def test_a_table_is_all_there_and_breaks_no_word_that_fits(
     columns: tuple[Column, ...], rows: list[dict[str, Any]], width: int
@@ -167,9 +170,8 @@ def test_a_record_is_all_there(row: dict[str, Any], width: int) -> None:
 
 def test_queues_at_sixty_columns() -> None:
     queue = {"name": "long", "free_slots": 64, "total_slots": 64, "running": 12, "waiting": 3, "max_slots": 64}
-    shown = lines_of(
-        make_table([{**queue, "max_wall_time": timedelta(days=7), "max_memory": 64 << 30}], QUEUES, 60), 60
-    )
+    rows = [{**queue, "max_wall_time": timedelta(days=7), "max_memory": 64 << 30}]
+    shown = lines_of(make_table(rows, filled(QUEUES, rows), 60), 60)
     assert [line.split() for line in shown] == [
         ["QUEUE", "FREE", "SLOTS", "RUNNING", "WAITING", "MAX", "MAX", "MAX"],
         ["TIME", "SLOTS", "MEMORY"],

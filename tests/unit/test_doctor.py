@@ -79,6 +79,25 @@ def test_misspelt_options_are_a_warning_with_a_remedy(
     assert "the compute element is https://ce.invalid:443/arex" in checks["configuration"].found
 
 
+def test_slurm_on_this_machine_is_advice_where_nothing_says_where_jobs_go(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    for variable in ("JASMIN_ARC_CONFIG", "JASMIN_ARC_BACKEND", "JASMIN_ARC_ARC_SERVER"):
+        monkeypatch.delenv(variable, raising=False)
+
+    def second(**options: Any) -> Check:
+        checks = examine(config={"CERTS_DIR": str(tmp_path), "PROXY_FILE": str(tmp_path / "proxy"), **options})
+        return [next(checks), next(checks)][1]
+
+    assert second().name != "Slurm"
+    (tmp_path / "sbatch").touch(mode=0o755)
+    assert (second().name, second().outcome) == ("Slurm", Outcome.WARNING)
+    assert "set BACKEND to slurm" in second().remedy
+    assert "jasmin-arc config init --backend slurm" in second().remedy
+    assert [second(ARC_SERVER="ce.invalid").name, second(BACKEND="rest").name] == ["bindings", "certificate"]
+
+
 def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     check = by_name(BACKEND="local", JOBS_INFO_FILE=str(tmp_path / "file" / "jobs.dat"))["job list"]

@@ -42,7 +42,7 @@ _ABOUT_BACKENDS = [f"docs/{name}.md" for name in ("backends", "configuration", "
 """These pages say themselves what the others say in a note"""
 _NOTE = """
 > **Try it.** The code on this page runs as it stands, from top to bottom, on your own machine: `backend="local"` says
-> so. To use a compute element (CE), make a [configuration](configuration.md) and write `ArcInterface()` instead.
+> so. To use a cluster, make a [configuration](configuration.md) and write `ArcInterface()` instead.
 """
 
 
@@ -291,10 +291,12 @@ def dependencies(*lists: str) -> list[str]:
 def test_the_guide_for_contributors_lists_what_gets_installed() -> None:
     guide = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
     array = re.search(
-        r"^PACKAGES=\((.*?)^\)", (ROOT / "tests/grid/packages.sh").read_text(encoding="utf-8"), re.M | re.S
+        r"^PACKAGES=\((.*?)^\)\nJASMIN_PACKAGES=\((.*?)\)",
+        (ROOT / "tests/grid/packages.sh").read_text(encoding="utf-8"),
+        re.M | re.S,
     )
     assert array is not None
-    debian = re.sub(r"#.*", "", array[1]).split()
+    debian = re.sub(r"#.*", "", array[1] + array[2]).split()
     assert debian
     pypi = dependencies("dependencies", "test", "bench", "docs", "dev")
     missing = [package for package in [*debian, *pypi] if f"`{package}`" not in guide]

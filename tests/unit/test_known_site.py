@@ -5,10 +5,12 @@ from __future__ import annotations
 import io
 import json
 import os
+import shlex
 import time
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
+from itertools import chain
 from pathlib import Path
 
 import pytest
@@ -20,11 +22,11 @@ from pytest_mock import MockerFixture
 
 from jasmin_arc import ArcInterface, JobDescription, JobInfo, LogLevels
 from jasmin_arc.constants import JobState
-from jasmin_arc.exceptions import ServerError
+from jasmin_arc.exceptions import OperationNotPossibleError, ServerError
 from jasmin_arc.explain import site_file
 from jasmin_arc.explain.known_site import KnownSite
 from jasmin_arc.job_list import JobList, JobRecord
-from jasmin_arc.site_info import QueueInfo, SiteInfo
+from jasmin_arc.site_info import QosInfo, QueueInfo, SiteInfo
 
 HOUR = timedelta(hours=1)
 ENDPOINT = MemoryBackend.endpoint
@@ -34,6 +36,15 @@ SITE = SiteInfo(
     runtime_environments=("ENV/PROXY",),
 )
 KEPT = SiteInfo(ENDPOINT, queues=SITE.queues, default_queue="short")
+SLURM = SiteInfo(
+    ENDPOINT,
+    queues=(QueueInfo("debug", HOUR, total_slots=192, accounts=("a", "b"), qos=("debug",)),),
+    accounts=("a", "b"),
+    qos=(QosInfo("debug", HOUR, 8, 2**40, 32, overrides_wall_time=True, accounts=("a",)), QosInfo("none")),
+    default_account="a",
+    default_qos="debug",
+    default_queue="debug",
+)
 
 
 class Place(MemoryBackend):
@@ -79,10 +90,11 @@ def listed(job_list: JobList, number: int, queue: str | None) -> str:
 # --- The file ---
 
 
-def test_what_is_kept_comes_back() -> None:
+@pytest.mark.parametrize("kept", [KEPT, SLURM])
+def test_what_is_kept_comes_back(kept: SiteInfo) -> None:
     now = time.time()
-    site_file.write(now, KEPT)
-    assert site_file.read(ENDPOINT) == (now, KEPT)
+    site_file.write(now, kept)
+    assert site_file.read(ENDPOINT) == (now, kept)
     assert site_file.read(ENDPOINT + "other") is None
 
 
@@ -135,13 +147,20 @@ ODD = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["name", "max_slots"]), inner),
     max_leaves=6,
 )
-QUEUE_KEYS = ["name", "max_wall_time", "max_cpu_time", "max_slots", "max_memory", "total_slots"]
+TEXTS = {name: ODD | st.text(max_size=5) for name in ("default_queue", "default_account", "default_qos")}
+QUEUE_KEYS = ["name", "max_wall_time", "max_cpu_time", "max_slots", "max_memory", "total_slots", "accounts", "qos"]
+QOS_KEYS = ["name", "max_wall_time", "max_slots", "max_memory", "max_jobs", "overrides_wall_time", "accounts"]
+
+
+def lists(keys: list[str]) -> st.SearchStrategy[object]:
+    named = st.fixed_dictionaries({"name": st.text(max_size=5)}, optional=dict.fromkeys(keys[1:], ODD))
+    return ODD | st.lists(st.dictionaries(st.sampled_from(keys), ODD) | named, max_size=2)
 
 
 @given(
     st.fixed_dictionaries(
-        {"endpoint": st.just(ENDPOINT), "time": st.just(0) | ODD},
-        optional={"default_queue": ODD, "queues": ODD | st.lists(st.dictionaries(st.sampled_from(QUEUE_KEYS), ODD))},
+        {"endpoint": st.just(ENDPOINT), "time": st.just(0) | ODD, **TEXTS},
+        optional={"queues": lists(QUEUE_KEYS), "qos": lists(QOS_KEYS), "accounts": ODD | st.lists(st.text(max_size=5))},
     )
 )
 def test_no_content_is_an_error(kept: dict[str, object]) -> None:
@@ -151,8 +170,11 @@ def test_no_content_is_an_error(kept: dict[str, object]) -> None:
     path.chmod(0o600)
     found = site_file.read(ENDPOINT)
     if found is not None:
-        assert all(queue.name.isprintable() for queue in found[1].queues)
-        assert found[1].default_queue.isprintable()
+        site = found[1]
+        names = [entry.name for entry in (*site.queues, *site.qos)]
+        lists_of_names = [site.accounts, *(entry.accounts for entry in (*site.queues, *site.qos))]
+        defaults = [site.default_queue, site.default_account, site.default_qos]
+        assert all(name.isprintable() for name in chain(names, defaults, *lists_of_names))
 
 
 # --- The site ---
@@ -180,6 +202,14 @@ def test_what_the_backend_has_read_for_itself_is_used(job_list: JobList) -> None
     place.lately = SITE
     assert known.recall() == SITE
     assert place.asked == 0
+
+
+def test_what_the_backend_did_not_ask_for_itself_is_not_forgotten(job_list: JobList) -> None:
+    place = Place(SLURM)
+    KnownSite(place, job_list).ask()
+    place.lately = SiteInfo(ENDPOINT, queues=(QueueInfo("new"),), default_queue="new", default_account="b")
+    known = KnownSite(place, job_list).recall()
+    assert known == replace(SLURM, queues=place.lately.queues, default_queue="new", default_account="b")
 
 
 def test_the_queue_of_jobs_that_name_none_is_learned_from_answers(job_list: JobList) -> None:
@@ -221,6 +251,20 @@ def test_a_queue_that_is_gone_is_not_the_one(job_list: JobList) -> None:
     assert known.ask().default_queue == ""
 
 
+def test_a_default_that_the_place_publishes_is_not_learned_from_jobs(job_list: JobList) -> None:
+    place = Place(SLURM)
+    known = KnownSite(place, job_list)
+    unnamed = listed(job_list, 1, None)
+    known.learn({unnamed: info(unnamed, "before")})
+    assert known.ask() == SLURM
+    known.learn({unnamed: info(unnamed, "before")})
+    assert known.recall() == known.ask_all() == SLURM
+    assert KnownSite(place, job_list).recall() == SLURM
+    # The configuration may name a queue that is not there, which a check tells.
+    place.offered = replace(SLURM, default_queue="bedug")
+    assert known.ask().default_queue == "bedug"
+
+
 def test_older_jobs_do_not_undo_what_newer_ones_told(job_list: JobList) -> None:
     known = KnownSite(Place(), job_list)
     known.ask()
@@ -241,6 +285,41 @@ def test_limits_of_this_machine_are_those_of_now(tmp_path: Path) -> None:
     with ArcInterface(config={**options, "LOCAL_SLOTS": 2}, log=log, log_level=LogLevels.WARNING) as arc:
         arc.submit("true", slots=2).wait()
     assert log.getvalue() == ""
+
+
+def test_modules_are_looked_for_where_there_is_no_list_of_them(tmp_path: Path, mocker: MockerFixture) -> None:
+    options = {"BACKEND": "local", "LOCAL_DIR": str(tmp_path / "d"), "JOBS_INFO_FILE": str(tmp_path / "jobs.dat")}
+    modules = {"jaspy": ["jaspy/3.11"], "python": ["/usr/bin/python"], "jaspi": []}
+
+    def find(name: str) -> list[str]:
+        if name not in modules:
+            raise ServerError("no answer")
+        return modules[name]
+
+    with ArcInterface(config=options, log=None) as arc:
+        mocker.patch.object(arc.backend, "site", return_value=SiteInfo(ENDPOINT, runtime_environments=None))
+        asked = mocker.patch.object(arc.backend, "find_software", side_effect=find)
+        jobs = [JobDescription("x", runtime_environments=[name]) for name in (*modules, "jaspi", "unknown", "a;b")]
+        found = arc.check_jobs(jobs)
+        assert asked.call_count == 4
+        assert [bool(problems) for problems in found] == [False, True, True, True, False, False]
+        assert found[1] == ["there is no runtime environment 'python' at this site: no module has that in its name"]
+        with pytest.raises(ValueError, match="one word of letters, digits"):
+            arc.find_software("a b")
+        assert arc.find_software("jaspy") == ["jaspy/3.11"]
+        assert asked.call_count == 5
+
+
+@given(st.text(max_size=8))
+def test_no_name_of_software_can_mean_anything_to_a_shell(name: str) -> None:
+    with (
+        ArcInterface(backend="local", log=None) as arc,
+        pytest.raises((ValueError, OperationNotPossibleError)) as caught,
+    ):
+        arc.find_software(name)
+    if isinstance(caught.value, OperationNotPossibleError):
+        assert shlex.quote(name) == name
+        assert not name.startswith(("-", "/", "."))
 
 
 def test_many_descriptions_are_checked_with_one_question(tmp_path: Path, mocker: MockerFixture) -> None:

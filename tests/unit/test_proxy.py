@@ -625,10 +625,21 @@ def test_the_message_names_the_file_and_what_to_do(
     assert not (pki.folder / "proxy").exists()
 
 
-def test_a_missing_certificate_helps_those_who_have_none(make_manager: MakeManager) -> None:
-    with pytest.raises(ProxyGenerationError, match="ask your site which authority issues certificates") as caught:
-        make_manager(CLIENT_CERT="/nowhere/cert").path()
-    assert str(caught.value).endswith("to try without one: backend='local'")
+def test_a_missing_certificate_helps_those_who_have_none(
+    make_manager: MakeManager, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+
+    def told(**options: object) -> str:
+        with pytest.raises(ProxyGenerationError, match="ask your site which authority issues certificates") as caught:
+            make_manager(CLIENT_CERT="/nowhere/cert", **options).path()
+        return str(caught.value)
+
+    assert told().endswith("to try without one: backend='local'")
+    (tmp_path / "sbatch").touch(mode=0o755)
+    assert "for jobs with Slurm, which is on this machine, none is needed: backend='slurm'" in told()
+    # Who names a compute element means it.
+    assert told(ARC_SERVER="ce.example.org").endswith("to try without one: backend='local'")
 
 
 def test_a_key_and_a_certificate_that_are_swapped_are_told_as_such(pki: Pki, make_manager: MakeManager) -> None:

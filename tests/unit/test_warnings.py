@@ -12,7 +12,7 @@ import pytest
 from jasmin_arc import ArcInterface, JobDescription, JobInfo
 from jasmin_arc.constants import JobState
 from jasmin_arc.explain.warnings import Warnings, sessions_ending, short_credentials
-from jasmin_arc.site_info import QueueInfo, SiteInfo
+from jasmin_arc.site_info import QosInfo, QueueInfo, SiteInfo
 
 NOW = datetime(2026, 1, 1, tzinfo=timezone.utc)
 
@@ -110,6 +110,22 @@ def test_jobs_draw_a_warning_that_may_be_put_into_a_queue_where_they_never_start
     assert warned(caplog, job("x", wall_time="2h"), job("x", wall_time="2h", queue="long"), site=unknown) == [
         "the job may never start: wall_time: 2 h is over the limit of queue 'short', 1 h, where a job that names no "
         "queue may be put; queue 'long' allows it"
+    ]
+
+
+def test_an_account_that_a_queue_does_not_take_draws_a_warning(caplog: pytest.LogCaptureFixture) -> None:
+    site = SiteInfo(
+        SITE.endpoint,
+        queues=(QueueInfo("cpu"), QueueInfo("gpu", accounts=("orchid",))),
+        qos=(QosInfo("standard", max_slots=1), QosInfo("high")),
+        default_queue="cpu",
+        default_account="mine",
+        default_qos="standard",
+    )
+    jobs = [job("x", queue="gpu"), job("x", queue="gpu", account="orchid"), job("x", slots=2), job("x")]
+    assert warned(caplog, *jobs, site=site) == [
+        "the job may never start: queue 'gpu' cannot be used with account 'mine', only with orchid",
+        "the job may never start: slots: 2 is over the limit of QoS 'standard', 1; QoS 'high' allows it",
     ]
 
 

@@ -5,16 +5,18 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Sequence
 from itertools import groupby
+from pathlib import Path
 from typing import BinaryIO
 
 from jasmin_arc._support.text import excerpt, first_few
 from jasmin_arc.backends.base import ACCOUNTS, QUEUES, RUNTIME_ENVIRONMENTS, Backend, Pace, Services
+from jasmin_arc.backends.posix.session import list_folder, open_file
+from jasmin_arc.backends.shell.session import RemoteSession
+from jasmin_arc.backends.shell.shell import Shell
 from jasmin_arc.backends.slurm.cluster import Cluster, Place
-from jasmin_arc.backends.slurm.files import Files
 from jasmin_arc.backends.slurm.infos import Infos
 from jasmin_arc.backends.slurm.options import Defaults
 from jasmin_arc.backends.slurm.recovery import Recovery
-from jasmin_arc.backends.slurm.shell import Shell
 from jasmin_arc.backends.slurm.site import known_site, site
 from jasmin_arc.backends.slurm.states import Look, States, silence
 from jasmin_arc.backends.slurm.submission import Submitter
@@ -45,7 +47,6 @@ class SlurmBackend(Backend):
         self._cluster = Cluster(self._shell, folder=config.SLURM_DIR, binaries=config.SLURM_BIN)
         self._states = States(self._cluster)
         self._infos = Infos(self._cluster, self._states)
-        self._files = Files(self._cluster)
         self._defaults = Defaults.of(config)
         self._journal = Journal(services.job_list, services.log)
 
@@ -125,13 +126,26 @@ class SlurmBackend(Backend):
         return failures
 
     def list_files(self, job_id: str, path: str = "", *, recursive: bool = False) -> list[RemoteFile]:
-        return self._files.list(self._place(job_id), path, job_id, recursive=recursive)
+        if self._shell.host:
+            return self._remote_session(job_id).list(path, recursive=recursive)
+        return list_folder(self._session(job_id), path, job_id, recursive=recursive)
 
     def open(self, job_id: str, path: str, offset: int = 0) -> BinaryIO:
-        return self._files.open(self._place(job_id), path, offset, job_id)
+        if self._shell.host:
+            return self._remote_session(job_id).open(path, offset)
+        return open_file(self._session(job_id), path, offset, job_id)
 
     def fetch(self, job_id: str, names: Sequence[str]) -> Iterator[tuple[str, BinaryIO]]:
-        return self._files.fetch(self._place(job_id), names, job_id)
+        return self._remote_session(job_id).fetch(names) if self._shell.host else super().fetch(job_id, names)
+
+    def _remote_session(self, job_id: str) -> RemoteSession:
+        return RemoteSession(self._shell, f"{self._cluster.facts.dir}/{self._place(job_id).folder}/session", job_id)
+
+    def _session(self, job_id: str) -> Path:
+        folder = Path(self._cluster.facts.dir, self._place(job_id).folder, "session")
+        if not folder.is_dir():
+            raise self._not_found(job_id)
+        return folder
 
     def evidence(self, job_id: str) -> dict[str, str]:
         """What Slurm says of the job now, and what it has written about it."""

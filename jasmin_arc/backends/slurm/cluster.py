@@ -11,7 +11,7 @@ from functools import cached_property
 from pathlib import Path
 
 from jasmin_arc._support.text import excerpt
-from jasmin_arc.backends.slurm.shell import Shell
+from jasmin_arc.backends.shell.shell import Shell
 from jasmin_arc.exceptions import ServerError
 
 _SCRIPTS = Path(__file__).parent / "remote"

@@ -148,7 +148,7 @@ def _was_started(seen: Seen) -> bool:
 
 
 def _exit_code(wait: str, native_state: str) -> int | None:
-    """The exit code in a status as ``wait`` gives it; of a job killed by a signal, 128 and its number, as in a shell."""
+    """The exit code in a status as ``wait`` gives it; of a job killed by a signal it is 128 and its number."""
     if not wait.isdecimal() or native_state not in ("COMPLETED", "FAILED"):
         return None
     status = int(wait)

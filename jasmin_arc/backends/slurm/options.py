@@ -30,8 +30,34 @@ _FIELDS = {
 }
 """Options that are fields of a description"""
 _OWN = frozenset(
-    "array batch chdir cluster clusters comment error export export-file get-user-env gid help hold ignore-pbs "
-    "open-mode output parsable quiet test-only uid usage verbose version wait wait-all-nodes wrap".split()  # noqa: SIM905
+    [
+        "array",
+        "batch",
+        "chdir",
+        "cluster",
+        "clusters",
+        "comment",
+        "error",
+        "export",
+        "export-file",
+        "get-user-env",
+        "gid",
+        "help",
+        "hold",
+        "ignore-pbs",
+        "open-mode",
+        "output",
+        "parsable",
+        "quiet",
+        "test-only",
+        "uid",
+        "usage",
+        "verbose",
+        "version",
+        "wait",
+        "wait-all-nodes",
+        "wrap",
+    ]
 )
 """Options that this library sets itself, or that would change how sbatch answers"""
 

@@ -24,6 +24,7 @@ def known_site(facts: Facts, defaults: Defaults, endpoint: str) -> SiteInfo:
         endpoint,
         facts.name,
         queues,
+        None,
         interfaces=("slurm",),
         default_queue=defaults.partition or facts.default_partition,
         default_account=defaults.account,
@@ -42,7 +43,7 @@ def site(told: str, facts: Facts, defaults: Defaults, endpoint: str) -> SiteInfo
             partitions[values["PartitionName"]] = values
     associations = [line.split("|") for line in parts.get("associations", ()) if line.count("|") == 3]
     allowed = {name for row in associations for name in row[2].split(",") if name}
-    qos = [line.split("|") for line in parts.get("qos", ()) if line.count("|") == 5]
+    qos = [line.split("|") for line in parts.get("qos", ()) if line.count("|") == 6]
     known = known_site(facts, defaults, endpoint)
     return SiteInfo(
         endpoint,
@@ -51,9 +52,10 @@ def site(told: str, facts: Facts, defaults: Defaults, endpoint: str) -> SiteInfo
             _queue(name, values, [row for row in nodes if row[0] == name])
             for name, values in (partitions or facts.partitions).items()
         ),
+        None,
         interfaces=("slurm",),
         accounts=tuple(dict.fromkeys(printable(row[0]) for row in associations if row[0])),
-        qos=tuple(_qos(row) for row in qos if row[0] in allowed),
+        qos=tuple(_qos(row, associations) for row in qos if row[0] in allowed),
         default_account=defaults.account or next(iter(parts.get("default", ())), ""),
         default_qos=defaults.qos or next((row[3] for row in associations if row[3]), ""),
         default_queue=known.default_queue,
@@ -83,22 +85,31 @@ def _queue(name: str, values: Mapping[str, str], nodes: Iterable[list[str]]) -> 
         free_slots=sum(row[1] for row in processors) if processors else None,
         nodes_idle=_nodes(rows, _IDLE) if rows else None,
         nodes_busy=_nodes(rows, _BUSY) if rows else None,
+        accounts=_allowed(values.get("AllowAccounts", "")),
+        qos=_allowed(values.get("AllowQos", "")),
     )
+
+
+def _allowed(text: str) -> tuple[str, ...]:
+    return () if text in ("", "ALL", "N/A") else tuple(map(printable, text.split(",")))
 
 
 def _nodes(rows: Iterable[list[str]], states: tuple[str, ...]) -> int:
     return sum(_count(row[2]) or 0 for row in rows if row[1].startswith(states))
 
 
-def _qos(row: list[str]) -> QosInfo:
-    name, wall, each, all_jobs, submitted, _running = row
+def _qos(row: list[str], associations: Iterable[list[str]]) -> QosInfo:
+    name, wall, each, all_jobs, submitted, _running, flags = row
     limits = {**_tres(all_jobs), **_tres(each)}
+    accounts = {printable(account): name in names.split(",") for account, _, names, _ in associations if account}
     return QosInfo(
         printable(name),
         max_wall_time=duration(wall),
         max_slots=_count(limits.get("cpu", "")),
         max_memory=_memory(limits.get("mem", "")),
         max_jobs=_count(submitted),
+        overrides_wall_time="PartitionTimeLimit" in flags.split(","),
+        accounts=() if all(accounts.values()) else tuple(account for account, may in accounts.items() if may),
     )
 
 

@@ -45,8 +45,7 @@ GENERAL_STATES = {
 _ALL = -1
 """Stands for the index of a job that is no part of an array, and for all of an array that was cancelled as a whole"""
 _COLUMNS = 13
-_COMMENT = re.compile(r"jasmin_arc/([0-9]{8}-[0-9]{6}-[0-9a-f]{8})/([0-9]{1,3})\Z")
-_NUMBER = re.compile(r"\d+(?:_(\d+))?\Z")
+_END = re.compile(r"(\d+)(t?)\Z")
 _MARK = re.compile(r"([0-9a-f]{14})\.(run|cancelled|(\d+)(t?))\Z")
 _TOKEN = re.compile(r"[0-9a-f]{14}\Z")
 
@@ -124,33 +123,36 @@ class Seen:
 class Look:
     """One look at batches."""
 
-    rows: dict[tuple[str, int, int], Row] = field(default_factory=dict)
-    """By batch, offset and index"""
+    rows: dict[tuple[str, int, int], str] = field(default_factory=dict)
+    """What squeue says of the jobs of these batches, by batch, offset and index"""
     silent: list[str] = field(default_factory=list)
     """What squeue said when it failed"""
-    asked: int = 0
-    """When Slurm was asked, in seconds; 0 for never"""
     tokens: dict[str, set[str]] = field(default_factory=dict)
     """By batch, the jobs that have a folder"""
     marks: dict[str, dict[str, set[str]]] = field(default_factory=dict)
     """By batch and token, what the job has marked"""
-    fates: dict[str, str] = field(default_factory=dict)
+    decided: set[str] = field(default_factory=set)
+    """The batches of which it is decided whether they run"""
     young: set[str] = field(default_factory=set)
 
     def __contains__(self, place: Place) -> bool:
         return place.token in self.tokens.get(place.batch, ())
 
+    def row(self, place: Place) -> Row | None:
+        line = self.rows.get((place.batch, place.offset, place.index))
+        line = line or self.rows.get((place.batch, place.offset, _ALL))
+        return Row(*line.split("|", _COLUMNS)[:_COLUMNS]) if line else None
+
     def seen(self, place: Place) -> Seen:
         marks = self.marks.get(place.batch, {}).get(place.token, set())
-        end = next((found for mark in marks if (found := re.fullmatch(r"(\d+)(t?)", mark))), None)
+        end = next((found for mark in marks if (found := _END.match(mark))), None)
         return Seen(
-            row=self.rows.get((place.batch, place.offset, place.index))
-            or self.rows.get((place.batch, place.offset, _ALL)),
+            row=self.row(place),
             is_running="run" in marks,
             code=int(end[1]) if end else None,
             was_told_to_end=bool(end and end[2]),
             is_cancelled="cancelled" in marks,
-            is_committed=self.fates.get(place.batch) == "committed",
+            is_committed=place.batch in self.decided,
             is_young=place.batch in self.young,
         )
 
@@ -167,25 +169,25 @@ class States:
         :param watching: whether an older answer of Slurm will do
         """
         look = self.look(places.values(), age=_WATCH if watching else _PERSON)
-        if watching and any(look.seen(place).is_doubtful for place in places.values() if place in look):
+        seen = {job_id: look.seen(place) for job_id, place in places.items() if place in look}
+        if watching and any(one.is_doubtful for one in seen.values()):
             look = self.look(places.values(), age=_PERSON)
+            seen = {job_id: look.seen(place) for job_id, place in places.items() if place in look}
         answers: dict[str, JobState | JasminArcError] = {}
         gone: dict[str, Place] = {}
-        for job_id, place in places.items():
-            if place not in look:
-                continue
-            state = look.seen(place).state
+        for job_id, one in seen.items():
+            state = one.state
             if look.silent and (state is None or not (state.final or watching)):
                 answers[job_id] = silence(look)
             elif state is None:
-                gone[job_id] = place
+                gone[job_id] = places[job_id]
             else:
                 answers[job_id] = state
         return {**answers, **self._accounted(gone)} if gone else answers
 
     def look(self, places: Iterable[Place], *, age: str = _PERSON) -> Look:
-        batches = dict.fromkeys(place.batch for place in places)
-        return read_look(self._cluster.ask("look", ["look", age, *batches]))
+        batches = list(dict.fromkeys(place.batch for place in places))
+        return read_look(self._cluster.ask("look", ["look", age, *batches]), batches)
 
     def _accounted(self, gone: Mapping[str, Place]) -> dict[str, JobState | JasminArcError]:
         """What Slurm's accounting says of jobs that Slurm's queue has forgotten."""
@@ -225,27 +227,23 @@ class States:
         return {place: table[native] for place, native in natives.items() if native in table}
 
 
-def read_look(told: str) -> Look:
+def read_look(told: str, batches: Iterable[str]) -> Look:
     """Read what ``remote/look.sh`` prints."""
-    look = Look()
+    look = Look(tokens={batch: set() for batch in batches}, marks={})
     head, _, rest = told.partition("queue\n")
     look.silent = [line.partition(" ")[2] for line in head.splitlines() if line.startswith("silent")]
-    lines = iter(rest.splitlines())
-    batch = ""
-    for line in lines:
-        words = line.split(" ")
-        if words[0] == "batch" and len(words) > 1:
-            batch = words[1]
-            look.fates[batch] = next(lines, "")
-            look.tokens[batch], look.marks[batch] = set(), {}
-            if words[2:] == ["young"]:
-                look.young.add(batch)
-        elif batch:
-            _read_name(line, look.tokens[batch], look.marks[batch])
-        elif "|" in line:
-            _read_row(line, look.rows)
-        elif words[0].isdecimal():
-            look.asked = int(words[0])
+    rows, _, parts = rest.partition("\nbatch ")
+    for line in rows.splitlines():
+        _read_row(line, look)
+    for part in filter(None, parts.split("\nbatch ")):
+        heading, _, names = part.partition("\n")
+        batch, new, fate = heading.split(" ")
+        if new:
+            look.young.add(batch)
+        if fate:
+            look.decided.add(batch)
+        for name in names.split("\n"):
+            _read_name(name, look.tokens.setdefault(batch, set()), look.marks.setdefault(batch, {}))
     return look
 
 
@@ -256,13 +254,13 @@ def _read_name(name: str, tokens: set[str], marks: dict[str, set[str]]) -> None:
         marks.setdefault(mark[1], set()).add(mark[2])
 
 
-def _read_row(line: str, rows: dict[tuple[str, int, int], Row]) -> None:
-    columns = line.split("|", _COLUMNS - 1)
-    if len(columns) == _COLUMNS:
-        row = Row(*(column.strip(" |") for column in columns))
-        comment, number = _COMMENT.match(row.comment), _NUMBER.match(row.native_id)
-        if comment and number:
-            rows[(comment[1], int(comment[2]), _ALL if number[1] is None else int(number[1]))] = row
+def _read_row(line: str, look: Look) -> None:
+    # The comment comes last; of the user's other jobs it may be anything.
+    words = line.rstrip(" |").rpartition("|")[2].split("/")
+    if len(words) == 3 and words[0] == "jasmin_arc" and words[1] in look.tokens and words[2].isdecimal():
+        index = line.partition("|")[0].partition("_")[2]
+        if line.count("|") >= _COLUMNS - 1 and (not index or index.isdecimal()):
+            look.rows[(words[1], int(words[2]), int(index) if index else _ALL)] = line
 
 
 def read_ids(told: str) -> dict[tuple[str, int], tuple[str, int]]:

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from jasmin_arc._support.text import excerpt
-from jasmin_arc.backends.slurm.archive import archive
+from jasmin_arc.backends.shell.archive import archive
 from jasmin_arc.backends.slurm.cluster import Cluster, Facts, Place
 from jasmin_arc.backends.slurm.options import Defaults, make_script, resources
 from jasmin_arc.constants import STDERR_NAME, STDOUT_NAME

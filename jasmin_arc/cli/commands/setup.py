@@ -17,15 +17,20 @@ from typing import Any
 import click
 
 from jasmin_arc._support.text import counted, home_short
+from jasmin_arc.backends.table import options_of
 from jasmin_arc.cli import completion
 from jasmin_arc.cli.app import ArcCommand, ArcGroup, context_of
 from jasmin_arc.cli.context import Context
+from jasmin_arc.cli.exit_codes import NOT_FOUND
 from jasmin_arc.cli.output import fitted
 from jasmin_arc.config import PATH_OPTIONS, ConnectionConfig, usual_path
-from jasmin_arc.display.columns import QUEUES, Column, Row
+from jasmin_arc.display import site as site_tables
+from jasmin_arc.display.columns import Column, Row
 from jasmin_arc.exceptions import InvalidConfigError
+from jasmin_arc.site_info import SiteInfo
 
 _STARTED = ("ARC_SERVER", "CLIENT_KEY", "CLIENT_CERT")
+_STARTED_WITH_SLURM = ("SLURM_HOST", "SLURM_ACCOUNT", "SLURM_PARTITION", "SLURM_QOS")
 """The options that a beginner is asked to look at"""
 _COLOURS = {"ok": "green", "warning": "yellow", "failed": "red", "skipped": "dim"}
 _CHECKS = (
@@ -72,23 +77,59 @@ def _print_check(context: Context, row: Row) -> None:
 
 
 @click.command("site", cls=ArcCommand)
+@click.option("--find", "name", metavar="NAME", help="Look for a program or module there instead.")
 @click.pass_obj
-def site_command(context: Context) -> None:
-    """Show queues, limits and runtime environments."""
+def site_command(context: Context, name: str | None) -> None:
+    """Show queues, limits, accounts and runtime environments.
+
+    Of queues, accounts and qualities of service (QoS), those of jobs that name none are marked. With --find, print
+    where a program is, and which modules have the name in theirs; the exit code is 3 if there is none.
+    """
+    if name is not None:
+        _find(context, name)
+        return
     with context.busy("asking the site"):
         site = context.arc.site()
-    row, output = asdict(site), context.output
-    if output.json:
-        output.results.append(row)
-    elif output.is_terminal:
-        output.print_record({key: value for key, value in row.items() if key != "queues"})
-        print()  # noqa: T201
-        output.print_table(row["queues"], QUEUES)
+    if context.output.json:
+        context.output.results.append(asdict(site))
+    elif context.output.is_terminal:
+        _print_site(context, site)
     else:
-        kind, name = Column("kind", ""), Column("name", "")
-        output.table([{"kind": "queue", **queue} for queue in row["queues"]], [kind, *QUEUES])
-        names = site.runtime_environments
-        output.table([{"kind": "runtime-environment", "name": entry} for entry in names], [kind, name])
+        _list_site(context, site)
+
+
+def _print_site(context: Context, site: SiteInfo) -> None:
+    context.output.print_record(site_tables.record(site))
+    for rows, columns in ((site_tables.queues(site), site_tables.QUEUES), (site_tables.qos(site), site_tables.QOS)):
+        if rows:
+            print()  # noqa: T201
+            context.output.print_table(rows, site_tables.filled(columns, rows))
+    if site.runtime_environments is None:
+        context.hint(f"\nA program or a module: {context.program} site --find NAME")
+
+
+def _list_site(context: Context, site: SiteInfo) -> None:
+    kind, name, default = Column("kind", ""), Column("name", ""), Column("default", "")
+    environments = [{"name": entry} for entry in site.runtime_environments or ()]
+    for what, rows, columns in (
+        ("queue", site_tables.queues(site), [kind, *site_tables.QUEUES, default]),
+        ("qos", site_tables.qos(site), [kind, *site_tables.QOS, default]),
+        ("account", site_tables.accounts(site), [kind, name, default]),
+        ("runtime-environment", environments, [kind, name]),
+    ):
+        context.output.table([{"kind": what, **row} for row in rows], columns)
+
+
+def _find(context: Context, name: str) -> None:
+    try:
+        with context.busy("asking the site"):
+            found = context.arc.find_software(name)
+    except ValueError as error:
+        raise click.UsageError(f"--find: {error}") from error
+    context.output.table(site_tables.software(found), site_tables.SOFTWARE)
+    if not found:
+        text = f"no program {name!r} was found at {context.arc.backend.endpoint}, and no module with that in its name"
+        context.fail(text, kind="NotFound", code=NOT_FOUND)
 
 
 @click.group("proxy", cls=ArcGroup, no_args_is_help=False)
@@ -150,7 +191,7 @@ def show_command(context: Context) -> None:
     ]
     columns = (
         Column("option", "OPTION", whole=True),
-        Column("value", "VALUE", lambda value: home_short(str(value))),
+        Column("value", "VALUE", lambda value: _readable(home_short(str(value)))),
         Column("source", "FROM", lambda source: home_short(source.replace("the environment variable ", "$"))),
     )
     context.output.table(rows, columns)
@@ -180,7 +221,8 @@ def init_command(context: Context, path: str | None, force: bool) -> None:
         context.fail(f"{target} is there already; --force replaces it", kind="FileExists")
         return
     values = {name: home_short(value) if name in PATH_OPTIONS else value for name, value in config.as_dict().items()}
-    written = dict.fromkeys([*_STARTED, *(name for name in values if not config.is_default(name))])
+    started = [name for name in _STARTED_WITH_SLURM if name in options_of(config.BACKEND)] or _STARTED
+    written = dict.fromkeys([*started, *(name for name in values if not config.is_default(name))])
     options = {name: values.pop(name) for name in written}
     try:
         _write_whole(target, _document(options, values))
@@ -198,9 +240,13 @@ def _document(options: Mapping[str, Any], defaults: Mapping[str, Any]) -> str:
     """
     texts = option_texts()
     set_here = [{f"# {name}": texts.get(name, ""), name: value} for name, value in options.items()]
-    comments = {f"# {name} = {value}": texts.get(name, "") for name, value in defaults.items()}
+    comments = {f"# {name} = {_readable(value)}": texts.get(name, "") for name, value in defaults.items()}
     parts = [json.dumps(part, indent=4)[2:-2] for part in [*set_here, comments]]
     return "{\n" + ",\n\n".join(parts) + "\n}\n"
+
+
+def _readable(value: Any) -> str:
+    return str(value) or "(empty)"
 
 
 def _expanded(path: Path) -> Path:

@@ -190,7 +190,7 @@ def show_command(context: Context, ids: list[str]) -> None:
 
 def _for_people(context: Context, row: Row, job: JobDescription | None) -> Row:
     """Return what is shown of a job: first what it is, then what was run, then the rest."""
-    head = {key: row[key] for key in ("id", "name", "status", "state")}
+    head = {key: row[key] for key in ("id", "name", "status", "state", "native_state", "reason")}
     shown = {**head, **(what_was_run.for_people(job) if job else {}), **row}
     if context.shows_tables:
         shown["status"] = status_words(row["status"], row["state"])

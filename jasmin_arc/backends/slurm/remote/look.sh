@@ -5,9 +5,11 @@ cd "$dir" || exit 41
 
 fields='JobArrayID:|,State:|,exit_code:|,Reason:|,Partition:|,NumCPUs:|,SubmitTime:|,StartTime:|,EndTime:|,NodeList:|,Account:|,QOS:|,Comment:|'
 
+# The answer begins with the time of the question. In queue.pace: when it is due again, in seconds, how many questions
+# came without a minute between them, and the sum of the states.
 refresh() {
-    SLURM_TIME_FORMAT=%s squeue --me -h -r -t all -O "$fields" >queue.$$ 2>said.$$ || return 1
-    sum=$(cut -d '|' -f 1,2 queue.$$ | cksum)
+    { echo "$now"; SLURM_TIME_FORMAT=%s squeue --me -h -r -t all -O "$fields"; } >queue.$$ 2>said.$$ || return 1
+    sum=$(cut -s -d '|' -f 1,2 queue.$$ | cksum)
     count=$((now - time < 60 ? count + 1 : 0))
     if [ "$sum" = "$last" ]; then
         interval=$((interval * 3 / 2))
@@ -15,13 +17,15 @@ refresh() {
     else
         interval=30
     fi
-    { echo "$now $interval $count $sum"; cat queue.$$; } >queue.$$.new
-    mv queue.$$.new queue
+    echo "$interval $count $sum" >queue.pace
+    mv queue.$$ queue
 }
 
 is_new() {
     now=$(date +%s) time=0 interval=30 count=0 last=''
-    [ ! -r queue ] || read -r time interval count last <queue
+    [ ! -r queue ] || read -r time last <queue
+    case $time in '' | *[!0-9]*) time=0 ;; esac
+    [ ! -r queue.pace ] || read -r interval count last <queue.pace
     for batch; do
         if [ "$batch/ids" -nt queue ]; then return 1; fi
     done
@@ -42,13 +46,12 @@ look() {
     tries=0
     until is_new "$@"; do
         if ln -s "$now" queue.lock 2>/dev/null; then
-            trap 'rm -f queue.lock queue.$$ queue.$$.new said.$$' EXIT
-            if refresh; then
-                rm -f queue.failed queue.lock
-            else
+            trap 'rm -f queue.lock queue.$$ said.$$' EXIT
+            if ! refresh; then
                 echo "$now" >queue.failed
-                rm -f queue.lock
                 while IFS= read -r line; do printf 'silent %s\n' "$line"; done <said.$$
+            elif [ -e queue.failed ]; then
+                rm queue.failed
             fi
             break
         fi
@@ -63,8 +66,10 @@ look() {
     echo queue
     [ ! -r queue ] || cat queue
     for batch; do
-        if [ "$batch/ids" -nt queue ]; then echo "batch $batch young"; else echo "batch $batch"; fi
-        readlink "$batch/fate" || echo open
+        new='' fate=''
+        if [ "$batch/ids" -nt queue ]; then new=young; fi
+        if [ -h "$batch/fate" ]; then fate=decided; fi
+        echo "batch $batch $new $fate"
         ls "$batch" "$batch/marks" 2>/dev/null
     done
     echo end

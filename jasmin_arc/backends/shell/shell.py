@@ -6,8 +6,11 @@ argument that other users of the host can read.
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import io
 import os
+import re
 import secrets
 import select
 import subprocess
@@ -19,16 +22,23 @@ from typing import IO
 
 from jasmin_arc._support.parallel import start_thread
 from jasmin_arc._support.text import one_line
-from jasmin_arc.backends.slurm.ssh import Ssh
+from jasmin_arc.backends.shell.ssh import Ssh
 from jasmin_arc.exceptions import JasminArcError, ServerError, ServerUnavailableError
 
-_START = 'exec /bin/sh -c \'eval "$(head -c "$(head -c 8)")"\''
+_START = 'exec /bin/sh -c \'read -r length; eval "$(head -c "$length")"\''
 """Reads the length of the script, and the script: a shell that reads from its input itself may take more of it"""
+_STAY = (
+    'exec /bin/sh -c \'while read -r length mark; do script=$(head -c "$length"); echo "$mark"; '
+    '(eval "$script") </dev/null; printf "\\n%s %s\\n" "$mark" "$?"; echo "$mark" >&2; done\''
+)
+"""Does so again and again, and puts each answer between marks"""
 _CHANNELS = 4
 """How many scripts run at the same time: an SSH server lets a connection have ten, and some fewer"""
 _BLOCK = 1 << 18
 _LONGEST_WORD = 4000
 _SLOW_SECONDS = 120.0
+_PATIENCE = 600.0
+"""Seconds to wait for one of the channels"""
 
 
 class Shell:
@@ -42,19 +52,36 @@ class Shell:
         self.host = host
         self._ssh = Ssh(host, timeout=timeout) if host else None
         self._timeout = timeout
-        self._channels = threading.BoundedSemaphore(_CHANNELS)
+        self._channels = threading.BoundedSemaphore(_CHANNELS - 1)
+        self._asking = threading.Lock()
+        self._standing: _Standing | None = None
 
     def ask(self, script: str) -> str:
         """Run a script that changes nothing, or that may run twice, and return what it prints.
 
+        A shell that stays does so, as the way to a new one may be long.
+
         :raises ServerError: if it fails
         """
-        try:
+        if not self._asking.acquire(blocking=False):
             return self.run(script)
-        except ServerUnavailableError:
-            if self._ssh is None or self._ssh.is_connected():
-                raise
-        return self.run(script)
+        try:
+            if self._standing is None:
+                self._standing = _Standing(self._command(_STAY))
+            code, answer, said = self._standing.ask(script, self._timeout)
+        except (OSError, EOFError):
+            # The connection was cut, or never came to be; whoever makes a new one finds out why.
+            self._dismiss()
+            return self.run(script)
+        except BaseException:
+            # An answer that nobody reads now must not be taken for that to the next question.
+            self._dismiss()
+            raise
+        finally:
+            self._asking.release()
+        if code:
+            raise self.failure(code, said)
+        return answer
 
     def run(self, script: str, data: Iterable[bytes] = (), *, told: Callable[[str], object] | None = None) -> str:
         """Run a script once, and return what it prints.
@@ -77,17 +104,16 @@ class Shell:
 
         :raises ServerUnavailableError: if it cannot be started
         """
-        command = ["/bin/sh", "-c", _START] if self._ssh is None else self._ssh.command(_START)
-        if not self._channels.acquire(timeout=self._timeout):
-            raise ServerUnavailableError(f"{_CHANNELS} files are open on {self.host or 'this machine'}: close some")
+        if not self._channels.acquire(timeout=_PATIENCE):
+            raise ServerUnavailableError(f"too many files are open on {self.host or 'this machine'}: close some")
         mark = secrets.token_hex(8)
         start = f"printf '%s\\n' {mark}; printf '%s\\n' {mark} >&2\n{script}".encode("utf-8", "surrogateescape")
         try:
-            channel = _Channel(self, command, mark.encode() + b"\n", patience or self._timeout)
+            channel = _Channel(self, self._command(_START), mark.encode() + b"\n", patience or self._timeout)
         except BaseException:
             self._channels.release()
             raise
-        channel.send(b"%08d" % len(start), start, data)
+        channel.send(b"%d\n" % len(start) + start, data)
         reader: io.BufferedReader = io.BufferedReader(channel, _BLOCK)
         try:
             channel.skip_noise()
@@ -96,8 +122,18 @@ class Shell:
             raise
         return reader
 
+    def _command(self, command: str) -> list[str]:
+        return ["/bin/sh", "-c", command] if self._ssh is None else self._ssh.command(command)
+
     def close(self) -> None:
-        """Let go of what was opened here; a connection that others may use stays for some minutes."""
+        """Let go of the shell that stays; the connection to the host does so by itself, after some minutes."""
+        with self._asking:
+            self._dismiss()
+
+    def _dismiss(self) -> None:
+        standing, self._standing = self._standing, None
+        if standing is not None:
+            standing.close()
 
     def ended(self) -> None:
         """Count a channel that has been closed."""
@@ -113,6 +149,80 @@ class Shell:
         )
 
 
+class _Standing:
+    """A shell that runs one small script after another."""
+
+    def __init__(self, command: list[str]) -> None:
+        self._said: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the shell
+        try:
+            self._process = _start(command, self._said)
+        except BaseException:
+            self._said.close()
+            raise
+
+    def ask(self, script: str, patience: float) -> tuple[int, str, str]:
+        """Run a script, and return its exit code, what it prints, and what it says of errors.
+
+        :raises EOFError: if the shell ends before the script does
+        :raises ServerUnavailableError: if there is no sign of life for too long
+        """
+        assert self._process.stdin is not None
+        mark = secrets.token_hex(8)
+        text = script.encode("utf-8", "surrogateescape")
+        self._process.stdin.write(f"{len(text)} {mark}\n".encode() + text)
+        self._process.stdin.flush()
+        begin, end = f"{mark}\n".encode(), re.compile(f"\n{mark} (\\d+)\n".encode())
+        answer = bytearray()
+        while not (found := end.search(answer, max(len(answer) - _BLOCK - 100, 0))):
+            answer += self._read(patience)
+        code = int(found[1])
+        printed = bytes(answer[: found.start() + 1]).partition(begin)[2]
+        return code, printed.decode("utf-8", "surrogateescape").removesuffix("\n"), self._errors(begin) if code else ""
+
+    def _read(self, patience: float) -> bytes:
+        assert self._process.stdout is not None
+        descriptor = self._process.stdout.fileno()
+        if not select.select([descriptor], [], [], patience)[0]:
+            raise ServerUnavailableError(f"no answer to a question within {patience:.0f} s")
+        piece = os.read(descriptor, _BLOCK)
+        if not piece:
+            raise EOFError
+        return piece
+
+    def _errors(self, mark: bytes) -> str:
+        until = time.monotonic() + 1.0
+        while True:
+            self._said.seek(0)
+            said = self._said.read()
+            if said.endswith(mark) or time.monotonic() > until:
+                # The errors of a script follow the mark of the one before.
+                return re.split(rb"(?m)^[0-9a-f]{16}\n", said.removesuffix(mark))[-1].decode("utf-8", "replace").strip()
+            time.sleep(0.01)
+
+    def close(self) -> None:
+        assert self._process.stdin is not None and self._process.stdout is not None
+        with contextlib.suppress(OSError):
+            self._process.stdin.close()
+        self._process.kill()
+        self._process.stdout.close()
+        self._process.wait()
+        self._said.close()
+
+
+def _start(command: list[str], said: IO[bytes]) -> subprocess.Popen[bytes]:
+    try:
+        # In a session of its own: Ctrl-C is for the caller, and nothing can ask for a password on the terminal.
+        process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=said, start_new_session=True
+        )
+    except OSError as error:
+        raise ServerUnavailableError(f"{command[0]} cannot be started: {error.strerror}") from error
+    with contextlib.suppress(OSError, AttributeError):
+        # Each turn to the other process and back takes time.
+        fcntl.fcntl(process.stdout, fcntl.F_SETPIPE_SZ, 1 << 20)  # type: ignore[arg-type]
+    return process
+
+
 class _Channel(io.RawIOBase):
     """The output of one script, read as it comes."""
 
@@ -126,23 +236,20 @@ class _Channel(io.RawIOBase):
         self._feeder: threading.Thread | None = None
         self._feeding: BaseException | None = None
         try:
-            # In a session of its own: Ctrl-C is for the caller, and nothing can ask for a password on the terminal.
-            self._process = subprocess.Popen(
-                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._said, start_new_session=True
-            )
-        except OSError as error:
+            self._process = _start(command, self._said)
+        except BaseException:
             self._said.close()
-            raise ServerUnavailableError(f"{command[0]} cannot be started: {error.strerror}") from error
+            raise
         self._alive = time.monotonic()
 
-    def send(self, length: bytes, script: bytes, data: Iterable[bytes]) -> None:
+    def send(self, script: bytes, data: Iterable[bytes]) -> None:
         """Send the script, and the data in a thread of its own, as the answer may begin before all is sent."""
 
         def feed() -> None:
             assert self._process.stdin is not None
             try:
                 with self._process.stdin as stdin:
-                    stdin.write(length + script)
+                    stdin.write(script)
                     for piece in data:
                         stdin.write(piece)
                         self._alive = time.monotonic()

@@ -1,19 +1,20 @@
-"""The session folders of jobs: on this machine if Slurm is here, else over SSH."""
+"""A job's session directory, read by the scripts of a shell: for machines that are reached over SSH."""
 
 from __future__ import annotations
 
 import io
 import re
+import shlex
 import tarfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
-from jasmin_arc.backends.posix.session import list_folder, open_file
-from jasmin_arc.backends.slurm.cluster import Cluster, Place
+from jasmin_arc.backends.shell.shell import Shell
 from jasmin_arc.exceptions import JobNotFoundError, ServerError
 from jasmin_arc.job_info import RemoteFile
 
+_SCRIPT = Path(__file__).with_name("session.sh")
 _ENTRY = re.compile(
     r'(?P<kind>[-dlbcps])\S+ +\d+ +\d+ +\d+ +(?P<size>\d+|\d+, +\d+) +-?\d+ "(?P<name>(?:[^"\\]|\\.)*)"'
 )
@@ -22,63 +23,68 @@ _ESCAPE = re.compile(r"\\([0-7]{3}|.)", re.DOTALL)
 _LETTERS = {"a": "\a", "b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v"}
 
 
-class Files:
-    """Reads what is in session folders."""
+class RemoteSession:
+    """One session directory.
 
-    def __init__(self, cluster: Cluster) -> None:
-        self._cluster = cluster
-        self._is_here = not cluster.shell.host
+    :param folder: its path there
+    """
 
-    def list(self, place: Place, path: str, job_id: str, *, recursive: bool) -> list[RemoteFile]:
+    def __init__(self, shell: Shell, folder: str, job_id: str) -> None:
+        self._shell = shell
+        self._job_id = job_id
+        self._script = f"session={shlex.quote(folder)}\n{_SCRIPT.read_text(encoding='utf-8')}\n"
+
+    def list(self, path: str, *, recursive: bool) -> list[RemoteFile]:
+        """List a folder in it, with the files that symbolic links lead to, as far as they are inside.
+
+        :raises JobNotFoundError: if there is no such folder
+        """
         path = path.strip("/")
-        if self._is_here:
-            return list_folder(self._session(place, job_id), path, job_id, recursive=recursive)
-        told = self._cluster.ask("files", ["list", place.folder, path, "-AnlR" if recursive else "-Anl"])
-        if told.startswith("gone"):
-            raise _no_job(job_id)
+        told = self._ask("list", path, "-AnlR" if recursive else "-Anl")
         if not told.startswith("top "):
-            raise JobNotFoundError(f"the job {job_id} has no folder {path!r} in its session folder")
+            raise self._missing(told, f"folder {path!r}")
         entries, links = read_listing(told.partition("\n")[2], f"{path}/" if path else "")
         if links:
-            sizes = self._cluster.ask("files", ["links", place.folder, *links]).splitlines()
+            sizes = self._ask("links", *links).splitlines()
             entries += [RemoteFile(name, int(size)) for name, size in zip(links, sizes) if size.isdecimal()]
         return sorted(entries, key=lambda entry: entry.name)
 
-    def open(self, place: Place, path: str, offset: int, job_id: str) -> BinaryIO:
-        if self._is_here:
-            return open_file(self._session(place, job_id), path, offset, job_id)
-        shell = self._cluster.shell
-        stream = shell.open(self._cluster.script("files", f"show {place.folder} {_quoted(path)} {offset}"))
-        first = stream.readline().split()
-        if first[:1] == [b"file"]:
+    def open(self, path: str, offset: int) -> BinaryIO:
+        """Open a file in it; reading the stream to its end gives all of it, or raises.
+
+        :raises JobNotFoundError: if there is no such file
+        """
+        stream = self._shell.open(self._script + shlex.join(["show", path.strip("/"), str(offset)]))
+        first = stream.readline().decode()
+        if first.startswith("file "):
             return stream
         stream.close()
-        if first == [b"gone"]:
-            raise _no_job(job_id)
-        raise JobNotFoundError(f"the job {job_id} has no file {path!r} in its session folder")
+        raise self._missing(first, f"file {path!r}")
 
-    def fetch(self, place: Place, names: Sequence[str], job_id: str) -> Iterator[tuple[str, BinaryIO]]:
-        if self._is_here or len(names) == 1:
-            for name in names:
-                yield name, self.open(place, name, 0, job_id)
+    def fetch(self, names: Sequence[str]) -> Iterator[tuple[str, BinaryIO]]:
+        """Open several files, all in one round trip."""
+        if len(names) == 1:
+            yield names[0], self.open(names[0], 0)
             return
-        data = [b"\0".join(f"./{name}".encode("utf-8", "surrogateescape") for name in names)]
-        with self._cluster.shell.open(self._cluster.script("files", f"pack {place.folder}"), data) as stream:
+        wanted = [b"\0".join(f"./{name}".encode("utf-8", "surrogateescape") for name in names)]
+        with self._shell.open(f"{self._script}pack", wanted) as stream:
             with tarfile.open(fileobj=stream, mode="r|", errors="surrogateescape") as packed:
                 for name, member in zip(names, packed):
                     content = packed.extractfile(member)
                     if content is None or member.name.removeprefix("./") != name:
-                        raise ServerError(f"the files of {job_id} came in another order, or as something else")
+                        raise ServerError(f"the files of {self._job_id} came in another order, or as something else")
                     yield name, content  # type: ignore[misc]
             # What went wrong there is known at the end.
             while stream.read(io.DEFAULT_BUFFER_SIZE):
                 pass
 
-    def _session(self, place: Place, job_id: str) -> Path:
-        folder = Path(self._cluster.facts.dir, place.folder, "session")
-        if not folder.is_dir():
-            raise _no_job(job_id)
-        return folder
+    def _ask(self, *call: str) -> str:
+        return self._shell.ask(self._script + shlex.join(call))
+
+    def _missing(self, told: str, what: str) -> JobNotFoundError:
+        if told.startswith("gone"):
+            return JobNotFoundError(f"there are no files of a job {self._job_id} there")
+        return JobNotFoundError(f"the job {self._job_id} has no {what} in its session folder")
 
 
 def read_listing(told: str, prefix: str) -> tuple[list[RemoteFile], list[str]]:
@@ -109,13 +115,3 @@ def unquoted(text: str) -> str:
 def _escaped(match: re.Match[str]) -> str:
     code = match[1]
     return chr(int(code, 8)) if len(code) == 3 else _LETTERS.get(code, code)
-
-
-def _quoted(path: str) -> str:
-    import shlex
-
-    return shlex.quote(path.strip("/"))
-
-
-def _no_job(job_id: str) -> JobNotFoundError:
-    return JobNotFoundError(f"there are no files of a job {job_id} there")
