@@ -48,7 +48,14 @@ class SlurmBackend(Backend):
         self._states = States(self._cluster)
         self._infos = Infos(self._cluster, self._states)
         self._defaults = Defaults.of(config)
-        self._journal = Journal(services.job_list, services.log)
+        self._submitter = Submitter(
+            self._cluster,
+            Journal(services.job_list, services.log),
+            self._defaults,
+            choices=self._choices,
+            is_held=self._is_held,
+            log=services.log,
+        )
 
     @property
     def endpoint(self) -> str:
@@ -58,8 +65,11 @@ class SlurmBackend(Backend):
     def submit(
         self, jobs: Sequence[JobDescription], *, progress: Callable[[int], object] | None = None
     ) -> list[str | JasminArcError]:
-        submitter = Submitter(self._cluster, self._journal, self._defaults, choices=self._choices, log=self._log)
-        return submitter.submit(jobs, progress)
+        return self._submitter.submit(jobs, progress)
+
+    def _is_held(self, batch: str) -> bool:
+        look = self._states.look([Place(batch, "")], age="0")
+        return bool(look.silent) or any(row.is_held for row in look.all_rows())
 
     def _choices(self, refusal: str) -> str:
         """What the user may choose, after Slurm has refused a job for what it names."""

@@ -139,8 +139,9 @@ class Infos:
 
 def _ended_hard(seen: Seen) -> bool:
     """Whether a job could not say itself how it ended, so that the accounting may know more."""
-    row = seen.row
-    return bool(row and row.general.final and row.general is not JobState.FINISHED and seen.code is None)
+    if seen.row is None or seen.is_cancelled or not seen.row.general.final:
+        return False
+    return seen.row.general is JobState.KILLED or (seen.code is None and seen.row.general is not JobState.FINISHED)
 
 
 def _was_started(seen: Seen) -> bool:

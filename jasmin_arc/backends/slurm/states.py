@@ -8,7 +8,7 @@ not say so. Its answer about all jobs of the user is shared by all processes of 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -66,6 +66,10 @@ class Row(NamedTuple):
     account: str
     qos: str
     comment: str
+
+    @classmethod
+    def of(cls, line: str) -> Row:
+        return cls(*line.split("|", _COLUMNS)[:_COLUMNS])
 
     @property
     def general(self) -> JobState:
@@ -141,7 +145,10 @@ class Look:
     def row(self, place: Place) -> Row | None:
         line = self.rows.get((place.batch, place.offset, place.index))
         line = line or self.rows.get((place.batch, place.offset, _ALL))
-        return Row(*line.split("|", _COLUMNS)[:_COLUMNS]) if line else None
+        return Row.of(line) if line else None
+
+    def all_rows(self) -> Iterator[Row]:
+        return map(Row.of, self.rows.values())
 
     def seen(self, place: Place) -> Seen:
         marks = self.marks.get(place.batch, {}).get(place.token, set())

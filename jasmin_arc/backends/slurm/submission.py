@@ -42,6 +42,8 @@ _RELEASED_AT_ONCE = 500
 _NOTHING_SUBMITTED = 41
 """The exit code of a script that ended before the first sbatch"""
 _WRAPPER = Path(__file__).parent / "remote" / "job.sh"
+_REFUSED = ("1", "255")
+"""The exit codes of sbatch for a job that Slurm refuses, and for options that there are not"""
 _LOST = re.compile(r"timed out|transmi|connect|temporarily", re.IGNORECASE)
 """What sbatch says where the answer was lost, so that the job may exist"""
 _SETTLED = Advice("{recover} settles it")
@@ -97,12 +99,14 @@ class Submitter:
         defaults: Defaults,
         *,
         choices: Callable[[str], str],
+        is_held: Callable[[str], bool],
         log: logging.Logger,
     ) -> None:
         self._cluster = cluster
         self._journal = journal
         self._defaults = defaults
         self._choices = choices
+        self._is_held = is_held
         self._log = log
 
     def submit(self, descriptions: Sequence[JobDescription], progress: Progress | None) -> list[str | JasminArcError]:
@@ -175,7 +179,9 @@ class Submitter:
         lost: JasminArcError | None = None
         try:
             before = f"batches={shlex.quote(' '.join(batches))}\n"
-            self._cluster.run("submit", *calls, data=archive(_files(groups, batches)), before=before, told=told)
+            self._cluster.run(
+                "submit", *calls, ["drop", *batches], data=archive(_files(groups, batches)), before=before, told=told
+            )
         except ServerError as error:
             lost = error
         for group in groups:
@@ -203,7 +209,7 @@ class Submitter:
             return SubmissionUnknownError(f"the job {names} may exist, but does not run: {why}", advice=_SETTLED)
         if group.code == "skipped":
             return JobSubmissionError(f"the job {names} was not submitted, as Slurm does not answer")
-        if group.code != "0" and (_LOST.search(said) or group.code != "1"):
+        if group.code != "0" and (_LOST.search(said) or group.code not in _REFUSED):
             return SubmissionUnknownError(f"the job {names} may exist, but does not run: {said}", advice=_SETTLED)
         if group.code != "0":
             reason = said.removeprefix("Batch job submission failed: ")
@@ -227,7 +233,7 @@ class Submitter:
             said = [line.split(" ", 2)[2] for line in told if line.startswith(f"said {batch} ")]
             if batch not in committed:
                 self._fail(inside, SubmissionUnknownError("another process has withdrawn the job", advice=_SETTLED))
-            elif said:
+            elif said and self._is_held(batch):
                 problem = f"the job is submitted, but may still be on hold: {excerpt(' '.join(said))}"
                 self._fail(inside, SubmissionUnknownError(problem, advice=_SETTLED))
         done = [job for group in groups for job in group.jobs if job.outcome is None]

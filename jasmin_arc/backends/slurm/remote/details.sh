@@ -11,9 +11,9 @@ log() {
 }
 # description FOLDER: what a job was submitted with
 description() { cat "$1/description" 2>/dev/null || :; }
-# jobs_there: the folders of all jobs
+# jobs_there: the folders of all jobs that run, or ran
 jobs_there() {
     for batch in ????????-??????-????????; do
-        [ ! -d "$batch" ] || for job in "$batch"/??????????????; do [ ! -d "$job/session" ] || echo "$job"; done
+        [ ! -h "$batch/fate" ] || for job in "$batch"/??????????????; do [ ! -d "$job/session" ] || echo "$job"; done
     done
 }

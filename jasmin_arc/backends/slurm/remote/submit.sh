@@ -28,7 +28,16 @@ group() {
     fi
     echo "$offset $code $answer $size" >>"$batch/ids"
     echo "sbatch $batch $offset $code $answer"
-    [ "$code" = 0 ] || while IFS= read -r line; do printf 'said %s\n' "$line"; done <said.$$
+    [ "$code" != 0 ] || return 0
+    while IFS= read -r line; do printf 'said %s\n' "$line"; done <said.$$
+    case $stalled$code in 1 | 255) rm -rf "$batch"/????????"$(printf %03x "$offset")"??? ;; esac
+}
+
+# drop BATCH...: erase batches of which no job is left
+drop() {
+    for batch; do
+        for job in "$batch"/??????????????; do [ -d "$job" ] || rm -rf "$batch"; break; done
+    done
 }
 
 send() {
