@@ -13,9 +13,8 @@ from jasmin_arc.backends.base import ACCOUNTS, QUEUES, RUNTIME_ENVIRONMENTS, Bac
 from jasmin_arc.backends.posix.session import list_folder, open_file
 from jasmin_arc.backends.shell.session import RemoteSession
 from jasmin_arc.backends.shell.shell import Shell
-from jasmin_arc.backends.slurm.cluster import Cluster, Place
+from jasmin_arc.backends.slurm.cluster import Cluster, Defaults, Place
 from jasmin_arc.backends.slurm.infos import Infos
-from jasmin_arc.backends.slurm.options import Defaults
 from jasmin_arc.backends.slurm.recovery import Recovery
 from jasmin_arc.backends.slurm.site import known_site, site
 from jasmin_arc.backends.slurm.states import Look, States, silence

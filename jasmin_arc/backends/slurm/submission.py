@@ -14,15 +14,15 @@ import secrets
 import shlex
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from jasmin_arc._support.text import excerpt
 from jasmin_arc.backends.shell.archive import archive
-from jasmin_arc.backends.slurm.cluster import Cluster, Facts, Place
-from jasmin_arc.backends.slurm.options import Defaults, make_script, resources
+from jasmin_arc.backends.slurm.cluster import Cluster, Defaults, Facts, Place
 from jasmin_arc.constants import STDERR_NAME, STDOUT_NAME
 from jasmin_arc.description import JobDescription, is_pattern
+from jasmin_arc.description.formats.sbatch import sbatch_options, script_with_modules
 from jasmin_arc.description.run_script import OUTPUT_LIST_NAME
 from jasmin_arc.exceptions import (
     Advice,
@@ -133,8 +133,9 @@ class Submitter:
     def _plan(self, description: JobDescription, facts: Facts) -> _Job:
         job = _Job(description)
         try:
-            job.options = resources(description, self._defaults, facts)
-            job.inputs = plan_inputs(description, script=make_script)
+            memory = facts.default_memory(description.queue or self._defaults.partition)
+            job.options = sbatch_options(description, **asdict(self._defaults), memory=memory)
+            job.inputs = plan_inputs(description, script=script_with_modules)
         except JasminArcError as error:
             job.outcome = error
         return job
