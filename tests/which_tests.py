@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from xdist.scheduler import LoadScopeScheduling
 
 _TOGETHER = re.compile(
-    r"(tests/unit/\w+|.*/test_(?:explain_causes|bindings_backend|stock_timers|grid))\.py"
+    r"(tests/unit/\w+|.*/test_(?:explain_causes|explain_slurm|bindings_backend|stock_timers|grid))\.py"
     r"|(.*/test_(?:describing|examples)\.py).*\[(bindings|rest|slurm-ssh|slurm|lotus-ssh|lotus|local)\b"
 )
 """Tests that share what takes long to make, for all backends or for each: one process runs those of a file"""

@@ -79,9 +79,27 @@ class Facts:
     @property
     def qos(self) -> QosInfo | None:
         """The job's quality of service, if the site publishes it."""
+        if self.site is None:
+            return None
         native = self.description.native if self.description else {}
-        name = native.get("qos") or (self.site.default_qos if self.site else "")
-        return next((qos for qos in self.site.qos if qos.name == name), None) if self.site else None
+        name = self._status.get("qos") or native.get("qos") or self.site.default_qos
+        return next((qos for qos in self.site.qos if qos.name == name), None)
+
+    @property
+    def expected_start(self) -> datetime | None:
+        """When the batch system expects a job to start that waits, if it told a time that is still to come."""
+        seconds = self._status.get("started", "")
+        # Beyond these digits lies no year of this calendar.
+        if not re.fullmatch(r"\d{1,11}", seconds):
+            return None
+        start = datetime.fromtimestamp(int(seconds), timezone.utc)
+        return start if start > self.now else None
+
+    @property
+    def _status(self) -> dict[str, str]:
+        """What the place says of the job now."""
+        pairs = (line.partition("=") for line in self.logs.get("status", "").splitlines())
+        return {name: value for name, _, value in pairs}
 
     @property
     def copies(self) -> bool:

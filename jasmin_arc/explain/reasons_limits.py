@@ -87,7 +87,7 @@ def _resource(text: str) -> _Resource:
 def _over_queue(facts: Facts, what: _Resource) -> Finding:
     name = facts.queue.name if facts.queue else facts.info.queue
     summary = _summary(facts, what, f"queue {excerpt(name)!r}" if name else "its queue", facts.queue)
-    if fits := facts.other_queue:
+    if (fits := facts.other_queue) and facts.over_limits:
         advice = Advice("{again}, or in another queue ({queue}): {fits}.", again=_again(what), fits=fits)
     else:
         advice = Advice("{again}; {site} shows what the queues allow.", again=_again(what))

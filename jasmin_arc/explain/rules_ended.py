@@ -78,7 +78,8 @@ def cancelled(facts: Facts) -> Finding:
     if by["who"] in _ADMINISTRATORS:
         summary = f"The job was cancelled in the batch system by an administrator of the site ({by['who']})."
         return Finding("cancelled", summary, Advice("Ask the site's support why. To run it again: {resubmit}."))
-    summary = f"The job was cancelled in the batch system by {excerpt(by['who'])}, not through this library."
+    who = f"the user with the number {by['who']}" if by["who"].isdigit() else excerpt(by["who"])
+    summary = f"The job was cancelled in the batch system by {who}, not through this library."
     return Finding("cancelled", summary, _UNLESS_YOU)
 
 

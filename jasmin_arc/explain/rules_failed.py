@@ -69,9 +69,7 @@ def _memory(facts: Facts) -> Finding | None:
     asked = f", of which it had asked for {limit / 2**20:.0f} MB per slot" if limit is not None else ""
     used = facts.says(r"exceeded memory limit \((?P<used>\d+) > (?P<most>\d+)\)")
     # Slurm counts bytes.
-    parts = (
-        f": it used {int(used['used']) / 2**20:.0f} MB, of {int(used['most']) / 2**20:.0f} MB in all" if used else ""
-    )
+    parts = f": it used {int(used['used']) >> 20} MB, and may use {int(used['most']) >> 20} MB" if used else ""
     return Finding("memory", f"The job ran out of memory{asked}{parts}.", program.MORE_MEMORY)
 
 

@@ -107,9 +107,10 @@ def _queuing(facts: Facts) -> Finding:
     if queue is not None and queue.free_slots is not None:
         total = f" of {queue.total_slots}" if queue.total_slots else ""
         parts.append(f"; {queue.free_slots}{total} slots are free")
+    start = f" The batch system expects it to start at {utc(facts.expected_start)}." if facts.expected_start else ""
     why = f" {TURNS[facts.info.reason]} ({facts.info.reason})." if facts.info.reason in TURNS else ""
     advice = "Wait; jobs that ask for fewer slots and less time start sooner."
-    return Finding("waiting", f"The job waits for its turn{''.join(parts)}.{why}", advice)
+    return Finding("waiting", f"The job waits for its turn{''.join(parts)}.{why}{start}", advice)
 
 
 def _running(facts: Facts) -> Finding:
@@ -127,6 +128,9 @@ def _finishing(facts: Facts) -> Finding:
 
 
 def _unknown(facts: Facts) -> Finding:
+    if facts.info.errors:
+        advice = Advice("Look at its files. {cancel} lets it count as cancelled, and then it can be erased.")
+        return Finding("unknown-state", f"{excerpt(facts.info.errors[0]).rstrip('.')}.", advice)
     native = excerpt(facts.info.native_state or facts.info.state)
     summary = f"The place where the job lives says that it is {native!r}, which tells nothing more."
     return Finding("unknown-state", summary, "Ask again later; if it stays so, show this to the site's support.")

@@ -6,7 +6,7 @@ The texts are those that Slurm 22.05 wrote; those of newer versions are from its
 from __future__ import annotations
 
 import re
-from datetime import timedelta
+from datetime import datetime, timedelta, timezone
 from typing import Any
 
 import pytest
@@ -107,6 +107,11 @@ ENDS: dict[str, tuple[Explanation, str, str]] = {
         "cancelled",
         "in the batch system by jane, not through this library",
     ),
+    "cancelled by a number": (
+        ended("CANCELLED", "Slurm: the job was cancelled by 1001 (CANCELLED)", state=JobState.KILLED),
+        "cancelled",
+        "by the user with the number 1001, not through",
+    ),
     "cancelled by root": (
         ended("CANCELLED", "Slurm: the job was cancelled by root (CANCELLED)", state=JobState.KILLED),
         "cancelled",
@@ -140,7 +145,7 @@ ENDS: dict[str, tuple[Explanation, str, str]] = {
     "memory, without cgroups": (
         ended("FAILED", KILLED, err=OVER_MEMORY, reason="JobLaunchFailure", description=job(memory="100 MB")),
         "memory",
-        "of which it had asked for 100 MB per slot: it used 300 MB, of 100 MB in all",
+        "of which it had asked for 100 MB per slot: it used 300 MB, and may use 100 MB",
     ),
     "memory, without cgroups and without a word": (
         ended("FAILED", KILLED, reason="JobLaunchFailure", memory=199 << 20, description=job(memory="100 MB", slots=2)),
@@ -404,6 +409,12 @@ def test_why_a_job_waits(found: Explanation, cause: str, words: str) -> None:
     assert found.advice.endswith((".", ")"))
 
 
+def test_an_end_that_nobody_saw_is_not_invented() -> None:
+    told = "Slurm no longer knows the job 7, and the job has left no word of how it ended"
+    found = explain(Facts(JobInfo(JOB_ID, JobState.UNDEFINED, errors=(told,))))
+    assert (found.cause, found.summary) == ("unknown-state", f"{told}.")
+
+
 def test_the_reason_is_evidence() -> None:
     assert waits("Priority").evidence == ("state: Queuing (PENDING, Priority)",)
 
@@ -425,6 +436,27 @@ def test_what_would_start_is_named() -> None:
         "Cancel it, and submit it again with what you may use (account=, native={'qos': NAME}): the accounts mygws, "
         "no-project; the QoS standard, short, high."
     )
+
+    nodes = waits("PartitionNodeLimit")
+    assert nodes.advice.endswith("again with fewer slots=; site() shows what the queues allow.")
+
+
+def test_the_qos_that_the_place_names_counts() -> None:
+    info = JobInfo(JOB_ID, JobState.QUEUING, reason="QOSMaxCpuPerJobLimit")
+    found = explain(Facts(info, {"status": "state=PENDING\nqos=short"}, description=job(slots=2), site=SITE))
+    assert "slots, 2, than the QoS 'short' allows one job, 1" in found.summary
+
+
+@pytest.mark.parametrize(
+    ("started", "expected"),
+    [("1795168800", "2026-11-20 10:00 UTC"), ("1795161600", ""), ("N/A", ""), ("9" * 30, ""), ("", "")],
+)
+def test_when_it_is_expected_to_start(started: str, expected: str) -> None:
+    now = datetime(2026, 11, 20, 9, tzinfo=timezone.utc)
+    info = JobInfo(JOB_ID, JobState.QUEUING, reason="Priority", queue="standard")
+    found = explain(Facts(info, {"status": f"reason=Priority\nstarted={started}\nended="}, now=now))
+    told = f" The batch system expects it to start at {expected}." if expected else ""
+    assert found.summary.endswith(f"Jobs of higher priority come first (Priority).{told}")
 
 
 def test_a_job_whose_submission_was_interrupted() -> None:

@@ -36,7 +36,6 @@ _CHANNELS = 4
 """How many scripts run at the same time: an SSH server lets a connection have ten, and some fewer"""
 _BLOCK = 1 << 18
 _LONGEST_WORD = 4000
-_SLOW_SECONDS = 120.0
 _PATIENCE = 600.0
 """Seconds to wait for one of the channels"""
 
@@ -86,14 +85,21 @@ class Shell:
             raise self.failure(code, said)
         return answer
 
-    def run(self, script: str, data: Iterable[bytes] = (), *, told: Callable[[str], object] | None = None) -> str:
+    def run(
+        self,
+        script: str,
+        data: Iterable[bytes] = (),
+        *,
+        told: Callable[[str], object] | None = None,
+        patience: float | None = None,
+    ) -> str:
         """Run a script once, and return what it prints.
 
         :param data: what the script reads
         :param told: called with each line as it comes
+        :param patience: the most seconds without a line, or without data that it reads
         :raises ServerError: if it fails; what it has done until then is not known
         """
-        patience = self._timeout if told is None else max(self._timeout, _SLOW_SECONDS)
         with self.open(script, data, patience=patience) as output:
             lines = []
             for line in io.TextIOWrapper(output, "utf-8", "surrogateescape", newline="\n"):

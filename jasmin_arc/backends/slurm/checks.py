@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from jasmin_arc._support.text import counted, first_few
 from jasmin_arc.backends.shell.shell import Shell
-from jasmin_arc.backends.slurm.cluster import Cluster
-from jasmin_arc.backends.slurm.options import Defaults
+from jasmin_arc.backends.slurm.cluster import Cluster, Defaults
 from jasmin_arc.backends.slurm.site import site
 from jasmin_arc.doctor import CheckFailed, Examination, Look, Outcome, skipped, warning
 

@@ -79,7 +79,7 @@ class Recovery:
     def _keep(self, batch: str, jobs: Sequence[_Job], look: Look, natives: Mapping[int, str]) -> dict[str, bool]:
         rows = ((place, look.row(place)) for place, _ in jobs)
         held = {natives[place.offset] for place, row in rows if row is not None and row.is_held}
-        if held and "said " in self._cluster.ask("commit", ["commit", batch, "", ",".join(sorted(held))]):
+        if held and "said " in self._cluster.insist("commit", ["commit", batch, "", ",".join(sorted(held))]):
             look = self._states.look([Place(batch, "")], age="0")
             if look.silent or any(row.is_held for row in look.all_rows()):
                 self._log.warning("%d jobs are still on hold in Slurm; recover again later", len(jobs))

@@ -7,8 +7,7 @@ from collections.abc import Iterable, Mapping
 from datetime import timedelta
 
 from jasmin_arc._support.text import printable
-from jasmin_arc.backends.slurm.cluster import Facts
-from jasmin_arc.backends.slurm.options import Defaults
+from jasmin_arc.backends.slurm.cluster import Defaults, Facts
 from jasmin_arc.site_info import QosInfo, QueueInfo, SiteInfo
 
 _BUSY = ("alloc", "mix", "comp")

@@ -13,18 +13,19 @@ import secrets
 import shlex
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from jasmin_arc._support.text import excerpt
 from jasmin_arc.backends.shell.archive import archive
-from jasmin_arc.backends.slurm.cluster import Cluster, Facts, Place
-from jasmin_arc.backends.slurm.options import Defaults, make_script, resources
+from jasmin_arc.backends.slurm.cluster import Cluster, Defaults, Facts, Place
 from jasmin_arc.constants import STDERR_NAME, STDOUT_NAME
 from jasmin_arc.description import JobDescription, is_pattern
+from jasmin_arc.description.formats.sbatch import sbatch_options, script_with_modules
 from jasmin_arc.description.run_script import OUTPUT_LIST_NAME
 from jasmin_arc.exceptions import (
     Advice,
+    InputFileError,
     JasminArcError,
     JobSubmissionError,
     NoTargetsAvailableError,
@@ -131,8 +132,9 @@ class Submitter:
     def _plan(self, description: JobDescription, facts: Facts) -> _Job:
         job = _Job(description)
         try:
-            job.options = resources(description, self._defaults, facts)
-            job.inputs = plan_inputs(description, script=make_script)
+            memory = facts.default_memory(description.queue or self._defaults.partition)
+            job.options = sbatch_options(description, **asdict(self._defaults), memory=memory)
+            job.inputs = plan_inputs(description, script=script_with_modules)
         except JasminArcError as error:
             job.outcome = error
         return job
@@ -181,6 +183,10 @@ class Submitter:
             self._cluster.run(
                 "submit", *calls, ["drop", *batches], data=archive(_files(groups, batches)), before=before, told=told
             )
+        except InputFileError as error:
+            # The batch scripts come last, so nothing was submitted.
+            self._fail(groups, error)
+            return
         except ServerError as error:
             lost = error
         for group in groups:
@@ -224,7 +230,7 @@ class Submitter:
         lost = {batch: " ".join(str(group.offset) for group in all_groups if group.is_lost(batch)) for batch in batches}
         calls = [["commit", batch, lost[batch], *_numbers(inside)] for batch, inside in batches.items()]
         try:
-            told = self._cluster.ask("commit", *calls).splitlines() if calls else []
+            told = self._cluster.insist("commit", *calls).splitlines() if calls else []
         except ServerError as error:
             problem = f"it is not known whether the job runs: {error.message}"
             self._fail(groups, SubmissionUnknownError(problem, advice=_SETTLED))
