@@ -16,8 +16,9 @@ stop() {
 
 # sweep: erase the marks of batches that never came, once nobody sends these any more
 sweep() {
-    for batch in $(find . -maxdepth 1 -name '????????-??????-????????' -mmin +60 -links 2) ./????????-??????-????????.gone; do
-        [ ! -d "$batch" ] || [ -e "$batch/job" ] || rm -rf "$batch"
+    rm -rf ./????????-??????-????????.gone
+    for batch in $(find . -maxdepth 1 -name '????????-??????-????????' -mmin +60); do
+        if [ -h "$batch/fate" ] && [ ! -e "$batch/job" ]; then rm -rf "$batch"; fi
     done
 }
 
@@ -33,6 +34,6 @@ undo() {
 gone() {
     for batch; do
         # At once: whoever still works there finds nothing any more.
-        if [ -e "$batch/job" ] && mv "$batch" "$batch.gone"; then rm -f "$batch.gone/job"; rm -rf "$batch.gone"; fi
+        if [ -e "$batch/job" ] && mv "$batch" "$batch.gone"; then rm -rf "$batch.gone"; fi
     done
 }
