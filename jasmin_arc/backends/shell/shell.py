@@ -73,6 +73,9 @@ class Shell:
         if not self._asking.acquire(blocking=False):
             return self.run(script)
         try:
+            if self._standing is not None and self._standing.owner != os.getpid():
+                # After a fork: its answers are for the parent.
+                self._dismiss()
             if self._standing is None:
                 self._standing = _Standing(self._command(_STAY))
             code, answer, said = self._standing.ask(script, self._timeout)
@@ -121,7 +124,7 @@ class Shell:
         if not self._channels.acquire(timeout=_PATIENCE):
             raise ServerUnavailableError(f"too many files are open on {self.host or 'this machine'}: close some")
         mark = secrets.token_hex(8)
-        start = f"printf '%s\\n' {mark}; printf '%s\\n' {mark} >&2\n{script}".encode("utf-8", "surrogateescape")
+        start = _whole(f"printf '%s\\n' {mark}; printf '%s\\n' {mark} >&2\n{script}")
         try:
             channel = _Channel(self, self._command(_START), mark.encode() + b"\n", patience or self._timeout)
         except BaseException:
@@ -165,6 +168,7 @@ class _Standing:
     """A shell that runs one small script after another."""
 
     def __init__(self, command: list[str]) -> None:
+        self.owner = os.getpid()
         self._said: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the shell
         try:
             self._process = _start(command, self._said)
@@ -180,7 +184,7 @@ class _Standing:
         """
         assert self._process.stdin is not None
         mark = secrets.token_hex(8)
-        text = script.encode("utf-8", "surrogateescape")
+        text = _whole(script)
         self._process.stdin.write(f"{len(text)} {mark}\n".encode() + text)
         self._process.stdin.flush()
         begin, end = f"{mark}\n".encode(), re.compile(f"\n{mark} (\\d+)\n".encode())
@@ -215,10 +219,18 @@ class _Standing:
         assert self._process.stdin is not None and self._process.stdout is not None
         with contextlib.suppress(OSError):
             self._process.stdin.close()
+        if self.owner != os.getpid():
+            # It is not a child of this process, so there is nobody to wait for.
+            self._process.returncode = 0
         self._process.kill()
         self._process.stdout.close()
         self._process.wait()
         self._said.close()
+
+
+def _whole(script: str) -> bytes:
+    """In braces, so that nothing runs of a script that was cut on its way."""
+    return f"{{\n{script}\n}}".encode("utf-8", "surrogateescape")
 
 
 def _start(command: list[str], said: IO[bytes]) -> subprocess.Popen[bytes]:

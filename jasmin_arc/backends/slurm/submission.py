@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import logging
 import os
-import re
 import secrets
 import shlex
 import time
@@ -44,10 +43,6 @@ _RELEASED_AT_ONCE = 500
 _NOTHING_SUBMITTED = 41
 """The exit code of a script that ended before the first sbatch"""
 _WRAPPER = Path(__file__).parent / "remote" / "job.sh"
-_REFUSED = ("1", "255")
-"""The exit codes of sbatch for a job that Slurm refuses, and for options that there are not"""
-_LOST = re.compile(r"timed out|transmi|connect|temporarily", re.IGNORECASE)
-"""What sbatch says where the answer was lost, so that the job may exist"""
 _SETTLED = Advice("{recover} settles it")
 
 Progress = Callable[[int], object]
@@ -78,6 +73,10 @@ class _Group:
     native_id: str = ""
     refusal: list[str] = field(default_factory=list)
     code: str = ""
+
+    def is_lost(self, batch: str) -> bool:
+        """Whether it is not known whether the jobs exist, in this batch."""
+        return self.batch == batch and isinstance(self.jobs[0].outcome, SubmissionUnknownError)
 
     @property
     def call(self) -> list[str]:
@@ -128,7 +127,7 @@ class Submitter:
                     job.token, job.recorded = record.token, record.description
                 self._create(groups, facts, count)
                 intentions.drop(job.token for job in good if _is_refused(job))
-                self._commit([group for group in groups if group.native_id], intentions)
+                self._commit(groups, intentions)
         return [job.outcome or JobSubmissionError("the job was not submitted") for job in jobs]
 
     def _plan(self, description: JobDescription, facts: Facts) -> _Job:
@@ -216,19 +215,21 @@ class Submitter:
             return SubmissionUnknownError(f"the job {names} may exist, but does not run: {why}", advice=_SETTLED)
         if group.code == "skipped":
             return JobSubmissionError(f"the job {names} was not submitted, as Slurm does not answer")
-        if group.code != "0" and (_LOST.search(said) or group.code not in _REFUSED):
+        if group.code == "lost":
             return SubmissionUnknownError(f"the job {names} may exist, but does not run: {said}", advice=_SETTLED)
         if group.code != "0":
             reason = said.removeprefix("Batch job submission failed: ")
             return JobSubmissionError(f"Slurm refuses the job {names}: {reason}", advice=self._choices(reason))
         return None
 
-    def _commit(self, groups: Sequence[_Group], intentions: Intentions) -> None:
-        """Let the jobs run, and write down that they do."""
+    def _commit(self, all_groups: Sequence[_Group], intentions: Intentions) -> None:
+        """Let the jobs that exist run, and write down that they do."""
         batches: dict[str, list[_Group]] = {}
+        groups = [group for group in all_groups if group.native_id]
         for group in groups:
             batches.setdefault(group.batch, []).append(group)
-        calls = [["commit", batch, *_numbers(inside)] for batch, inside in batches.items()]
+        lost = {batch: " ".join(str(group.offset) for group in all_groups if group.is_lost(batch)) for batch in batches}
+        calls = [["commit", batch, lost[batch], *_numbers(inside)] for batch, inside in batches.items()]
         try:
             told = self._cluster.insist("commit", *calls).splitlines() if calls else []
         except ServerError as error:
