@@ -53,5 +53,5 @@ def test_wherever_a_submission_is_killed_no_job_is_lost_or_run_twice(
     monkeypatch.setattr("jasmin_arc.backends.slurm.recovery._STILL_ON_ITS_WAY", timedelta(seconds=5))
     settle(arc)
     ids = assert_settled(arc, place, [f"k-first-{number}" for number in range(4)])
-    assert arc.clean_jobs(ids) is None
+    arc.clean_jobs(ids, force=True)
     assert place.folders() == set()
