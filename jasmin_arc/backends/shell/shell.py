@@ -1,4 +1,4 @@
-"""Running scripts where Slurm's commands are: in a shell on this machine, or in one over SSH.
+"""Running scripts in a shell on this machine, or in one over SSH.
 
 A script and its data go through standard input, and answers come through standard output, so that nothing is in an
 argument that other users of the host can read.
@@ -38,6 +38,14 @@ _BLOCK = 1 << 18
 _LONGEST_WORD = 4000
 _PATIENCE = 600.0
 """Seconds to wait for one of the channels"""
+
+
+class ScriptError(ServerError):
+    """A script ended with an exit code other than 0."""
+
+    def __init__(self, message: str, code: int) -> None:
+        super().__init__(message)
+        self.code = code
 
 
 class Shell:
@@ -153,9 +161,7 @@ class Shell:
         if self._ssh is not None and code == 255:
             return self._ssh.failure(said)
         where = f" on {self.host}" if self.host else ""
-        return ServerError(
-            f"a command of Slurm, or a script for it, failed{where}: {one_line(said) or f'exit code {code}'}"
-        )
+        return ScriptError(f"a command failed{where}: {one_line(said) or f'exit code {code}'}", code)
 
 
 class _Standing:
@@ -314,9 +320,7 @@ class _Channel(io.RawIOBase):
                 self._process.kill()
                 where = self._shell.host or "this machine"
                 raise ServerUnavailableError(
-                    f"no answer from Slurm on {where} within {self._patience:.0f} s: {one_line(self._stderr())}".rstrip(
-                        ": "
-                    )
+                    f"no answer from {where} within {self._patience:.0f} s: {one_line(self._stderr())}".rstrip(": ")
                 )
         self._alive = time.monotonic()
         return os.read(descriptor, size)

@@ -23,28 +23,16 @@ _PERSON = "2"
 _WATCH = "watch"
 _RARELY = 30.0
 """Seconds before the accounting is asked of a job again"""
-GENERAL_STATES = {
-    "PENDING": JobState.QUEUING,
-    "CONFIGURING": JobState.QUEUING,
-    "REQUEUED": JobState.QUEUING,
-    "REQUEUE_FED": JobState.QUEUING,
-    "REQUEUE_HOLD": JobState.QUEUING,
-    "RESV_DEL_HOLD": JobState.QUEUING,
-    "SPECIAL_EXIT": JobState.QUEUING,
-    "RUNNING": JobState.RUNNING,
-    "COMPLETING": JobState.RUNNING,
-    "RESIZING": JobState.RUNNING,
-    "SIGNALING": JobState.RUNNING,
-    "STAGE_OUT": JobState.RUNNING,
-    "SUSPENDED": JobState.HOLD,
-    "STOPPED": JobState.HOLD,
-    "COMPLETED": JobState.FINISHED,
-    "CANCELLED": JobState.KILLED,
-    **dict.fromkeys(
-        ("FAILED", "TIMEOUT", "NODE_FAIL", "OUT_OF_MEMORY", "BOOT_FAIL", "DEADLINE", "PREEMPTED", "REVOKED"),
-        JobState.FAILED,
-    ),
+_WORDS = {
+    JobState.QUEUING: "PENDING CONFIGURING REQUEUED REQUEUE_FED REQUEUE_HOLD RESV_DEL_HOLD SPECIAL_EXIT",
+    JobState.RUNNING: "RUNNING COMPLETING RESIZING SIGNALING STAGE_OUT",
+    JobState.HOLD: "SUSPENDED STOPPED",
+    JobState.FINISHED: "COMPLETED",
+    JobState.KILLED: "CANCELLED",
+    JobState.FAILED: "FAILED TIMEOUT NODE_FAIL OUT_OF_MEMORY BOOT_FAIL DEADLINE PREEMPTED REVOKED",
 }
+GENERAL_STATES = {word: state for state, words in _WORDS.items() for word in words.split()}
+"""By Slurm's words"""
 _ALL = -1
 """Stands for the index of a job that is no part of an array, and for all of an array that was cancelled as a whole"""
 _COLUMNS = 13
@@ -245,7 +233,8 @@ def read_look(told: str, batches: Iterable[str]) -> Look:
     look = Look(tokens={batch: set() for batch in batches}, marks={})
     head, _, rest = told.partition("queue\n")
     look.silent = [line.partition(" ")[2] for line in head.splitlines() if line.startswith("silent")]
-    rows, _, parts = rest.partition("\nbatch ")
+    # Before the first answer of Slurm, there are no rows.
+    rows, _, parts = f"\n{rest}".partition("\nbatch ")
     for line in rows.splitlines():
         _read_row(line, look)
     for part in filter(None, parts.split("\nbatch ")):

@@ -18,6 +18,7 @@ from pathlib import Path
 
 from jasmin_arc._support.text import excerpt
 from jasmin_arc.backends.shell.archive import archive
+from jasmin_arc.backends.shell.shell import ScriptError
 from jasmin_arc.backends.slurm.cluster import Cluster, Defaults, Facts, Place
 from jasmin_arc.constants import STDERR_NAME, STDOUT_NAME
 from jasmin_arc.description import JobDescription, is_pattern
@@ -206,7 +207,7 @@ class Submitter:
         """Why the jobs of a group do not exist, or are not known to; ``None`` if they do."""
         names = excerpt(repr(group.jobs[0].description.name))
         said = excerpt(" ".join(line.removeprefix("sbatch: error: ") for line in group.refusal))
-        if lost is not None and lost.status == _NOTHING_SUBMITTED:  # type: ignore[attr-defined]
+        if isinstance(lost, ScriptError) and lost.code == _NOTHING_SUBMITTED:
             return JobSubmissionError(f"the job {names} was not submitted: {lost.message}")
         if lost is not None or not group.code or (group.code == "0" and not group.native_id.isdecimal()):
             group.native_id = ""
