@@ -6,7 +6,7 @@ import os
 import subprocess
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import timedelta
 from pathlib import Path
 
@@ -18,6 +18,7 @@ from jasmin_arc.backends.shell.shell import _START as START
 from jasmin_arc.backends.shell.shell import _STAY, Shell
 from jasmin_arc.constants import JobState
 from jasmin_arc.exceptions import ServerError, ServerUnavailableError
+from jasmin_arc.job_list import JobRecord
 
 LOST = 'echo "sbatch: error: Batch job submission failed: Socket timed out on send/recv operation" >&2; exit 1'
 REFUSED = 'echo "sbatch: error: Batch job submission failed: Invalid qos specification" >&2; exit 1'
@@ -146,6 +147,26 @@ def test_where_the_inputs_come_cut_short_nothing_is_submitted(slurm: FakeSlurm) 
     assert isinstance(outcome, JobSubmissionError)
     assert "the inputs arrived incomplete" in str(outcome)
     assert slurm.folders() == []
+
+
+def test_an_input_that_changes_on_its_way_keeps_all_from_being_submitted(
+    slurm: FakeSlurm, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "in"
+    path.write_bytes(b"x" * 10)
+    intend = slurm.arc.job_list.intend
+
+    def change(records: Iterable[JobRecord]) -> None:
+        intend(records)
+        path.write_bytes(b"x" * 11)
+
+    monkeypatch.setattr(slurm.backend._job_list, "intend", change)
+    jobs = [JobDescription("true", inputs={"large": bytes(3_000_000)}), JobDescription("cat", inputs={"in": str(path)})]
+    outcomes = slurm.backend.submit(jobs)
+    assert not any(isinstance(outcome, (str, SubmissionUnknownError)) for outcome in outcomes)
+    assert "had 10 bytes when the job was checked and has 11 now" in str(outcomes[0])
+    assert (unfinished(slurm), slurm.folders()) == ([], [])
+    assert slurm.calls("sbatch") == []
 
 
 def test_recover_in_another_process_stops_a_submission_whose_jobs_are_not_there_yet(slurm: FakeSlurm) -> None:
