@@ -254,10 +254,10 @@ def test_a_queue_that_is_gone_is_not_the_one(job_list: JobList) -> None:
 def test_a_default_that_the_place_publishes_is_not_learned_from_jobs(job_list: JobList) -> None:
     place = Place(SLURM)
     known = KnownSite(place, job_list)
-    unnamed = listed(job_list, 1, None)
-    known.learn({unnamed: info(unnamed, "before")})
+    first, second = listed(job_list, 1, None), listed(job_list, 2, None)
+    known.learn({first: info(first, "before")})
     assert known.ask() == SLURM
-    known.learn({unnamed: info(unnamed, "before")})
+    known.learn({second: info(second, "before")})
     assert known.recall() == known.ask_all() == SLURM
     assert KnownSite(place, job_list).recall() == SLURM
     # The configuration may name a queue that is not there, which a check tells.

@@ -1,4 +1,4 @@
-"""Running scripts where Slurm's commands are: in a shell on this machine, or in one over SSH.
+"""Running scripts in a shell on this machine, or in one over SSH.
 
 A script and its data go through standard input, and answers come through standard output, so that nothing is in an
 argument that other users of the host can read.
@@ -36,9 +36,16 @@ _CHANNELS = 4
 """How many scripts run at the same time: an SSH server lets a connection have ten, and some fewer"""
 _BLOCK = 1 << 18
 _LONGEST_WORD = 4000
-_SLOW_SECONDS = 120.0
 _PATIENCE = 600.0
 """Seconds to wait for one of the channels"""
+
+
+class ScriptError(ServerError):
+    """A script ended with an exit code other than 0."""
+
+    def __init__(self, message: str, code: int) -> None:
+        super().__init__(message)
+        self.code = code
 
 
 class Shell:
@@ -66,6 +73,9 @@ class Shell:
         if not self._asking.acquire(blocking=False):
             return self.run(script)
         try:
+            if self._standing is not None and self._standing.owner != os.getpid():
+                # After a fork: its answers are for the parent.
+                self._dismiss()
             if self._standing is None:
                 self._standing = _Standing(self._command(_STAY))
             code, answer, said = self._standing.ask(script, self._timeout)
@@ -83,14 +93,21 @@ class Shell:
             raise self.failure(code, said)
         return answer
 
-    def run(self, script: str, data: Iterable[bytes] = (), *, told: Callable[[str], object] | None = None) -> str:
+    def run(
+        self,
+        script: str,
+        data: Iterable[bytes] = (),
+        *,
+        told: Callable[[str], object] | None = None,
+        patience: float | None = None,
+    ) -> str:
         """Run a script once, and return what it prints.
 
         :param data: what the script reads
         :param told: called with each line as it comes
+        :param patience: the most seconds without a line, or without data that it reads
         :raises ServerError: if it fails; what it has done until then is not known
         """
-        patience = self._timeout if told is None else max(self._timeout, _SLOW_SECONDS)
         with self.open(script, data, patience=patience) as output:
             lines = []
             for line in io.TextIOWrapper(output, "utf-8", "surrogateescape", newline="\n"):
@@ -107,7 +124,7 @@ class Shell:
         if not self._channels.acquire(timeout=_PATIENCE):
             raise ServerUnavailableError(f"too many files are open on {self.host or 'this machine'}: close some")
         mark = secrets.token_hex(8)
-        start = f"printf '%s\\n' {mark}; printf '%s\\n' {mark} >&2\n{script}".encode("utf-8", "surrogateescape")
+        start = _whole(f"printf '%s\\n' {mark}; printf '%s\\n' {mark} >&2\n{script}")
         try:
             channel = _Channel(self, self._command(_START), mark.encode() + b"\n", patience or self._timeout)
         except BaseException:
@@ -144,15 +161,14 @@ class Shell:
         if self._ssh is not None and code == 255:
             return self._ssh.failure(said)
         where = f" on {self.host}" if self.host else ""
-        return ServerError(
-            f"a command of Slurm, or a script for it, failed{where}: {one_line(said) or f'exit code {code}'}"
-        )
+        return ScriptError(f"a command failed{where}: {one_line(said) or f'exit code {code}'}", code)
 
 
 class _Standing:
     """A shell that runs one small script after another."""
 
     def __init__(self, command: list[str]) -> None:
+        self.owner = os.getpid()
         self._said: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the shell
         try:
             self._process = _start(command, self._said)
@@ -168,7 +184,7 @@ class _Standing:
         """
         assert self._process.stdin is not None
         mark = secrets.token_hex(8)
-        text = script.encode("utf-8", "surrogateescape")
+        text = _whole(script)
         self._process.stdin.write(f"{len(text)} {mark}\n".encode() + text)
         self._process.stdin.flush()
         begin, end = f"{mark}\n".encode(), re.compile(f"\n{mark} (\\d+)\n".encode())
@@ -203,10 +219,18 @@ class _Standing:
         assert self._process.stdin is not None and self._process.stdout is not None
         with contextlib.suppress(OSError):
             self._process.stdin.close()
+        if self.owner != os.getpid():
+            # It is not a child of this process, so there is nobody to wait for.
+            self._process.returncode = 0
         self._process.kill()
         self._process.stdout.close()
         self._process.wait()
         self._said.close()
+
+
+def _whole(script: str) -> bytes:
+    """In braces, so that nothing runs of a script that was cut on its way."""
+    return f"{{\n{script}\n}}".encode("utf-8", "surrogateescape")
 
 
 def _start(command: list[str], said: IO[bytes]) -> subprocess.Popen[bytes]:
@@ -296,9 +320,7 @@ class _Channel(io.RawIOBase):
                 self._process.kill()
                 where = self._shell.host or "this machine"
                 raise ServerUnavailableError(
-                    f"no answer from Slurm on {where} within {self._patience:.0f} s: {one_line(self._stderr())}".rstrip(
-                        ": "
-                    )
+                    f"no answer from {where} within {self._patience:.0f} s: {one_line(self._stderr())}".rstrip(": ")
                 )
         self._alive = time.monotonic()
         return os.read(descriptor, size)

@@ -105,7 +105,7 @@ class Ssh:
             text = f"{self._host} wants a password or a key"
             advice = f"run `{self._by_hand}` once"
         elif "Could not resolve hostname" in said:
-            advice = "check SLURM_HOST, and the Host lines in ~/.ssh/config"
+            advice = "check the name, and the Host lines in ~/.ssh/config"
         else:
             refused = False
         problem = f"ssh to {self._host} fails: {text or 'the connection was cut'}"

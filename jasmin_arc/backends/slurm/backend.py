@@ -13,9 +13,8 @@ from jasmin_arc.backends.base import ACCOUNTS, QUEUES, RUNTIME_ENVIRONMENTS, Bac
 from jasmin_arc.backends.posix.session import list_folder, open_file
 from jasmin_arc.backends.shell.session import RemoteSession
 from jasmin_arc.backends.shell.shell import Shell
-from jasmin_arc.backends.slurm.cluster import Cluster, Place
+from jasmin_arc.backends.slurm.cluster import Cluster, Defaults, Place
 from jasmin_arc.backends.slurm.infos import Infos
-from jasmin_arc.backends.slurm.options import Defaults
 from jasmin_arc.backends.slurm.recovery import Recovery
 from jasmin_arc.backends.slurm.site import known_site, site
 from jasmin_arc.backends.slurm.states import Look, States, silence
@@ -114,7 +113,7 @@ class SlurmBackend(Backend):
         taken = [place for place in left if place in natives]
         if taken:
             numbers = " ".join(compact([natives[place] for place in taken]))
-            self._cluster.ask("cancel", ["cancel", numbers, *(place.folder for place in taken)])
+            self._cluster.insist("cancel", ["cancel", numbers, *(place.folder for place in taken)])
         return failures
 
     def clean(self, job_ids: Sequence[str]) -> dict[str, JasminArcError]:
@@ -130,7 +129,7 @@ class SlurmBackend(Backend):
                 failures[job_id] = OperationNotPossibleError(unended, advice="cancel it before it is erased")
             else:
                 erase[place.folder] = job_id
-        for line in self._cluster.ask("clean", ["clean", *erase]).splitlines() if erase else ():
+        for line in self._cluster.insist("clean", ["clean", *erase]).splitlines() if erase else ():
             _, folder, why = line.split(" ", 2)
             failures[erase[folder]] = ServerError(f"the files of {erase[folder]} cannot be erased: {excerpt(why)}")
         return failures

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from jasmin_arc._support.text import counted, first_few
+from jasmin_arc._support.text import counted, first_few, one_line
 from jasmin_arc.backends.shell.shell import Shell
-from jasmin_arc.backends.slurm.cluster import Cluster
-from jasmin_arc.backends.slurm.options import Defaults
+from jasmin_arc.backends.slurm.cluster import Cluster, Defaults
 from jasmin_arc.backends.slurm.site import site
 from jasmin_arc.doctor import CheckFailed, Examination, Look, Outcome, skipped, warning
 
@@ -21,6 +20,7 @@ def checks(examination: Examination) -> dict[str, Look]:
         "job folder": Look(slurm.folder, "Set SLURM_DIR to a folder there that you may write and that all nodes see."),
         "account": Look(slurm.account, _NEXT),
         "partition": Look(slurm.partition, _NEXT),
+        "trial": Look(slurm.trial, "Set what is missing: SLURM_ACCOUNT, SLURM_PARTITION, SLURM_QOS."),
     }
 
 
@@ -82,6 +82,16 @@ class _Slurm:
             found = f"SLURM_PARTITION is {name}" if name else "no partition is the default"
             raise CheckFailed(f"{found}; there are {choice}", "Set SLURM_PARTITION to one of these.")
         return f"jobs go to {name}; there are {choice}"
+
+    def trial(self) -> str:
+        """Let sbatch look at a job, which is not submitted."""
+        self._need_slurm()
+        values = {"account": self._defaults.account, "partition": self._defaults.partition, "qos": self._defaults.qos}
+        options = [f"--{name}={value}" for name, value in values.items() if value]
+        said = self._cluster.ask("trial", ["trial", *options]).strip()
+        if said:
+            raise CheckFailed(f"Slurm would refuse a job with these settings: {one_line(said)}")
+        return "Slurm would take a job with these settings"
 
     def _need_slurm(self) -> None:
         if self._outcomes["Slurm"] is not Outcome.OK:

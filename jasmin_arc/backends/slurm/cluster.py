@@ -12,9 +12,13 @@ from pathlib import Path
 
 from jasmin_arc._support.text import excerpt
 from jasmin_arc.backends.shell.shell import Shell
-from jasmin_arc.exceptions import ServerError
+from jasmin_arc.config import ConnectionConfig
+from jasmin_arc.exceptions import ServerError, ServerUnavailableError
 
 _SCRIPTS = Path(__file__).parent / "remote"
+SLOW_SECONDS = 300.0
+"""How long a script that changes something may be silent: Slurm may be busy, and so may the disk"""
+_DEFAULT_MEMORY = 1024
 _PAIR = re.compile(r"^(\w[\w.]*)\s*= (.*)$", re.MULTILINE)
 _HOME = re.compile(r"~[A-Za-z0-9._-]*(?=/|\Z)")
 _ID = re.compile(r"slurm://(?P<cluster>[^/]+)/(?P<batch>[0-9]{8}-[0-9]{6}-[0-9a-f]{8})/(?P<token>[0-9a-f]{14})\Z")
@@ -43,6 +47,19 @@ class Place:
 
 
 @dataclass(frozen=True)
+class Defaults:
+    """What is sent for jobs that do not say it themselves."""
+
+    account: str
+    partition: str
+    qos: str
+
+    @classmethod
+    def of(cls, config: ConnectionConfig) -> Defaults:
+        return cls(config.SLURM_ACCOUNT, config.SLURM_PARTITION, config.SLURM_QOS)
+
+
+@dataclass(frozen=True)
 class Facts:
     """What the cluster says of itself."""
 
@@ -66,11 +83,12 @@ class Facts:
     def default_partition(self) -> str:
         return next((name for name, values in self.partitions.items() if values.get("Default") == "YES"), "")
 
-    def default_memory(self, partition: str) -> int | None:
-        """The MB of memory for each processor that the cluster gives to jobs which ask for none; ``None`` if it does
-        not say, and so may give all of a node."""
+    def default_memory(self, partition: str) -> int:
+        """The MB of memory for each processor of jobs which ask for none. Slurm that is not told how much to give them
+        may give them all of a node."""
         values = self.partitions.get(partition or self.default_partition, {})
-        return _number(values.get("DefMemPerCPU", "")) or _number(self.config.get("DefMemPerCPU", ""))
+        told = values.get("DefMemPerCPU", ""), self.config.get("DefMemPerCPU", "")
+        return next(filter(None, map(_number, told)), _DEFAULT_MEMORY)
 
 
 class Cluster:
@@ -115,8 +133,15 @@ class Cluster:
         before: str = "",
         told: Callable[[str], object] | None = None,
     ) -> str:
-        """Run a script once."""
-        return self.shell.run(before + self.script(name, _calls(calls)), data, told=told)
+        """Run a script once, which may take long."""
+        return self.shell.run(before + self.script(name, _calls(calls)), data, told=told, patience=SLOW_SECONDS)
+
+    def insist(self, name: str, *calls: Iterable[str]) -> str:
+        """Run a script that may take long, and run it again if the connection was cut."""
+        try:
+            return self.run(name, *calls)
+        except ServerUnavailableError:
+            return self.run(name, *calls)
 
     def job_id(self, place: Place) -> str:
         return f"slurm://{self.facts.name}/{place.folder}"

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta, timezone
 
 from jasmin_arc.backends.slurm.cluster import Cluster, Place
@@ -20,6 +20,8 @@ _STILL_ON_ITS_WAY = timedelta(minutes=15)
 _PATIENCE = 5.0
 """Seconds to wait for the answer to a request that is under way"""
 
+_Job = tuple[Place, JobRecord]
+
 
 class Recovery:
     def __init__(self, cluster: Cluster, states: States, job_list: JobList, log: logging.Logger) -> None:
@@ -30,7 +32,7 @@ class Recovery:
 
     def settle(self) -> dict[str, bool]:
         """Return by job id whether the job was kept, or else erased. What cannot be settled yet stays."""
-        left: dict[str, list[tuple[Place, JobRecord]]] = {}
+        left: dict[str, list[_Job]] = {}
         for record in self._job_list.unfinished(f"slurm://{self._cluster.facts.name}"):
             place = self._cluster.place(record.id or "")
             if record.abandoned and place is not None:
@@ -38,68 +40,74 @@ class Recovery:
         if not left:
             return {}
         told = [line.split(" ") for line in self._cluster.run("recover", ["stop", *left]).splitlines()]
-        fates = {words[1]: words[2] for words in told if words[0] == "fate"}
+        committed = {words[1] for words in told if words[0] == "fate" and words[2] == "committed"}
         withdrawn = {(words[1], int(words[2])) for words in told if words[0] == "withdrawn"}
-        open_requests = self._wait_for_answers(list(left))
+        told_ids = self._wait_for_answers(list(left))
+        open_requests, numbers = _unanswered(told_ids), read_ids(told_ids)
         look = self._states.look([Place(batch, "") for batch in left], age="0")
         if look.silent:
             raise silence(look)
         settled: dict[str, bool] = {}
         for batch, jobs in left.items():
-            is_kept = fates.get(batch) == "committed"
-            keep = [job for job in jobs if is_kept and (batch, job[0].offset) not in withdrawn]
+            natives = {offset: number for (name, offset), (number, _) in numbers.items() if name == batch}
+            keep = [
+                (place, record)
+                for place, record in jobs
+                if batch in committed and place.offset in natives and (batch, place.offset) not in withdrawn
+            ]
+            settled.update(self._keep(batch, keep, look, natives))
             erase = [job for job in jobs if job not in keep]
-            settled.update(self._erase(batch, erase, look, open_requests))
-            settled.update(self._keep(batch, keep, look))
+            waiting = [
+                (place, record)
+                for place, record in erase
+                if (batch, place.offset) in open_requests and look.row(place) is None and _may_arrive(record)
+            ]
+            erase = [job for job in erase if job not in waiting]
+            # What is still awaited is written down in the batch.
+            settled.update(self._erase(batch, erase, look, natives, whole=not (waiting or batch in committed)))
+            if waiting:
+                self._log.warning("%d jobs may still be on their way to Slurm; recover again later", len(waiting))
         return settled
 
-    def _wait_for_answers(self, batches: Sequence[str]) -> set[tuple[str, int]]:
-        """Wait a little for requests to which there is no answer yet, and return those that are left."""
+    def _wait_for_answers(self, batches: Sequence[str]) -> str:
+        """Return what sbatch answered, after a little wait if there are requests without an answer."""
         until = time.monotonic() + _PATIENCE
-        while True:
-            told = self._cluster.ask("ids", ["ids", *batches])
-            lines = [line.split(" ") for line in told.splitlines()]
-            answered = {tuple(words[:2]) for words in lines if len(words) > 2}
-            left = {(words[0], int(words[1])) for words in lines if len(words) == 2 and tuple(words) not in answered}
-            if not left or time.monotonic() > until:
-                return left
+        while _unanswered(told := self._cluster.ask("ids", ["ids", *batches])) and time.monotonic() < until:
             time.sleep(0.5)
+        return told
 
-    def _keep(self, batch: str, jobs: Sequence[tuple[Place, JobRecord]], look: Look) -> dict[str, bool]:
-        if not jobs:
-            return {}
-        numbers = read_ids(self._cluster.ask("ids", ["ids", batch]))
-        taken = [(place, record) for place, record in jobs if (batch, place.offset) in numbers]
-        held = {
-            numbers[(batch, place.offset)][0]
-            for place, _ in taken
-            if (row := look.seen(place).row) is not None and row.is_held
-        }
-        if held:
-            self._cluster.ask("commit", ["commit", batch, ",".join(sorted(held))])
-        self._job_list.commit(record.id for _, record in taken if record.id)
-        gone = [record for place, record in jobs if (batch, place.offset) not in numbers]
-        self._job_list.drop(record.token for record in gone)
-        return {**{r.id: True for _, r in taken if r.id}, **{r.id: False for r in gone if r.id}}
+    def _keep(self, batch: str, jobs: Sequence[_Job], look: Look, natives: Mapping[int, str]) -> dict[str, bool]:
+        rows = ((place, look.row(place)) for place, _ in jobs)
+        held = {natives[place.offset] for place, row in rows if row is not None and row.is_held}
+        if held and "said " in self._cluster.insist("commit", ["commit", batch, "", ",".join(sorted(held))]):
+            look = self._states.look([Place(batch, "")], age="0")
+            if look.silent or any(row.is_held for row in look.all_rows()):
+                self._log.warning("%d jobs are still on hold in Slurm; recover again later", len(jobs))
+                return {}
+        ids = [record.id for _, record in jobs if record.id]
+        self._job_list.commit(ids)
+        return dict.fromkeys(ids, True)
 
     def _erase(
-        self, batch: str, jobs: Sequence[tuple[Place, JobRecord]], look: Look, open_requests: set[tuple[str, int]]
+        self, batch: str, jobs: Sequence[_Job], look: Look, natives: Mapping[int, str], *, whole: bool
     ) -> dict[str, bool]:
-        now = datetime.now(timezone.utc)
-        waiting = [
-            record
-            for place, record in jobs
-            if (batch, place.offset) in open_requests
-            and look.seen(place).row is None
-            and now - record.submitted < _STILL_ON_ITS_WAY
-        ]
-        if waiting:
-            self._log.warning("%d jobs may still be on their way to Slurm; recover again later", len(waiting))
-        erased = [(place, record) for place, record in jobs if record not in waiting]
-        rows = [row for place, _ in erased if (row := look.seen(place).row) is not None]
-        numbers = sorted({row.native_id.partition("_")[0] for row in rows if not row.general.final})
-        if erased:
-            folders = [place.folder for place, _ in erased]
-            self._cluster.run("recover", ["undo", batch, " ".join(numbers), *folders])
-            self._job_list.drop(record.token for _, record in erased)
-        return {record.id: False for _, record in erased if record.id}
+        if not jobs:
+            return {}
+        rows = [row for place, _ in jobs if (row := look.row(place)) is not None]
+        numbers = {row.native_id.partition("_")[0] for row in rows if not row.general.final}
+        numbers |= {natives[place.offset] for place, _ in jobs if place.offset in natives}
+        calls = [["undo", " ".join(sorted(numbers)), *(place.folder for place, _ in jobs)]]
+        self._cluster.run("recover", *calls, *([["gone", batch]] if whole else []))
+        self._job_list.drop(record.token for _, record in jobs)
+        return {record.id: False for _, record in jobs if record.id}
+
+
+def _unanswered(told: str) -> set[tuple[str, int]]:
+    """The requests, by batch and offset, of which ``remote/ids.sh`` prints no answer."""
+    lines = [line.split(" ") for line in told.splitlines()]
+    answered = {tuple(words[:2]) for words in lines if len(words) > 2}
+    return {(words[0], int(words[1])) for words in lines if len(words) == 2 and tuple(words) not in answered}
+
+
+def _may_arrive(record: JobRecord) -> bool:
+    return datetime.now(timezone.utc) - record.submitted < _STILL_ON_ITS_WAY

@@ -7,13 +7,13 @@ from collections.abc import Iterable, Mapping
 from datetime import timedelta
 
 from jasmin_arc._support.text import printable
-from jasmin_arc.backends.slurm.cluster import Facts
-from jasmin_arc.backends.slurm.options import Defaults
+from jasmin_arc.backends.slurm.cluster import Defaults, Facts
+from jasmin_arc.description.quantities import parse_duration
+from jasmin_arc.exceptions import InvalidJobDescription
 from jasmin_arc.site_info import QosInfo, QueueInfo, SiteInfo
 
 _BUSY = ("alloc", "mix", "comp")
 _IDLE = ("idle",)
-_TIME = re.compile(r"(?:(?P<days>\d{1,5})-)?(?:(?P<hours>\d{1,6}):)?(?P<minutes>\d{1,6})(?::(?P<seconds>\d{1,6}))?\Z")
 _UNITS = {"": 2**20, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 
 
@@ -128,14 +128,7 @@ def _memory(text: str) -> int | None:
 
 def duration(text: str) -> timedelta | None:
     """Read a time limit of Slurm, such as ``1-12:00:00``; ``None`` for none."""
-    found = _TIME.match(text)
-    if not found:
+    try:
+        return parse_duration(text, "")
+    except InvalidJobDescription:
         return None
-    values = {name: int(value or 0) for name, value in found.groupdict().items()}
-    if found["days"] is not None and found["hours"] is None:
-        # DAYS-HOURS
-        return timedelta(days=values["days"], hours=values["minutes"])
-    if found["hours"] is not None and found["seconds"] is None and found["days"] is None:
-        # MINUTES:SECONDS
-        return timedelta(minutes=values["hours"], seconds=values["minutes"])
-    return timedelta(**values)

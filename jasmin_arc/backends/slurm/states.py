@@ -8,6 +8,7 @@ not say so. Its answer about all jobs of the user is shared by all processes of 
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -20,28 +21,18 @@ from jasmin_arc.exceptions import JasminArcError, ServerError, ServerUnavailable
 _PERSON = "2"
 """How many seconds old Slurm's answer may be when somebody asks for a state"""
 _WATCH = "watch"
-GENERAL_STATES = {
-    "PENDING": JobState.QUEUING,
-    "CONFIGURING": JobState.QUEUING,
-    "REQUEUED": JobState.QUEUING,
-    "REQUEUE_FED": JobState.QUEUING,
-    "REQUEUE_HOLD": JobState.QUEUING,
-    "RESV_DEL_HOLD": JobState.QUEUING,
-    "SPECIAL_EXIT": JobState.QUEUING,
-    "RUNNING": JobState.RUNNING,
-    "COMPLETING": JobState.RUNNING,
-    "RESIZING": JobState.RUNNING,
-    "SIGNALING": JobState.RUNNING,
-    "STAGE_OUT": JobState.RUNNING,
-    "SUSPENDED": JobState.HOLD,
-    "STOPPED": JobState.HOLD,
-    "COMPLETED": JobState.FINISHED,
-    "CANCELLED": JobState.KILLED,
-    **dict.fromkeys(
-        ("FAILED", "TIMEOUT", "NODE_FAIL", "OUT_OF_MEMORY", "BOOT_FAIL", "DEADLINE", "PREEMPTED", "REVOKED"),
-        JobState.FAILED,
-    ),
+_RARELY = 30.0
+"""Seconds before the accounting is asked of a job again"""
+_WORDS = {
+    JobState.QUEUING: "PENDING CONFIGURING REQUEUED REQUEUE_FED REQUEUE_HOLD RESV_DEL_HOLD SPECIAL_EXIT",
+    JobState.RUNNING: "RUNNING COMPLETING RESIZING SIGNALING STAGE_OUT",
+    JobState.HOLD: "SUSPENDED STOPPED",
+    JobState.FINISHED: "COMPLETED",
+    JobState.KILLED: "CANCELLED",
+    JobState.FAILED: "FAILED TIMEOUT NODE_FAIL OUT_OF_MEMORY BOOT_FAIL DEADLINE PREEMPTED REVOKED",
 }
+GENERAL_STATES = {word: state for state, words in _WORDS.items() for word in words.split()}
+"""By Slurm's words"""
 _ALL = -1
 """Stands for the index of a job that is no part of an array, and for all of an array that was cancelled as a whole"""
 _COLUMNS = 13
@@ -169,6 +160,7 @@ class States:
 
     def __init__(self, cluster: Cluster) -> None:
         self._cluster = cluster
+        self._accounts: dict[Place, tuple[dict[str, str], float]] = {}
 
     def states(self, places: Mapping[str, Place], *, watching: bool = False) -> dict[str, JobState | JasminArcError]:
         """Return the states of those of the jobs that exist.
@@ -197,14 +189,16 @@ class States:
         return read_look(self._cluster.ask("look", ["look", age, *batches]), batches)
 
     def _accounted(self, gone: Mapping[str, Place]) -> dict[str, JobState | JasminArcError]:
-        """What Slurm's accounting says of jobs that Slurm's queue has forgotten."""
-        records = self.accounts(gone.values())
-        return {
-            job_id: GENERAL_STATES.get(records[place]["State"].split(" ")[0], JobState.OTHER)
-            if place in records
-            else forgotten(job_id)
-            for job_id, place in gone.items()
-        }
+        """What Slurm's accounting says of jobs that the queue has forgotten. It is asked of them once in a while."""
+        now = time.monotonic()
+        due = [place for place in gone.values() if now - self._accounts.get(place, ({}, -_RARELY))[1] >= _RARELY]
+        records = self.accounts(due) if due else {}
+        self._accounts.update((place, (records.get(place, {}), now)) for place in due)
+        answers: dict[str, JobState | JasminArcError] = {}
+        for job_id, place in gone.items():
+            word = self._accounts[place][0].get("State", "").partition(" ")[0]
+            answers[job_id] = GENERAL_STATES.get(word, JobState.OTHER) if word else forgotten(job_id)
+        return answers
 
     def native_ids(self, places: Iterable[Place]) -> dict[Place, str]:
         """Return Slurm's numbers of those of the jobs that Slurm has taken."""

@@ -9,23 +9,24 @@ from __future__ import annotations
 
 import logging
 import os
-import re
 import secrets
 import shlex
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from jasmin_arc._support.text import excerpt
 from jasmin_arc.backends.shell.archive import archive
-from jasmin_arc.backends.slurm.cluster import Cluster, Facts, Place
-from jasmin_arc.backends.slurm.options import Defaults, make_script, resources
+from jasmin_arc.backends.shell.shell import ScriptError
+from jasmin_arc.backends.slurm.cluster import Cluster, Defaults, Facts, Place
 from jasmin_arc.constants import STDERR_NAME, STDOUT_NAME
 from jasmin_arc.description import JobDescription, is_pattern
+from jasmin_arc.description.formats.sbatch import sbatch_options, script_with_modules
 from jasmin_arc.description.run_script import OUTPUT_LIST_NAME
 from jasmin_arc.exceptions import (
     Advice,
+    InputFileError,
     JasminArcError,
     JobSubmissionError,
     NoTargetsAvailableError,
@@ -42,10 +43,6 @@ _RELEASED_AT_ONCE = 500
 _NOTHING_SUBMITTED = 41
 """The exit code of a script that ended before the first sbatch"""
 _WRAPPER = Path(__file__).parent / "remote" / "job.sh"
-_REFUSED = ("1", "255")
-"""The exit codes of sbatch for a job that Slurm refuses, and for options that there are not"""
-_LOST = re.compile(r"timed out|transmi|connect|temporarily", re.IGNORECASE)
-"""What sbatch says where the answer was lost, so that the job may exist"""
 _SETTLED = Advice("{recover} settles it")
 
 Progress = Callable[[int], object]
@@ -76,6 +73,10 @@ class _Group:
     native_id: str = ""
     refusal: list[str] = field(default_factory=list)
     code: str = ""
+
+    def is_lost(self, batch: str) -> bool:
+        """Whether it is not known whether the jobs exist, in this batch."""
+        return self.batch == batch and isinstance(self.jobs[0].outcome, SubmissionUnknownError)
 
     @property
     def call(self) -> list[str]:
@@ -126,14 +127,15 @@ class Submitter:
                     job.token, job.recorded = record.token, record.description
                 self._create(groups, facts, count)
                 intentions.drop(job.token for job in good if _is_refused(job))
-                self._commit([group for group in groups if group.native_id], intentions)
+                self._commit(groups, intentions)
         return [job.outcome or JobSubmissionError("the job was not submitted") for job in jobs]
 
     def _plan(self, description: JobDescription, facts: Facts) -> _Job:
         job = _Job(description)
         try:
-            job.options = resources(description, self._defaults, facts)
-            job.inputs = plan_inputs(description, script=make_script)
+            memory = facts.default_memory(description.queue or self._defaults.partition)
+            job.options = sbatch_options(description, **asdict(self._defaults), memory=memory)
+            job.inputs = plan_inputs(description, script=script_with_modules)
         except JasminArcError as error:
             job.outcome = error
         return job
@@ -182,6 +184,10 @@ class Submitter:
             self._cluster.run(
                 "submit", *calls, ["drop", *batches], data=archive(_files(groups, batches)), before=before, told=told
             )
+        except InputFileError as error:
+            # The batch scripts come last, so nothing was submitted.
+            self._fail(groups, error)
+            return
         except ServerError as error:
             lost = error
         for group in groups:
@@ -201,7 +207,7 @@ class Submitter:
         """Why the jobs of a group do not exist, or are not known to; ``None`` if they do."""
         names = excerpt(repr(group.jobs[0].description.name))
         said = excerpt(" ".join(line.removeprefix("sbatch: error: ") for line in group.refusal))
-        if lost is not None and lost.status == _NOTHING_SUBMITTED:  # type: ignore[attr-defined]
+        if isinstance(lost, ScriptError) and lost.code == _NOTHING_SUBMITTED:
             return JobSubmissionError(f"the job {names} was not submitted: {lost.message}")
         if lost is not None or not group.code or (group.code == "0" and not group.native_id.isdecimal()):
             group.native_id = ""
@@ -209,21 +215,23 @@ class Submitter:
             return SubmissionUnknownError(f"the job {names} may exist, but does not run: {why}", advice=_SETTLED)
         if group.code == "skipped":
             return JobSubmissionError(f"the job {names} was not submitted, as Slurm does not answer")
-        if group.code != "0" and (_LOST.search(said) or group.code not in _REFUSED):
+        if group.code == "lost":
             return SubmissionUnknownError(f"the job {names} may exist, but does not run: {said}", advice=_SETTLED)
         if group.code != "0":
             reason = said.removeprefix("Batch job submission failed: ")
             return JobSubmissionError(f"Slurm refuses the job {names}: {reason}", advice=self._choices(reason))
         return None
 
-    def _commit(self, groups: Sequence[_Group], intentions: Intentions) -> None:
-        """Let the jobs run, and write down that they do."""
+    def _commit(self, all_groups: Sequence[_Group], intentions: Intentions) -> None:
+        """Let the jobs that exist run, and write down that they do."""
         batches: dict[str, list[_Group]] = {}
+        groups = [group for group in all_groups if group.native_id]
         for group in groups:
             batches.setdefault(group.batch, []).append(group)
-        calls = [["commit", batch, *_numbers(inside)] for batch, inside in batches.items()]
+        lost = {batch: " ".join(str(group.offset) for group in all_groups if group.is_lost(batch)) for batch in batches}
+        calls = [["commit", batch, lost[batch], *_numbers(inside)] for batch, inside in batches.items()]
         try:
-            told = self._cluster.ask("commit", *calls).splitlines() if calls else []
+            told = self._cluster.insist("commit", *calls).splitlines() if calls else []
         except ServerError as error:
             problem = f"it is not known whether the job runs: {error.message}"
             self._fail(groups, SubmissionUnknownError(problem, advice=_SETTLED))

@@ -1,10 +1,9 @@
 # clean FOLDER...: erase jobs, given by BATCH/TOKEN; a batch goes with its last job
 cd "$dir" || exit 41
-trap 'rm -f said.$$' EXIT
 clean() {
     rm -rf "$@" 2>/dev/null || for folder; do
         chmod -R u+rwx "$folder" 2>/dev/null
-        rm -rf "$folder" 2>said.$$ || printf 'kept %s %s\n' "$folder" "$(head -n 1 said.$$)"
+        why=$(rm -rf "$folder" 2>&1) || printf 'kept %s %s\n' "$folder" "$(printf '%s\n' "$why" | head -n 1)"
     done
     for folder; do
         [ -e "$folder" ] || set -- "$@" "${folder%/*}/marks/${folder#*/}".*

@@ -3,34 +3,53 @@
 mask=$(umask)
 umask 077
 cd "$dir" || exit 41
-trap 'rm -f said.$$' EXIT
+made=''
 for batch in $batches; do
-    mkdir "$batch" "$batch/marks" "$batch/logs" || exit 41
+    mkdir "$batch" || { rm -rf $made; exit 41; }
+    made="$made $batch"
+    mkdir "$batch/marks" "$batch/logs" || { rm -rf $made; exit 41; }
 done
 tar -xf - || { rm -rf $batches; exit 41; }
 for batch in $batches; do
     [ -e "$batch/job" ] || { rm -rf $batches; echo "the inputs arrived incomplete" >&2; exit 41; }
+    # recover() leaves to this script what it has withdrawn before all was there.
+    [ ! -h "$batch/fate" ] || { rm -rf $batches; echo "another process has withdrawn the jobs" >&2; exit 41; }
 done
 stalled=''
 
-# group BATCH OFFSET SIZE RERUN OPTION...: one request, whose answer is written down here too
+# group BATCH OFFSET SIZE RERUN OPTION...: one request, whose answer is written down here too, unless it is lost
 group() {
-    batch=$1 offset=$2 size=$3 rerun=$4
+    batch=$1 offset=$2 size=$3 rerun=$4 said=$1/said
     shift 4
-    if [ -n "$stalled" ] || [ -h "$batch/fate" ]; then echo "sbatch $batch $offset skipped"; return; fi
-    echo "$offset" >>"$batch/ids"
-    send --hold "$@"
-    if [ "$code" != 0 ]; then
-        case $(cat said.$$) in
-            *[Tt]imed\ out* | *[Tt]ransmi* | *[Cc]onnect* | *[Tt]emporarily*) stalled=t ;;
-            *[Hh]old* | *[Hh]eld*) echo "unheld $batch $offset"; send "$@" ;;
-        esac
+    # First written and then looked, as recover() first withdraws and then looks: so one of the two sees the other.
+    if [ -n "$stalled" ] || ! { echo "$offset" >>"$batch/ids"; } 2>/dev/null || [ -h "$batch/fate" ]; then
+        answered skipped
+        return
     fi
-    echo "$offset $code $answer $size" >>"$batch/ids"
-    echo "sbatch $batch $offset $code $answer"
-    [ "$code" != 0 ] || return 0
-    while IFS= read -r line; do printf 'said %s\n' "$line"; done <said.$$
-    case $stalled$code in 1 | 255) rm -rf "$batch"/????????"$(printf %03x "$offset")"??? ;; esac
+    send --hold "$@"
+    case $code$(cat "$said") in 1*[Hh]old* | 1*[Hh]eld*) is_lost || { echo "unheld $batch $offset"; send "$@"; } ;; esac
+    if is_lost; then stalled=t; echo "sbatch $batch $offset lost"; else answered "$code" "$answer"; fi
+    [ "$code" = 0 ] || while IFS= read -r line; do printf 'said %s\n' "$line"; done <"$said"
+}
+
+send() {
+    answer=$(umask "$mask"; sbatch --parsable --export=NIL --chdir="$dir/$batch" --comment="jasmin_arc/$batch/$offset" \
+        "$@" -- "$dir/$batch/job" "$dir/$batch" "$offset" "$HOME" "$rerun" </dev/null 2>"$said")
+    code=$?
+}
+
+# is_lost: whether the job may exist all the same; 255 is for options that there are not
+is_lost() {
+    case $code in 0 | 255) return 1 ;; 1) ;; *) return 0 ;; esac
+    case $(cat "$said") in *[Tt]imed\ out* | *[Tt]ransmi* | *[Cc]onnect* | *[Tt]emporarily*) return 0 ;; esac
+    return 1
+}
+
+# answered CODE ANSWER: write down what is known of the jobs of a group; of those that do not exist, nothing is left
+answered() {
+    { echo "$offset $1 ${2-} $size" >>"$batch/ids"; } 2>/dev/null
+    [ "$1" = 0 ] || rm -rf "$batch"/????????"$(printf %03x "$offset")"???
+    echo "sbatch $batch $offset $1 ${2-}"
 }
 
 # drop BATCH...: erase batches of which no job is left
@@ -38,10 +57,4 @@ drop() {
     for batch; do
         for job in "$batch"/??????????????; do [ -d "$job" ] || rm -rf "$batch"; break; done
     done
-}
-
-send() {
-    answer=$(umask "$mask"; sbatch --parsable --export=NIL --chdir="$dir/$batch" --comment="jasmin_arc/$batch/$offset" \
-        "$@" -- "$dir/$batch/job" "$dir/$batch" "$offset" "$HOME" "$rerun" </dev/null 2>said.$$)
-    code=$?
 }

@@ -1,20 +1,15 @@
-"""From a job description to the options of sbatch."""
+"""Options of Slurm's sbatch from a job description, and the run script of a job that loads modules."""
 
 from __future__ import annotations
 
 import shlex
 from collections.abc import Iterable
-from dataclasses import dataclass
 from datetime import timedelta
 
-from jasmin_arc.backends.slurm.cluster import Facts
-from jasmin_arc.config import ConnectionConfig
 from jasmin_arc.description import JobDescription
 from jasmin_arc.description.run_script import run_script
 from jasmin_arc.exceptions import InvalidJobDescription, JobSubmissionError
 
-DEFAULT_MEMORY = 1024
-"""MB for each slot, where neither the job nor the cluster says how much"""
 _FIELDS = {
     "account": "account",
     "partition": "queue",
@@ -29,12 +24,11 @@ _FIELDS = {
     "input": "stdin",
 }
 """Options that are fields of a description"""
-_OWN = frozenset(
-    [
+_OWN = (
+    *(
         "array",
         "batch",
         "chdir",
-        "cluster",
         "clusters",
         "comment",
         "error",
@@ -43,6 +37,8 @@ _OWN = frozenset(
         "get-user-env",
         "gid",
         "help",
+    ),
+    *(
         "hold",
         "ignore-pbs",
         "open-mode",
@@ -54,42 +50,29 @@ _OWN = frozenset(
         "usage",
         "verbose",
         "version",
-        "wait",
-        "wait-all-nodes",
-        "wrap",
-    ]
+    ),
+    *("wait", "wait-all-nodes", "wrap"),
 )
-"""Options that this library sets itself, or that would change how sbatch answers"""
+"""Options that the library sets itself, or that would change how sbatch answers"""
 
 
-@dataclass(frozen=True)
-class Defaults:
-    """What is sent for jobs that do not say it themselves."""
+def sbatch_options(
+    description: JobDescription, *, account: str, partition: str, qos: str, memory: int
+) -> tuple[str, ...]:
+    """Return the options that say what a job needs. Jobs for which they are the same can be one array.
 
-    account: str
-    partition: str
-    qos: str
-
-    @classmethod
-    def of(cls, config: ConnectionConfig) -> Defaults:
-        return cls(config.SLURM_ACCOUNT, config.SLURM_PARTITION, config.SLURM_QOS)
-
-
-def resources(description: JobDescription, defaults: Defaults, facts: Facts) -> tuple[str, ...]:
-    """Return the options of sbatch that say what a job needs. Jobs for which they are the same can be one array.
-
+    :param account: for jobs that name none; empty for Slurm's own choice, as are the next two
+    :param memory: the MB for each slot, for jobs that name none
     :raises JobSubmissionError: if the job wants something that Slurm does not do
     :raises InvalidJobDescription: if a native option is one that the library sets itself
     """
     _refuse_impossible(description)
-    partition = description.queue or defaults.partition
-    memory = _megabytes(description) or facts.default_memory(partition) or DEFAULT_MEMORY
     values: dict[str, str | None] = {
-        "account": description.account or defaults.account,
-        "partition": partition,
-        "qos": defaults.qos,
+        "account": description.account or account,
+        "partition": description.queue or partition,
+        "qos": qos,
         "time": _minutes(description),
-        "mem-per-cpu": f"{memory}M",
+        "mem-per-cpu": f"{-(-description.memory // 2**20) if description.memory else memory}M",
         "ntasks": str(description.slots),
         "ntasks-per-node": str(description.slots_per_host or ""),
         **{name: value or None for name, value in description.native.items()},
@@ -102,25 +85,17 @@ def _refuse_impossible(description: JobDescription) -> None:
     for name in description.native:
         if name in _FIELDS:
             raise InvalidJobDescription(f"native: {name}: give it as the field {_FIELDS[name]}")
-        if name in _OWN:
-            raise InvalidJobDescription(
-                f"native: {name}: the library itself sets this option, or needs that it is not set"
-            )
+        # sbatch takes the beginning of a name for the name.
+        if any(own.startswith(name) for own in (*_OWN, *_FIELDS)):
+            raise InvalidJobDescription(f"native: {name}: the library sets this option itself, or needs it as it is")
+    refusal = f"Slurm cannot run the job {description.name!r}"
     for name in description.url_inputs:
-        raise JobSubmissionError(
-            f"Slurm cannot run the job {description.name!r}: the input {name!r} is a URL, and Slurm fetches no files",
-            advice="give a path, or let the job fetch it",
-        )
+        problem = f"{refusal}: the input {name!r} is a URL, and Slurm fetches no files"
+        raise JobSubmissionError(problem, advice="give a path, or let the job fetch it")
     for name, target in (description.outputs or {}).items():
         if target is not None:
-            raise JobSubmissionError(
-                f"Slurm cannot run the job {description.name!r}: the output {name!r} is to be sent to a URL, "
-                "and Slurm sends no files; outputs can only be kept for download"
-            )
-
-
-def _megabytes(description: JobDescription) -> int | None:
-    return None if description.memory is None else max(1, -(-description.memory // 2**20))
+            problem = f"{refusal}: the output {name!r} is to be sent to a URL, and Slurm sends no files"
+            raise JobSubmissionError(problem, advice="keep it for download, or let the job send it")
 
 
 def _minutes(description: JobDescription) -> str:
@@ -130,8 +105,8 @@ def _minutes(description: JobDescription) -> str:
     return "" if limit is None else str(max(1, -(-limit // timedelta(minutes=1))))
 
 
-def make_script(description: JobDescription, executables: Iterable[str]) -> bytes:
-    """Return the run script. Where the job needs modules, a login shell loads them first: others do not know how."""
+def script_with_modules(description: JobDescription, executables: Iterable[str] = ()) -> bytes:
+    """Return the run script. Runtime environments are modules; a login shell loads them, as no other knows how."""
     core = run_script(description, executables)
     if not description.runtime_environments:
         return core
