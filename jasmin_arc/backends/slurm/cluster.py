@@ -20,7 +20,7 @@ SLOW_SECONDS = 300.0
 """How long a script that changes something may be silent: Slurm may be busy, and so may the disk"""
 _DEFAULT_MEMORY = 1024
 _PAIR = re.compile(r"^(\w[\w.]*)\s*= (.*)$", re.MULTILINE)
-_HOME = re.compile(r"~[A-Za-z0-9._-]*(?=/|\Z)")
+_HOME = re.compile(r"~[A-Za-z0-9._-]*")
 _ID = re.compile(r"slurm://(?P<cluster>[^/]+)/(?P<batch>[0-9]{8}-[0-9]{6}-[0-9a-f]{8})/(?P<token>[0-9a-f]{14})\Z")
 
 
@@ -158,8 +158,11 @@ def _calls(calls: Iterable[Iterable[str]]) -> str:
 
 def _quoted_path(path: str) -> str:
     """A path for a shell, which puts its home directory in the place of ``~``."""
-    home = _HOME.match(path)
-    return f"{home[0]}{shlex.quote(path[home.end() :]) if path[home.end() :] else ''}" if home else shlex.quote(path)
+    home, slash, rest = path.partition("/")
+    if not _HOME.fullmatch(home):
+        return shlex.quote(path)
+    # A slash between quotes would keep the shell from it.
+    return f"{home}{slash}{shlex.quote(rest) if rest else ''}"
 
 
 def _read_facts(told: str, host: str) -> Facts:

@@ -60,7 +60,7 @@ class Row(NamedTuple):
 
     @classmethod
     def of(cls, line: str) -> Row:
-        return cls(*line.split("|", _COLUMNS)[:_COLUMNS])
+        return cls(*map(str.strip, line.split("|", _COLUMNS)[:_COLUMNS]))
 
     @property
     def general(self) -> JobState:
@@ -237,7 +237,8 @@ def read_look(told: str, batches: Iterable[str]) -> Look:
     look = Look(tokens={batch: set() for batch in batches}, marks={})
     head, _, rest = told.partition("queue\n")
     look.silent = [line.partition(" ")[2] for line in head.splitlines() if line.startswith("silent")]
-    rows, _, parts = rest.partition("\nbatch ")
+    # Before the first answer of Slurm, there are no rows.
+    rows, _, parts = f"\n{rest}".partition("\nbatch ")
     for line in rows.splitlines():
         _read_row(line, look)
     for part in filter(None, parts.split("\nbatch ")):
@@ -263,7 +264,7 @@ def _read_row(line: str, look: Look) -> None:
     # The comment comes last; of the user's other jobs it may be anything.
     words = line.rstrip(" |").rpartition("|")[2].split("/")
     if len(words) == 3 and words[0] == "jasmin_arc" and words[1] in look.tokens and words[2].isdecimal():
-        index = line.partition("|")[0].partition("_")[2]
+        index = line.partition("|")[0].partition("_")[2].rstrip()
         if line.count("|") >= _COLUMNS - 1 and (not index or index.isdecimal()):
             look.rows[(words[1], int(words[2]), int(index) if index else _ALL)] = line
 
