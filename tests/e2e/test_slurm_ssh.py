@@ -71,9 +71,7 @@ class Site:
         found = {}
         for line in ss(f"dport = :{self.port}"):
             process = re.search(r"pid=(\d+)", line)
-            # ssh names its socket in the place of its arguments, and these take the place of the environment.
-            files = [Path(f"/proc/{process[1]}/{name}") for name in ("cmdline", "environ")] if process else []
-            if process and any(str(self.folder).encode() in file.read_bytes() for file in files):
+            if process and str(self.folder).encode() in told_of(int(process[1])):
                 found[int(process[1])] = int(line.split()[3].rpartition(":")[2])
         return found
 
@@ -83,6 +81,14 @@ class Site:
             for line in ss(f"sport = :{self.port} and dport = :{port}"):
                 for process in re.findall(r'"sshd",pid=(\d+)', line):
                     subprocess.run(["kill", "-KILL", process], check=False)
+
+
+def told_of(process: int) -> bytes:
+    """The arguments and the environment of a process. ssh writes the name of its socket over them."""
+    try:
+        return b"".join(Path(f"/proc/{process}/{name}").read_bytes() for name in ("cmdline", "environ"))
+    except OSError:
+        return b""
 
 
 def ss(filter: str) -> list[str]:
@@ -140,7 +146,7 @@ def test_without_a_key_one_line_says_at_once_what_to_do_and_that_helps(site: Sit
         arc.submit_job("true")
     assert time.monotonic() - began < 3
     assert "\n" not in str(error.value)
-    command = re.search(r"run `(ssh -fN[^`]* grid-no-key)` once", str(error.value))
+    command = re.search(r"run '(ssh -fN[^']* grid-no-key)' once", str(error.value))
     assert command, error.value
     # A password would be asked for here.
     with_key = ["ssh", "-i", str(site.key), *shlex.split(command[1])[1:]]
@@ -151,7 +157,7 @@ def test_without_a_key_one_line_says_at_once_what_to_do_and_that_helps(site: Sit
 
 def test_the_connection_that_a_user_has_made_is_taken(site: Site, make_arc: MakeArc) -> None:
     arc = make_arc("slurm", **site.config("grid-by-hand"))
-    with pytest.raises(JasminArcError, match=r"run `ssh -fN.* grid-by-hand` once"):
+    with pytest.raises(JasminArcError, match="run 'ssh -fN grid-by-hand' once"):
         arc.submit_job("true")
     command = ["ssh", "-M", "-fN", "-i", str(site.key), "grid-by-hand"]
     subprocess.run(command, check=True, timeout=20, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
@@ -174,8 +180,7 @@ def test_a_socket_that_a_dead_master_left_does_not_keep_from_a_new_connection(si
     arc.close()
     (master,) = site.masters()
     os.kill(master, 9)
-    (path,) = (site.folder / "jasmin_arc").iterdir()
-    assert path.is_socket()
+    assert any(path.is_socket() for path in (site.folder / "jasmin_arc").iterdir())
     again = make_arc("slurm", **site.config())
     assert again.submit_job("true", outputs=[])
     assert len(site.masters()) == 1
@@ -270,7 +275,7 @@ def test_a_download_that_is_cut_is_an_error_or_complete_and_never_a_short_file(
     job_id = arc.submit_job("sh", ["-c", script], outputs=["d"])
     arc.wait(job_id, timeout=LIMIT)
     failures = 0
-    for delay in (0.02, 0.05, 0.1, 0.2, 0.3, 0.5):
+    for delay in (0.02, 0.1, 0.2, 0.4):
         target = tmp_path / str(delay)
         cutter = threading.Timer(delay, site.cut)
         cutter.start()
