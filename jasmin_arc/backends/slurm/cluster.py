@@ -19,8 +19,14 @@ _SCRIPTS = Path(__file__).parent / "remote"
 SLOW_SECONDS = 300.0
 """How long a script that changes something may be silent: Slurm may be busy, and so may the disk"""
 _DEFAULT_MEMORY = 1024
+_CHANGING = """
+    SBATCH_ARRAY_INX SBATCH_CLUSTERS SBATCH_MEM_PER_GPU SBATCH_MEM_PER_NODE SBATCH_WAIT SLURM_CLUSTERS SLURM_EXIT_ERROR
+    SINFO_PARTITION SQUEUE_ACCOUNT SQUEUE_ARRAY SQUEUE_FEDERATION SQUEUE_LICENSES SQUEUE_LOCAL SQUEUE_NAMES
+    SQUEUE_PARTITION SQUEUE_QOS SQUEUE_STATES SQUEUE_USERS
+"""
+"""Variables of the user that would change what is submitted, or leave out jobs"""
 _PAIR = re.compile(r"^(\w[\w.]*)\s*= (.*)$", re.MULTILINE)
-_HOME = re.compile(r"~[A-Za-z0-9._-]*(?=/|\Z)")
+_HOME = re.compile(r"~[A-Za-z0-9._-]*(?:/|\Z)")
 _ID = re.compile(r"slurm://(?P<cluster>[^/]+)/(?P<batch>[0-9]{8}-[0-9]{6}-[0-9a-f]{8})/(?P<token>[0-9a-f]{14})\Z")
 
 
@@ -102,7 +108,8 @@ class Cluster:
         self.shell = shell
         self._lock = threading.Lock()
         path = f"PATH={_quoted_path(binaries)}:$PATH\n" if binaries else ""
-        self._start = f"{path}LC_ALL=C\nexport PATH LC_ALL\ndir={_quoted_path(folder)}\n"
+        unset = f"unset {' '.join(_CHANGING.split())}\n"
+        self._start = f"{unset}{path}LC_ALL=C\nexport PATH LC_ALL\ndir={_quoted_path(folder)}\n"
 
     @property
     def facts(self) -> Facts:
@@ -157,9 +164,10 @@ def _calls(calls: Iterable[Iterable[str]]) -> str:
 
 
 def _quoted_path(path: str) -> str:
-    """A path for a shell, which puts its home directory in the place of ``~``."""
+    """A path for a shell, which puts its home directory in the place of ``~``, if the slash after it is not quoted."""
     home = _HOME.match(path)
-    return f"{home[0]}{shlex.quote(path[home.end() :]) if path[home.end() :] else ''}" if home else shlex.quote(path)
+    rest = path[home.end() :] if home else path
+    return (home[0] if home else "") + (shlex.quote(rest) if rest else "")
 
 
 def _read_facts(told: str, host: str) -> Facts:
@@ -169,15 +177,17 @@ def _read_facts(told: str, host: str) -> Facts:
         problem = f"there is no {missing[1]} {where}, as far as the PATH of a script goes"
         raise ServerError(problem, advice="set SLURM_BIN to the folder with Slurm's commands there")
     own = dict(line.split(" ", 1) for line in told.split("\n", 3)[:3] if " " in line)
-    partitions = {}
-    for line in told.splitlines():
-        if line.startswith("PartitionName="):
-            values = dict(word.split("=", 1) for word in line.split() if "=" in word)
-            partitions[values["PartitionName"]] = values
     try:
-        return Facts(own["home"], own["dir"], own["user"], dict(_PAIR.findall(told)), partitions)
+        return Facts(own["home"], own["dir"], own["user"], dict(_PAIR.findall(told)), read_partitions(told))
     except KeyError as error:
         raise ServerError(f"Slurm {where} says something else than what it is: {excerpt(told)}") from error
+
+
+def read_partitions(told: str) -> dict[str, dict[str, str]]:
+    """Read what ``scontrol -o show partition`` prints, among other lines: by name, what is set."""
+    lines = (line for line in told.splitlines() if line.startswith("PartitionName="))
+    tables = [dict(word.split("=", 1) for word in line.split() if "=" in word) for line in lines]
+    return {values["PartitionName"]: values for values in tables}
 
 
 def _number(text: str) -> int | None:

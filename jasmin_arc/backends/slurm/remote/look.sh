@@ -5,10 +5,6 @@ cd "$dir" || exit 41
 
 fields='JobArrayID:|,State:|,exit_code:|,Reason:|,Partition:|,NumCPUs:|,SubmitTime:|,StartTime:|,EndTime:|,NodeList:|,Account:|,QOS:|,Comment:|'
 
-# What would leave out jobs
-unset SQUEUE_ACCOUNT SQUEUE_ARRAY SQUEUE_FEDERATION SQUEUE_LICENSES SQUEUE_LOCAL SQUEUE_NAMES SQUEUE_PARTITION SQUEUE_QOS \
-    SQUEUE_STATES SQUEUE_USERS SLURM_CLUSTERS
-
 # The answer begins with the time of the question. In queue.pace: when it is due again, in seconds, how many questions
 # came without a minute between them, and the sum of the states.
 refresh() {
@@ -32,13 +28,15 @@ is_new() {
     [ ! -r queue ] || read -r time last <queue
     case $time in '' | *[!0-9]*) time=0 ;; esac
     [ ! -r queue.pace ] || read -r interval count last <queue.pace
+    # On a full disk, what is written is empty.
+    case $interval$count in '' | *[!0-9]*) interval=30 count=0 ;; esac
     limit=$age
     # Who asks again and again is no person.
     if [ "$age" != watch ] && [ "$count" -ge 10 ] && [ "$age" -gt 0 ] && [ "$age" -lt 15 ]; then limit=15; fi
     if [ "$age" = watch ]; then
         limit=$interval failed=0
         [ ! -r queue.failed ] || read -r failed <queue.failed
-        if [ "$((now - failed))" -lt 30 ]; then echo silent; return 0; fi
+        if [ "$((now - ${failed:-0}))" -lt 30 ]; then echo silent; return 0; fi
     fi
     for batch; do
         if [ "$batch/ids" -nt queue ]; then return 1; fi
