@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from jasmin_arc.constants import JobState
 from jasmin_arc.description import JobDescription
-from jasmin_arc.explain.limits import allowing_queue, chosen_qos, default_queue, over_limits
+from jasmin_arc.explain.limits import allowing_qos, allowing_queue, chosen_qos, default_queue, over_limits
 from jasmin_arc.job_info import JobInfo
 from jasmin_arc.site_info import QosInfo, QueueInfo, SiteInfo
 
@@ -79,11 +79,9 @@ class Facts:
     @property
     def qos(self) -> QosInfo | None:
         """The job's quality of service, if the site publishes it."""
-        if self.site is None:
-            return None
-        native = self.description.native if self.description else {}
-        name = self._status.get("qos") or native.get("qos") or self.site.default_qos
-        return next((qos for qos in self.site.qos if qos.name == name), None)
+        offered = self.site.qos if self.site else ()
+        told = next((qos for qos in offered if qos.name == self._status.get("qos")), None)
+        return told or (chosen_qos(self.description, self.site) if self.description else None)
 
     @property
     def expected_start(self) -> datetime | None:
@@ -109,15 +107,19 @@ class Facts:
 
     @property
     def over_limits(self) -> list[str]:
-        """The limits of its queue and its QoS that the job is over, as far as they are known."""
-        job = self.description
-        return over_limits(job, self.queue, chosen_qos(job, self.site)) if job else []
+        """The limits of its queue and its quality of service that the job is over, as far as they are known."""
+        return over_limits(self.description, self.queue, self.qos) if self.description else []
 
     @property
     def other_queue(self) -> str:
         """What is said of a queue that would allow the job, an empty text where there is none."""
         job, site = self.description, self.site
         return allowing_queue(job, site, instead_of=self.info.queue) if job and site else ""
+
+    @property
+    def other_qos(self) -> str:
+        """What is said of qualities of service that would allow the job, an empty text where there are none."""
+        return allowing_qos(self.description, self.site) if self.description and self.site else ""
 
 
 def _without_noise(log: str) -> str:

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import re
-from datetime import timedelta
 from typing import NamedTuple
 
-from jasmin_arc._support.quantities import duration
 from jasmin_arc._support.text import excerpt
 from jasmin_arc.exceptions import Advice
 from jasmin_arc.explain.facts import Facts, Finding
-from jasmin_arc.site_info import QosInfo, QueueInfo
 
 _LIMIT = re.compile(
     r"(?P<whose>QOS|Assoc|)(?P<kind>Max|Min|Grp)(?P<what>[A-Za-z]+?)(?P<of>PerJob|PerNode|PerUser|PerAccount|Per|)"
@@ -28,23 +25,23 @@ class _Resource(NamedTuple):
     pattern: str
     """Finds it in the reason"""
     words: str
-    field: str
-    """The field of the description; empty where there is none"""
     less: Advice
     """How an advice says that the job should ask for less"""
+    fields: tuple[str, ...] = ()
+    """The fields of the description that it is about"""
 
 
 _RESOURCES = (
-    _Resource("Minutes", "processor time", "", Advice("fewer {slots} or less {wall_time}")),
-    _Resource("Wall|Time", "wall time", "wall_time", Advice("less {wall_time}")),
-    _Resource("Cpu|CPU", "slots", "slots", Advice("fewer {slots}")),
-    _Resource("Mem", "memory", "memory", Advice("less {memory}")),
-    _Resource("Node", "nodes", "", Advice("fewer {slots}")),
-    _Resource("Config", "slots, memory or nodes", "slots", Advice("fewer {slots} or less {memory}")),
-    _Resource("GRES", "GPUs or other devices", "", Advice("fewer of them ({native})")),
-    _Resource("License", "licences", "", Advice("fewer of them ({native})")),
-    _Resource("Job", "jobs", "", Advice("fewer {slots}")),
-    _Resource("", "resources", "", Advice("less {memory} or {wall_time}, or fewer {slots}")),
+    _Resource("Minutes", "processor time", Advice("fewer {slots} or less {wall_time}")),
+    _Resource("Wall|Time", "wall time", Advice("less {wall_time}"), ("wall_time",)),
+    _Resource("Cpu|CPU", "slots", Advice("fewer {slots}"), ("slots",)),
+    _Resource("Mem", "memory", Advice("less {memory}"), ("memory",)),
+    _Resource("Node", "nodes", Advice("fewer {slots}")),
+    _Resource("Config", "slots, memory or nodes", Advice("fewer {slots} or less {memory}"), ("slots", "memory")),
+    _Resource("GRES", "GPUs or other devices", Advice("fewer of them ({native})")),
+    _Resource("License", "licences", Advice("fewer of them ({native})")),
+    _Resource("Job", "jobs", Advice("fewer {slots}")),
+    _Resource("", "resources", Advice("less {memory} or {wall_time}, or fewer {slots}")),
 )
 
 
@@ -63,7 +60,7 @@ def limits_of_one_job(facts: Facts, reason: str) -> Finding | None:
         return Finding("over-limits", summary, advice)
     if limit["kind"] == "Grp" or limit["of"] not in _OF_ONE_JOB:
         return None
-    return _over_qos(facts, what) if limit["whose"] == "QOS" else _over_others(facts, what, whose)
+    return _over_qos(facts, what) if limit["whose"] == "QOS" else _over_others(what, whose)
 
 
 def limits_of_many(reason: str) -> Finding | None:
@@ -86,76 +83,37 @@ def _resource(text: str) -> _Resource:
 
 def _over_queue(facts: Facts, what: _Resource) -> Finding:
     name = facts.queue.name if facts.queue else facts.info.queue
-    summary = _summary(facts, what, f"queue {excerpt(name)!r}" if name else "its queue", facts.queue)
-    if (fits := facts.other_queue) and facts.over_limits:
+    over = _over(facts, what)
+    if over and (fits := facts.other_queue):
         advice = Advice("{again}, or in another queue ({queue}): {fits}.", again=_again(what), fits=fits)
     else:
         advice = Advice("{again}; {site} shows what the queues allow.", again=_again(what))
-    return Finding("over-limits", summary, advice)
+    return _never_starts(what, over, f"queue {excerpt(name)!r}" if name else "its queue", advice)
 
 
 def _over_qos(facts: Facts, what: _Resource) -> Finding:
-    summary = _summary(facts, what, f"the QoS {excerpt(facts.qos.name)!r}" if facts.qos else "its QoS", facts.qos)
-    if names := _allowing_qos(facts, what):
-        fits = excerpt(", ".join(names))
-        advice = Advice("{again}, or with another QoS ({qos}): {fits} would allow it.", again=_again(what), fits=fits)
+    over = _over(facts, what)
+    if over and (fits := facts.other_qos):
+        advice = Advice("{again}, or with another QoS ({qos}): {fits}.", again=_again(what), fits=excerpt(fits))
     else:
         advice = Advice("{again}, or with another QoS ({qos}); {site} shows what each allows.", again=_again(what))
-    return Finding("over-limits", summary, advice)
+    return _never_starts(what, over, f"QoS {excerpt(facts.qos.name)!r}" if facts.qos else "its QoS", advice)
+
+
+def _over_others(what: _Resource, whose: str) -> Finding:
+    advice = Advice("{again}; the site's support knows the limit.", again=_again(what))
+    return _never_starts(what, [], whose, advice)
 
 
 def _again(what: _Resource) -> Advice:
     return Advice("Cancel it, and submit it again with {less}", less=what.less)
 
 
-def _allowing_qos(facts: Facts, what: _Resource) -> list[str]:
-    """The names of QoS that allow the job, and say how much of this they allow."""
-    return [
-        qos.name
-        for qos in (facts.site.qos if facts.site else ())
-        if _asked_and_most(facts, what, qos)[1] is not None
-        and not any(_is_over(facts, resource, qos) for resource in _RESOURCES)
-    ]
+def _over(facts: Facts, what: _Resource) -> list[str]:
+    """The limits of this kind that the job is over, as far as they are known."""
+    return [line for line in facts.over_limits if line.startswith(what.fields)]
 
 
-def _over_others(facts: Facts, what: _Resource, whose: str) -> Finding:
-    advice = Advice("{again}; the site's support knows the limit.", again=_again(what))
-    return Finding("over-limits", _summary(facts, what, whose, None), advice)
-
-
-def _summary(facts: Facts, what: _Resource, whose: str, limits: QueueInfo | QosInfo | None) -> str:
-    asked, most = _asked_and_most(facts, what, limits)
-    if asked is None or most is None or asked <= most:
-        return f"The job never starts: it asks for more {what.words} than {whose} allows one job"
-    more = f"more {what.field.replace('_', ' ')}, {_shown(what, asked)}"
-    return f"The job never starts: it asks for {more}, than {whose} allows one job, {_shown(what, most)}"
-
-
-def _is_over(facts: Facts, what: _Resource, limits: QosInfo) -> bool:
-    asked, most = _asked_and_most(facts, what, limits)
-    return asked is not None and most is not None and asked > most
-
-
-def _asked_and_most(
-    facts: Facts, what: _Resource, limits: QueueInfo | QosInfo | None
-) -> tuple[float | None, float | None]:
-    """What the job asks for, and the limit of that, as far as they are known, as numbers of one unit."""
-    job = facts.description
-    if job is None or limits is None or not what.field:
-        return None, None
-    asked, most = getattr(job, what.field), getattr(limits, f"max_{what.field}")
-    if what.field == "slots" and isinstance(limits, QueueInfo):
-        most = min(filter(None, (most, limits.total_slots)), default=None)
-    if what.field == "memory" and asked is not None and isinstance(limits, QosInfo):
-        asked *= job.slots
-    return _number(asked), _number(most)
-
-
-def _number(value: float | timedelta | None) -> float | None:
-    return value.total_seconds() if isinstance(value, timedelta) else value
-
-
-def _shown(what: _Resource, number: float) -> str:
-    if what.field == "wall_time":
-        return duration(timedelta(seconds=number))
-    return f"{number / 2**20:.0f} MB" if what.field == "memory" else f"{number:.0f}"
+def _never_starts(what: _Resource, over: list[str], whose: str, advice: Advice) -> Finding:
+    why = excerpt("; ".join(over)) if over else f"it asks for more {what.words} than {whose} allows one job"
+    return Finding("over-limits", f"The job never starts: {why}", advice)

@@ -92,6 +92,8 @@ def _never_starts(facts: Facts) -> Finding | None:
     summary = f"The job waits, and may never start, as it asks for too much: {'; '.join(facts.over_limits)}."
     if facts.other_queue:
         advice = Advice("Cancel it, and submit it again with another queue ({queue}): {fits}.", fits=facts.other_queue)
+    elif facts.other_qos:
+        advice = Advice("Cancel it, and submit it again with another QoS ({qos}): {fits}.", fits=facts.other_qos)
     else:
         advice = Advice("Cancel it, and ask for less: no queue of the site allows it.")
     return Finding("over-limits", summary, advice)

@@ -15,7 +15,7 @@ import pytest
 from jasmin_arc import ArcInterface, Explanation, JobDescription, JobInfo
 
 pytestmark = pytest.mark.grid
-LIMIT = 150
+LIMIT = 120
 """Seconds after which something is wrong"""
 
 
@@ -53,20 +53,28 @@ ENDS_ON_LOTUS: dict[str, Case] = {
 WAITING: dict[str, Case] = {
     "later": (shell("true", native={"begin": "now+1hour"}), "waiting", "until the time when it may begin (BeginTime)"),
     "dependency": (shell("true", native={"dependency": "singleton"}, name="first"), "waiting", "(Dependency)"),
-    "too long": (shell("true", wall_time="30d"), "over-limits", "never starts: it asks for more wall time, 30 d, than"),
+    "too long": (
+        shell("true", wall_time="30d"),
+        "over-limits",
+        "never starts: wall_time: 30 d is over the limit of",
+    ),
 }
 WAITING_ON_LOTUS: dict[str, Case] = {
     "QoS, slots": (
-        shell("true", slots=2),
+        shell("true", slots=2, native={"qos": "standard"}),
         "over-limits",
-        "more slots, 2, than the QoS 'standard' allows one job, 1 (QOSMaxCpuPerJobLimit)",
+        "never starts: slots: 2 is over the limit of QoS 'standard', 1 (QOSMaxCpuPerJobLimit)",
     ),
     "QoS, wall time": (
         shell("true", wall_time="5h", native={"qos": "short"}),
         "over-limits",
-        "more wall time, 5 h, than the QoS 'short' allows one job, 4 h (QOSMaxWallDurationPerJobLimit)",
+        "never starts: wall_time: 5 h is over the limit of QoS 'short', 4 h (QOSMaxWallDurationPerJobLimit)",
     ),
-    "QoS, memory": (shell("true", memory="130 GB"), "over-limits", "131072 MB (QOSMaxMemoryPerJob)"),
+    "QoS, memory": (
+        shell("true", memory="130 GB", native={"qos": "standard"}),
+        "over-limits",
+        "QoS 'standard', 128 GB for all slots (QOSMaxMemoryPerJob)",
+    ),
     "account": (shell("true", queue="orchid"), "not-allowed", "Job's account not permitted to use this partition"),
 }
 
@@ -109,7 +117,7 @@ class Place:
 def until(ask: Callable[[], Any], right: Callable[[Any], bool]) -> Any:
     deadline = time.monotonic() + LIMIT
     while not right(found := ask()):
-        assert time.monotonic() < deadline, found
+        assert time.monotonic() < deadline, str(found)
         time.sleep(0.5)
     return found
 

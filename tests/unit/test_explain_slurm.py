@@ -313,7 +313,7 @@ WAITING: dict[str, tuple[Explanation, str, str]] = {
     "PartitionTimeLimit": (
         waits("PartitionTimeLimit", wall_time="25h"),
         "over-limits",
-        f"{NEVER}: it asks for more wall time, 1 d 1 h, than queue 'standard' allows one job, 1 d (PartitionTimeLi",
+        f"{NEVER}: wall_time: 1 d 1 h is over the limit of queue 'standard', 1 d, and of QoS 'standard', 1 d (Parti",
     ),
     "PartitionTimeLimit of a place that tells nothing": (
         waits("PartitionTimeLimit", site=None, wall_time="25h"),
@@ -323,7 +323,7 @@ WAITING: dict[str, tuple[Explanation, str, str]] = {
     "PartitionConfig": (
         waits("PartitionConfig", slots=1000),
         "over-limits",
-        f"{NEVER}: it asks for more slots, 1000, than queue 'standard' allows one job, 384 (PartitionConfig).",
+        f"{NEVER}: slots: 1000 is over the limit of queue 'standard', 384, and of QoS 'standard', 1 (PartitionConfig).",
     ),
     "PartitionConfig, of something else": (
         waits("PartitionConfig", queue="", site=None),
@@ -338,12 +338,12 @@ WAITING: dict[str, tuple[Explanation, str, str]] = {
     "QOSMaxCpuPerJobLimit": (
         waits("QOSMaxCpuPerJobLimit", slots=2),
         "over-limits",
-        f"{NEVER}: it asks for more slots, 2, than the QoS 'standard' allows one job, 1 (QOSMaxCpuPerJobLimit).",
+        f"{NEVER}: slots: 2 is over the limit of QoS 'standard', 1 (QOSMaxCpuPerJobLimit).",
     ),
     "QOSMaxWallDurationPerJobLimit": (
         waits("QOSMaxWallDurationPerJobLimit", wall_time="5h", native={"qos": "short"}),
         "over-limits",
-        f"{NEVER}: it asks for more wall time, 5 h, than the QoS 'short' allows one job, 4 h (QOSMaxWallDuration",
+        f"{NEVER}: wall_time: 5 h is over the limit of QoS 'short', 4 h (QOSMaxWallDurationPerJobLimit).",
     ),
     "QOSMaxWallDurationPerJobLimit of a QoS that is not known": (
         waits("QOSMaxWallDurationPerJobLimit", wall_time="5h", native={"qos": "secret"}),
@@ -353,12 +353,12 @@ WAITING: dict[str, tuple[Explanation, str, str]] = {
     "QOSMaxMemoryPerJob": (
         waits("QOSMaxMemoryPerJob", memory="65 GB", slots=2),
         "over-limits",
-        f"{NEVER}: it asks for more memory, 133120 MB, than the QoS 'standard' allows one job, 131072 MB (QOS",
+        f"{NEVER}: memory: 130 GB for all slots is over the limit of QoS 'standard', 128 GB for all slots (QOS",
     ),
     "QOSMaxGRESPerJob": (
         waits("QOSMaxGRESPerJob"),
         "over-limits",
-        "more GPUs or other devices than the QoS 'standard'",
+        "more GPUs or other devices than QoS 'standard'",
     ),
     "QOSMinGRES": (waits("QOSMinGRES"), "over-limits", "fewer GPUs or other devices than its QoS demands"),
     "AssocMaxWallDurationPerJobLimit": (
@@ -426,12 +426,17 @@ def test_what_would_start_is_named() -> None:
     )
     slots = waits("QOSMaxCpuPerJobLimit", slots=2)
     assert slots.advice == (
-        "Cancel it, and submit it again with fewer slots=, or with another QoS (native={'qos': NAME}): high would "
-        "allow it."
+        "Cancel it, and submit it again with fewer slots=, or with another QoS (native={'qos': NAME}): QoS 'high' "
+        "allows it."
     )
     nowhere = waits("QOSMaxCpuPerJobLimit", slots=2, wall_time="3d")
     assert nowhere.advice.endswith("or with another QoS (native={'qos': NAME}); site() shows what each allows.")
     assert "site()" in waits("InvalidAccount", site=None).advice
+    soon = waits("Priority", slots=2)
+    assert (soon.cause, soon.advice) == (
+        "over-limits",
+        "Cancel it, and submit it again with another QoS (native={'qos': NAME}): QoS 'high' allows it.",
+    )
     assert waits("InvalidAccount").advice == (
         "Cancel it, and submit it again with what you may use (account=, native={'qos': NAME}): the accounts mygws, "
         "no-project; the QoS standard, short, high."
@@ -444,7 +449,7 @@ def test_what_would_start_is_named() -> None:
 def test_the_qos_that_the_place_names_counts() -> None:
     info = JobInfo(JOB_ID, JobState.QUEUING, reason="QOSMaxCpuPerJobLimit")
     found = explain(Facts(info, {"status": "state=PENDING\nqos=short"}, description=job(slots=2), site=SITE))
-    assert "slots, 2, than the QoS 'short' allows one job, 1" in found.summary
+    assert "slots: 2 is over the limit of QoS 'short', 1" in found.summary
 
 
 @pytest.mark.parametrize(

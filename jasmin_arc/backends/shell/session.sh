@@ -30,7 +30,9 @@ links() {
 show() {
     enter "$1"
     [ -f "$path" ] || { echo none; exit 0; }
-    stat -c 'file %s' -- "$path" && exec tail -c "+$(($2 + 1))" -- "$path"
+    stat -c 'file %s' -- "$path" || exit
+    # tail copies in small pieces, which takes half as long again.
+    if [ "$2" = 0 ]; then exec cat -- "$path"; else exec tail -c "+$(($2 + 1))" -- "$path"; fi
 }
 
 # pack: an archive of the files whose names come on standard input

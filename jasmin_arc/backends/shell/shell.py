@@ -292,8 +292,8 @@ class _Channel(io.RawIOBase):
             except BrokenPipeError:
                 pass  # The script has ended, and its exit code tells why.
             except BaseException as error:  # noqa: BLE001 - raised where the answer is read
+                # The script finds that its input was cut short, and may tidy up.
                 self._feeding = error
-                self._process.kill()
 
         if data == () and len(script) < select.PIPE_BUF * 8:
             feed()

@@ -26,7 +26,7 @@ _CHANGING = """
 """
 """Variables of the user that would change what is submitted, or leave out jobs"""
 _PAIR = re.compile(r"^(\w[\w.]*)\s*= (.*)$", re.MULTILINE)
-_HOME = re.compile(r"~[A-Za-z0-9._-]*(?:/|\Z)")
+_HOME = re.compile(r"~[A-Za-z0-9._-]*")
 _ID = re.compile(r"slurm://(?P<cluster>[^/]+)/(?P<batch>[0-9]{8}-[0-9]{6}-[0-9a-f]{8})/(?P<token>[0-9a-f]{14})\Z")
 
 
@@ -164,10 +164,12 @@ def _calls(calls: Iterable[Iterable[str]]) -> str:
 
 
 def _quoted_path(path: str) -> str:
-    """A path for a shell, which puts its home directory in the place of ``~``, if the slash after it is not quoted."""
-    home = _HOME.match(path)
-    rest = path[home.end() :] if home else path
-    return (home[0] if home else "") + (shlex.quote(rest) if rest else "")
+    """A path for a shell, which puts its home directory in the place of ``~``."""
+    home, slash, rest = path.partition("/")
+    if not _HOME.fullmatch(home):
+        return shlex.quote(path)
+    # A slash between quotes would keep the shell from it.
+    return f"{home}{slash}{shlex.quote(rest) if rest else ''}"
 
 
 def _read_facts(told: str, host: str) -> Facts:

@@ -60,7 +60,7 @@ class Row(NamedTuple):
 
     @classmethod
     def of(cls, line: str) -> Row:
-        return cls(*line.split("|", _COLUMNS)[:_COLUMNS])
+        return cls(*map(str.strip, line.split("|", _COLUMNS)[:_COLUMNS]))
 
     @property
     def general(self) -> JobState:
@@ -235,8 +235,8 @@ def read_look(told: str, batches: Iterable[str]) -> Look:
     look = Look(tokens={batch: set() for batch in batches})
     head, _, rest = told.partition("queue\n")
     look.silent = [line.partition(" ")[2] for line in head.splitlines() if line.startswith("silent")]
-    # The comments of the user's other jobs may be anything, and have several lines.
-    rows, *own = re.split(f"(?=\nbatch {next(iter(look.tokens), '')} )", rest, maxsplit=1)
+    # The comments of other jobs may have lines of any sort; before the first answer of Slurm, there are no rows.
+    rows, *own = re.split(f"(?=\nbatch {next(iter(look.tokens), '')} )", f"\n{rest}", maxsplit=1)
     for line in rows.splitlines():
         _read_row(line, look)
     for part in "".join(own).split("\nbatch ")[1:]:
@@ -262,7 +262,7 @@ def _read_row(line: str, look: Look) -> None:
     # The comment comes last; of the user's other jobs it may be anything.
     words = line.rstrip(" |").rpartition("|")[2].split("/")
     if len(words) == 3 and words[0] == "jasmin_arc" and words[1] in look.tokens and words[2].isdecimal():
-        index = line.partition("|")[0].partition("_")[2]
+        index = line.partition("|")[0].partition("_")[2].rstrip()
         if line.count("|") >= _COLUMNS - 1 and (not index or index.isdecimal()):
             look.rows[(words[1], int(words[2]), int(index) if index else _ALL)] = line
 

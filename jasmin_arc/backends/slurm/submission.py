@@ -8,6 +8,7 @@ folder, which can be made once: by the one who submits, or by recover(), for who
 from __future__ import annotations
 
 import logging
+import re
 import secrets
 import shlex
 import time
@@ -207,7 +208,7 @@ class Submitter:
         names = excerpt(repr(group.jobs[0].description.name))
         said = excerpt(" ".join(line.removeprefix("sbatch: error: ") for line in group.refusal))
         if isinstance(lost, ScriptError) and lost.code == _NOTHING_SUBMITTED:
-            return JobSubmissionError(f"the job {names} was not submitted: {lost.message}")
+            return JobSubmissionError(f"the job {names} was not submitted: {_staging_problem(lost.message)}")
         if lost is not None or not group.code or (group.code == "0" and not group.native_id.isdecimal()):
             group.native_id = ""
             why = lost.message if lost is not None else "Slurm's answer does not tell the job's number"
@@ -252,6 +253,11 @@ class Submitter:
         for group in groups:
             for job in group.jobs:
                 job.outcome = error
+
+
+def _staging_problem(said: str) -> str:
+    full = re.search("No space left on device|Disk quota exceeded", said)
+    return f"the files do not fit into SLURM_DIR ({full[0]})" if full else excerpt(said)
 
 
 def _is_refused(job: _Job) -> bool:

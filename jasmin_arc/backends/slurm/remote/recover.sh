@@ -16,11 +16,10 @@ stop() {
 
 # sweep: erase the marks of batches that never came, once nobody sends these any more
 sweep() {
-    touch -d '1 hour ago' sweep.$$
-    for batch in ????????-??????-????????*; do
-        if [ -d "$batch" ] && [ ! -e "$batch/job" ] && [ "$batch" -ot sweep.$$ ]; then rm -rf "$batch"; fi
+    rm -rf ./????????-??????-????????.gone
+    for batch in $(find . -maxdepth 1 -name '????????-??????-????????' -mmin +60); do
+        if [ -h "$batch/fate" ] && [ ! -e "$batch/job" ]; then rm -rf "$batch"; fi
     done
-    rm -f sweep.$$
 }
 
 undo() {
@@ -35,6 +34,6 @@ undo() {
 gone() {
     for batch; do
         # At once: whoever still works there finds nothing any more.
-        if [ -e "$batch/job" ] && mv "$batch" "$batch.gone"; then rm -f "$batch.gone/job"; rm -rf "$batch.gone"; fi
+        if [ -e "$batch/job" ] && mv "$batch" "$batch.gone"; then rm -rf "$batch.gone"; fi
     done
 }
