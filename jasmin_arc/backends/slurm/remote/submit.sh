@@ -9,7 +9,7 @@ for batch in $batches; do
     made="$made $batch"
     mkdir "$batch/marks" "$batch/logs" || { rm -rf $made; exit 41; }
 done
-tar -xf - || { rm -rf $batches; exit 41; }
+tar -xmf - || { rm -rf $batches; exit 41; }
 for batch in $batches; do
     [ -e "$batch/job" ] || { rm -rf $batches; echo "the inputs arrived incomplete" >&2; exit 41; }
     # recover() leaves to this script what it has withdrawn before all was there.
@@ -51,7 +51,7 @@ clean_env() {
 # is_lost: whether the job may exist all the same; 255 is for options that there are not
 is_lost() {
     case $code in 0 | 255) return 1 ;; 1) ;; *) return 0 ;; esac
-    case $(cat "$said") in *[Tt]imed\ out* | *[Tt]ransmi* | *[Cc]onnect* | *[Tt]emporarily*) return 0 ;; esac
+    case $(cat "$said") in *[Tt]imed\ out* | *[Tt]ransmi* | *[Cc]onnect* | *failure* | *[Tt]emporarily*) return 0 ;; esac
     return 1
 }
 
