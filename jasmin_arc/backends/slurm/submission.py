@@ -8,7 +8,6 @@ folder, which can be made once: by the one who submits, or by recover(), for who
 from __future__ import annotations
 
 import logging
-import os
 import re
 import secrets
 import shlex
@@ -285,7 +284,7 @@ def _files(
             outputs = [name for name in job.description.outputs or {} if not is_pattern(name)]
             kept = [STDOUT_NAME, STDERR_NAME, OUTPUT_LIST_NAME, *outputs]
             yield f"{job.place.folder}/description", job.recorded.encode()
-            yield f"{job.place.folder}/keep", os.fsencode("".join(f"{name}\n" for name in kept))
+            yield f"{job.place.folder}/keep", "".join(f"{name}\n" for name in kept).encode("utf-8", "surrogateescape")
     wrapper = _WRAPPER.read_bytes()
     for batch in batches:
         yield f"{batch}/job", wrapper
