@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import os
 import shutil
+import signal
 import subprocess
+import tempfile
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from jasmin_arc import ArcInterface, JobDescription
 
+_GRID = Path(__file__).resolve().parents[1] / "grid" / "grid.sh"
 _FIELDS = "JobArrayID:|,State:|,Reason:|,Comment:|,WorkDir:"
 
 
@@ -112,3 +117,76 @@ def assert_settled(arc: ArcInterface, place: Place, names: Sequence[str] = ()) -
     left -= {name for name in left if (place.folder / name / "fate").is_symlink()}
     assert left <= {"queue", "queue.pace"}, left
     return ids
+
+
+@dataclass
+class OwnSlurm:
+    """A grid of one's own, whose Slurm may be stopped and configured otherwise."""
+
+    folder: Path
+    port: int
+
+    def __call__(self, *command: str) -> None:
+        settings = {"GRID_DIR": str(self.folder), "GRID_PORT": str(self.port)}
+        done = subprocess.run(
+            [_GRID, *command], env={**os.environ, **settings}, capture_output=True, text=True, timeout=240
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+
+    def options(self) -> dict[str, Any]:
+        return dict(json.loads((self.folder / "slurm.json").read_text()))
+
+    def slurm(self, *command: str) -> str:
+        done = subprocess.run(
+            [self.folder / "bin" / command[0], *command[1:]], capture_output=True, text=True, timeout=60, check=True
+        )
+        return done.stdout
+
+    @property
+    def _controller(self) -> int:
+        return int((self.folder / "slurm" / "slurmctld.pid").read_text())
+
+    def stop(self) -> None:
+        """Let slurmctld answer nobody."""
+        os.kill(self._controller, signal.SIGSTOP)
+
+    def go(self) -> None:
+        os.kill(self._controller, signal.SIGCONT)
+
+    def configure(self, **settings: object) -> None:
+        """Change settings, and start slurmctld again with them."""
+        path = self.folder / "slurm" / "slurm.conf"
+        lines = [line for line in path.read_text().splitlines() if line.partition("=")[0] not in settings]
+        site = self.folder / "slurm" / "site.conf"
+        kept = [line for line in site.read_text().splitlines() if line.partition("=")[0] not in settings]
+        site.write_text("\n".join(kept) + "\n")
+        path.write_text("\n".join([*lines, *(f"{name}={value}" for name, value in settings.items())]) + "\n")
+        self.restart()
+
+    def restart(self) -> None:
+        process = self._controller
+        command = Path(f"/proc/{process}/cmdline").read_bytes().split(b"\0")[:-1]
+        environment = dict(
+            word.split(b"=", 1) for word in Path(f"/proc/{process}/environ").read_bytes().split(b"\0") if b"=" in word
+        )
+        os.kill(process, signal.SIGTERM)
+        deadline = time.monotonic() + 30
+        while Path(f"/proc/{process}").exists():
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        subprocess.run(command, env=environment, check=True, stdin=subprocess.DEVNULL, timeout=30)
+        while subprocess.run([self.folder / "bin" / "scontrol", "ping"], capture_output=True, timeout=60).returncode:
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+
+
+def own_slurm(prefix: str, port: int) -> Iterator[OwnSlurm]:
+    """A grid of one's own while a generator lives. Griduser must be able to enter it, unlike pytest's own folders."""
+    slurm = OwnSlurm(Path(tempfile.mkdtemp(prefix=prefix, dir="/tmp")), port)
+    try:
+        slurm("up")
+        yield slurm
+    finally:
+        with contextlib.suppress(OSError, ValueError):
+            slurm.go()
+        slurm("wipe")
