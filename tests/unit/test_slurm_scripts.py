@@ -284,7 +284,8 @@ def test_an_answer_of_squeue_counts_from_when_it_was_asked(slurm: FakeSlurm) -> 
     until(lambda: (slurm.folder / "asked").exists())
     (new,) = submit(slurm)
     thread.join()
-    assert slurm.backend.watched_states([new]) == {new: JobState.RUNNING}
+    assert slurm.backend.watched_states([new]) == {new: JobState.QUEUING}
+    until(lambda: slurm.backend.watched_states([new]) == {new: JobState.RUNNING})
 
 
 def test_what_the_users_environment_says_of_squeue_leaves_out_no_job(
@@ -299,13 +300,14 @@ def test_what_the_users_environment_says_of_squeue_leaves_out_no_job(
 
 def test_while_slurm_is_silent_a_watcher_asks_rarely_and_sees_ends_all_the_same(slurm: FakeSlurm) -> None:
     ids = submit(slurm, 2)
-    assert set(slurm.backend.watched_states(ids).values()) == {JobState.RUNNING}
+    assert set(slurm.backend.states(ids).values()) == {JobState.RUNNING}
     for path in slurm.dir.glob("queue*"):
         path.unlink()
     slurm.fault("squeue", 'echo "slurm_load_jobs error: Unable to contact slurm controller" >&2; exit 1')
     asked = len(slurm.calls("squeue"))
     batch, token = ids[0].split("/")[-2:]
     (slurm.dir / batch / "marks" / f"{token}.3").touch()
+    until(lambda: isinstance(slurm.backend.watched_states(ids)[ids[1]], ServerUnavailableError))
     for _ in range(3):
         states = slurm.backend.watched_states(ids)
         assert states[ids[0]] is JobState.FAILED
@@ -313,7 +315,24 @@ def test_while_slurm_is_silent_a_watcher_asks_rarely_and_sees_ends_all_the_same(
     assert len(slurm.calls("squeue")) == asked + 1
     slurm.fault("squeue")
     (slurm.dir / "queue.failed").write_text("0\n")
-    assert slurm.backend.watched_states(ids)[ids[1]] is JobState.RUNNING
+    until(lambda: slurm.backend.watched_states(ids)[ids[1]] is JobState.RUNNING)
+
+
+def test_a_watcher_does_not_wait_for_slurm(slurm: FakeSlurm) -> None:
+    ids = submit(slurm, 2)
+    slurm.backend.states(ids)
+    answer = slurm.dir / "queue"
+    answer.write_text(f"0\n{answer.read_text().partition(chr(10))[2]}")
+    slurm.fault("squeue", f"touch '{slurm.folder}/asked'; sleep 3")
+    began = time.monotonic()
+    assert set(slurm.backend.watched_states(ids).values()) == {JobState.RUNNING}
+    until((slurm.folder / "asked").exists)
+    batch, token = ids[0].split("/")[-2:]
+    (slurm.dir / batch / "marks" / f"{token}.0").touch()
+    assert list(slurm.backend.watched_states(ids).values()) == [JobState.FINISHED, JobState.RUNNING]
+    assert time.monotonic() - began < 2
+    until(lambda: not (slurm.dir / "queue.lock").is_symlink())
+    assert answer.read_text()[:1] != "0"
 
 
 def test_a_lock_that_a_dead_process_left_is_taken_over(slurm: FakeSlurm) -> None:
@@ -325,7 +344,7 @@ def test_a_lock_that_a_dead_process_left_is_taken_over(slurm: FakeSlurm) -> None
 
 def test_while_another_process_asks_a_watcher_takes_the_last_answer(slurm: FakeSlurm) -> None:
     (job_id,) = submit(slurm)
-    assert slurm.backend.watched_states([job_id]) == {job_id: JobState.RUNNING}
+    assert slurm.backend.states([job_id]) == {job_id: JobState.RUNNING}
     os.utime(slurm.dir / "queue", (0, 0))
     os.symlink(str(int(time.time())), slurm.dir / "queue.lock")
     began = time.monotonic()

@@ -301,4 +301,6 @@ def silence(look: Look) -> ServerError:
 
 def forgotten(job_id: str) -> ServerError:
     problem = f"Slurm no longer knows the job {job_id}, and the job has left no word of how it ended"
-    return ServerError(problem, advice="look at its files; then erase it, or cancel it to count it as cancelled")
+    return ServerError(
+        problem, advice="look at its files; then cancel it, so that it counts as cancelled and can be erased"
+    )

@@ -34,6 +34,14 @@ share() {
     [ ! -e queue.failed ] || rm queue.failed
 }
 
+ask_and_share() {
+    trap 'rm -f queue.lock queue.$$' EXIT
+    if ! ask || share; then rm -f queue.lock; else shared=''; rm -f queue.$$; fi
+    # From here on the lock may be that of another. Where nothing can be shared, it stays until it is too old, so that
+    # those who watch ask no more often than that.
+    trap - EXIT
+}
+
 is_new() {
     now=$(date +%s) time=0 interval=30 count=0 last=''
     [ ! -r queue ] || read -r time last <queue
@@ -60,11 +68,8 @@ look() {
     shift
     until is_new "$@"; do
         if ln -s "$now" queue.lock 2>/dev/null; then
-            trap 'rm -f queue.lock queue.$$' EXIT
-            if ! ask || share; then rm -f queue.lock; else shared=''; rm -f queue.$$; fi
-            # From here on the lock may be that of another. Where nothing can be shared, it stays until it is too old,
-            # so that those who watch ask no more often than that.
-            trap - EXIT
+            # Who watches does not wait for Slurm, which may take long: the marks of the jobs tell their ends.
+            if [ "$age" = watch ]; then (ask_and_share) </dev/null >/dev/null 2>&1 & else ask_and_share; fi
             break
         fi
         # Another process is asking, or no lock can be made.
@@ -83,13 +88,16 @@ look() {
             sleep 0.1
         fi
     done
+    # Before the answer is read, as another process may put a newer one in its place.
+    new=''
+    if [ -n "$shared" ]; then for batch; do if [ "$batch/ids" -nt queue ]; then new="$new $batch "; fi; done; fi
     echo queue
     if [ -n "$fresh" ]; then printf '%s\n' "$now" "$answer"; elif [ -r queue ]; then cat queue; fi
     for batch; do
-        new='' fate=''
-        if [ -n "$shared" ] && [ "$batch/ids" -nt queue ]; then new=young; fi
+        young='' fate=''
+        case $new in *" $batch "*) young=young ;; esac
         if [ -h "$batch/fate" ]; then fate=decided; fi
-        printf '\nbatch %s %s %s\n' "$batch" "$new" "$fate"
+        printf '\nbatch %s %s %s\n' "$batch" "$young" "$fate"
         ls "$batch" "$batch/marks" 2>/dev/null
     done
     echo end
