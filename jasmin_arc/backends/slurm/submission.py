@@ -214,7 +214,8 @@ class Submitter:
         names = excerpt(repr(group.jobs[0].description.name))
         said = excerpt(what_sbatch_says(group.refusal))
         if isinstance(lost, ScriptError) and lost.code == _NOTHING_SUBMITTED:
-            return JobSubmissionError(f"the job {names} was not submitted: {lost.message}", advice=_room(lost.message))
+            problem, advice = _staging_problem(lost.message)
+            return JobSubmissionError(f"the job {names} was not submitted: {problem}", advice=advice)
         if lost is not None or not group.code or (group.code == "0" and not group.native_id.isdecimal()):
             group.native_id = ""
             why = lost.message if lost is not None else "Slurm's answer does not tell the job's number"
@@ -266,9 +267,12 @@ def what_sbatch_says(lines: Iterable[str]) -> str:
     return "; ".join([line for line in told if line not in ("", _NO_REASON)] or told)
 
 
-def _room(problem: str) -> str:
-    is_full = "No space left" in problem or "quota" in problem.lower()
-    return "erase jobs whose outputs are saved, or set SLURM_DIR to a folder with more room" if is_full else ""
+def _staging_problem(said: str) -> tuple[str, str]:
+    full = re.search("No space left on device|Disk quota exceeded", said)
+    if not full:
+        return excerpt(said), ""
+    advice = "erase jobs whose outputs are saved, or set SLURM_DIR to a folder with more room"
+    return f"the files do not fit into SLURM_DIR ({full[0]})", advice
 
 
 def _is_refused(job: _Job) -> bool:

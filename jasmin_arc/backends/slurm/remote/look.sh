@@ -9,11 +9,22 @@ fields='JobArrayID:|,State:|,exit_code:|,Reason:|,Partition:|,NumCPUs:|,SubmitTi
 unset SQUEUE_ACCOUNT SQUEUE_ARRAY SQUEUE_FEDERATION SQUEUE_LICENSES SQUEUE_LOCAL SQUEUE_NAMES SQUEUE_PARTITION SQUEUE_QOS \
     SQUEUE_STATES SQUEUE_USERS SLURM_CLUSTERS
 
-# The answer begins with the time of the question. In queue.pace: when it is due again, in seconds, how many questions
-# came without a minute between them, and the sum of the states.
-refresh() {
-    { echo "$now"; SLURM_TIME_FORMAT=%s squeue --me -h -r -t all -O "$fields"; } >queue.$$ 2>said.$$ || return 1
-    sum=$(cut -s -d '|' -f 1,2 queue.$$ | cksum)
+# ask: $answer is what Slurm says. It needs no disk, as that may be full.
+ask() {
+    fresh=''
+    if answer=$(SLURM_TIME_FORMAT=%s squeue --me -h -r -t all -O "$fields" 2>&1); then
+        fresh=t
+        return 0
+    fi
+    printf '%s\n' "$answer" | while IFS= read -r line; do printf 'silent %s\n' "$line"; done
+    { echo "$now" >queue.failed; } 2>/dev/null
+    return 1
+}
+
+# share: give the answer to all. It begins with the time of the question. In queue.pace: when it is due again, in
+# seconds, how many questions came without a minute between them, and the sum of the states.
+share() {
+    sum=$(printf '%s\n' "$answer" | cut -s -d '|' -f 1,2 | cksum)
     count=$((now - time < 60 ? count + 1 : 0))
     if [ "$sum" = "$last" ]; then
         interval=$((interval * 3 / 2))
@@ -21,10 +32,10 @@ refresh() {
     else
         interval=30
     fi
-    echo "$interval $count $sum" >queue.pace
+    { echo "$interval $count $sum" >queue.pace && printf '%s\n' "$now" "$answer" >queue.$$; } 2>/dev/null || return 1
     # As old as the question: what was submitted since then may not be in it.
-    touch -h -r queue.lock queue.$$
-    mv queue.$$ queue
+    touch -h -r queue.lock queue.$$ && mv queue.$$ queue || return 1
+    [ ! -e queue.failed ] || rm queue.failed
 }
 
 is_new() {
@@ -32,13 +43,14 @@ is_new() {
     [ ! -r queue ] || read -r time last <queue
     case $time in '' | *[!0-9]*) time=0 ;; esac
     [ ! -r queue.pace ] || read -r interval count last <queue.pace
+    case $interval$count in '' | *[!0-9]*) interval=30 count=0 ;; esac
     limit=$age
     # Who asks again and again is no person.
     if [ "$age" != watch ] && [ "$count" -ge 10 ] && [ "$age" -gt 0 ] && [ "$age" -lt 15 ]; then limit=15; fi
     if [ "$age" = watch ]; then
         limit=$interval failed=0
         [ ! -r queue.failed ] || read -r failed <queue.failed
-        if [ "$((now - failed))" -lt 30 ]; then echo silent; return 0; fi
+        if [ "$((now - ${failed:-0}))" -lt 30 ]; then echo silent; return 0; fi
     fi
     for batch; do
         if [ "$batch/ids" -nt queue ]; then return 1; fi
@@ -47,38 +59,40 @@ is_new() {
 }
 
 look() {
-    age=$1
+    age=$1 answer='' fresh='' shared=t tries=0
     shift
-    tries=0
     until is_new "$@"; do
         if ln -s "$now" queue.lock 2>/dev/null; then
-            trap 'rm -f queue.lock queue.$$ said.$$' EXIT
-            if ! refresh; then
-                echo "$now" >queue.failed
-                while IFS= read -r line; do printf 'silent %s\n' "$line"; done <said.$$
-            elif [ -e queue.failed ]; then
-                rm queue.failed
-            fi
-            # From here on the lock may be that of another.
-            rm -f queue.lock said.$$
+            trap 'rm -f queue.lock queue.$$' EXIT
+            if ! ask || share; then rm -f queue.lock; else shared=''; rm -f queue.$$; fi
+            # From here on the lock may be that of another. Where nothing can be shared, it stays until it is too old,
+            # so that those who watch ask no more often than that.
             trap - EXIT
             break
         fi
-        since=$(readlink queue.lock) || continue
-        if [ "$((now - since))" -gt 90 ]; then rm -f queue.lock; continue; fi
-        # Another process is asking.
-        if [ "$age" = watch ] && [ -r queue ]; then break; fi
+        # Another process is asking, or no lock can be made.
         tries=$((tries + 1))
-        if [ $tries -gt 100 ]; then echo 'silent'; break; fi
-        sleep 0.1
+        since=$(readlink queue.lock 2>/dev/null)
+        if [ -n "$since" ] && [ "$((now - since))" -gt 90 ]; then
+            rm -f queue.lock
+        elif [ "$age" = watch ] && { [ -r queue ] || [ "$tries" -gt 100 ]; }; then
+            [ -r queue ] || echo silent
+            break
+        elif [ "$age" != watch ] && [ "$tries" -gt 20 ]; then
+            shared=''
+            ask
+            break
+        else
+            sleep 0.1
+        fi
     done
     echo queue
-    [ ! -r queue ] || cat queue
+    if [ -n "$fresh" ]; then printf '%s\n' "$now" "$answer"; elif [ -r queue ]; then cat queue; fi
     for batch; do
         new='' fate=''
-        if [ "$batch/ids" -nt queue ]; then new=young; fi
+        if [ -n "$shared" ] && [ "$batch/ids" -nt queue ]; then new=young; fi
         if [ -h "$batch/fate" ]; then fate=decided; fi
-        echo "batch $batch $new $fate"
+        printf '\nbatch %s %s %s\n' "$batch" "$new" "$fate"
         ls "$batch" "$batch/marks" 2>/dev/null
     done
     echo end
