@@ -198,7 +198,7 @@ class _Standing:
     def _read(self, patience: float) -> bytes:
         assert self._process.stdout is not None
         descriptor = self._process.stdout.fileno()
-        if not select.select([descriptor], [], [], patience)[0]:
+        if not _has_come(descriptor, patience):
             raise ServerUnavailableError(f"no answer to a question within {patience:.0f} s")
         piece = os.read(descriptor, _BLOCK)
         if not piece:
@@ -208,9 +208,8 @@ class _Standing:
     def _errors(self, mark: bytes) -> str:
         until = time.monotonic() + 1.0
         while True:
-            self._said.seek(0)
             # Before the first mark is what the user's start files print, and the errors of scripts before this one.
-            said, ended, _ = self._said.read().partition(mark)[2].partition(mark)
+            said, ended, _ = _text_of(self._said).partition(mark)[2].partition(mark)
             if ended or time.monotonic() > until:
                 return said.decode("utf-8", "replace").strip()
             time.sleep(0.01)
@@ -226,6 +225,19 @@ class _Standing:
         self._process.stdout.close()
         self._process.wait()
         self._said.close()
+
+
+def _has_come(descriptor: int, seconds: float) -> bool:
+    """Wait for an answer. Of select, descriptors above 1023 are an error."""
+    answers = select.poll()
+    answers.register(descriptor, select.POLLIN)
+    return bool(answers.poll(seconds * 1000))
+
+
+def _text_of(file: IO[bytes]) -> bytes:
+    """The end of what a process has written. Its place in the file is left alone, as it is that of the process too."""
+    size = os.fstat(file.fileno()).st_size
+    return os.pread(file.fileno(), _BLOCK, max(0, size - _BLOCK))
 
 
 def _whole(script: str) -> bytes:
@@ -315,7 +327,9 @@ class _Channel(io.RawIOBase):
     def _read(self, size: int) -> bytes:
         assert self._process.stdout is not None
         descriptor = self._process.stdout.fileno()
-        while not select.select([descriptor], [], [], 1.0)[0]:
+        # Not from the last answer on: the reader may have been busy since.
+        self._alive = time.monotonic()
+        while not _has_come(descriptor, 1.0):
             if time.monotonic() - self._alive > self._patience:
                 self._process.kill()
                 where = self._shell.host or "this machine"
@@ -335,8 +349,7 @@ class _Channel(io.RawIOBase):
             raise self._shell.failure(code, self._stderr())
 
     def _stderr(self) -> str:
-        self._said.seek(0)
-        text = self._said.read(1 << 16)
+        text = _text_of(self._said)
         return (text.partition(self._mark)[2] or text).decode("utf-8", "replace").strip()
 
     def close(self) -> None:

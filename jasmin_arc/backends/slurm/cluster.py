@@ -21,6 +21,12 @@ SLOW_SECONDS = 300.0
 _NO_FOLDER = 41
 """The exit code of a script that cannot enter SLURM_DIR"""
 _DEFAULT_MEMORY = 1024
+_CHANGING = """
+    SBATCH_ARRAY_INX SBATCH_CLUSTERS SBATCH_MEM_PER_GPU SBATCH_MEM_PER_NODE SBATCH_WAIT SLURM_CLUSTERS SLURM_EXIT_ERROR
+    SINFO_PARTITION SQUEUE_ACCOUNT SQUEUE_ARRAY SQUEUE_FEDERATION SQUEUE_LICENSES SQUEUE_LOCAL SQUEUE_NAMES
+    SQUEUE_PARTITION SQUEUE_QOS SQUEUE_STATES SQUEUE_USERS
+"""
+"""Variables of the user that would change what is submitted, or leave out jobs"""
 _PAIR = re.compile(r"^(\w[\w.]*)\s*= (.*)$", re.MULTILINE)
 _HOME = re.compile(r"~[A-Za-z0-9._-]*")
 _ID = re.compile(r"slurm://(?P<cluster>[^/]+)/(?P<batch>[0-9]{8}-[0-9]{6}-[0-9a-f]{8})/(?P<token>[0-9a-f]{14})\Z")
@@ -104,7 +110,8 @@ class Cluster:
         self.shell = shell
         self._lock = threading.Lock()
         path = f"PATH={_quoted_path(binaries)}:$PATH\n" if binaries else ""
-        self._start = f"{path}LC_ALL=C\nexport PATH LC_ALL\ndir={_quoted_path(folder)}\n"
+        unset = f"unset {' '.join(_CHANGING.split())}\n"
+        self._start = f"{unset}{path}LC_ALL=C\nexport PATH LC_ALL\ndir={_quoted_path(folder)}\n"
 
     @property
     def facts(self) -> Facts:
@@ -183,15 +190,17 @@ def _read_facts(told: str, host: str) -> Facts:
         advice = f"set SLURM_BIN to the folder with Slurm's commands{' there' if host else elsewhere}"
         raise ServerError(f"{missing[1]} is not on the PATH {where}", advice=advice)
     own = dict(line.split(" ", 1) for line in told.split("\n", 3)[:3] if " " in line)
-    partitions = {}
-    for line in told.splitlines():
-        if line.startswith("PartitionName="):
-            values = dict(word.split("=", 1) for word in line.split() if "=" in word)
-            partitions[values["PartitionName"]] = values
     try:
-        return Facts(own["home"], own["dir"], own["user"], dict(_PAIR.findall(told)), partitions)
+        return Facts(own["home"], own["dir"], own["user"], dict(_PAIR.findall(told)), read_partitions(told))
     except KeyError as error:
         raise ServerError(f"Slurm {where} says something else than what it is: {excerpt(told)}") from error
+
+
+def read_partitions(told: str) -> dict[str, dict[str, str]]:
+    """Read what ``scontrol -o show partition`` prints, among other lines: by name, what is set."""
+    lines = (line for line in told.splitlines() if line.startswith("PartitionName="))
+    tables = [dict(word.split("=", 1) for word in line.split() if "=" in word) for line in lines]
+    return {values["PartitionName"]: values for values in tables}
 
 
 def _number(text: str) -> int | None:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from datetime import timedelta
 
 from jasmin_arc._support.text import printable
-from jasmin_arc.backends.slurm.cluster import Defaults, Facts
+from jasmin_arc.backends.slurm.cluster import Defaults, Facts, read_partitions
 from jasmin_arc.description.quantities import parse_duration
 from jasmin_arc.exceptions import InvalidJobDescription
 from jasmin_arc.site_info import QosInfo, QueueInfo, SiteInfo
@@ -36,29 +37,19 @@ def site(told: str, facts: Facts, defaults: Defaults, endpoint: str) -> SiteInfo
     """Read what ``remote/site.sh`` prints."""
     parts = _parts(told)
     nodes = [line.split("|") for line in parts.get("nodes", ()) if line.count("|") == 5]
-    partitions = {}
-    for line in parts.get("partitions", ()):
-        values = dict(word.split("=", 1) for word in line.split() if "=" in word)
-        if "PartitionName" in values:
-            partitions[values["PartitionName"]] = values
+    partitions = read_partitions(told) or facts.partitions
     associations = [line.split("|") for line in parts.get("associations", ()) if line.count("|") == 3]
     allowed = {name for row in associations for name in row[2].split(",") if name}
     qos = [line.split("|") for line in parts.get("qos", ()) if line.count("|") == 6]
-    known = known_site(facts, defaults, endpoint)
-    return SiteInfo(
-        endpoint,
-        facts.name,
-        tuple(
-            _queue(name, values, [row for row in nodes if row[0] == name])
-            for name, values in (partitions or facts.partitions).items()
+    return replace(
+        known_site(facts, defaults, endpoint),
+        queues=tuple(
+            _queue(name, values, [row for row in nodes if row[0] == name]) for name, values in partitions.items()
         ),
-        None,
-        interfaces=("slurm",),
         accounts=tuple(dict.fromkeys(printable(row[0]) for row in associations if row[0])),
         qos=tuple(_qos(row, associations) for row in qos if row[0] in allowed),
         default_account=defaults.account or next(iter(parts.get("default", ())), ""),
         default_qos=defaults.qos or next((row[3] for row in associations if row[3]), ""),
-        default_queue=known.default_queue,
     )
 
 

@@ -220,7 +220,9 @@ class States:
         natives = self.native_ids(places)
         if not natives:
             return {}
-        told = self._cluster.ask("accounts", ["accounts", ",".join(natives.values())])
+        # Whole arrays: the numbers of ten thousand jobs are too long for one argument.
+        numbers = dict.fromkeys(native.partition("_")[0] for native in natives.values())
+        told = self._cluster.ask("accounts", ["accounts", ",".join(numbers)])
         rows = (line.split("|") for line in told.splitlines())
         columns = ("JobID", "State", "ExitCode", "Start", "End", "NodeList", "MaxRSS", "TotalCPU", "Reason")
         table = {
@@ -234,14 +236,14 @@ class States:
 
 def read_look(told: str, batches: Iterable[str]) -> Look:
     """Read what ``remote/look.sh`` prints."""
-    look = Look(tokens={batch: set() for batch in batches}, marks={})
+    look = Look(tokens={batch: set() for batch in batches})
     head, _, rest = told.partition("queue\n")
     look.silent = [line.partition(" ")[2] for line in head.splitlines() if line.startswith("silent")]
-    # Before the first answer of Slurm, there are no rows.
-    rows, _, parts = f"\n{rest}".partition("\nbatch ")
+    # The comments of other jobs may have lines of any sort; before the first answer of Slurm, there are no rows.
+    rows, *own = re.split(f"(?=\nbatch {next(iter(look.tokens), '')} )", f"\n{rest}", maxsplit=1)
     for line in rows.splitlines():
         _read_row(line, look)
-    for part in filter(None, parts.split("\nbatch ")):
+    for part in "".join(own).split("\nbatch ")[1:]:
         heading, _, names = part.partition("\n")
         batch, new, fate = heading.split(" ")
         if new:

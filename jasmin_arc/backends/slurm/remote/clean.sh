@@ -5,9 +5,8 @@ clean() {
         chmod -R u+rwx "$folder" 2>/dev/null
         why=$(rm -rf "$folder" 2>&1) || printf 'kept %s %s\n' "$folder" "$(printf '%s\n' "$why" | head -n 1)"
     done
-    for folder; do
-        [ -e "$folder" ] || set -- "$@" "${folder%/*}/marks/${folder#*/}".*
-    done
+    # What is there of those that are gone
+    set -- $(for folder; do [ -e "$folder" ] || echo "${folder%/*}/marks/${folder#*/}".*; done)
     rm -rf "$@" 2>/dev/null
     for folder; do echo "${folder%%/*}"; done | sort -u | while read -r batch; do
         for left in "$batch"/??????????????; do

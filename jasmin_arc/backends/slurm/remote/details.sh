@@ -2,7 +2,9 @@
 cd "$dir" || exit 41
 details() {
     for folder; do
-        if [ -r "$folder/end" ]; then echo "end $folder"; cat "$folder/end"; fi
+        [ -r "$folder/end" ] || continue
+        echo "end $folder"
+        while IFS= read -r line; do printf '%s\n' "$line"; done <"$folder/end"
     done
 }
 # log BATCH OFFSET INDEX: what Slurm itself has written about a job

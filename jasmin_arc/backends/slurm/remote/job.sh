@@ -23,8 +23,6 @@ rm -f "$marks/$job".[0-9]*
 
 export HOME="${HOME:-$home}" PATH="${PATH:-/usr/local/bin:/usr/bin:/bin}"
 export USER="${USER:-$SLURM_JOB_USER}" LOGNAME="${LOGNAME:-$SLURM_JOB_USER}"
-# With these, srun would keep the job's environment from its tasks.
-unset SLURM_EXPORT_ENV SLURM_GET_USER_ENV
 if [ "${SLURM_RESTART_COUNT:-0}" -gt "$rerun" ]; then
     echo "the job was run again $rerun times, and once more would be too often" >&2
     code=1
@@ -70,6 +68,8 @@ remove() { rm -rf -- "$1" || { chmod -R u+rwx -- "$1"; rm -rf -- "$1"; }; }
 [ ! -r ../module ] || module=$(cat ../module)
 if [ -r ../keep ]; then clean '' 2>/dev/null; fi
 
+# As numbers have no commas.
+LC_ALL=C
 { echo "job $SLURM_JOB_ID"; echo "node $SLURMD_NODENAME"; echo "code $code"; echo "term $term"; echo "began $began"
   echo "ended $ended"; echo "memory $memory"; echo "module $module"; times; } >../end.new && mv ../end.new ../end
 mv "$marks/$job.run" "$marks/$job.$code$term" || : >"$marks/$job.$code$term"

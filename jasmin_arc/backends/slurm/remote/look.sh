@@ -5,10 +5,6 @@ cd "$dir" || exit 41
 
 fields='JobArrayID:|,State:|,exit_code:|,Reason:|,Partition:|,NumCPUs:|,SubmitTime:|,StartTime:|,EndTime:|,NodeList:|,Account:|,QOS:|,Comment:|'
 
-# What would leave out jobs
-unset SQUEUE_ACCOUNT SQUEUE_ARRAY SQUEUE_FEDERATION SQUEUE_LICENSES SQUEUE_LOCAL SQUEUE_NAMES SQUEUE_PARTITION SQUEUE_QOS \
-    SQUEUE_STATES SQUEUE_USERS SLURM_CLUSTERS
-
 # ask: $answer is what Slurm says. It needs no disk, as that may be full.
 ask() {
     fresh=''
@@ -43,6 +39,7 @@ is_new() {
     [ ! -r queue ] || read -r time last <queue
     case $time in '' | *[!0-9]*) time=0 ;; esac
     [ ! -r queue.pace ] || read -r interval count last <queue.pace
+    # On a full disk, what is written is empty.
     case $interval$count in '' | *[!0-9]*) interval=30 count=0 ;; esac
     limit=$age
     # Who asks again and again is no person.
