@@ -37,7 +37,7 @@ class SlurmBackend(Backend):
     name = "slurm"
     capabilities = frozenset({ACCOUNTS, QUEUES, RUNTIME_ENVIRONMENTS})
     # A question is a listing of some folders: Slurm itself is asked far more rarely.
-    pace = Pace(fastest=0.2, slowest=1.5, share=0.1)
+    pace = Pace(fastest=0.2, slowest=1.5, share=0.1, view=30.0)
 
     def __init__(self, config: ConnectionConfig, services: Services) -> None:
         self._job_list = services.job_list
