@@ -22,7 +22,7 @@ from typing import IO
 
 from jasmin_arc._support.parallel import start_thread
 from jasmin_arc._support.text import one_line
-from jasmin_arc.backends.shell.ssh import Ssh
+from jasmin_arc.backends.shell.ssh import NoSessionError, Ssh
 from jasmin_arc.exceptions import JasminArcError, ServerError, ServerUnavailableError
 
 _START = 'exec /bin/sh -c \'read -r length; eval "$(head -c "$length")"\''
@@ -36,6 +36,8 @@ _CHANNELS = 4
 """How many scripts run at the same time: an SSH server lets a connection have ten, and some fewer"""
 _BLOCK = 1 << 18
 _LONGEST_WORD = 4000
+_BUSY_SECONDS = 120.0
+"""Seconds to wait for other processes that use the same connection"""
 _PATIENCE = 600.0
 """Seconds to wait for one of the channels"""
 
@@ -76,8 +78,9 @@ class Shell:
             if self._standing is not None and self._standing.owner != os.getpid():
                 # After a fork: its answers are for the parent.
                 self._dismiss()
-            if self._standing is None:
-                self._standing = _Standing(self._command(_STAY))
+            if self._standing is None and not self._stay():
+                return self.run(script)
+            assert self._standing is not None
             code, answer, said = self._standing.ask(script, self._timeout)
         except (OSError, EOFError):
             # The connection was cut, or never came to be; whoever makes a new one finds out why.
@@ -92,6 +95,19 @@ class Shell:
         if code:
             raise self.failure(code, said)
         return answer
+
+    def _stay(self) -> bool:
+        """Begin a shell that stays, unless other processes have enough of them."""
+        place = self._ssh.place_to_stay() if self._ssh is not None else None
+        if self._ssh is not None and place is None:
+            return False
+        try:
+            self._standing = _Standing(self._command(_STAY), place)
+        except BaseException:
+            if place is not None:
+                place.close()
+            raise
+        return True
 
     def run(
         self,
@@ -123,21 +139,36 @@ class Shell:
         """
         if not self._channels.acquire(timeout=_PATIENCE):
             raise ServerUnavailableError(f"too many files are open on {self.host or 'this machine'}: close some")
-        mark = secrets.token_hex(8)
-        start = _whole(f"printf '%s\\n' {mark}; printf '%s\\n' {mark} >&2\n{script}")
+        patience = patience or self._timeout
+        until = time.monotonic() + max(patience, _BUSY_SECONDS)
         try:
-            channel = _Channel(self, self._command(_START), mark.encode() + b"\n", patience or self._timeout)
+            while True:
+                try:
+                    channel = self._begin(script, patience)
+                except NoSessionError:
+                    # Others use the connection. Nothing has been begun.
+                    if time.monotonic() > until:
+                        raise
+                    time.sleep(0.2)
+                else:
+                    break
         except BaseException:
             self._channels.release()
             raise
-        channel.send(b"%d\n" % len(start) + start, data)
-        reader: io.BufferedReader = io.BufferedReader(channel, _BLOCK)
+        channel.feed(data)
+        return io.BufferedReader(channel, _BLOCK)
+
+    def _begin(self, script: str, patience: float) -> _Channel:
+        mark = secrets.token_hex(8)
+        start = _whole(f"printf '%s\\n' {mark}; printf '%s\\n' {mark} >&2\n{script}")
+        channel = _Channel(self, self._command(_START), mark.encode() + b"\n", patience)
         try:
+            channel.send(b"%d\n" % len(start) + start)
             channel.skip_noise()
         except BaseException:
-            reader.close()
+            channel.abandon()
             raise
-        return reader
+        return channel
 
     def _command(self, command: str) -> list[str]:
         return ["/bin/sh", "-c", command] if self._ssh is None else self._ssh.command(command)
@@ -167,8 +198,9 @@ class Shell:
 class _Standing:
     """A shell that runs one small script after another."""
 
-    def __init__(self, command: list[str]) -> None:
+    def __init__(self, command: list[str], place: IO[str] | None) -> None:
         self.owner = os.getpid()
+        self._place = place
         self._said: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the shell
         try:
             self._process = _start(command, self._said)
@@ -225,6 +257,8 @@ class _Standing:
         self._process.stdout.close()
         self._process.wait()
         self._said.close()
+        if self._place is not None:
+            self._place.close()
 
 
 def _has_come(descriptor: int, seconds: float) -> bool:
@@ -278,27 +312,37 @@ class _Channel(io.RawIOBase):
             raise
         self._alive = time.monotonic()
 
-    def send(self, script: bytes, data: Iterable[bytes]) -> None:
-        """Send the script, and the data in a thread of its own, as the answer may begin before all is sent."""
-
-        def feed() -> None:
-            assert self._process.stdin is not None
-            try:
-                with self._process.stdin as stdin:
-                    stdin.write(script)
-                    for piece in data:
-                        stdin.write(piece)
-                        self._alive = time.monotonic()
-            except BrokenPipeError:
-                pass  # The script has ended, and its exit code tells why.
-            except BaseException as error:  # noqa: BLE001 - raised where the answer is read
-                # The script finds that its input was cut short, and may tidy up.
-                self._feeding = error
-
-        if data == () and len(script) < select.PIPE_BUF * 8:
-            feed()
+    def send(self, script: bytes) -> None:
+        """Send the script; a long one in a thread, as nobody may read it."""
+        if len(script) < select.PIPE_BUF * 8:
+            self._write([script])
         else:
-            self._feeder = start_thread(feed, "jasmin_arc slurm")
+            self._feeder = start_thread(lambda: self._write([script]), "jasmin_arc shell")
+
+    def feed(self, data: Iterable[bytes]) -> None:
+        """Send the data, once the script has begun: in a thread, as the answer may begin before all is sent."""
+        if self._feeder is not None:
+            self._feeder.join()
+        assert self._process.stdin is not None
+        if data == ():
+            with contextlib.suppress(BrokenPipeError):
+                self._process.stdin.close()
+        else:
+            self._feeder = start_thread(lambda: self._write(data, last=True), "jasmin_arc shell")
+
+    def _write(self, pieces: Iterable[bytes], *, last: bool = False) -> None:
+        assert self._process.stdin is not None
+        try:
+            with self._process.stdin if last else contextlib.nullcontext():
+                for piece in pieces:
+                    self._process.stdin.write(piece)
+                    self._alive = time.monotonic()
+                self._process.stdin.flush()
+        except BrokenPipeError:
+            pass  # The script has ended, and its exit code tells why.
+        except BaseException as error:  # noqa: BLE001 - raised where the answer is read
+            # The script finds that its input was cut short, and may tidy up.
+            self._feeding = error
 
     def skip_noise(self) -> None:
         """Read up to the mark: before it comes what the user's start files print."""
@@ -355,6 +399,11 @@ class _Channel(io.RawIOBase):
     def close(self) -> None:
         if self.closed:
             return
+        self.abandon()
+        self._shell.ended()
+
+    def abandon(self) -> None:
+        """Close it, without counting it as closed."""
         super().close()
         if self._process.poll() is None:
             self._process.kill()
@@ -362,8 +411,8 @@ class _Channel(io.RawIOBase):
         self._process.stdout.close()
         if self._feeder is not None:
             self._feeder.join()
-        elif self._process.stdin is not None:
+        assert self._process.stdin is not None
+        with contextlib.suppress(BrokenPipeError):
             self._process.stdin.close()
         self._process.wait()
         self._said.close()
-        self._shell.ended()

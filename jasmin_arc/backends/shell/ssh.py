@@ -6,6 +6,7 @@ connection has its socket in a folder that only the user may enter.
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import os
 import socket
@@ -13,14 +14,23 @@ import stat
 import subprocess
 import tempfile
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
+from typing import IO
 
 from jasmin_arc._support.text import one_line
 from jasmin_arc.exceptions import ServerError, ServerUnavailableError
 
 _PERSIST_SECONDS = 600
 """For how long a connection without commands stays"""
+_STAYING = 2
+"""How many shells may stay in one connection: a server lets it have ten sessions, and some fewer"""
+
+
+class NoSessionError(ServerUnavailableError):
+    """The command was not begun, as the server lets no more run over the connection for now."""
 
 
 class Ssh:
@@ -47,8 +57,33 @@ class Ssh:
         """
         with self._lock:
             if not self.is_connected():
-                self._connect()
+                with self._alone():
+                    if not self.is_connected():
+                        self._connect()
+            self._was_connected = True
         return self.client("ssh", "-o", "ControlMaster=no", "--", self._host, command)
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Wait for other processes that make the same connection: two would take the socket from each other."""
+        with Path(f"{self._lock_file}.lock").open("w", encoding="ascii") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            yield
+
+    def place_to_stay(self) -> IO[str] | None:
+        """Return a file that is held open by who stays in the connection for long; ``None`` if others do so already.
+
+        Sessions of a connection are few, and others need some as well.
+        """
+        for number in range(_STAYING):
+            file = Path(f"{self._lock_file}.{number}").open("w", encoding="ascii")  # noqa: SIM115 - for the caller
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                file.close()
+            else:
+                return file
+        return None
 
     def client(self, program: str, *arguments: str) -> list[str]:
         """Return what to run, so that it takes the connection that is there."""
@@ -74,7 +109,6 @@ class Ssh:
             text = said.read(1 << 16).decode("utf-8", "replace")
         if code:
             raise self.failure(text)
-        self._was_connected = True
 
     def _run(self, command: list[str], stderr: int) -> int:
         quiet = subprocess.DEVNULL
@@ -98,6 +132,8 @@ class Ssh:
         """Return what the failure of ssh means."""
         text = one_line(said)
         advice, refused = "", True
+        if "session request failed" in said:
+            return NoSessionError(f"{self._host} lets no more commands run over the connection at the same time")
         if "Host key verification failed" in said or "REMOTE HOST IDENTIFICATION" in said:
             text = f"the host key of {self._host} is not known, or is another one"
             advice = f"run 'ssh {self._host}' once, and compare the key with what its site publishes"
@@ -133,8 +169,12 @@ class Ssh:
         """The socket of a connection that this library makes; empty where the user's configuration names one."""
         if self._users.get("controlpath", "none") != "none":
             return ""
-        name = hashlib.sha256(self._host.encode()).hexdigest()[:16]
-        return str(_private_folder() / name)
+        return self._lock_file
+
+    @cached_property
+    def _lock_file(self) -> str:
+        """The beginning of the names of files for this host."""
+        return str(_private_folder() / hashlib.sha256(self._host.encode()).hexdigest()[:16])
 
     @cached_property
     def _users(self) -> dict[str, str]:
