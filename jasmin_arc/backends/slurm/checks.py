@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import weakref
+
 from jasmin_arc._support.text import counted, first_few, one_line
 from jasmin_arc.backends.shell.shell import Shell
 from jasmin_arc.backends.slurm.cluster import Cluster, Defaults
@@ -31,6 +33,7 @@ class _Slurm:
         self._outcomes = examination.outcomes
         self._defaults = Defaults.of(config)
         self._shell = Shell(config.SLURM_HOST, timeout=config.TIMEOUT)
+        weakref.finalize(self, self._shell.close)
         self._cluster = Cluster(self._shell, folder=config.SLURM_DIR, binaries=config.SLURM_BIN)
         self._where = config.SLURM_HOST or "this machine"
 

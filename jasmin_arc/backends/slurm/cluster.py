@@ -179,6 +179,9 @@ def _read_facts(told: str, host: str) -> Facts:
         problem = f"there is no {missing[1]} {where}, as far as the PATH of a script goes"
         raise ServerError(problem, advice="set SLURM_BIN to the folder with Slurm's commands there")
     own = dict(line.split(" ", 1) for line in told.split("\n", 3)[:3] if " " in line)
+    if "closed" in own:
+        problem = f"jobs cannot have their folder {where}: {excerpt(own['closed'])}"
+        raise ServerError(problem, advice="set SLURM_DIR to a folder there that you may write and that all nodes see")
     try:
         return Facts(own["home"], own["dir"], own["user"], dict(_PAIR.findall(told)), read_partitions(told))
     except KeyError as error:
