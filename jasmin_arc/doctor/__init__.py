@@ -11,6 +11,7 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
@@ -67,6 +68,8 @@ class Examination:
     log: logging.Logger
     outcomes: dict[str, Outcome] = field(default_factory=dict)
     """Of the checks so far, by name; where one failed, those that depend on it are skipped"""
+    left_open: ExitStack = field(default_factory=ExitStack)
+    """What is to be closed after the last check"""
 
 
 class CheckFailed(JasminArcError):
@@ -114,10 +117,11 @@ def examine(
         looks.update(load(BACKENDS[backend].checks)(examination))
     move = "Set JOBS_INFO_FILE to another path, or move the file away."
     looks["job list"] = Look(lambda: _job_list(Path(loaded.JOBS_INFO_FILE)), move)
-    for name, look in looks.items():
-        check = _check(name, look)
-        examination.outcomes[name] = check.outcome
-        yield check
+    with examination.left_open:
+        for name, look in looks.items():
+            check = _check(name, look)
+            examination.outcomes[name] = check.outcome
+            yield check
 
 
 def _check(name: str, look: Look) -> Check:

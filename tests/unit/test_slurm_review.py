@@ -17,7 +17,6 @@ from jasmin_arc.backends.slurm import cluster, submission
 from jasmin_arc.backends.slurm.states import read_look
 from jasmin_arc.config import ConnectionConfig
 from jasmin_arc.constants import JobState
-from jasmin_arc.doctor import Outcome, examine
 from jasmin_arc.exceptions import InvalidConfigError, OperationNotPossibleError
 
 SCRIPTS = Path(cluster.__file__).parent / "remote"
@@ -142,15 +141,6 @@ def test_the_accounting_is_asked_once_by_whom_jobs_were_cancelled(tmp_path: Path
     told = run_there(tmp_path, "accounts.sh", "accounts 1,2,3,4", PATH=f"{tmp_path}:{os.environ['PATH']}")
     assert [line.split("|")[1] for line in told.splitlines()] == ["CANCELLED by jane"] * 3 + ["FAILED"]
     assert (tmp_path / "calls").read_text() == "asked\n"
-
-
-def test_the_doctor_says_that_the_folder_cannot_be_made(tmp_path: Path) -> None:
-    (tmp_path / "file").touch()
-    slurm = FakeSlurm(tmp_path, SLURM_DIR=str(tmp_path / "file" / "x"))
-    [check] = [check for check in examine(config=slurm.config) if check.outcome is Outcome.FAILED]
-    assert "jobs cannot have their folder on this machine" in check.found
-    assert "set SLURM_DIR" in check.remedy
-    slurm.arc.close()
 
 
 def test_a_folder_that_depends_on_where_one_is_is_refused() -> None:

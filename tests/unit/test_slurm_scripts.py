@@ -204,7 +204,7 @@ def test_where_jobs_cannot_be_held_they_wait_for_the_decision(slurm: FakeSlurm) 
     )
     (job_id,) = submit(slurm)
     assert len(slurm.calls("sbatch")) == 2
-    assert "does not take jobs on hold here" in slurm.log.getvalue()
+    assert "refuses jobs on hold here" in slurm.log.getvalue()
     assert (slurm.dir / job_id.split("/")[-2] / "fate").readlink() == Path("committed")
 
 

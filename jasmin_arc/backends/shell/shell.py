@@ -28,7 +28,7 @@ from jasmin_arc.exceptions import JasminArcError, ServerError, ServerUnavailable
 _START = 'exec /bin/sh -c \'read -r length; eval "$(head -c "$length")"\''
 """Reads the length of the script, and the script: a shell that reads from its input itself may take more of it"""
 _STAY = (
-    'exec /bin/sh -c \'while read -r length mark; do script=$(head -c "$length"); echo "$mark"; '
+    'exec /bin/sh -c \'while read -r length mark; do script=$(head -c "$length"); echo "$mark"; echo "$mark" >&2; '
     '(eval "$script") </dev/null; printf "\\n%s %s\\n" "$mark" "$?"; echo "$mark" >&2; done\''
 )
 """Does so again and again, and puts each answer between marks"""
@@ -208,10 +208,10 @@ class _Standing:
     def _errors(self, mark: bytes) -> str:
         until = time.monotonic() + 1.0
         while True:
-            said = _text_of(self._said)
-            if said.endswith(mark) or time.monotonic() > until:
-                # The errors of a script follow the mark of the one before.
-                return re.split(rb"(?m)^[0-9a-f]{16}\n", said.removesuffix(mark))[-1].decode("utf-8", "replace").strip()
+            # Before the first mark is what the user's start files print, and the errors of scripts before this one.
+            said, ended, _ = _text_of(self._said).partition(mark)[2].partition(mark)
+            if ended or time.monotonic() > until:
+                return said.decode("utf-8", "replace").strip()
             time.sleep(0.01)
 
     def close(self) -> None:

@@ -103,7 +103,7 @@ class Ssh:
             advice = f"run 'ssh {self._host}' once, and compare the key with what its site publishes"
         elif "Permission denied" in said or "Too many authentication failures" in said:
             text = f"{self._host} wants a password or a key"
-            advice = f"run `{self._by_hand}` once"
+            advice = f"run '{self._by_hand}' once"
         elif "Could not resolve hostname" in said:
             advice = "check the name, and the Host lines in ~/.ssh/config"
         else:

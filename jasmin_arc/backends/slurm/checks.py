@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import weakref
-
 from jasmin_arc._support.text import counted, first_few, one_line
 from jasmin_arc.backends.shell.shell import Shell
 from jasmin_arc.backends.slurm.cluster import Cluster, Defaults
 from jasmin_arc.backends.slurm.site import site
+from jasmin_arc.backends.slurm.submission import what_sbatch_says
 from jasmin_arc.doctor import CheckFailed, Examination, Look, Outcome, skipped, warning
 
 _NEXT = "See whether Slurm works there: run 'sinfo'."
@@ -22,7 +21,7 @@ def checks(examination: Examination) -> dict[str, Look]:
         "job folder": Look(slurm.folder, "Set SLURM_DIR to a folder there that you may write and that all nodes see."),
         "account": Look(slurm.account, _NEXT),
         "partition": Look(slurm.partition, _NEXT),
-        "trial": Look(slurm.trial, "Set what is missing: SLURM_ACCOUNT, SLURM_PARTITION, SLURM_QOS."),
+        "trial": Look(slurm.trial, _NEXT),
     }
 
 
@@ -33,7 +32,7 @@ class _Slurm:
         self._outcomes = examination.outcomes
         self._defaults = Defaults.of(config)
         self._shell = Shell(config.SLURM_HOST, timeout=config.TIMEOUT)
-        weakref.finalize(self, self._shell.close)
+        examination.left_open.callback(self._shell.close)
         self._cluster = Cluster(self._shell, folder=config.SLURM_DIR, binaries=config.SLURM_BIN)
         self._where = config.SLURM_HOST or "this machine"
 
@@ -93,7 +92,10 @@ class _Slurm:
         options = [f"--{name}={value}" for name, value in values.items() if value]
         said = self._cluster.ask("trial", ["trial", *options]).strip()
         if said:
-            raise CheckFailed(f"Slurm would refuse a job with these settings: {one_line(said)}")
+            raise CheckFailed(
+                f"Slurm would refuse a job with these settings: {one_line(what_sbatch_says(said.splitlines()))}",
+                "Set what it speaks of: SLURM_ACCOUNT, SLURM_PARTITION or SLURM_QOS.",
+            )
         return "Slurm would take a job with these settings"
 
     def _need_slurm(self) -> None:

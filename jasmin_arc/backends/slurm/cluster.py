@@ -11,20 +11,19 @@ from functools import cached_property
 from pathlib import Path
 
 from jasmin_arc._support.text import excerpt
-from jasmin_arc.backends.shell.shell import Shell
+from jasmin_arc.backends.shell.shell import ScriptError, Shell
 from jasmin_arc.config import ConnectionConfig
 from jasmin_arc.exceptions import ServerError, ServerUnavailableError
 
 _SCRIPTS = Path(__file__).parent / "remote"
 SLOW_SECONDS = 300.0
 """How long a script that changes something may be silent: Slurm may be busy, and so may the disk"""
+_NO_FOLDER = 41
+"""The exit code of a script that cannot enter SLURM_DIR"""
 _DEFAULT_MEMORY = 1024
-_CHANGING = """
-    SBATCH_ARRAY_INX SBATCH_CLUSTERS SBATCH_MEM_PER_GPU SBATCH_MEM_PER_NODE SBATCH_WAIT SLURM_CLUSTERS SLURM_EXIT_ERROR
-    SINFO_PARTITION SQUEUE_ACCOUNT SQUEUE_ARRAY SQUEUE_FEDERATION SQUEUE_LICENSES SQUEUE_LOCAL SQUEUE_NAMES
-    SQUEUE_PARTITION SQUEUE_QOS SQUEUE_STATES SQUEUE_USERS
-"""
-"""Variables of the user that would change what is submitted, or leave out jobs"""
+_CHANGING = """SINFO_PARTITION SLURM_CLUSTERS SQUEUE_ACCOUNT SQUEUE_ARRAY SQUEUE_FEDERATION SQUEUE_LICENSES SQUEUE_LOCAL
+    SQUEUE_NAMES SQUEUE_PARTITION SQUEUE_QOS SQUEUE_STATES SQUEUE_USERS"""
+"""Variables of the user that would leave out jobs or nodes"""
 _PAIR = re.compile(r"^(\w[\w.]*)\s*= (.*)$", re.MULTILINE)
 _HOME = re.compile(r"~[A-Za-z0-9._-]*")
 _ID = re.compile(r"slurm://(?P<cluster>[^/]+)/(?P<batch>[0-9]{8}-[0-9]{6}-[0-9a-f]{8})/(?P<token>[0-9a-f]{14})\Z")
@@ -122,7 +121,15 @@ class Cluster:
 
     @cached_property
     def _facts(self) -> Facts:
-        return _read_facts(self.shell.ask(self.script("hello", "")), self.shell.host)
+        try:
+            return _read_facts(self.shell.ask(self.script("hello", "")), self.shell.host)
+        except ScriptError as error:
+            if error.code != _NO_FOLDER:
+                raise
+            problem = f"jobs cannot be kept in SLURM_DIR: {error.message}"
+            raise ServerError(
+                problem, advice="set it to a folder there that you may write, and that all nodes see"
+            ) from error
 
     def script(self, name: str, calls: str) -> str:
         """One of the scripts in ``remote/``, with the calls of its functions."""
@@ -176,12 +183,10 @@ def _read_facts(told: str, host: str) -> Facts:
     missing = re.match(r"missing (\w+)", told)
     where = f"on {host}" if host else "on this machine"
     if missing:
-        problem = f"there is no {missing[1]} {where}, as far as the PATH of a script goes"
-        raise ServerError(problem, advice="set SLURM_BIN to the folder with Slurm's commands there")
+        elsewhere = "" if host else ", or SLURM_HOST to the host that has them"
+        advice = f"set SLURM_BIN to the folder with Slurm's commands{' there' if host else elsewhere}"
+        raise ServerError(f"{missing[1]} is not on the PATH {where}", advice=advice)
     own = dict(line.split(" ", 1) for line in told.split("\n", 3)[:3] if " " in line)
-    if "closed" in own:
-        problem = f"jobs cannot have their folder {where}: {excerpt(own['closed'])}"
-        raise ServerError(problem, advice="set SLURM_DIR to a folder there that you may write and that all nodes see")
     try:
         return Facts(own["home"], own["dir"], own["user"], dict(_PAIR.findall(told)), read_partitions(told))
     except KeyError as error:

@@ -64,14 +64,16 @@ class Infos:
         native_state = row.state if row else told
         if row and state is JobState.RUNNING and row.general is JobState.QUEUING:
             native_state = "RUNNING"
-        if seen.code is not None and (not row or not row.general.final):
+        if row is None and seen.is_doubtful and _is_final(told):
+            state = GENERAL_STATES[told]
+        elif seen.code is not None and (not row or not row.general.final):
             native_state = "COMPLETED" if not seen.code else "CANCELLED" if seen.is_cancelled else "FAILED"
         began, stopped = _time(end.get("began", "")), _time(end.get("ended", ""))
         started = (
             began or _time(row.started if row else account.get("Start", "")) if state != JobState.QUEUING else None
         )
         ended = (stopped or _time(row.ended if row else account.get("End", ""))) if state.final else None
-        code = seen.code if seen.code is not None else _exit_code(row.exit_code if row else "", native_state)
+        code = seen.code if seen.code is not None else _exit_code(_wait_status(seen, account), native_state)
         reason = row.reason if row and row.reason != "None" else ""
         return JobInfo(
             id=job_id,
@@ -112,10 +114,10 @@ class Infos:
             return (f"the module {excerpt(repr(end['module']))} could not be loaded",)
         if seen.code is not None:
             return (f"exit code {seen.code}",)
-        wait = int(row.exit_code) if row and row.exit_code.isdecimal() else 0
-        if wait & 127 and _was_started(seen):
-            return (f"the job was killed from outside, with signal {wait & 127} (FAILED)",)
-        reason = row.reason if row else account.get("Reason", "")
+        signal = (_wait_status(seen, account) or 0) & 127
+        if signal and _was_started(seen):
+            return (f"the job was killed from outside, with signal {signal} (FAILED)",)
+        reason = (row.reason if row else account.get("Reason", "")).replace("None", "")
         return (f"the job could not be started ({printable(reason) or word})",)
 
     def _details(self, places: Mapping[str, Place]) -> dict[str, dict[str, str]]:
@@ -139,20 +141,33 @@ class Infos:
 
 def _ended_hard(seen: Seen) -> bool:
     """Whether a job could not say itself how it ended, so that the accounting may know more."""
-    if seen.row is None or seen.is_cancelled or not seen.row.general.final:
+    if seen.row is None:
+        return seen.is_doubtful
+    if seen.is_cancelled or not seen.row.general.final:
         return False
     return seen.row.general is JobState.KILLED or (seen.code is None and seen.row.general is not JobState.FINISHED)
+
+
+def _is_final(word: str) -> bool:
+    return GENERAL_STATES.get(word, JobState.OTHER).final
 
 
 def _was_started(seen: Seen) -> bool:
     return seen.is_running or bool(seen.row and seen.row.started.isdecimal())
 
 
-def _exit_code(wait: str, native_state: str) -> int | None:
+def _wait_status(seen: Seen, account: Mapping[str, str]) -> int | None:
+    """How the job ended, as ``wait`` gives it."""
+    if seen.row is not None:
+        return int(seen.row.exit_code) if seen.row.exit_code.isdecimal() else None
+    told = re.fullmatch(r"(\d+):(\d+)", account.get("ExitCode", ""))
+    return int(told[1]) << 8 | int(told[2]) if told else None
+
+
+def _exit_code(status: int | None, native_state: str) -> int | None:
     """The exit code in a status as ``wait`` gives it; of a job killed by a signal it is 128 and its number."""
-    if not wait.isdecimal() or native_state not in ("COMPLETED", "FAILED"):
+    if status is None or native_state not in ("COMPLETED", "FAILED"):
         return None
-    status = int(wait)
     return 128 + (status & 127) if status & 127 else status >> 8
 
 

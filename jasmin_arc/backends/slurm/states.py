@@ -180,25 +180,29 @@ class States:
                 answers[job_id] = silence(look)
             elif state is None:
                 gone[job_id] = places[job_id]
+                answers[job_id] = forgotten(job_id)
             else:
+                if one.is_doubtful and one.row is None:
+                    gone[job_id] = places[job_id]
                 answers[job_id] = state
-        return {**answers, **self._accounted(gone)} if gone else answers
+        for job_id, told in (self._accounted(gone) if gone else {}).items():
+            # The accounting comes late: what has ended does not run again.
+            if told.final or isinstance(answers[job_id], JasminArcError):
+                answers[job_id] = told
+        return answers
 
     def look(self, places: Iterable[Place], *, age: str = _PERSON) -> Look:
         batches = list(dict.fromkeys(place.batch for place in places))
         return read_look(self._cluster.ask("look", ["look", age, *batches]), batches)
 
-    def _accounted(self, gone: Mapping[str, Place]) -> dict[str, JobState | JasminArcError]:
+    def _accounted(self, gone: Mapping[str, Place]) -> dict[str, JobState]:
         """What Slurm's accounting says of jobs that the queue has forgotten. It is asked of them once in a while."""
         now = time.monotonic()
         due = [place for place in gone.values() if now - self._accounts.get(place, ({}, -_RARELY))[1] >= _RARELY]
         records = self.accounts(due) if due else {}
         self._accounts.update((place, (records.get(place, {}), now)) for place in due)
-        answers: dict[str, JobState | JasminArcError] = {}
-        for job_id, place in gone.items():
-            word = self._accounts[place][0].get("State", "").partition(" ")[0]
-            answers[job_id] = GENERAL_STATES.get(word, JobState.OTHER) if word else forgotten(job_id)
-        return answers
+        words = {job_id: self._accounts[place][0].get("State", "").partition(" ")[0] for job_id, place in gone.items()}
+        return {job_id: GENERAL_STATES.get(word, JobState.OTHER) for job_id, word in words.items() if word}
 
     def native_ids(self, places: Iterable[Place]) -> dict[Place, str]:
         """Return Slurm's numbers of those of the jobs that Slurm has taken."""

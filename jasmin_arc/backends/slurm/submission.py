@@ -12,7 +12,7 @@ import re
 import secrets
 import shlex
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -43,6 +43,8 @@ _RELEASED_AT_ONCE = 500
 _NOTHING_SUBMITTED = 41
 """The exit code of a script that ended before the first sbatch"""
 _WRAPPER = Path(__file__).parent / "remote" / "job.sh"
+_PREFIX = re.compile(r"(?:(?:sbatch: error|Batch job submission failed|allocation failure): )*")
+_NO_REASON = "Unspecified error"
 SETTLED = Advice("{recover} settles it")
 
 Progress = Callable[[int], object]
@@ -166,7 +168,10 @@ class Submitter:
             elif kind == "said":
                 last.refusal.append(rest)
             elif kind == "unheld":
-                self._log.warning("Slurm does not take jobs on hold here: those of this submission wait in their slots")
+                self._log.warning(
+                    "Slurm refuses jobs on hold here, so those of this submission may start at once; "
+                    "until the submission is complete, they wait before they run your program"
+                )
 
         batches = dict.fromkeys(group.batch for group in groups)
         calls = [[*group.call, *self._options(group, facts)] for group in groups]
@@ -198,9 +203,9 @@ class Submitter:
     def _outcome(self, group: _Group, lost: JasminArcError | None) -> JasminArcError | None:
         """Why the jobs of a group do not exist, or are not known to; ``None`` if they do."""
         names = excerpt(repr(group.jobs[0].description.name))
-        said = excerpt(" ".join(line.removeprefix("sbatch: error: ") for line in group.refusal))
+        said = excerpt(what_sbatch_says(group.refusal))
         if isinstance(lost, ScriptError) and lost.code == _NOTHING_SUBMITTED:
-            return JobSubmissionError(f"the job {names} was not submitted: {_staging_problem(lost.message)}")
+            return JobSubmissionError(f"the job {names} was not submitted: {lost.message}", advice=_room(lost.message))
         if lost is not None or not group.code or (group.code == "0" and not group.native_id.isdecimal()):
             group.native_id = ""
             why = lost.message if lost is not None else "Slurm's answer does not tell the job's number"
@@ -210,8 +215,7 @@ class Submitter:
         if group.code == "lost":
             return SubmissionUnknownError(f"the job {names} may exist, but does not run: {said}", advice=SETTLED)
         if group.code != "0":
-            reason = said.removeprefix("Batch job submission failed: ")
-            return JobSubmissionError(f"Slurm refuses the job {names}: {reason}", advice=self._choices(reason))
+            return JobSubmissionError(f"Slurm refuses the job {names}: {said}", advice=self._choices(said))
         return None
 
     def _commit(self, all_groups: Sequence[_Group], intentions: Intentions) -> None:
@@ -247,9 +251,15 @@ class Submitter:
                 job.outcome = error
 
 
-def _staging_problem(said: str) -> str:
-    full = re.search("No space left on device|Disk quota exceeded", said)
-    return f"the files do not fit into SLURM_DIR ({full[0]})" if full else excerpt(said)
+def what_sbatch_says(lines: Iterable[str]) -> str:
+    """Why sbatch refuses a job, without what it puts before each reason."""
+    told = [_PREFIX.sub("", line).strip() for line in lines]
+    return "; ".join([line for line in told if line not in ("", _NO_REASON)] or told)
+
+
+def _room(problem: str) -> str:
+    is_full = "No space left" in problem or "quota" in problem.lower()
+    return "erase jobs whose outputs are saved, or set SLURM_DIR to a folder with more room" if is_full else ""
 
 
 def _is_refused(job: _Job) -> bool:

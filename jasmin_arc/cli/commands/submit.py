@@ -25,7 +25,7 @@ from jasmin_arc.constants import STDERR_NAME, JobStatuses
 from jasmin_arc.description import JobDescription
 from jasmin_arc.display.columns import Row, job_row, unknown_row
 from jasmin_arc.display.values import status_words
-from jasmin_arc.exceptions import Advice, JasminArcError, JobNotFoundError, OutputError
+from jasmin_arc.exceptions import Advice, JasminArcError, JobNotFoundError, NoTargetsAvailableError, OutputError
 
 _ASK_EVERY = 2.0
 """Seconds"""
@@ -80,9 +80,10 @@ def _started(context: Context, keys: Sequence[str], call: Callable[..., Any]) ->
     context.unsure(context.advice(_INTERRUPTED))
     try:
         new = context.each("submitting", keys, call, bar=True)
-    except JasminArcError:
+    except JasminArcError as error:
         # No job runs: the library tells of each what became of it wherever one may run.
-        context.unsure(context.advice(_UNSETTLED) if context.has_unsettled_jobs() else "")
+        was_sent = not isinstance(error, NoTargetsAvailableError)
+        context.unsure(context.advice(_UNSETTLED) if was_sent and context.has_unsettled_jobs() else "")
         raise
     context.unsure("")
     return new

@@ -77,7 +77,8 @@ def list_command(
         # The same command, as all of some jobs may be meant.
         tell(context, [], f"{told} With --all, all are shown.")
     if not rows:
-        context.hint(f"No jobs. Submit one: {context.program} submit -- PROGRAM ARGUMENT...")
+        submit = f"No jobs. Submit one: {context.program} submit -- PROGRAM ARGUMENT..."
+        context.hint("No such jobs." if any(wanted.values()) else submit)
 
 
 def _going_on(context: Context, ids: Sequence[str]) -> int:

@@ -3,6 +3,6 @@ for command in sbatch squeue scancel scontrol; do
     command -v "$command" >/dev/null || { echo "missing $command"; exit 0; }
 done
 umask 077
-why=$(mkdir -p "$dir" 2>&1) && cd "$dir" && [ -w . ] || { echo "closed ${why:-$dir cannot be written}"; exit 0; }
+mkdir -p "$dir" && cd "$dir" && [ -w . ] || exit 41
 printf 'home %s\ndir %s\nuser %s\n' "$HOME" "$(pwd -P)" "$(id -un)"
 scontrol show config && scontrol -o show partition

@@ -23,8 +23,6 @@ rm -f "$marks/$job".[0-9]*
 
 export HOME="${HOME:-$home}" PATH="${PATH:-/usr/local/bin:/usr/bin:/bin}"
 export USER="${USER:-$SLURM_JOB_USER}" LOGNAME="${LOGNAME:-$SLURM_JOB_USER}"
-# With these, srun would keep the job's environment from its tasks.
-unset SLURM_EXPORT_ENV SLURM_GET_USER_ENV
 if [ "${SLURM_RESTART_COUNT:-0}" -gt "$rerun" ]; then
     echo "the job was run again $rerun times, and once more would be too often" >&2
     code=1

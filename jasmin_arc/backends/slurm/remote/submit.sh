@@ -33,9 +33,19 @@ group() {
 }
 
 send() {
-    answer=$(umask "$mask"; sbatch --parsable --export=NIL --chdir="$dir/$batch" --comment="jasmin_arc/$batch/$offset" \
-        "$@" -- "$dir/$batch/job" "$dir/$batch" "$offset" "$HOME" "$rerun" </dev/null 2>"$said")
+    answer=$(umask "$mask"; clean_env "$sbatch" --parsable --export=ALL --chdir="$dir/$batch" \
+        --comment="jasmin_arc/$batch/$offset" "$@" -- "$dir/$batch/job" "$dir/$batch" "$offset" "$HOME" "$rerun" \
+        </dev/null 2>"$said")
     code=$?
+}
+
+# clean_env COMMAND...: run sbatch with next to no environment, so that nothing of it goes into the job. With NIL or NONE,
+# Slurm would run a login shell for each job on its node: this takes long, and a job is held for ever where it fails.
+sbatch=$(command -v sbatch)
+clean_env() {
+    env -i HOME="$HOME" PATH="/usr/local/bin:/usr/bin:/bin:${sbatch%/*}" ${SLURM_CONF+SLURM_CONF="$SLURM_CONF"} \
+        ${SBATCH_ACCOUNT+SBATCH_ACCOUNT="$SBATCH_ACCOUNT"} ${SBATCH_PARTITION+SBATCH_PARTITION="$SBATCH_PARTITION"} \
+        ${SBATCH_QOS+SBATCH_QOS="$SBATCH_QOS"} "$@"
 }
 
 # is_lost: whether the job may exist all the same; 255 is for options that there are not
