@@ -18,7 +18,7 @@ from jasmin_arc.backends.slurm.infos import Infos
 from jasmin_arc.backends.slurm.recovery import Recovery
 from jasmin_arc.backends.slurm.site import known_site, site
 from jasmin_arc.backends.slurm.states import Look, States, silence
-from jasmin_arc.backends.slurm.submission import Submitter
+from jasmin_arc.backends.slurm.submission import SETTLED, Submitter
 from jasmin_arc.config import ConnectionConfig
 from jasmin_arc.constants import JobState
 from jasmin_arc.description import JobDescription
@@ -111,6 +111,10 @@ class SlurmBackend(Backend):
         left = [place for place in places.values() if (state := look.seen(place).state) is None or not state.final]
         natives = self._states.native_ids(left) if left else {}
         taken = [place for place in left if place in natives]
+        for job_id, place in places.items():
+            if place in left and place not in natives:
+                problem = f"it is not known whether Slurm has the job {job_id}, as its submission was not finished"
+                failures[job_id] = OperationNotPossibleError(problem, advice=SETTLED)
         if taken:
             numbers = " ".join(compact([natives[place] for place in taken]))
             self._cluster.insist("cancel", ["cancel", numbers, *(place.folder for place in taken)])

@@ -21,12 +21,9 @@ SLOW_SECONDS = 300.0
 _NO_FOLDER = 41
 """The exit code of a script that cannot enter SLURM_DIR"""
 _DEFAULT_MEMORY = 1024
-_CHANGING = """
-    SBATCH_ARRAY_INX SBATCH_CLUSTERS SBATCH_MEM_PER_GPU SBATCH_MEM_PER_NODE SBATCH_WAIT SLURM_CLUSTERS SLURM_EXIT_ERROR
-    SINFO_PARTITION SQUEUE_ACCOUNT SQUEUE_ARRAY SQUEUE_FEDERATION SQUEUE_LICENSES SQUEUE_LOCAL SQUEUE_NAMES
-    SQUEUE_PARTITION SQUEUE_QOS SQUEUE_STATES SQUEUE_USERS
-"""
-"""Variables of the user that would change what is submitted, or leave out jobs"""
+_CHANGING = """SINFO_PARTITION SLURM_CLUSTERS SQUEUE_ACCOUNT SQUEUE_ARRAY SQUEUE_FEDERATION SQUEUE_LICENSES SQUEUE_LOCAL
+    SQUEUE_NAMES SQUEUE_PARTITION SQUEUE_QOS SQUEUE_STATES SQUEUE_USERS"""
+"""Variables of the user that would leave out jobs or nodes"""
 _PAIR = re.compile(r"^(\w[\w.]*)\s*= (.*)$", re.MULTILINE)
 _HOME = re.compile(r"~[A-Za-z0-9._-]*")
 _ID = re.compile(r"slurm://(?P<cluster>[^/]+)/(?P<batch>[0-9]{8}-[0-9]{6}-[0-9a-f]{8})/(?P<token>[0-9a-f]{14})\Z")

@@ -46,7 +46,7 @@ _NOTHING_SUBMITTED = 41
 _WRAPPER = Path(__file__).parent / "remote" / "job.sh"
 _PREFIX = re.compile(r"(?:(?:sbatch: error|Batch job submission failed|allocation failure): )*")
 _NO_REASON = "Unspecified error"
-_SETTLED = Advice("{recover} settles it")
+SETTLED = Advice("{recover} settles it")
 
 Progress = Callable[[int], object]
 
@@ -83,16 +83,8 @@ class _Group:
 
     @property
     def call(self) -> list[str]:
-        first = self.jobs[0].description
-        names = [job.description.name for job in self.jobs]
-        return [
-            "group",
-            self.batch,
-            str(self.offset),
-            str(len(self.jobs)),
-            str(first.rerun),
-            f"--job-name={_common(names)}",
-        ]
+        numbers = map(str, (self.offset, len(self.jobs), self.jobs[0].description.rerun))
+        return ["group", self.batch, *numbers, f"--job-name={_common([job.description.name for job in self.jobs])}"]
 
 
 class Submitter:
@@ -219,11 +211,11 @@ class Submitter:
         if lost is not None or not group.code or (group.code == "0" and not group.native_id.isdecimal()):
             group.native_id = ""
             why = lost.message if lost is not None else "Slurm's answer does not tell the job's number"
-            return SubmissionUnknownError(f"the job {names} may exist, but does not run: {why}", advice=_SETTLED)
+            return SubmissionUnknownError(f"the job {names} may exist, but does not run: {why}", advice=SETTLED)
         if group.code == "skipped":
             return JobSubmissionError(f"the job {names} was not submitted, as Slurm does not answer")
         if group.code == "lost":
-            return SubmissionUnknownError(f"the job {names} may exist, but does not run: {said}", advice=_SETTLED)
+            return SubmissionUnknownError(f"the job {names} may exist, but does not run: {said}", advice=SETTLED)
         if group.code != "0":
             return JobSubmissionError(f"Slurm refuses the job {names}: {said}", advice=self._choices(said))
         return None
@@ -240,16 +232,16 @@ class Submitter:
             told = self._cluster.insist("commit", *calls).splitlines() if calls else []
         except ServerError as error:
             problem = f"it is not known whether the job runs: {error.message}"
-            self._fail(groups, SubmissionUnknownError(problem, advice=_SETTLED))
+            self._fail(groups, SubmissionUnknownError(problem, advice=SETTLED))
             return
         committed = {line.partition(" ")[2] for line in told if line.startswith("committed ")}
         for batch, inside in batches.items():
             said = [line.split(" ", 2)[2] for line in told if line.startswith(f"said {batch} ")]
             if batch not in committed:
-                self._fail(inside, SubmissionUnknownError("another process has withdrawn the job", advice=_SETTLED))
+                self._fail(inside, SubmissionUnknownError("another process has withdrawn the job", advice=SETTLED))
             elif said and self._is_held(batch):
                 problem = f"the job is submitted, but may still be on hold: {excerpt(' '.join(said))}"
-                self._fail(inside, SubmissionUnknownError(problem, advice=_SETTLED))
+                self._fail(inside, SubmissionUnknownError(problem, advice=SETTLED))
         done = [job for group in groups for job in group.jobs if job.outcome is None]
         unlisted = intentions.commit(job.id for job in done)
         for job in done:
