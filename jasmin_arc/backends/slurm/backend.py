@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator, Sequence
 from itertools import groupby
 from pathlib import Path
@@ -76,13 +75,15 @@ class SlurmBackend(Backend):
             offered = self.site()
         except ServerError:
             return ""
-        if re.search("account", refusal, re.IGNORECASE):
-            return f"choose one of your accounts: {first_few(offered.accounts, 20)}" if offered.accounts else ""
-        if re.search("qos", refusal, re.IGNORECASE) and offered.qos:
-            return f"choose one of these QoS: {first_few([qos.name for qos in offered.qos], 20)}"
-        if re.search("partition", refusal, re.IGNORECASE):
-            return f"choose one of these partitions: {first_few([queue.name for queue in offered.queues], 20)}"
-        return ""
+        account = offered.default_account
+        choices = {
+            "account": offered.accounts,
+            "qos": [qos.name for qos in offered.qos if not (account and qos.accounts) or account in qos.accounts],
+            "partition": [queue.name for queue in offered.queues],
+        }
+        named = next((word for word, names in choices.items() if names and word in refusal.lower()), "")
+        what = {"account": "your accounts", "qos": "these QoS", "partition": "these partitions"}
+        return f"choose one of {what[named]}: {first_few(choices[named], 20)}" if named else ""
 
     def query(self, job_ids: Sequence[str]) -> dict[str, JobInfo]:
         places = self._places(job_ids)

@@ -10,6 +10,8 @@ from jasmin_arc._support.text import excerpt, printable
 from jasmin_arc.backends.slurm.cluster import Cluster, Place
 from jasmin_arc.backends.slurm.states import GENERAL_STATES, Seen, States, forgotten, silence
 from jasmin_arc.constants import JobState
+from jasmin_arc.description.quantities import parse_size
+from jasmin_arc.exceptions import InvalidJobDescription
 from jasmin_arc.job_info import JobInfo
 
 _SLURM_ENDED = {
@@ -23,7 +25,6 @@ _SLURM_ENDED = {
 }
 _USER_CANCELLED = "User requested to cancel the job"
 _CPU = re.compile(r"(?:(\d+)m)?([\d.]+)s")
-_UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 
 
 class Infos:
@@ -35,22 +36,15 @@ class Infos:
         """Return what is known of those of the jobs that exist."""
         look = self._states.look(places.values())
         seen = {job_id: look.seen(place) for job_id, place in places.items() if place in look}
-        unclear = [job_id for job_id, one in seen.items() if one.state is None or not (one.state.final or one.row)]
         if look.silent and any(not (one.state and one.state.final) for one in seen.values()):
             raise silence(look)
-        ended = [job_id for job_id, one in seen.items() if one.code is not None]
-        details = self._details({job_id: places[job_id] for job_id in ended})
-        without_row = {job_id: places[job_id] for job_id, one in seen.items() if one.row is None}
-        natives = self._states.native_ids(without_row.values()) if without_row else {}
-        hard = [job_id for job_id, one in seen.items() if _ended_hard(one) or job_id in unclear]
-        accounts = self._states.accounts(places[job_id] for job_id in hard) if hard else {}
+        details = self._details({job_id: places[job_id] for job_id, one in seen.items() if one.code is not None})
+        natives = self._states.native_ids([places[job_id] for job_id, one in seen.items() if one.row is None])
+        unclear = [places[job_id] for job_id, one in seen.items() if one.state is None or _ended_hard(one)]
+        accounts = self._states.accounts(unclear)
         return {
             job_id: self._info(
-                job_id,
-                one,
-                details.get(job_id, {}),
-                accounts.get(places[job_id], {}),
-                natives.get(places[job_id], ""),
+                job_id, one, details.get(job_id, {}), accounts.get(places[job_id], {}), natives.get(places[job_id], "")
             )
             for job_id, one in seen.items()
         }
@@ -188,8 +182,10 @@ def _cpu_time(times: str) -> timedelta | None:
 
 
 def _memory(text: str) -> int | None:
-    found = re.fullmatch(r"(\d+(?:\.\d+)?)([KMGT]?)", text)
-    return int(float(found[1]) * _UNITS[found[2]]) if found else None
+    try:
+        return parse_size(text, "")
+    except InvalidJobDescription:
+        return None
 
 
 def _nodes(text: str) -> tuple[str, ...]:
