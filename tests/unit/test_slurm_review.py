@@ -40,7 +40,7 @@ def run_there(folder: Path, script: str, call: str, **environment: str) -> str:
 
 @pytest.mark.parametrize("comment", ["of runs number 5", f"{BATCH} young decided", "queue"])
 def test_a_comment_of_several_lines_hides_no_job(comment: str) -> None:
-    own = f"7|RUNNING|0|None|short|1|1|1|N/A|||normal|jasmin_arc/{BATCH}/0|"
+    own = f"7|RUNNING|0|None|short|1|1|1|N/A|||normal|0|jasmin_arc/{BATCH}/0|"
     told = f"queue\n1700000000\n5|PENDING|0|None|short|1|1|1|N/A|||normal|first\nbatch {comment}|\n{own}\n"
     if comment.startswith(BATCH):
         told = told.replace(BATCH, BATCH.replace("abcd", "ffff"), 1)

@@ -68,10 +68,8 @@ class Defaults:
 class Facts:
     """What the cluster says of itself."""
 
-    home: str
     dir: str
     """SLURM_DIR, without symbolic links"""
-    user: str
     config: Mapping[str, str]
     partitions: Mapping[str, Mapping[str, str]]
 
@@ -186,11 +184,10 @@ def _read_facts(told: str, host: str) -> Facts:
         elsewhere = "" if host else ", or SLURM_HOST to the host that has them"
         advice = f"set SLURM_BIN to the folder with Slurm's commands{' there' if host else elsewhere}"
         raise ServerError(f"{missing[1]} is not on the PATH {where}", advice=advice)
-    own = dict(line.split(" ", 1) for line in told.split("\n", 3)[:3] if " " in line)
-    try:
-        return Facts(own["home"], own["dir"], own["user"], dict(_PAIR.findall(told)), read_partitions(told))
-    except KeyError as error:
-        raise ServerError(f"Slurm {where} says something else than what it is: {excerpt(told)}") from error
+    folder = re.match(r"dir (/.*)\n", told)
+    if not folder:
+        raise ServerError(f"Slurm {where} says something else than what it is: {excerpt(told)}")
+    return Facts(folder[1], dict(_PAIR.findall(told)), read_partitions(told))
 
 
 def read_partitions(told: str) -> dict[str, dict[str, str]]:

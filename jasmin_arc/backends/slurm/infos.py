@@ -10,8 +10,7 @@ from jasmin_arc._support.text import excerpt, printable
 from jasmin_arc.backends.slurm.cluster import Cluster, Place
 from jasmin_arc.backends.slurm.states import GENERAL_STATES, Seen, States, forgotten, silence
 from jasmin_arc.constants import JobState
-from jasmin_arc.description.quantities import parse_size
-from jasmin_arc.exceptions import InvalidJobDescription
+from jasmin_arc.description.quantities import size_in
 from jasmin_arc.job_info import JobInfo
 
 _SLURM_ENDED = {
@@ -58,7 +57,7 @@ class Infos:
         native_state = row.state if row else told
         if row and state is JobState.RUNNING and row.general is JobState.QUEUING:
             native_state = "RUNNING"
-        if row is None and seen.is_doubtful and _is_final(told):
+        if row is None and seen.is_doubtful and GENERAL_STATES.get(told, JobState.OTHER).final:
             state = GENERAL_STATES[told]
         elif seen.code is not None and (not row or not row.general.final):
             native_state = "COMPLETED" if not seen.code else "CANCELLED" if seen.is_cancelled else "FAILED"
@@ -84,7 +83,7 @@ class Infos:
             ended=ended,
             wall_time=(ended or datetime.now(timezone.utc)) - started if started else None,
             cpu_time=_cpu_time(end.get("children", "")),
-            memory=_memory(end.get("memory", "") or account.get("MaxRSS", "")),
+            memory=size_in(end.get("memory", "") or account.get("MaxRSS", "")),
             errors=self._errors(job_id, seen, end, account, state),
         )
 
@@ -109,7 +108,7 @@ class Infos:
         if seen.code is not None:
             return (f"exit code {seen.code}",)
         signal = (_wait_status(seen, account) or 0) & 127
-        if signal and _was_started(seen):
+        if signal and (seen.is_running or (row and row.started.isdecimal())):
             return (f"the job was killed from outside, with signal {signal} (FAILED)",)
         reason = (row.reason if row else account.get("Reason", "")).replace("None", "")
         return (f"the job could not be started ({printable(reason) or word})",)
@@ -142,14 +141,6 @@ def _ended_hard(seen: Seen) -> bool:
     return seen.row.general is JobState.KILLED or (seen.code is None and seen.row.general is not JobState.FINISHED)
 
 
-def _is_final(word: str) -> bool:
-    return GENERAL_STATES.get(word, JobState.OTHER).final
-
-
-def _was_started(seen: Seen) -> bool:
-    return seen.is_running or bool(seen.row and seen.row.started.isdecimal())
-
-
 def _wait_status(seen: Seen, account: Mapping[str, str]) -> int | None:
     """How the job ended, as ``wait`` gives it."""
     if seen.row is not None:
@@ -178,13 +169,6 @@ def _cpu_time(times: str) -> timedelta | None:
         seconds = [60 * int(minutes or 0) + float(rest) for minutes, rest in _CPU.findall(times)]
         return timedelta(seconds=sum(seconds)) if seconds else None
     except (ValueError, OverflowError):
-        return None
-
-
-def _memory(text: str) -> int | None:
-    try:
-        return parse_size(text, "")
-    except InvalidJobDescription:
         return None
 
 

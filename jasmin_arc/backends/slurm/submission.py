@@ -8,16 +8,16 @@ folder, which can be made once: by the one who submits, or by recover(), for who
 from __future__ import annotations
 
 import logging
-import os
 import re
 import secrets
 import shlex
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import cache
 from pathlib import Path
 
-from jasmin_arc._support.text import excerpt
+from jasmin_arc._support.text import common_start, excerpt
 from jasmin_arc.backends.shell.archive import archive
 from jasmin_arc.backends.shell.shell import ScriptError
 from jasmin_arc.backends.slurm.cluster import Cluster, Defaults, Facts, Place
@@ -47,6 +47,8 @@ _WRAPPER = Path(__file__).parent / "remote" / "job.sh"
 _PREFIX = re.compile(r"(?:(?:sbatch: error|Batch job submission failed|allocation failure): )*")
 _NO_REASON = "Unspecified error"
 SETTLED = Advice("{recover} settles it")
+
+_UNHELD = "Slurm refuses jobs on hold here: until the submission is complete, these wait in their slots if they start"
 
 Progress = Callable[[int], object]
 
@@ -84,7 +86,8 @@ class _Group:
     @property
     def call(self) -> list[str]:
         numbers = map(str, (self.offset, len(self.jobs), self.jobs[0].description.rerun))
-        return ["group", self.batch, *numbers, f"--job-name={_common([job.description.name for job in self.jobs])}"]
+        name = common_start([job.description.name for job in self.jobs])
+        return ["group", self.batch, *numbers, f"--job-name={name}"]
 
 
 class Submitter:
@@ -169,10 +172,7 @@ class Submitter:
             elif kind == "said":
                 last.refusal.append(rest)
             elif kind == "unheld":
-                self._log.warning(
-                    "Slurm refuses jobs on hold here, so those of this submission may start at once; "
-                    "until the submission is complete, they wait before they run your program"
-                )
+                self._log.warning(_UNHELD)
 
         batches = dict.fromkeys(group.batch for group in groups)
         calls = [[*group.call, *self._options(group, facts)] for group in groups]
@@ -188,10 +188,10 @@ class Submitter:
             return
         except ServerError as error:
             lost = error
+        choices = cache(self._choices)
         for group in groups:
-            outcome = self._outcome(group, lost)
-            for job in group.jobs:
-                job.outcome = outcome
+            if (problem := self._outcome(group, lost, choices)) is not None:
+                self._fail([group], problem)
 
     def _options(self, group: _Group, facts: Facts) -> list[str]:
         folder = f"{facts.dir}/{group.batch}".replace("%", "%%")
@@ -201,7 +201,9 @@ class Submitter:
             options.append(f"--array=0-{len(group.jobs) - 1}")
         return options
 
-    def _outcome(self, group: _Group, lost: JasminArcError | None) -> JasminArcError | None:
+    def _outcome(
+        self, group: _Group, lost: JasminArcError | None, choices: Callable[[str], str]
+    ) -> JasminArcError | None:
         """Why the jobs of a group do not exist, or are not known to; ``None`` if they do."""
         names = excerpt(repr(group.jobs[0].description.name))
         said = excerpt(what_sbatch_says(group.refusal))
@@ -217,7 +219,7 @@ class Submitter:
         if group.code == "lost":
             return SubmissionUnknownError(f"the job {names} may exist, but does not run: {said}", advice=SETTLED)
         if group.code != "0":
-            return JobSubmissionError(f"Slurm refuses the job {names}: {said}", advice=self._choices(said))
+            return JobSubmissionError(f"Slurm refuses the job {names}: {said}", advice=choices(said))
         return None
 
     def _commit(self, all_groups: Sequence[_Group], intentions: Intentions) -> None:
@@ -227,7 +229,10 @@ class Submitter:
         for group in groups:
             batches.setdefault(group.batch, []).append(group)
         lost = {batch: " ".join(str(group.offset) for group in all_groups if group.is_lost(batch)) for batch in batches}
-        calls = [["commit", batch, lost[batch], *_numbers(inside)] for batch, inside in batches.items()]
+        numbers = {
+            batch: _cut([group.native_id for group in inside], _RELEASED_AT_ONCE) for batch, inside in batches.items()
+        }
+        calls = [["commit", batch, lost[batch], *map(",".join, numbers[batch])] for batch in batches]
         try:
             told = self._cluster.insist("commit", *calls).splitlines() if calls else []
         except ServerError as error:
@@ -271,9 +276,7 @@ def _is_refused(job: _Job) -> bool:
     return job.outcome is not None and not isinstance(job.outcome, (str, SubmissionUnknownError))
 
 
-def _files(
-    groups: Sequence[_Group], batches: Sequence[str] | dict[str, None]
-) -> Iterator[tuple[str, StagedInput | bytes]]:
+def _files(groups: Iterable[_Group], batches: Iterable[str]) -> Iterator[tuple[str, StagedInput | bytes]]:
     for group in groups:
         for job in group.jobs:
             for staged in job.inputs:
@@ -281,26 +284,12 @@ def _files(
             outputs = [name for name in job.description.outputs or {} if not is_pattern(name)]
             kept = [STDOUT_NAME, STDERR_NAME, OUTPUT_LIST_NAME, *outputs]
             yield f"{job.place.folder}/description", job.recorded.encode()
-            yield f"{job.place.folder}/keep", os.fsencode("".join(f"{name}\n" for name in kept))
+            yield f"{job.place.folder}/keep", "".join(f"{name}\n" for name in kept).encode("utf-8", "surrogateescape")
     wrapper = _WRAPPER.read_bytes()
     for batch in batches:
         yield f"{batch}/job", wrapper
 
 
-def _numbers(groups: Sequence[_Group]) -> list[str]:
-    numbers = [group.native_id for group in groups]
-    return [",".join(part) for part in _cut(numbers, _RELEASED_AT_ONCE)]
-
-
 def _cut(items: Sequence[_Job] | Sequence[str], size: int) -> Iterator[list]:  # type: ignore[type-arg]
     for start in range(0, len(items), size):
         yield list(items[start : start + size])
-
-
-def _common(names: Sequence[str]) -> str:
-    """One name for the jobs of an array: the beginning that their names have in common."""
-    first, last = min(names), max(names)
-    if first == last:
-        return first
-    same = next((place for place, pair in enumerate(zip(first, last)) if pair[0] != pair[1]), len(first))
-    return first[:same].rstrip("0123456789-_. ") or names[0]

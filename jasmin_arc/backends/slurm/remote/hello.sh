@@ -5,5 +5,5 @@ done
 umask 077
 mkdir -p "$dir" && cd "$dir" && [ -w . ] || exit 41
 [ -O . ] || { echo "SLURM_DIR, $dir, is somebody else's: set it to a folder of your own" >&2; exit 41; }
-printf 'home %s\ndir %s\nuser %s\n' "$HOME" "$(pwd -P)" "$(id -un)"
+printf 'dir %s\n' "$(pwd -P)"
 scontrol show config && scontrol -o show partition
