@@ -340,6 +340,8 @@ def _check(name: str, value: Any) -> Any:
         raise ValueError(f"must be one of {', '.join(NAMES)}")
     elif not value.strip():
         raise ValueError("must not be empty")
+    elif name == "SLURM_DIR" and not value.startswith(("/", "~")):
+        raise ValueError("must begin with / or ~")
     return value
 
 

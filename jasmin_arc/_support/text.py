@@ -49,6 +49,15 @@ SHORT_ID = 8
 """How many characters of the last part of a job id people are shown at least"""
 
 
+def common_start(names: Sequence[str]) -> str:
+    """One name for several: the beginning that they have in common, without the numbers at its end."""
+    first, last = min(names), max(names)
+    if first == last:
+        return first
+    same = next((place for place, pair in enumerate(zip(first, last)) if pair[0] != pair[1]), len(first))
+    return first[:same].rstrip("0123456789-_. ") or names[0]
+
+
 def last_part(job_id: object) -> str:
     """Return the last part of a job id: the rest of it is the same for all jobs of a place."""
     return one_line(str(job_id).rstrip("/").rpartition("/")[2])

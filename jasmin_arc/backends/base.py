@@ -49,6 +49,8 @@ class Pace:
     """The seconds between two questions while nothing happens; an end must be seen within 2 s"""
     share: float = 0.05
     """The largest part of the time that questions may take: after a long one, the next comes later than ``slowest``"""
+    view: float = 0.0
+    """The least seconds between two looks of a view that asks, as a person does, for all that is known"""
 
 
 class Backend(ABC):

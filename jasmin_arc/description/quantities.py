@@ -65,3 +65,19 @@ def parse_size(value: Any, field: str) -> int:
     if not 0 < size < 2**62:
         raise InvalidJobDescription(f"{field}: must be a size such as '4 GB' or a number of bytes, not {value!r}")
     return size
+
+
+def duration_in(text: str) -> timedelta | None:
+    """Read what another program says; ``None`` if it is no duration, such as ``UNLIMITED``."""
+    try:
+        return parse_duration(text, "")
+    except InvalidJobDescription:
+        return None
+
+
+def size_in(text: str) -> int | None:
+    """As :func:`duration_in`, for a number of bytes."""
+    try:
+        return parse_size(text, "")
+    except InvalidJobDescription:
+        return None

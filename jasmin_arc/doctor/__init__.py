@@ -113,8 +113,9 @@ def examine(
     looks = {"configuration": Look(lambda: _configuration(loaded))}
     if loaded.may_mean_slurm:
         looks["Slurm"] = Look(_slurm)
-    for backend in chosen(loaded.BACKEND):
-        looks.update(load(BACKENDS[backend].checks)(examination))
+    else:
+        for backend in chosen(loaded.BACKEND):
+            looks.update(load(BACKENDS[backend].checks)(examination))
     move = "Set JOBS_INFO_FILE to another path, or move the file away."
     looks["job list"] = Look(lambda: _job_list(Path(loaded.JOBS_INFO_FILE)), move)
     with examination.left_open:
@@ -161,10 +162,10 @@ def _configuration(config: ConnectionConfig) -> str:
 
 
 def _slurm() -> str:
-    raise warning(
-        "Slurm is on this machine, but BACKEND is auto, which never chooses it",
+    raise CheckFailed(
+        "nothing is configured, Slurm is on this machine, and BACKEND is auto, which never chooses it",
         "To run jobs with Slurm, set BACKEND to slurm: 'jasmin-arc config init --backend slurm' writes a configuration "
-        "with that, and with SLURM_ACCOUNT and other options to fill in. The checks below are for a compute element.",
+        "with that, and with SLURM_ACCOUNT and other options to fill in. For a compute element, set ARC_SERVER.",
     )
 
 

@@ -29,8 +29,8 @@ _REASONS = {
     ),
     "BadConstraints": Finding(
         "never-starts",
-        "The job never starts: no node has the features that it asks for",
-        Advice("Cancel it, and submit it again with other options in {native}."),
+        "The job never starts: no node has what it asks for, such as so much memory, or its features",
+        Advice("Cancel it, and submit it again with less {memory}, fewer {slots}, or other options in {native}."),
     ),
     "DeadLine": Finding(
         "never-starts",

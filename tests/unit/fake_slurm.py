@@ -40,7 +40,7 @@ rows() {
         index=0
         while [ "$index" -lt "$size" ]; do
             id=$number; [ "$size" = 1 ] || id=${number}_$index
-            echo "$id|$state|0|$reason|short|1|1700000000|N/A|N/A||||$comment"
+            echo "$id|$state|0|$reason|short|1|1700000000|N/A|N/A||||0|$comment"
             index=$((index + 1))
         done
     done <"$fake/jobs"

@@ -581,6 +581,24 @@ def test_the_watch_view_asks_for_a_twentieth_of_the_time(own_home: Path, monkeyp
     assert "again in 1 s" in screen.getvalue()
 
 
+def test_the_watch_view_does_not_poll_slurm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pauses: list[float] = []
+
+    def list_nothing(*_: Any, **__: Any) -> list[str]:
+        if pauses:
+            raise KeyboardInterrupt
+        return []
+
+    clock = SimpleNamespace(monotonic=time.monotonic, sleep=pauses.append, strftime=time.strftime)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setattr("jasmin_arc.cli.commands.watch.time", clock)
+    monkeypatch.setattr(ArcInterface, "list_jobs", list_nothing)
+    monkeypatch.setattr("sys.stdout", screen := Screen())
+    assert run(["list", "--backend", "slurm", "--watch"]) == 130
+    assert pauses == [30]
+    assert "again in 30 s" in screen.getvalue()
+
+
 def test_a_job_that_was_submitted_is_named_when_the_server_is_lost(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -92,7 +92,7 @@ def test_slurm_on_this_machine_is_advice_where_nothing_says_where_jobs_go(
 
     assert second().name != "Slurm"
     (tmp_path / "sbatch").touch(mode=0o755)
-    assert (second().name, second().outcome) == ("Slurm", Outcome.WARNING)
+    assert (second().name, second().outcome) == ("Slurm", Outcome.FAILED)
     assert "set BACKEND to slurm" in second().remedy
     assert "jasmin-arc config init --backend slurm" in second().remedy
     assert [second(ARC_SERVER="ce.invalid").name, second(BACKEND="rest").name] == ["bindings", "certificate"]

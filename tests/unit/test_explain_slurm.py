@@ -309,7 +309,7 @@ WAITING: dict[str, tuple[Explanation, str, str]] = {
         "out of service",
     ),
     "Reservation": (waits("Reservation"), "waiting", "until its reservation begins"),
-    "BadConstraints": (waits("BadConstraints"), "never-starts", "no node has the features"),
+    "BadConstraints": (waits("BadConstraints"), "never-starts", "no node has what it asks for"),
     "PartitionTimeLimit": (
         waits("PartitionTimeLimit", wall_time="25h"),
         "over-limits",

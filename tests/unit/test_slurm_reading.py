@@ -21,10 +21,10 @@ from jasmin_arc.backends.shell.session import read_listing, unquoted
 from jasmin_arc.backends.shell.ssh import Ssh
 from jasmin_arc.backends.slurm.backend import compact
 from jasmin_arc.backends.slurm.cluster import Facts, Place, _quoted_path
-from jasmin_arc.backends.slurm.site import duration
-from jasmin_arc.backends.slurm.states import GENERAL_STATES, expanded, read_ids, read_look
+from jasmin_arc.backends.slurm.states import GENERAL_STATES, Row, Seen, expanded, read_ids, read_look
 from jasmin_arc.constants import JobState
 from jasmin_arc.description.formats.sbatch import sbatch_options, script_with_modules
+from jasmin_arc.description.quantities import duration_in
 from jasmin_arc.staging.inputs import plan_inputs
 
 BATCH = "20261122-021503-0123abcd"
@@ -37,7 +37,7 @@ NAMES = st.binary(min_size=1, max_size=30).filter(
 
 def line(number: str, state: str, comment: str, *, reason: str = "None", exit_code: str = "0") -> str:
     """A line as squeue prints it, which fills columns with blanks."""
-    columns = [number, state, exit_code, reason, "short", "1", "1700000000", "N/A", "N/A", "", "mygws", "standard"]
+    columns = [number, state, exit_code, reason, "short", "1", "1700000000", "N/A", "N/A", "", "mygws", "standard", "0"]
     return "".join(f"{column:<5}|" for column in columns) + comment
 
 
@@ -190,23 +190,23 @@ def test_a_number_that_is_no_array_stays_as_it_is(number: str) -> None:
     ],
 )
 def test_time_limits_are_read_as_slurm_writes_them(text: str, expected: timedelta | None) -> None:
-    assert duration(text) == expected
+    assert duration_in(text) == expected
 
 
 @given(st.integers(1, 10**8))
 def test_a_time_limit_in_slurms_longest_form_is_read(seconds: int) -> None:
     days, rest = divmod(seconds, 86400)
     text = f"{days}-{rest // 3600:02}:{rest // 60 % 60:02}:{rest % 60:02}"
-    assert duration(text) == timedelta(seconds=seconds)
+    assert duration_in(text) == timedelta(seconds=seconds)
 
 
 @given(st.text(alphabet="0123456789:-", max_size=40))
 def test_no_time_limit_makes_reading_fail(text: str) -> None:
-    duration(text)
+    duration_in(text)
 
 
 def test_facts_without_a_number_have_a_value_that_is_safe() -> None:
-    facts = Facts("/home/a", "/d", "a", {"DefMemPerCPU": "UNLIMITED"}, {"p": {"Default": "YES", "DefMemPerCPU": "512"}})
+    facts = Facts("/d", {"DefMemPerCPU": "UNLIMITED"}, {"p": {"Default": "YES", "DefMemPerCPU": "512"}})
     assert (facts.name, facts.max_array_size, facts.default_partition) == ("slurm", 1, "p")
     assert facts.default_memory("") == 512
     assert facts.default_memory("q") == 1024
@@ -410,3 +410,15 @@ def test_what_ssh_says_becomes_one_line_with_what_to_do(
     assert told in error.message
     assert "\n" not in str(error)
     assert advice in error.advice
+
+
+def test_a_job_that_runs_again_waits_though_its_first_run_has_left_a_mark() -> None:
+    columns = ["7", "PENDING", "0", "BeginTime", "short", "1", "1", "N/A", "N/A", "", "mygws", "standard", "1", "c"]
+    again = Row.of("|".join(columns))
+    assert Seen(row=again, is_running=True).state is JobState.QUEUING
+    assert Seen(row=again._replace(restarts="0"), is_running=True).state is JobState.RUNNING
+
+
+def test_a_job_that_slurm_has_never_listed_is_not_yet_killed_by_being_cancelled() -> None:
+    assert Seen(is_cancelled=True, is_young=True).state is JobState.QUEUING
+    assert Seen(is_cancelled=True).state is JobState.KILLED

@@ -74,7 +74,9 @@ def test_a_folder_that_cannot_be_made_is_told_with_the_option(tmp_path: Path) ->
 
 def test_a_disk_that_is_full_is_told_with_what_to_do(slurm: FakeSlurm) -> None:
     slurm.program("tar", "cat >/dev/null; echo 'tar: x: Cannot write: No space left on device' >&2; exit 2")
-    assert "erase jobs" in refused(slurm).advice
+    error = refused(slurm)
+    assert "do not fit into SLURM_DIR (No space left on device)" in error.message
+    assert "erase jobs" in error.advice
 
 
 def test_where_no_command_of_slurm_is_found_the_two_ways_out_are_named(

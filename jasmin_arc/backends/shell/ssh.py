@@ -174,7 +174,8 @@ class Ssh:
     @cached_property
     def _lock_file(self) -> str:
         """The beginning of the names of files for this host."""
-        return str(_private_folder() / hashlib.sha256(self._host.encode()).hexdigest()[:16])
+        where = (self._users.get(name, "") for name in ("user", "hostname", "port", "proxyjump"))
+        return str(_private_folder() / hashlib.sha256(" ".join([self._host, *where]).encode()).hexdigest()[:16])
 
     @cached_property
     def _users(self) -> dict[str, str]:

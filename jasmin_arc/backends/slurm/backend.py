@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator, Sequence
 from itertools import groupby
 from pathlib import Path
@@ -18,7 +17,7 @@ from jasmin_arc.backends.slurm.infos import Infos
 from jasmin_arc.backends.slurm.recovery import Recovery
 from jasmin_arc.backends.slurm.site import known_site, site
 from jasmin_arc.backends.slurm.states import Look, States, silence
-from jasmin_arc.backends.slurm.submission import Submitter
+from jasmin_arc.backends.slurm.submission import SETTLED, Submitter
 from jasmin_arc.config import ConnectionConfig
 from jasmin_arc.constants import JobState
 from jasmin_arc.description import JobDescription
@@ -37,7 +36,7 @@ class SlurmBackend(Backend):
     name = "slurm"
     capabilities = frozenset({ACCOUNTS, QUEUES, RUNTIME_ENVIRONMENTS})
     # A question is a listing of some folders: Slurm itself is asked far more rarely.
-    pace = Pace(fastest=0.2, slowest=1.5, share=0.1)
+    pace = Pace(fastest=0.2, slowest=1.5, share=0.1, view=30.0)
 
     def __init__(self, config: ConnectionConfig, services: Services) -> None:
         self._job_list = services.job_list
@@ -76,13 +75,15 @@ class SlurmBackend(Backend):
             offered = self.site()
         except ServerError:
             return ""
-        if re.search("account", refusal, re.IGNORECASE):
-            return f"choose one of your accounts: {first_few(offered.accounts, 20)}" if offered.accounts else ""
-        if re.search("qos", refusal, re.IGNORECASE) and offered.qos:
-            return f"choose one of these QoS: {first_few([qos.name for qos in offered.qos], 20)}"
-        if re.search("partition", refusal, re.IGNORECASE):
-            return f"choose one of these partitions: {first_few([queue.name for queue in offered.queues], 20)}"
-        return ""
+        account = offered.default_account
+        choices = {
+            "account": offered.accounts,
+            "qos": [qos.name for qos in offered.qos if not (account and qos.accounts) or account in qos.accounts],
+            "partition": [queue.name for queue in offered.queues],
+        }
+        named = next((word for word, names in choices.items() if names and word in refusal.lower()), "")
+        what = {"account": "your accounts", "qos": "these QoS", "partition": "these partitions"}
+        return f"choose one of {what[named]}: {first_few(choices[named], 20)}" if named else ""
 
     def query(self, job_ids: Sequence[str]) -> dict[str, JobInfo]:
         places = self._places(job_ids)
@@ -111,6 +112,10 @@ class SlurmBackend(Backend):
         left = [place for place in places.values() if (state := look.seen(place).state) is None or not state.final]
         natives = self._states.native_ids(left) if left else {}
         taken = [place for place in left if place in natives]
+        for job_id, place in places.items():
+            if place in left and place not in natives:
+                problem = f"it is not known whether Slurm has the job {job_id}, as its submission was not finished"
+                failures[job_id] = OperationNotPossibleError(problem, advice=SETTLED)
         if taken:
             numbers = " ".join(compact([natives[place] for place in taken]))
             self._cluster.insist("cancel", ["cancel", numbers, *(place.folder for place in taken)])

@@ -7,7 +7,7 @@ from jasmin_arc.backends.shell.shell import Shell
 from jasmin_arc.backends.slurm.cluster import Cluster, Defaults
 from jasmin_arc.backends.slurm.site import site
 from jasmin_arc.backends.slurm.submission import what_sbatch_says
-from jasmin_arc.doctor import CheckFailed, Examination, Look, Outcome, skipped, warning
+from jasmin_arc.doctor import CheckFailed, Examination, Look, Outcome, skipped
 
 _NEXT = "See whether Slurm works there: run 'sinfo'."
 
@@ -19,8 +19,7 @@ def checks(examination: Examination) -> dict[str, Look]:
         "shell": Look(slurm.reach, "Check SLURM_HOST."),
         "Slurm": Look(slurm.commands, _NEXT),
         "job folder": Look(slurm.folder, "Set SLURM_DIR to a folder there that you may write and that all nodes see."),
-        "account": Look(slurm.account, _NEXT),
-        "partition": Look(slurm.partition, _NEXT),
+        "choices": Look(slurm.choices, _NEXT),
         "trial": Look(slurm.trial, _NEXT),
     }
 
@@ -53,37 +52,22 @@ class _Slurm:
         self._need_slurm()
         return f"{self._cluster.facts.dir} can be written"
 
-    def account(self) -> str:
+    def choices(self) -> str:
         self._need_slurm()
         offered = site(self._cluster.ask("site"), self._cluster.facts, self._defaults, "")
-        if not offered.accounts:
-            return "this cluster tells of no accounts"
-        choice = first_few(offered.accounts, 10)
-        if self._defaults.account and self._defaults.account not in offered.accounts:
-            raise CheckFailed(
-                f"SLURM_ACCOUNT is {self._defaults.account}, and your accounts are {choice}", "Set it to one of these."
-            )
-        names = [qos.name for qos in offered.qos]
-        if self._defaults.qos and self._defaults.qos not in names:
-            raise CheckFailed(
-                f"SLURM_QOS is {self._defaults.qos}, and the QoS that you may use are {first_few(names, 10)}",
-                "Set it to one of these.",
-            )
-        if not offered.default_account:
-            raise warning(
-                f"no job is charged to an account by default; your accounts are {choice}", "Set SLURM_ACCOUNT."
-            )
-        return f"jobs are charged to {offered.default_account}; your accounts are {choice}"
-
-    def partition(self) -> str:
-        self._need_slurm()
-        facts = self._cluster.facts
-        name = self._defaults.partition or facts.default_partition
-        choice = first_few(list(facts.partitions), 10)
-        if name not in facts.partitions:
-            found = f"SLURM_PARTITION is {name}" if name else "no partition is the default"
-            raise CheckFailed(f"{found}; there are {choice}", "Set SLURM_PARTITION to one of these.")
-        return f"jobs go to {name}; there are {choice}"
+        found = []
+        for option, name, names in (
+            ("SLURM_ACCOUNT", offered.default_account, offered.accounts),
+            ("SLURM_PARTITION", offered.default_queue, [queue.name for queue in offered.queues]),
+            ("SLURM_QOS", offered.default_qos, [qos.name for qos in offered.qos]),
+        ):
+            kind = option.partition("_")[2].lower().replace("qos", "QoS")
+            if name and names and name not in names:
+                problem = f"{option} is {name}, and you may use {first_few(names, 10)}"
+                raise CheckFailed(problem, "Set it to one of these.")
+            if names:
+                found.append(f"{kind} {name or '(none by default)'} of {first_few(names, 10)}")
+        return "; ".join(found)
 
     def trial(self) -> str:
         """Let sbatch look at a job, which is not submitted."""

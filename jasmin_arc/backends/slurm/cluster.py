@@ -21,12 +21,9 @@ SLOW_SECONDS = 300.0
 _NO_FOLDER = 41
 """The exit code of a script that cannot enter SLURM_DIR"""
 _DEFAULT_MEMORY = 1024
-_CHANGING = """
-    SBATCH_ARRAY_INX SBATCH_CLUSTERS SBATCH_MEM_PER_GPU SBATCH_MEM_PER_NODE SBATCH_WAIT SLURM_CLUSTERS SLURM_EXIT_ERROR
-    SINFO_PARTITION SQUEUE_ACCOUNT SQUEUE_ARRAY SQUEUE_FEDERATION SQUEUE_LICENSES SQUEUE_LOCAL SQUEUE_NAMES
-    SQUEUE_PARTITION SQUEUE_QOS SQUEUE_STATES SQUEUE_USERS
-"""
-"""Variables of the user that would change what is submitted, or leave out jobs"""
+_CHANGING = """SINFO_PARTITION SLURM_CLUSTERS SQUEUE_ACCOUNT SQUEUE_ARRAY SQUEUE_FEDERATION SQUEUE_LICENSES SQUEUE_LOCAL
+    SQUEUE_NAMES SQUEUE_PARTITION SQUEUE_QOS SQUEUE_STATES SQUEUE_USERS"""
+"""Variables of the user that would leave out jobs or nodes"""
 _PAIR = re.compile(r"^(\w[\w.]*)\s*= (.*)$", re.MULTILINE)
 _HOME = re.compile(r"~[A-Za-z0-9._-]*")
 _ID = re.compile(r"slurm://(?P<cluster>[^/]+)/(?P<batch>[0-9]{8}-[0-9]{6}-[0-9a-f]{8})/(?P<token>[0-9a-f]{14})\Z")
@@ -71,10 +68,8 @@ class Defaults:
 class Facts:
     """What the cluster says of itself."""
 
-    home: str
     dir: str
     """SLURM_DIR, without symbolic links"""
-    user: str
     config: Mapping[str, str]
     partitions: Mapping[str, Mapping[str, str]]
 
@@ -189,11 +184,10 @@ def _read_facts(told: str, host: str) -> Facts:
         elsewhere = "" if host else ", or SLURM_HOST to the host that has them"
         advice = f"set SLURM_BIN to the folder with Slurm's commands{' there' if host else elsewhere}"
         raise ServerError(f"{missing[1]} is not on the PATH {where}", advice=advice)
-    own = dict(line.split(" ", 1) for line in told.split("\n", 3)[:3] if " " in line)
-    try:
-        return Facts(own["home"], own["dir"], own["user"], dict(_PAIR.findall(told)), read_partitions(told))
-    except KeyError as error:
-        raise ServerError(f"Slurm {where} says something else than what it is: {excerpt(told)}") from error
+    folder = re.match(r"dir (/.*)\n", told)
+    if not folder:
+        raise ServerError(f"Slurm {where} says something else than what it is: {excerpt(told)}")
+    return Facts(folder[1], dict(_PAIR.findall(told)), read_partitions(told))
 
 
 def read_partitions(told: str) -> dict[str, dict[str, str]]:

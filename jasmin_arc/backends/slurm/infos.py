@@ -10,6 +10,7 @@ from jasmin_arc._support.text import excerpt, printable
 from jasmin_arc.backends.slurm.cluster import Cluster, Place
 from jasmin_arc.backends.slurm.states import GENERAL_STATES, Seen, States, forgotten, silence
 from jasmin_arc.constants import JobState
+from jasmin_arc.description.quantities import size_in
 from jasmin_arc.job_info import JobInfo
 
 _SLURM_ENDED = {
@@ -23,7 +24,6 @@ _SLURM_ENDED = {
 }
 _USER_CANCELLED = "User requested to cancel the job"
 _CPU = re.compile(r"(?:(\d+)m)?([\d.]+)s")
-_UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 
 
 class Infos:
@@ -35,22 +35,15 @@ class Infos:
         """Return what is known of those of the jobs that exist."""
         look = self._states.look(places.values())
         seen = {job_id: look.seen(place) for job_id, place in places.items() if place in look}
-        unclear = [job_id for job_id, one in seen.items() if one.state is None or not (one.state.final or one.row)]
         if look.silent and any(not (one.state and one.state.final) for one in seen.values()):
             raise silence(look)
-        ended = [job_id for job_id, one in seen.items() if one.code is not None]
-        details = self._details({job_id: places[job_id] for job_id in ended})
-        without_row = {job_id: places[job_id] for job_id, one in seen.items() if one.row is None}
-        natives = self._states.native_ids(without_row.values()) if without_row else {}
-        hard = [job_id for job_id, one in seen.items() if _ended_hard(one) or job_id in unclear]
-        accounts = self._states.accounts(places[job_id] for job_id in hard) if hard else {}
+        details = self._details({job_id: places[job_id] for job_id, one in seen.items() if one.code is not None})
+        natives = self._states.native_ids([places[job_id] for job_id, one in seen.items() if one.row is None])
+        unclear = [places[job_id] for job_id, one in seen.items() if one.state is None or _ended_hard(one)]
+        accounts = self._states.accounts(unclear)
         return {
             job_id: self._info(
-                job_id,
-                one,
-                details.get(job_id, {}),
-                accounts.get(places[job_id], {}),
-                natives.get(places[job_id], ""),
+                job_id, one, details.get(job_id, {}), accounts.get(places[job_id], {}), natives.get(places[job_id], "")
             )
             for job_id, one in seen.items()
         }
@@ -64,7 +57,7 @@ class Infos:
         native_state = row.state if row else told
         if row and state is JobState.RUNNING and row.general is JobState.QUEUING:
             native_state = "RUNNING"
-        if row is None and seen.is_doubtful and _is_final(told):
+        if row is None and seen.is_doubtful and GENERAL_STATES.get(told, JobState.OTHER).final:
             state = GENERAL_STATES[told]
         elif seen.code is not None and (not row or not row.general.final):
             native_state = "COMPLETED" if not seen.code else "CANCELLED" if seen.is_cancelled else "FAILED"
@@ -90,7 +83,7 @@ class Infos:
             ended=ended,
             wall_time=(ended or datetime.now(timezone.utc)) - started if started else None,
             cpu_time=_cpu_time(end.get("children", "")),
-            memory=_memory(end.get("memory", "") or account.get("MaxRSS", "")),
+            memory=size_in(end.get("memory", "") or account.get("MaxRSS", "")),
             errors=self._errors(job_id, seen, end, account, state),
         )
 
@@ -115,7 +108,7 @@ class Infos:
         if seen.code is not None:
             return (f"exit code {seen.code}",)
         signal = (_wait_status(seen, account) or 0) & 127
-        if signal and _was_started(seen):
+        if signal and (seen.is_running or (row and row.started.isdecimal())):
             return (f"the job was killed from outside, with signal {signal} (FAILED)",)
         reason = (row.reason if row else account.get("Reason", "")).replace("None", "")
         return (f"the job could not be started ({printable(reason) or word})",)
@@ -148,14 +141,6 @@ def _ended_hard(seen: Seen) -> bool:
     return seen.row.general is JobState.KILLED or (seen.code is None and seen.row.general is not JobState.FINISHED)
 
 
-def _is_final(word: str) -> bool:
-    return GENERAL_STATES.get(word, JobState.OTHER).final
-
-
-def _was_started(seen: Seen) -> bool:
-    return seen.is_running or bool(seen.row and seen.row.started.isdecimal())
-
-
 def _wait_status(seen: Seen, account: Mapping[str, str]) -> int | None:
     """How the job ended, as ``wait`` gives it."""
     if seen.row is not None:
@@ -185,11 +170,6 @@ def _cpu_time(times: str) -> timedelta | None:
         return timedelta(seconds=sum(seconds)) if seconds else None
     except (ValueError, OverflowError):
         return None
-
-
-def _memory(text: str) -> int | None:
-    found = re.fullmatch(r"(\d+(?:\.\d+)?)([KMGT]?)", text)
-    return int(float(found[1]) * _UNITS[found[2]]) if found else None
 
 
 def _nodes(text: str) -> tuple[str, ...]:

@@ -5,17 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from datetime import timedelta
 
 from jasmin_arc._support.text import printable
 from jasmin_arc.backends.slurm.cluster import Defaults, Facts, read_partitions
-from jasmin_arc.description.quantities import parse_duration
-from jasmin_arc.exceptions import InvalidJobDescription
+from jasmin_arc.description.quantities import duration_in, size_in
 from jasmin_arc.site_info import QosInfo, QueueInfo, SiteInfo
 
 _BUSY = ("alloc", "mix", "comp")
 _IDLE = ("idle",)
-_UNITS = {"": 2**20, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 
 
 def known_site(facts: Facts, defaults: Defaults, endpoint: str) -> SiteInfo:
@@ -69,7 +66,7 @@ def _queue(name: str, values: Mapping[str, str], nodes: Iterable[list[str]]) -> 
     processors = [[int(part) for part in row[3].split("/")] for row in rows if re.fullmatch(r"\d+(/\d+){3}", row[3])]
     return QueueInfo(
         printable(name),
-        max_wall_time=duration(values.get("MaxTime", "")),
+        max_wall_time=duration_in(values.get("MaxTime", "")),
         max_slots=_count(values.get("TotalCPUs", "")),
         max_memory=_memory(values.get("MaxMemPerCPU", "")),
         total_slots=_count(values.get("TotalCPUs", "")),
@@ -95,7 +92,7 @@ def _qos(row: list[str], associations: Iterable[list[str]]) -> QosInfo:
     accounts = {printable(account): name in names.split(",") for account, _, names, _ in associations if account}
     return QosInfo(
         printable(name),
-        max_wall_time=duration(wall),
+        max_wall_time=duration_in(wall),
         max_slots=_count(limits.get("cpu", "")),
         max_memory=_memory(limits.get("mem", "")),
         max_jobs=_count(submitted),
@@ -113,13 +110,4 @@ def _count(text: str) -> int | None:
 
 
 def _memory(text: str) -> int | None:
-    found = re.fullmatch(r"(\d{1,15})([KMGT]?)", text)
-    return int(found[1]) * _UNITS[found[2]] if found and int(found[1]) else None
-
-
-def duration(text: str) -> timedelta | None:
-    """Read a time limit of Slurm, such as ``1-12:00:00``; ``None`` for none."""
-    try:
-        return parse_duration(text, "")
-    except InvalidJobDescription:
-        return None
+    return size_in(f"{text}M" if text.isdecimal() else text)

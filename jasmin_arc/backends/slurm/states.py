@@ -35,7 +35,7 @@ GENERAL_STATES = {word: state for state, words in _WORDS.items() for word in wor
 """By Slurm's words"""
 _ALL = -1
 """Stands for the index of a job that is no part of an array, and for all of an array that was cancelled as a whole"""
-_COLUMNS = 13
+_COLUMNS = 14
 _END = re.compile(r"(\d+)(t?)\Z")
 _MARK = re.compile(r"([0-9a-f]{14})\.(run|cancelled|(\d+)(t?))\Z")
 _TOKEN = re.compile(r"[0-9a-f]{14}\Z")
@@ -56,6 +56,7 @@ class Row(NamedTuple):
     nodes: str
     account: str
     qos: str
+    restarts: str
     comment: str
 
     @classmethod
@@ -97,8 +98,10 @@ class Seen:
         if self.code is not None and (not self.was_told_to_end or self.is_cancelled or self.row is None):
             return JobState.FINISHED if not self.code else JobState.KILLED if self.is_cancelled else JobState.FAILED
         if self.row is None:
-            return JobState.KILLED if self.is_cancelled else self._unlisted
-        return JobState.RUNNING if self.is_running and self.row.general is JobState.QUEUING else self.row.general
+            return JobState.KILLED if self.is_cancelled and not self.is_young else self._unlisted
+        # Slurm's answer may be older than the mark; but a job that runs again has the mark of its first run.
+        is_late = self.is_running and self.row.general is JobState.QUEUING and self.row.restarts in ("", "0")
+        return JobState.RUNNING if is_late else self.row.general
 
     @property
     def _unlisted(self) -> JobState | None:
@@ -176,7 +179,7 @@ class States:
         gone: dict[str, Place] = {}
         for job_id, one in seen.items():
             state = one.state
-            if look.silent and (state is None or not (state.final or watching)):
+            if look.silent and (state is None or one.is_doubtful or not (state.final or watching)):
                 answers[job_id] = silence(look)
             elif state is None:
                 gone[job_id] = places[job_id]
@@ -207,6 +210,8 @@ class States:
     def native_ids(self, places: Iterable[Place]) -> dict[Place, str]:
         """Return Slurm's numbers of those of the jobs that Slurm has taken."""
         wanted = list(places)
+        if not wanted:
+            return {}
         numbers = read_ids(self._cluster.ask("ids", ["ids", *dict.fromkeys(place.batch for place in wanted)]))
         found = {}
         for place in wanted:

@@ -14,9 +14,10 @@ import shlex
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import cache
 from pathlib import Path
 
-from jasmin_arc._support.text import excerpt
+from jasmin_arc._support.text import common_start, excerpt
 from jasmin_arc.backends.shell.archive import archive
 from jasmin_arc.backends.shell.shell import ScriptError
 from jasmin_arc.backends.slurm.cluster import Cluster, Defaults, Facts, Place
@@ -45,7 +46,9 @@ _NOTHING_SUBMITTED = 41
 _WRAPPER = Path(__file__).parent / "remote" / "job.sh"
 _PREFIX = re.compile(r"(?:(?:sbatch: error|Batch job submission failed|allocation failure): )*")
 _NO_REASON = "Unspecified error"
-_SETTLED = Advice("{recover} settles it")
+SETTLED = Advice("{recover} settles it")
+
+_UNHELD = "Slurm refuses jobs on hold here: until the submission is complete, these wait in their slots if they start"
 
 Progress = Callable[[int], object]
 
@@ -82,16 +85,9 @@ class _Group:
 
     @property
     def call(self) -> list[str]:
-        first = self.jobs[0].description
-        names = [job.description.name for job in self.jobs]
-        return [
-            "group",
-            self.batch,
-            str(self.offset),
-            str(len(self.jobs)),
-            str(first.rerun),
-            f"--job-name={_common(names)}",
-        ]
+        numbers = map(str, (self.offset, len(self.jobs), self.jobs[0].description.rerun))
+        name = common_start([job.description.name for job in self.jobs])
+        return ["group", self.batch, *numbers, f"--job-name={name}"]
 
 
 class Submitter:
@@ -176,10 +172,7 @@ class Submitter:
             elif kind == "said":
                 last.refusal.append(rest)
             elif kind == "unheld":
-                self._log.warning(
-                    "Slurm refuses jobs on hold here, so those of this submission may start at once; "
-                    "until the submission is complete, they wait before they run your program"
-                )
+                self._log.warning(_UNHELD)
 
         batches = dict.fromkeys(group.batch for group in groups)
         calls = [[*group.call, *self._options(group, facts)] for group in groups]
@@ -195,10 +188,10 @@ class Submitter:
             return
         except ServerError as error:
             lost = error
+        choices = cache(self._choices)
         for group in groups:
-            outcome = self._outcome(group, lost)
-            for job in group.jobs:
-                job.outcome = outcome
+            if (problem := self._outcome(group, lost, choices)) is not None:
+                self._fail([group], problem)
 
     def _options(self, group: _Group, facts: Facts) -> list[str]:
         folder = f"{facts.dir}/{group.batch}".replace("%", "%%")
@@ -208,22 +201,25 @@ class Submitter:
             options.append(f"--array=0-{len(group.jobs) - 1}")
         return options
 
-    def _outcome(self, group: _Group, lost: JasminArcError | None) -> JasminArcError | None:
+    def _outcome(
+        self, group: _Group, lost: JasminArcError | None, choices: Callable[[str], str]
+    ) -> JasminArcError | None:
         """Why the jobs of a group do not exist, or are not known to; ``None`` if they do."""
         names = excerpt(repr(group.jobs[0].description.name))
         said = excerpt(what_sbatch_says(group.refusal))
         if isinstance(lost, ScriptError) and lost.code == _NOTHING_SUBMITTED:
-            return JobSubmissionError(f"the job {names} was not submitted: {lost.message}", advice=_room(lost.message))
+            problem, advice = _staging_problem(lost.message)
+            return JobSubmissionError(f"the job {names} was not submitted: {problem}", advice=advice)
         if lost is not None or not group.code or (group.code == "0" and not group.native_id.isdecimal()):
             group.native_id = ""
             why = lost.message if lost is not None else "Slurm's answer does not tell the job's number"
-            return SubmissionUnknownError(f"the job {names} may exist, but does not run: {why}", advice=_SETTLED)
+            return SubmissionUnknownError(f"the job {names} may exist, but does not run: {why}", advice=SETTLED)
         if group.code == "skipped":
             return JobSubmissionError(f"the job {names} was not submitted, as Slurm does not answer")
         if group.code == "lost":
-            return SubmissionUnknownError(f"the job {names} may exist, but does not run: {said}", advice=_SETTLED)
+            return SubmissionUnknownError(f"the job {names} may exist, but does not run: {said}", advice=SETTLED)
         if group.code != "0":
-            return JobSubmissionError(f"Slurm refuses the job {names}: {said}", advice=self._choices(said))
+            return JobSubmissionError(f"Slurm refuses the job {names}: {said}", advice=choices(said))
         return None
 
     def _commit(self, all_groups: Sequence[_Group], intentions: Intentions) -> None:
@@ -233,21 +229,24 @@ class Submitter:
         for group in groups:
             batches.setdefault(group.batch, []).append(group)
         lost = {batch: " ".join(str(group.offset) for group in all_groups if group.is_lost(batch)) for batch in batches}
-        calls = [["commit", batch, lost[batch], *_numbers(inside)] for batch, inside in batches.items()]
+        numbers = {
+            batch: _cut([group.native_id for group in inside], _RELEASED_AT_ONCE) for batch, inside in batches.items()
+        }
+        calls = [["commit", batch, lost[batch], *map(",".join, numbers[batch])] for batch in batches]
         try:
             told = self._cluster.insist("commit", *calls).splitlines() if calls else []
         except ServerError as error:
             problem = f"it is not known whether the job runs: {error.message}"
-            self._fail(groups, SubmissionUnknownError(problem, advice=_SETTLED))
+            self._fail(groups, SubmissionUnknownError(problem, advice=SETTLED))
             return
         committed = {line.partition(" ")[2] for line in told if line.startswith("committed ")}
         for batch, inside in batches.items():
             said = [line.split(" ", 2)[2] for line in told if line.startswith(f"said {batch} ")]
             if batch not in committed:
-                self._fail(inside, SubmissionUnknownError("another process has withdrawn the job", advice=_SETTLED))
+                self._fail(inside, SubmissionUnknownError("another process has withdrawn the job", advice=SETTLED))
             elif said and self._is_held(batch):
                 problem = f"the job is submitted, but may still be on hold: {excerpt(' '.join(said))}"
-                self._fail(inside, SubmissionUnknownError(problem, advice=_SETTLED))
+                self._fail(inside, SubmissionUnknownError(problem, advice=SETTLED))
         done = [job for group in groups for job in group.jobs if job.outcome is None]
         unlisted = intentions.commit(job.id for job in done)
         for job in done:
@@ -265,18 +264,19 @@ def what_sbatch_says(lines: Iterable[str]) -> str:
     return "; ".join([line for line in told if line not in ("", _NO_REASON)] or told)
 
 
-def _room(problem: str) -> str:
-    is_full = "No space left" in problem or "quota" in problem.lower()
-    return "erase jobs whose outputs are saved, or set SLURM_DIR to a folder with more room" if is_full else ""
+def _staging_problem(said: str) -> tuple[str, str]:
+    full = re.search("No space left on device|Disk quota exceeded", said)
+    if not full:
+        return excerpt(said), ""
+    advice = "erase jobs whose outputs are saved, or set SLURM_DIR to a folder with more room"
+    return f"the files do not fit into SLURM_DIR ({full[0]})", advice
 
 
 def _is_refused(job: _Job) -> bool:
     return job.outcome is not None and not isinstance(job.outcome, (str, SubmissionUnknownError))
 
 
-def _files(
-    groups: Sequence[_Group], batches: Sequence[str] | dict[str, None]
-) -> Iterator[tuple[str, StagedInput | bytes]]:
+def _files(groups: Iterable[_Group], batches: Iterable[str]) -> Iterator[tuple[str, StagedInput | bytes]]:
     for group in groups:
         for job in group.jobs:
             for staged in job.inputs:
@@ -290,20 +290,6 @@ def _files(
         yield f"{batch}/job", wrapper
 
 
-def _numbers(groups: Sequence[_Group]) -> list[str]:
-    numbers = [group.native_id for group in groups]
-    return [",".join(part) for part in _cut(numbers, _RELEASED_AT_ONCE)]
-
-
 def _cut(items: Sequence[_Job] | Sequence[str], size: int) -> Iterator[list]:  # type: ignore[type-arg]
     for start in range(0, len(items), size):
         yield list(items[start : start + size])
-
-
-def _common(names: Sequence[str]) -> str:
-    """One name for the jobs of an array: the beginning that their names have in common."""
-    first, last = min(names), max(names)
-    if first == last:
-        return first
-    same = next((place for place, pair in enumerate(zip(first, last)) if pair[0] != pair[1]), len(first))
-    return first[:same].rstrip("0123456789-_. ") or names[0]

@@ -32,7 +32,7 @@ from jasmin_arc.job_info import JobInfo
 if TYPE_CHECKING:
     from jasmin_arc.job_list import JobSummary
 
-_INTERVAL = "The least seconds between updates (default: 2); more if the site answers slowly."
+_INTERVAL = "The least seconds between updates (default: 2); more if the site answers slowly, and 30 with Slurm."
 _REST = 19
 """The pause after an update, in multiples of the time that the update took: the view uses at most a twentieth of the
 site's time"""
@@ -133,7 +133,7 @@ def _watch(context: Context, find: Callable[[], list[str]], interval: float) -> 
                     rows = _watched(context, find(), _room(screen))
                 except JasminArcError as error:
                     problem = one_line(context.told(error))
-                pause = max(interval, _REST * (time.monotonic() - begin))
+                pause = max(interval, _REST * (time.monotonic() - begin), context.arc.backend.pace.view)
                 slow = f", again in {pause:.0f} s" if pause > interval else ""
                 view = _view(context, rows, f"{time.strftime('%H:%M:%S')}{slow}", problem, screen)
                 live.update(view, refresh=True)

@@ -4,5 +4,6 @@ for command in sbatch squeue scancel scontrol; do
 done
 umask 077
 mkdir -p "$dir" && cd "$dir" && [ -w . ] || exit 41
-printf 'home %s\ndir %s\nuser %s\n' "$HOME" "$(pwd -P)" "$(id -un)"
+[ -O . ] || { echo "SLURM_DIR, $dir, is somebody else's: set it to a folder of your own" >&2; exit 41; }
+printf 'dir %s\n' "$(pwd -P)"
 scontrol show config && scontrol -o show partition

@@ -3,7 +3,7 @@
 # while nothing changes. All processes of the user share the answer.
 cd "$dir" || exit 41
 
-fields='JobArrayID:|,State:|,exit_code:|,Reason:|,Partition:|,NumCPUs:|,SubmitTime:|,StartTime:|,EndTime:|,NodeList:|,Account:|,QOS:|,Comment:|'
+fields='JobArrayID:|,State:|,exit_code:|,Reason:|,Partition:|,NumCPUs:|,SubmitTime:|,StartTime:|,EndTime:|,NodeList:|,Account:|,QOS:|,RestartCnt:|,Comment:|'
 
 # ask: $answer is what Slurm says. It needs no disk, as that may be full.
 ask() {

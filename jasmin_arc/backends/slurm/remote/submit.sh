@@ -15,7 +15,8 @@ for batch in $batches; do
     # recover() leaves to this script what it has withdrawn before all was there.
     [ ! -h "$batch/fate" ] || { rm -rf $batches; echo "another process has withdrawn the jobs" >&2; exit 41; }
 done
-stalled=''
+stalled='' newline='
+'
 
 # group BATCH OFFSET SIZE RERUN OPTION...: one request, whose answer is written down here too, unless it is lost
 group() {
@@ -37,6 +38,8 @@ send() {
         --comment="jasmin_arc/$batch/$offset" "$@" -- "$dir/$batch/job" "$dir/$batch" "$offset" "$HOME" "$rerun" \
         </dev/null 2>"$said")
     code=$?
+    # A site's own sbatch may say more before it.
+    answer=${answer##*"$newline"}
 }
 
 # clean_env COMMAND...: run sbatch with next to no environment, so that nothing of it goes into the job. With NIL or NONE,
