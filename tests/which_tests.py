@@ -12,11 +12,18 @@ if TYPE_CHECKING:
     from xdist.scheduler import LoadScopeScheduling
 
 _TOGETHER = re.compile(
-    r"(tests/unit/\w+|.*/test_(?:explain_causes|explain_slurm|bindings_backend|stock_timers|grid))\.py"
+    r"(tests/unit/\w+|.*/test_(?:explain_causes|explain_slurm|bindings_backend|stock_timers|slurm_outages|grid))\.py"
     r"|(.*/test_(?:describing|examples)\.py).*\[(bindings|rest|slurm-ssh|slurm|lotus-ssh|lotus|local)\b"
 )
 """Tests that share what takes long to make, for all backends or for each: one process runs those of a file"""
-_LONGEST = ("test_stock_timers", "test_explain_causes", "test_grid", "test_sigkill", "test_fault_proxy")
+_LONGEST = (
+    "test_stock_timers",
+    "test_slurm_outages",
+    "test_explain_causes",
+    "test_grid",
+    "test_sigkill",
+    "test_fault_proxy",
+)
 """Files that begin first, as they take longest"""
 _LEFT_OUT = pytest.StashKey[Counter[str]]()
 

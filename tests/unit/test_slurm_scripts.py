@@ -335,6 +335,22 @@ def test_a_watcher_does_not_wait_for_slurm(slurm: FakeSlurm) -> None:
     assert answer.read_text()[:1] != "0"
 
 
+def test_where_the_answer_cannot_be_shared_a_watcher_has_its_own(slurm: FakeSlurm) -> None:
+    """As on a full disk. The lock stays for a while, so that Slurm is not asked more often."""
+    (job_id,) = submit(slurm)
+    slurm.program("touch", "exit 1")
+    lock = slurm.dir / "queue.lock"
+    assert slurm.backend.watched_states([job_id]) == {job_id: JobState.QUEUING}
+    until((slurm.dir / "queue.unshared").is_symlink)
+    assert lock.is_symlink()
+    lock.unlink()
+    assert slurm.backend.watched_states([job_id]) == {job_id: JobState.RUNNING}
+    slurm.program("touch", 'exec /usr/bin/touch "$@"')
+    lock.unlink()
+    assert slurm.backend.watched_states([job_id]) == {job_id: JobState.RUNNING}
+    assert sorted(path.name for path in slurm.dir.glob("queue*")) == ["queue", "queue.pace"]
+
+
 def test_a_lock_that_a_dead_process_left_is_taken_over(slurm: FakeSlurm) -> None:
     (job_id,) = submit(slurm)
     os.symlink(str(int(time.time()) - 100), slurm.dir / "queue.lock")

@@ -32,11 +32,12 @@ share() {
     # As old as the question: what was submitted since then may not be in it.
     touch -h -r queue.lock queue.$$ && mv queue.$$ queue || return 1
     [ ! -e queue.failed ] || rm queue.failed
+    [ ! -h queue.unshared ] || rm queue.unshared
 }
 
 ask_and_share() {
     trap 'rm -f queue.lock queue.$$' EXIT
-    if ! ask || share; then rm -f queue.lock; else shared=''; rm -f queue.$$; fi
+    if ! ask || share; then rm -f queue.lock; else shared=''; rm -f queue.$$; ln -s "$now" queue.unshared; fi 2>/dev/null
     # From here on the lock may be that of another. Where nothing can be shared, it stays until it is too old, so that
     # those who watch ask no more often than that.
     trap - EXIT
@@ -69,7 +70,7 @@ look() {
     until is_new "$@"; do
         if ln -s "$now" queue.lock 2>/dev/null; then
             # Who watches does not wait for Slurm, which may take long: the marks of the jobs tell their ends.
-            if [ "$age" = watch ]; then (ask_and_share) </dev/null >/dev/null 2>&1 & else ask_and_share; fi
+            if [ "$age" = watch ] && [ ! -h queue.unshared ]; then (ask_and_share) </dev/null >/dev/null 2>&1 & else ask_and_share; fi
             break
         fi
         # Another process is asking, or no lock can be made.
