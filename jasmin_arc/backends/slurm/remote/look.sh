@@ -43,6 +43,11 @@ ask_and_share() {
     trap - EXIT
 }
 
+be_silent() {
+    silent=t
+    echo silent
+}
+
 is_new() {
     now=$(date +%s) time=0 interval=30 count=0 last=''
     [ ! -r queue ] || read -r time last <queue
@@ -56,7 +61,7 @@ is_new() {
     if [ "$age" = watch ]; then
         limit=$interval failed=0
         [ ! -r queue.failed ] || read -r failed <queue.failed
-        if [ "$((now - ${failed:-0}))" -lt 30 ]; then echo silent; return 0; fi
+        if [ "$((now - ${failed:-0}))" -lt 30 ]; then be_silent; return 0; fi
     fi
     for batch; do
         if [ "$batch/ids" -nt queue ]; then return 1; fi
@@ -65,7 +70,7 @@ is_new() {
 }
 
 look() {
-    age=$1 answer='' fresh='' shared=t tries=0
+    age=$1 answer='' fresh='' shared=t silent='' tries=0
     shift
     until is_new "$@"; do
         if ln -s "$now" queue.lock 2>/dev/null; then
@@ -79,7 +84,7 @@ look() {
         if [ -n "$since" ] && [ "$((now - since))" -gt 90 ]; then
             rm -f queue.lock
         elif [ "$age" = watch ] && { [ -r queue ] || [ "$tries" -gt 100 ]; }; then
-            [ -r queue ] || echo silent
+            [ -r queue ] || be_silent
             break
         elif [ "$age" != watch ] && [ "$tries" -gt 20 ]; then
             shared=''
@@ -91,7 +96,11 @@ look() {
     done
     # Before the answer is read, as another process may put a newer one in its place.
     new=''
-    if [ -n "$shared" ]; then for batch; do if [ "$batch/ids" -nt queue ]; then new="$new $batch "; fi; done; fi
+    for batch; do
+        if [ -z "$shared" ]; then break; fi
+        # Before there is an answer, all is newer.
+        if [ -r queue ]; then [ "$batch/ids" -nt queue ]; else [ -z "$silent" ]; fi && new="$new $batch "
+    done
     echo queue
     if [ -n "$fresh" ]; then printf '%s\n' "$now" "$answer"; elif [ -r queue ]; then cat queue; fi
     for batch; do
