@@ -18,9 +18,10 @@ ask() {
 }
 
 # share: give the answer to all. It begins with the time of the question. In queue.pace: when it is due again, in
-# seconds, how many questions came without a minute between them, and the sum of the states.
+# seconds, how many questions came without a minute between them, and the length of the answer.
 share() {
-    sum=$(printf '%s\n' "$answer" | cut -s -d '|' -f 1,2 | cksum)
+    # Another state nearly always has another length; estimates of when jobs start, which change all the time, have not.
+    sum=${#answer}
     count=$((now - time < 60 ? count + 1 : 0))
     if [ "$sum" = "$last" ]; then
         interval=$((interval * 3 / 2))

@@ -28,7 +28,9 @@ group() {
         return
     fi
     send --hold "$@"
-    case $code$(cat "$said") in 1*[Hh]old* | 1*[Hh]eld*) is_lost || { echo "unheld $batch $offset"; send "$@"; } ;; esac
+    if [ "$code" = 1 ] && ! is_lost; then
+        case $(cat "$said") in *[Hh]old* | *[Hh]eld*) echo "unheld $batch $offset"; send "$@" ;; esac
+    fi
     if is_lost; then stalled=t; echo "sbatch $batch $offset lost"; else answered "$code" "$answer"; fi
     [ "$code" = 0 ] || while IFS= read -r line; do printf 'said %s\n' "$line"; done <"$said"
 }
