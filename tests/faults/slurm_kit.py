@@ -178,6 +178,8 @@ class OwnSlurm:
         while subprocess.run([self.folder / "bin" / "scontrol", "ping"], capture_output=True, timeout=60).returncode:
             assert time.monotonic() < deadline
             time.sleep(0.1)
+        # For slurmd, too.
+        self.slurm("scontrol", "reconfigure")
 
 
 def own_slurm(prefix: str, port: int) -> Iterator[OwnSlurm]:

@@ -29,7 +29,8 @@ LIMIT = 120
 def slurm(grid_config: dict[str, Any]) -> Iterator[OwnSlurm]:
     """Only where the usual grid is. What is asked for in vain fails soon; what has ended is forgotten soon."""
     for slurm in own_slurm("jasmin-arc-outage-", 11000 + os.getpid() % 900):
-        slurm.configure(MessageTimeout=4, MinJobAge=2, SlurmctldTimeout=30)
+        # A node whose job cannot tell the controller its end for long would take no more jobs.
+        slurm.configure(MessageTimeout=4, MinJobAge=2, SlurmctldTimeout=30, UnkillableStepTimeout=3600)
         yield slurm
 
 
@@ -206,3 +207,36 @@ def test_a_submission_in_whose_middle_the_controller_stops_is_settled(
             arc.recover()
     settle(arc, limit=1000)
     assert_settled(arc, place, submitted)
+
+
+# --- arrays -------------------------------------------------------------------------------------------------------
+
+
+def test_equal_jobs_are_as_many_arrays_as_slurm_wants(arc: ArcInterface, place: Place, slurm: OwnSlurm) -> None:
+    slurm.configure(MaxArraySize=4)
+    names = [f"j{number}" for number in range(10)]
+    calls = len((place.grid / "calls" / "sbatch").read_text().splitlines())
+    ids = arc.submit_jobs([place.job(name) for name in names])
+    assert len((place.grid / "calls" / "sbatch").read_text().splitlines()) == calls + 3
+    assert set(arc.wait(ids, timeout=LIMIT)) == {JobStatuses.COMPLETED}
+    assert place.ran() == Counter(names)
+    numbers = {info.native_id for info in arc.backend.query(ids).values()}
+    assert len(numbers) == 10
+    assert {number.partition("_")[2] for number in numbers} == {"0", "1", "2", "3"}
+
+
+def test_more_jobs_than_a_folder_holds_are_two_batches(arc: ArcInterface, place: Place, slurm: OwnSlurm) -> None:
+    slurm.configure(MaxArraySize=1001)
+    jobs = [place.job(f"j{number}", native={"begin": "now+1hour"}) for number in range(1003)]
+    jobs += [place.job("runs", memory="64 MB")]
+    ids = arc.submit_jobs(jobs)
+    assert len(set(ids)) == 1004
+    assert Counter(job_id.split("/")[-2] for job_id in ids).most_common()[0][1] == 1000
+    assert arc.wait(ids[-1], timeout=LIMIT) == [JobStatuses.COMPLETED]
+    states = arc.backend.states(ids)
+    assert Counter(states.values()) == {JobState.QUEUING: 1003, JobState.FINISHED: 1}
+    arc.cancel_jobs(ids[:-1])
+    assert Counter(arc.backend.states(ids).values()) == {JobState.KILLED: 1003, JobState.FINISHED: 1}
+    arc.clean_jobs(ids, force=True)
+    assert place.folders() == set()
+    assert [path.name for path in place.folder.iterdir() if path.name[:2] == "20"] == []
