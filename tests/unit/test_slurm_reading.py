@@ -16,12 +16,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jasmin_arc import InputFileError, InvalidJobDescription, JobDescription, JobSubmissionError
+from jasmin_arc._support.ranges import compact, expanded
 from jasmin_arc.backends.shell.archive import archive
 from jasmin_arc.backends.shell.session import read_listing, unquoted
 from jasmin_arc.backends.shell.ssh import Ssh
-from jasmin_arc.backends.slurm.backend import compact
 from jasmin_arc.backends.slurm.cluster import Facts, Place, _quoted_path
-from jasmin_arc.backends.slurm.states import GENERAL_STATES, Row, Seen, expanded, read_ids, read_look
+from jasmin_arc.backends.slurm.states import GENERAL_STATES, Row, Seen, read_ids, read_look
 from jasmin_arc.constants import JobState
 from jasmin_arc.description.formats.sbatch import sbatch_options, script_with_modules
 from jasmin_arc.description.quantities import duration_in

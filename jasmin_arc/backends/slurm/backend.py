@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from itertools import groupby
 from pathlib import Path
 from typing import BinaryIO
 
+from jasmin_arc._support.ranges import compact
 from jasmin_arc._support.text import excerpt, first_few
 from jasmin_arc.backends.base import ACCOUNTS, QUEUES, RUNTIME_ENVIRONMENTS, Backend, Pace, Services
 from jasmin_arc.backends.posix.session import list_folder, open_file
@@ -222,20 +222,3 @@ class SlurmBackend(Backend):
     def _not_found(self, job_id: str) -> JobNotFoundError:
         where = f"in SLURM_DIR, {self._cluster.facts.dir}, of the cluster {self._cluster.facts.name}"
         return JobNotFoundError(f"there is no job {job_id} {where}")
-
-
-def compact(numbers: Sequence[str]) -> list[str]:
-    """Write many of Slurm's numbers shortly: ``7_0 7_1 7_2`` is ``7_[0-2]``."""
-    arrays: dict[str, list[int]] = {}
-    for number in numbers:
-        array, _, index = number.partition("_")
-        arrays.setdefault(array, []).extend([int(index)] if index else [])
-    return [f"{array}_[{_spans(sorted(indexes))}]" if indexes else array for array, indexes in arrays.items()]
-
-
-def _spans(indexes: Sequence[int]) -> str:
-    spans = []
-    for _, group in groupby(enumerate(indexes), key=lambda pair: pair[1] - pair[0]):
-        inside = [index for _, index in group]
-        spans.append(str(inside[0]) if len(inside) == 1 else f"{inside[0]}-{inside[-1]}")
-    return ",".join(spans)

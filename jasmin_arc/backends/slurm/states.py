@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from jasmin_arc._support.ranges import expanded
 from jasmin_arc._support.text import excerpt
 from jasmin_arc.backends.slurm.cluster import Cluster, Place
 from jasmin_arc.constants import JobState
@@ -284,20 +285,6 @@ def read_ids(told: str) -> dict[tuple[str, int], tuple[str, int]]:
         for words in lines
         if len(words) == 5 and words[2] == "0" and words[1].isdecimal() and words[4].isdecimal()
     }
-
-
-def expanded(number: str) -> list[str]:
-    """The numbers that one of the accounting stands for: ``7_[0-2,5]`` is four jobs of an array."""
-    array = re.fullmatch(r"(\d+)_\[([\d,-]+)(?:%\d+)?\]", number)
-    if not array:
-        return [number]
-    spans = [part.partition("-") for part in array[2].split(",")]
-    return [
-        f"{array[1]}_{index}"
-        for first, _, last in spans
-        if first.isdecimal() and len(first) < 7 and len(last) < 7
-        for index in range(int(first), int(last or first) + 1)
-    ]
 
 
 def silence(look: Look) -> ServerError:
