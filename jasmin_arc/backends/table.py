@@ -22,21 +22,22 @@ class Entry(NamedTuple):
     """How the ids of its jobs begin"""
     options: tuple[str, ...]
     """The options of the configuration that it alone reads"""
+    first: tuple[str, ...]
+    """Those that a beginner is asked to look at"""
 
 
 _ARC_OPTIONS = (
     *("ARC_SERVER", "CERTS_DIR", "CLIENT_CERT", "CLIENT_KEY", "ARCPROXY_PATH"),
     *("PROXY_FILE", "PROXY_RENEWAL_THRESHOLD", "PROXY_VALIDITY_PERIOD", "TIMEOUT"),
 )
-_SLURM_OPTIONS = (
-    *("SLURM_HOST", "SLURM_DIR", "SLURM_BIN", "SLURM_ACCOUNT", "SLURM_PARTITION", "SLURM_QOS"),
-    "TIMEOUT",
-)
+_ARC_FIRST = ("ARC_SERVER", "CLIENT_KEY", "CLIENT_CERT")
+_SLURM_FIRST = ("SLURM_HOST", "SLURM_ACCOUNT", "SLURM_PARTITION", "SLURM_QOS")
+_SLURM_OPTIONS = (*_SLURM_FIRST, "SLURM_DIR", "SLURM_BIN", "TIMEOUT")
 BACKENDS = {
-    "bindings": Entry("bindings:BindingsBackend", "bindings.checks:checks", ("https",), _ARC_OPTIONS),
-    "rest": Entry("rest.backend:RestBackend", "rest.checks:checks", ("https",), _ARC_OPTIONS),
-    "slurm": Entry("slurm.backend:SlurmBackend", "slurm.checks:checks", ("slurm",), _SLURM_OPTIONS),
-    "local": Entry("local.backend:LocalBackend", "local.checks:checks", ("local",), ("LOCAL_DIR", "LOCAL_SLOTS")),
+    "bindings": Entry("bindings:BindingsBackend", "bindings.checks:checks", ("https",), _ARC_OPTIONS, _ARC_FIRST),
+    "rest": Entry("rest.backend:RestBackend", "rest.checks:checks", ("https",), _ARC_OPTIONS, _ARC_FIRST),
+    "slurm": Entry("slurm.backend:SlurmBackend", "slurm.checks:checks", ("slurm",), _SLURM_OPTIONS, _SLURM_FIRST),
+    "local": Entry("local.backend:LocalBackend", "local.checks:checks", ("local",), ("LOCAL_DIR", "LOCAL_SLOTS"), ()),
 }
 AUTO = ("bindings", "rest")
 """What ``auto`` means: the first of these that can be loaded"""
@@ -49,9 +50,9 @@ def chosen(name: str) -> tuple[str, ...]:
     return AUTO if name == "auto" else (name,)
 
 
-def options_of(name: str) -> tuple[str, ...]:
-    """Return the options that are read only where BACKEND has this value."""
-    return BACKENDS[chosen(name)[0]].options
+def entry_of(name: str) -> Entry:
+    """Return the entry of the backend that a value of the option BACKEND means, or means first."""
+    return BACKENDS[chosen(name)[0]]
 
 
 def load(reference: str) -> Any:

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from jasmin_arc._support.text import counted, home_short, one_line, told
-from jasmin_arc.backends.table import BACKENDS, chosen, load, options_of
+from jasmin_arc.backends.table import BACKENDS, chosen, entry_of, load
 from jasmin_arc.config import ConnectionConfig
 from jasmin_arc.exceptions import Advice, JasminArcError
 from jasmin_arc.job_list import JobList
@@ -146,7 +146,7 @@ def _configuration(config: ConnectionConfig) -> str:
     options = ", ".join(home_short(origin).replace("the environment variable ", "$") for origin in origins)
     found = f"jasmin_arc {__version__}, Python {python}, BACKEND {config.BACKEND}, "
     found += f"options from {options or 'defaults only'}"
-    if "ARC_SERVER" in options_of(config.BACKEND):
+    if "ARC_SERVER" in entry_of(config.BACKEND).options:
         default = "the default, " if config.is_default("ARC_SERVER") else ""
         found += f"; the compute element is {default}{config.endpoint}"
     if not config.unknown:

@@ -6,7 +6,7 @@ import io
 import os
 import stat
 import threading
-from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Generator, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path, PurePosixPath
@@ -53,6 +53,22 @@ class StagedInput:
                 f"input {self.name!r}: {self.source} had {self.size} bytes when the job was checked and has {size} now"
             )
         return stream
+
+    def pieces(self, most: int = 1 << 20) -> Generator[bytes, None, None]:
+        """Yield the content in pieces: as many bytes as were announced. A file that changes meanwhile is an error."""
+        left = self.size
+        try:
+            with self.open() as stream:
+                while left:
+                    piece = stream.read(min(most, left))
+                    if not piece:
+                        raise InputFileError(f"input {self.name!r}: it became shorter while it was sent")
+                    left -= len(piece)
+                    yield piece
+                if stream.read(1):
+                    raise InputFileError(f"input {self.name!r}: it grew while it was sent")
+        except OSError as error:
+            raise InputFileError(f"input {self.name!r}: cannot be read: {error.strerror}") from error
 
 
 def plan_inputs(description: JobDescription, *, script: MakeScript = run_script) -> tuple[StagedInput, ...]:

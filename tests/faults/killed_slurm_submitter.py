@@ -17,8 +17,8 @@ import time
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
 
+from dying import die_at
 from slurm_kit import Place
 
 from jasmin_arc import ArcInterface
@@ -27,27 +27,6 @@ from jasmin_arc.backends.slurm import recovery
 from jasmin_arc.backends.slurm.backend import SlurmBackend
 
 STEPS = 24
-_counted = 0
-
-
-def tick(step: int) -> None:
-    global _counted
-    _counted += 1
-    if _counted == step:
-        os.kill(os.getpid(), signal.SIGKILL)
-
-
-def die_at(step: int, owner: Any, name: str) -> None:
-    """Let this process die before or after one of the calls of a method."""
-    method = getattr(owner, name)
-
-    def counting(*arguments: Any, **options: Any) -> Any:
-        tick(step)
-        result = method(*arguments, **options)
-        tick(step)
-        return result
-
-    setattr(owner, name, counting)
 
 
 def submit(arc: ArcInterface, place: Place, name: str, step: int | None) -> None:

@@ -11,33 +11,14 @@ import random
 import signal
 import sys
 import time
-from typing import Any, NoReturn
+from typing import NoReturn
+
+from dying import die_at
 
 from jasmin_arc import ArcInterface, JobDescription
 from jasmin_arc.backends.rest.backend import RestBackend
 
 STEPS = 18
-_counted = 0
-
-
-def die_at(step: int, owner: Any, name: str) -> None:
-    """Let this process die before or after one of the calls of a method."""
-    method = getattr(owner, name)
-
-    def counting(*arguments: Any, **options: Any) -> Any:
-        tick(step)
-        result = method(*arguments, **options)
-        tick(step)
-        return result
-
-    setattr(owner, name, counting)
-
-
-def tick(step: int) -> None:
-    global _counted
-    _counted += 1
-    if _counted == step:
-        os.kill(os.getpid(), signal.SIGKILL)
 
 
 def submit(arc: ArcInterface, run: str, step: int | None) -> NoReturn:

@@ -10,6 +10,7 @@ from jasmin_arc import ArcInterface
 from jasmin_arc.backends.slurm.backend import SlurmBackend
 
 _COMMON = """#!/bin/sh
+PATH=/usr/bin:/bin
 # A job is a line: NUMBER SIZE STATE REASON COMMENT
 fake={folder}
 echo "${{0##*/}} $*" >>"$fake/calls"
@@ -21,7 +22,7 @@ size=1 state=RUNNING reason=None
 for word; do
     case $word in
         --comment=*) comment=${word#*=} ;;
-        --array=0-*) size=$((${word#*-0-} + 1)) ;;
+        --array=0-*) size=$((${word#--array=0-} + 1)) ;;
         --hold) state=PENDING reason=JobHeldUser ;;
     esac
 done

@@ -422,3 +422,8 @@ def test_a_job_that_runs_again_waits_though_its_first_run_has_left_a_mark() -> N
 def test_a_job_that_slurm_has_never_listed_is_not_yet_killed_by_being_cancelled() -> None:
     assert Seen(is_cancelled=True, is_young=True).state is JobState.QUEUING
     assert Seen(is_cancelled=True).state is JobState.KILLED
+
+
+def test_a_program_that_ends_well_when_it_is_told_to_end_was_cancelled() -> None:
+    assert Seen(code=0, was_told_to_end=True, is_cancelled=True).state is JobState.KILLED
+    assert Seen(code=0, is_cancelled=True).state is JobState.FINISHED

@@ -146,3 +146,27 @@ def test_the_accounting_is_asked_once_by_whom_jobs_were_cancelled(tmp_path: Path
 def test_a_folder_that_depends_on_where_one_is_is_refused() -> None:
     with pytest.raises(InvalidConfigError, match="must begin with / or ~"):
         ConnectionConfig.load(config={"BACKEND": "slurm", "SLURM_DIR": "state/slurm"})
+
+
+def test_the_scripts_need_only_a_shell_coreutils_and_tar(
+    slurm: FakeSlurm, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tools = tmp_path / "tools"
+    tools.mkdir()
+    listed = subprocess.run(["dpkg", "-L", "coreutils"], text=True, check=True, stdout=subprocess.PIPE).stdout.split()
+    for name in ("sh", "tar", *(Path(file).name for file in listed if "/bin/" in file)):
+        (tools / name).symlink_to(f"/usr/bin/{name}")
+    monkeypatch.setenv("PATH", str(tools))
+    (tmp_path / "in").write_text("1961")
+    ids = slurm.arc.submit_jobs([JobDescription("cat", ["in"], inputs=[str(tmp_path / "in")])] * 3)
+    assert slurm.arc.list_files(ids[0])
+    slurm.arc.cancel_jobs(ids)
+    assert [info.state for info in slurm.arc.get_job_infos(ids)] == [JobState.KILLED] * 3
+    assert slurm.arc.recover() == {}
+    slurm.arc.clean_jobs(ids, force=True)
+    assert [name for name in slurm.folders() if name[0].isdigit()] == []
+
+
+def test_what_is_no_file_is_no_program_of_the_cluster(slurm: FakeSlurm) -> None:
+    assert slurm.arc.find_software("umask") == []
+    assert [line.split("/")[-1] for line in slurm.arc.find_software("tar")][:1] == ["tar"]

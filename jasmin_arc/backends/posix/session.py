@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import stat
 from collections.abc import Iterable
 from pathlib import Path
@@ -15,7 +14,6 @@ from jasmin_arc.exceptions import InputFileError, JobNotFoundError
 from jasmin_arc.job_info import RemoteFile
 from jasmin_arc.staging.inputs import StagedInput
 
-_BLOCK = 1 << 20
 _MAX_DEPTH = 200
 """How many folders inside each other are listed: more than can be saved"""
 
@@ -31,10 +29,8 @@ def write_inputs(folder: Path, inputs: Iterable[StagedInput]) -> None:
             target = folder / staged.name
             if "/" in staged.name:
                 target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            with staged.open() as reader, open(target, "xb", opener=private) as writer:
-                shutil.copyfileobj(reader, writer, _BLOCK)
-                if writer.tell() != staged.size:
-                    raise InputFileError(f"input {staged.name!r}: {staged.source!s} changed while it was copied")
+            with open(target, "xb", opener=private) as writer:
+                writer.writelines(staged.pieces())
     except OSError as error:
         raise InputFileError(f"the session folder {folder} cannot be written: {told(error)}") from error
 

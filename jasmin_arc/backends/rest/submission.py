@@ -10,7 +10,6 @@ import contextlib
 import threading
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import BinaryIO
 
 from jasmin_arc._support.parallel import run_all
 from jasmin_arc.backends.rest.api import Api
@@ -183,13 +182,9 @@ class Submitter:
         self.give_up(failed, batch)
 
     def _put(self, native_id: str, staged: StagedInput) -> None:
-        try:
-            with staged.open() as stream:
-                pieces = _exactly(stream, staged)
-                body = b"".join(pieces) if staged.size <= _PIECE else pieces
-                self._api.upload(native_id, staged.name, body, staged.size)
-        except OSError as error:
-            raise InputFileError(f"input {staged.name!r}: cannot be read: {error.strerror}") from error
+        with contextlib.closing(staged.pieces(_PIECE)) as pieces:
+            body = b"".join(pieces) if staged.size <= _PIECE else pieces
+            self._api.upload(native_id, staged.name, body, staged.size)
 
     def commit(self, jobs: Sequence[PendingJob], batch: Batch) -> None:
         """Write down that jobs run, which is their outcome."""
@@ -230,19 +225,6 @@ def is_complete(api: Api, native_id: str) -> bool:
     """Say whether the run script of a job is there: it is uploaded last."""
     received = api.diagnose(native_id, "input_status") or ""
     return any(line.strip().lstrip("/") == RUN_SCRIPT_NAME for line in received.splitlines())
-
-
-def _exactly(file: BinaryIO, staged: StagedInput) -> Iterator[bytes]:
-    """Read as many bytes as were announced; a file that changes meanwhile is an error, not another file."""
-    left = staged.size
-    while left:
-        piece = file.read(min(_PIECE, left))
-        if not piece:
-            raise InputFileError(f"input {staged.name!r}: it became shorter while it was uploaded")
-        left -= len(piece)
-        yield piece
-    if file.read(1):
-        raise InputFileError(f"input {staged.name!r}: it grew while it was uploaded")
 
 
 def _cut(

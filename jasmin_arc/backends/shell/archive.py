@@ -5,7 +5,6 @@ from __future__ import annotations
 import tarfile
 from collections.abc import Iterable, Iterator
 
-from jasmin_arc.exceptions import InputFileError
 from jasmin_arc.staging.inputs import StagedInput
 
 _BLOCK = 1 << 18
@@ -35,21 +34,5 @@ def _member(path: str, source: StagedInput | bytes) -> Iterator[bytes]:
     if isinstance(source, bytes):
         yield source
     else:
-        yield from _content(source)
+        yield from source.pieces(_BLOCK)
     yield bytes(-header.size % _RECORD)
-
-
-def _content(staged: StagedInput) -> Iterator[bytes]:
-    left = staged.size
-    try:
-        with staged.open() as reader:
-            while left:
-                piece = reader.read(min(left, _BLOCK))
-                if not piece:
-                    raise InputFileError(f"input {staged.name!r}: it became shorter while it was sent")
-                left -= len(piece)
-                yield piece
-            if reader.read(1):
-                raise InputFileError(f"input {staged.name!r}: it grew while it was sent")
-    except OSError as error:
-        raise InputFileError(f"input {staged.name!r}: cannot be read: {error.strerror}") from error

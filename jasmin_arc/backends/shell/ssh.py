@@ -61,12 +61,12 @@ class Ssh:
                     if not self.is_connected():
                         self._connect()
             self._was_connected = True
-        return self.client("ssh", "-o", "ControlMaster=no", "--", self._host, command)
+        return self._client("-o", "ControlMaster=no", "--", self._host, command)
 
     @contextmanager
     def _alone(self) -> Iterator[None]:
         """Wait for other processes that make the same connection: two would take the socket from each other."""
-        with Path(f"{self._lock_file}.lock").open("w", encoding="ascii") as file:
+        with Path(f"{self._file}.lock").open("w", encoding="ascii") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
             yield
 
@@ -76,7 +76,7 @@ class Ssh:
         Sessions of a connection are few, and others need some as well.
         """
         for number in range(_STAYING):
-            file = Path(f"{self._lock_file}.{number}").open("w", encoding="ascii")  # noqa: SIM115 - for the caller
+            file = Path(f"{self._file}.{number}").open("w", encoding="ascii")  # noqa: SIM115 - for the caller
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError:
@@ -85,9 +85,10 @@ class Ssh:
                 return file
         return None
 
-    def client(self, program: str, *arguments: str) -> list[str]:
+    def _client(self, *arguments: str) -> list[str]:
         """Return what to run, so that it takes the connection that is there."""
-        return [program, *self._options, *self._socket_options, *arguments]
+        own = ["-S", self._own_socket] if self._own_socket else []
+        return ["ssh", *self._options, *own, *arguments]
 
     def is_connected(self) -> bool:
         """Whether somebody answers at the socket of the connection."""
@@ -101,7 +102,7 @@ class Ssh:
     def _connect(self) -> None:
         Path(self._socket).unlink(missing_ok=True)
         options = ["-o", "ControlMaster=yes", "-o", f"ControlPersist={_PERSIST_SECONDS}", "-o", "ServerAliveInterval=5"]
-        command = self.client("ssh", *options, "-fN", "--", self._host)
+        command = self._client(*options, "-fN", "--", self._host)
         # It goes to the background, and so must not hold a pipe to this process.
         with tempfile.TemporaryFile() as said:
             code = self._run(command, said.fileno())
@@ -157,10 +158,6 @@ class Ssh:
         return f"ssh -fN {self._host}"
 
     @cached_property
-    def _socket_options(self) -> list[str]:
-        return ["-S", self._own_socket] if self._own_socket else []
-
-    @cached_property
     def _socket(self) -> str:
         return self._own_socket or self._users["controlpath"]
 
@@ -169,11 +166,11 @@ class Ssh:
         """The socket of a connection that this library makes; empty where the user's configuration names one."""
         if self._users.get("controlpath", "none") != "none":
             return ""
-        return self._lock_file
+        return self._file
 
     @cached_property
-    def _lock_file(self) -> str:
-        """The beginning of the names of files for this host."""
+    def _file(self) -> str:
+        """The socket, and the beginning of the names of the locks, for this host."""
         where = (self._users.get(name, "") for name in ("user", "hostname", "port", "proxyjump"))
         return str(_private_folder() / hashlib.sha256(" ".join([self._host, *where]).encode()).hexdigest()[:16])
 

@@ -109,13 +109,13 @@ class SlurmBackend(Backend):
         places, look, failures = self._look(job_ids)
         if look.silent:
             return {**failures, **dict.fromkeys(places, silence(look))}
-        left = [place for place in places.values() if (state := look.seen(place).state) is None or not state.final]
-        natives = self._states.native_ids(left) if left else {}
-        taken = [place for place in left if place in natives]
-        for job_id, place in places.items():
-            if place in left and place not in natives:
-                problem = f"it is not known whether Slurm has the job {job_id}, as its submission was not finished"
-                failures[job_id] = OperationNotPossibleError(problem, advice=SETTLED)
+        states = {job_id: look.seen(place).state for job_id, place in places.items()}
+        left = {job_id: place for job_id, place in places.items() if not ((state := states[job_id]) and state.final)}
+        natives = self._states.native_ids(left.values())
+        taken = [place for place in left.values() if place in natives]
+        for job_id in (job_id for job_id, place in left.items() if place not in natives):
+            problem = f"it is not known whether Slurm has the job {job_id}, as its submission was not finished"
+            failures[job_id] = OperationNotPossibleError(problem, advice=SETTLED)
         if taken:
             numbers = " ".join(compact([natives[place] for place in taken]))
             self._cluster.insist("cancel", ["cancel", numbers, *(place.folder for place in taken)])

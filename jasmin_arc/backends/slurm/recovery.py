@@ -50,19 +50,18 @@ class Recovery:
         settled: dict[str, bool] = {}
         for batch, jobs in left.items():
             natives = {offset: number for (name, offset), (number, _) in numbers.items() if name == batch}
-            keep = [
-                (place, record)
-                for place, record in jobs
-                if batch in committed and place.offset in natives and (batch, place.offset) not in withdrawn
-            ]
+            keep: list[_Job] = []
+            erase: list[_Job] = []
+            waiting: list[_Job] = []
+            for place, record in jobs:
+                request = (batch, place.offset)
+                if batch in committed and place.offset in natives and request not in withdrawn:
+                    keep.append((place, record))
+                elif request in open_requests and look.row(place) is None and _may_arrive(record):
+                    waiting.append((place, record))
+                else:
+                    erase.append((place, record))
             settled.update(self._keep(batch, keep, look, natives))
-            erase = [job for job in jobs if job not in keep]
-            waiting = [
-                (place, record)
-                for place, record in erase
-                if (batch, place.offset) in open_requests and look.row(place) is None and _may_arrive(record)
-            ]
-            erase = [job for job in erase if job not in waiting]
             # What is still awaited is written down in the batch.
             settled.update(self._erase(batch, erase, look, natives, whole=not (waiting or batch in committed)))
             if waiting:

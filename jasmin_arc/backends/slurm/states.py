@@ -97,7 +97,9 @@ class Seen:
         if self.row is not None and self.row.general.final:
             return self.row.general
         if self.code is not None and (not self.was_told_to_end or self.is_cancelled or self.row is None):
-            return JobState.FINISHED if not self.code else JobState.KILLED if self.is_cancelled else JobState.FAILED
+            # A program may end well when it is told to end.
+            is_killed = self.is_cancelled and (self.code or self.was_told_to_end)
+            return JobState.KILLED if is_killed else JobState.FAILED if self.code else JobState.FINISHED
         if self.row is None:
             return JobState.KILLED if self.is_cancelled and not self.is_young else self._unlisted
         # Slurm's answer may be older than the mark; but a job that runs again has the mark of its first run.

@@ -17,7 +17,7 @@ from typing import Any
 import click
 
 from jasmin_arc._support.text import counted, home_short
-from jasmin_arc.backends.table import options_of
+from jasmin_arc.backends.table import entry_of
 from jasmin_arc.cli import completion
 from jasmin_arc.cli.app import ArcCommand, ArcGroup, context_of
 from jasmin_arc.cli.context import Context
@@ -29,9 +29,6 @@ from jasmin_arc.display.columns import Column, Row
 from jasmin_arc.exceptions import InvalidConfigError
 from jasmin_arc.site_info import SiteInfo
 
-_STARTED = ("ARC_SERVER", "CLIENT_KEY", "CLIENT_CERT")
-_STARTED_WITH_SLURM = ("SLURM_HOST", "SLURM_ACCOUNT", "SLURM_PARTITION", "SLURM_QOS")
-"""The options that a beginner is asked to look at"""
 _COLOURS = {"ok": "green", "warning": "yellow", "failed": "red", "skipped": "dim"}
 _CHECKS = (
     Column("outcome", "", lambda text: text.ljust(7), lambda row: _COLOURS.get(row["outcome"], ""), whole=True),
@@ -221,8 +218,8 @@ def init_command(context: Context, path: str | None, force: bool) -> None:
         context.fail(f"{target} is there already; --force replaces it", kind="FileExists")
         return
     values = {name: home_short(value) if name in PATH_OPTIONS else value for name, value in config.as_dict().items()}
-    started = [name for name in _STARTED_WITH_SLURM if name in options_of(config.BACKEND)] or _STARTED
-    written = dict.fromkeys([*started, *(name for name in values if not config.is_default(name))])
+    changed = (name for name in values if not config.is_default(name))
+    written = dict.fromkeys([*entry_of(config.BACKEND).first, *changed])
     options = {name: values.pop(name) for name in written}
     try:
         _write_whole(target, _document(options, values))

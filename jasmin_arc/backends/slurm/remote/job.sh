@@ -68,7 +68,7 @@ remove() { rm -rf -- "$1" || { chmod -R u+rwx -- "$1"; rm -rf -- "$1"; }; }
 [ ! -r ../module ] || module=$(cat ../module)
 if [ -r ../keep ]; then clean '' 2>/dev/null; fi
 
-# As numbers have no commas.
+# So that times are written with a point, not with a comma.
 LC_ALL=C
 { echo "job $SLURM_JOB_ID"; echo "node $SLURMD_NODENAME"; echo "code $code"; echo "term $term"; echo "began $began"
   echo "ended $ended"; echo "memory $memory"; echo "module $module"; times; } >../end.new && mv ../end.new ../end
