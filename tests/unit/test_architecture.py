@@ -44,6 +44,8 @@ MAY_IMPORT = {
     "doctor": DATA | {"_support", "credentials", "job_list", "backends.table", "version"},
     "interface": BELOW_BACKENDS | SERVICES | {"backends.table"},
     "arc_interface": {"exceptions", "constants", "description", "_support", "interface", "job", "jobs"},
+    "functions": {"_support", "exceptions", "constants", "description", "explain", "job"},
+    "executor": {"_support", "exceptions", "constants", "description", "functions"},
     "display": DATA - {"config"} | {"_support"},
     "": DATA | {"arc_interface", "job", "jobs", "explain", "version"},
     "cli": {"", "arc_interface", "job", "display", "doctor", "version"}
