@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from jasmin_arc.functions.grouping import Grouping
 from jasmin_arc.functions.task import Task
@@ -18,17 +18,18 @@ _MOST_BYTES = 32 << 20
 class _Group:
     """The calls of one job."""
 
-    tasks: list[Task]
     size: int
+    tasks: list[Task] = field(default_factory=list)
     bytes: int = 0
 
-    def take(self, task: Task) -> bool:
-        """Take one more call, if there is room."""
+    def has_room(self, task: Task) -> bool:
+        """Whether one more call may be put in."""
+        return len(self.tasks) < self.size and self.bytes + len(task.call.arguments.content) <= _MOST_BYTES
+
+    def add(self, task: Task) -> None:
+        """Put a call in."""
         self.bytes += len(task.call.arguments.content)
-        if len(self.tasks) >= self.size or self.bytes > _MOST_BYTES:
-            return False
         self.tasks.append(task)
-        return True
 
 
 class Waiting:
@@ -83,13 +84,15 @@ class Waiting:
             group = growing.get(kind)
             if kind not in allowed:
                 allowed[kind] = self._allowed(task)
-            is_full = group is None or len(group.tasks) >= group.size
-            if is_full and (len(groups) >= room or allowed[kind] <= 0):
+            is_new = group is None or not group.has_room(task)
+            if is_new and (len(groups) >= room or allowed[kind] <= 0):
                 left.append(task)
-            elif task.start() and not (group is not None and group.take(task)):
-                allowed[kind] -= 1
-                growing[kind] = _Group([task], task.size or self._grouping.size(task.kind))
-                groups.append(growing[kind])
+            elif task.start():
+                if is_new:
+                    allowed[kind] -= 1
+                    growing[kind] = _Group(task.size or self._grouping.size(task.kind))
+                    groups.append(growing[kind])
+                growing[kind].add(task)
         self.tasks = left
         return [group.tasks for group in groups]
 
