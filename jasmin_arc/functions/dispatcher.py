@@ -52,8 +52,8 @@ class _Sent:
     """A job that was submitted."""
 
     job: FunctionJob
-    tasks: Sequence[Task | None]
-    """By the number of the call; ``None`` for one that nobody has asked for in this process"""
+    tasks: list[Task | None]
+    """By the number of the call; ``None`` for one that has its result, or that nobody has asked for in this process"""
     keys: Sequence[str] = ()
 
 
@@ -151,7 +151,7 @@ class Dispatcher:
 
     def adopt(self, job_id: str, name: str, keys: Sequence[str], tasks: Sequence[Task | None]) -> None:
         """Take up a job that an earlier process has submitted."""
-        sent = _Sent(FunctionJob(self._interface, job_id, name), tasks, keys)
+        sent = _Sent(FunctionJob(self._interface, job_id, name), list(tasks), keys)
         with self._changed:
             self.refuse_if_over()
             self._in_flight[job_id] = sent
@@ -251,6 +251,8 @@ class Dispatcher:
                 with self._changed:
                     self._sending = 0
                     self._changed.notify_all()
+            # Their futures hold results, which must go once nobody else wants them.
+            del groups
 
     def _take(self, *, look: bool = False) -> list[list[Task]]:
         """Take from the waiting calls as many as may be sent now, one list for each job.
@@ -304,7 +306,7 @@ class Dispatcher:
             job = FunctionJob(self._interface, answer, description.name)
             for task in group:
                 task.future.job = job
-            sent.append(_Sent(job, group))
+            sent.append(_Sent(job, list(group)))
             self._grouping.sent(group[0].kind, 1, time.monotonic())
             self._show(group, JobState.QUEUING)
         with self._changed:
@@ -421,8 +423,10 @@ class Dispatcher:
                 continue
             if outcome is not None:
                 self._grouping.took(task.kind, outcome.seconds)
-                task.deliver(outcome)
                 self._show([task], JobState.FINISHED if outcome.kind == RETURNED else JobState.FAILED)
+                # Whoever gets the result may drop it at once; it is held by nobody else.
+                sent.tasks[number] = None
+                task.deliver(outcome)
             elif (reason := report.reason(number)) is not None:
                 self._fail([task], JobFailedError(f"{sent.job.name}: {reason}", [sent.job.id], advice=_OTHER_PYTHON))
             else:
