@@ -7,8 +7,8 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from jasmin_arc._support.quantities import local_minute, local_zone, size
+from jasmin_arc._support.values import for_people, status_words
 from jasmin_arc.constants import JobState
-from jasmin_arc.display.values import for_people, status_words
 from jasmin_arc.job_info import JobInfo
 
 Row = Mapping[str, Any]

@@ -19,8 +19,9 @@ MAY_IMPORT = {
     "version": set(),
     "exceptions": set(),
     "constants": set(),
-    "site_info": set(),
-    "job_info": {"constants"},
+    # What holds facts shows them, too, with the words and the HTML of _support.
+    "site_info": {"_support"},
+    "job_info": {"constants", "_support"},
     "backends.table": {"exceptions"},
     "config": {"exceptions", "description", "_support", "backends.table"},
     "_support": {"exceptions", "constants"},

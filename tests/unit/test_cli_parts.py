@@ -44,7 +44,7 @@ from jasmin_arc.config import OPTIONS
 from jasmin_arc.display.columns import FILES, Column
 from jasmin_arc.display.site import QUEUES
 from jasmin_arc.display.tables import make_record, make_table
-from jasmin_arc.display.values import for_programs, short_ids
+from jasmin_arc._support.values import for_programs, short_ids
 from jasmin_arc.exceptions import (
     PYTHON_WORDS,
     Advice,

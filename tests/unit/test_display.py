@@ -21,7 +21,7 @@ from jasmin_arc.display.columns import DONE, ENDS, FILES, JOBS, OUTCOMES, Column
 from jasmin_arc.display.site import QOS, QUEUES, filled
 from jasmin_arc.display.tables import make_record, make_table
 from jasmin_arc.display.text import fold, width_of, wrap
-from jasmin_arc.display.values import for_programs, status_words
+from jasmin_arc._support.values import for_programs, status_words
 
 WIDTHS = st.integers(min_value=2, max_value=80)
 LINES = st.text(st.sampled_from("ab-_./' é海"), max_size=120).map(lambda text: " ".join(text.split()))
