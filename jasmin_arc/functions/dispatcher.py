@@ -81,9 +81,11 @@ class Dispatcher:
         self._sending = 0
         self._in_flight: dict[str, Sent] = {}
         self._settling: set[str] = set()
+        self._left: list[str] = []
+        """Jobs that were submitted when the executor had been left"""
         self._found: dict[str, tuple[Sent, int]] = {}
         self._dead: dict[str, BaseException] = {}
-        self._ended: SimpleQueue[tuple[str, Future[JobState]]] = SimpleQueue()
+        self._ended: SimpleQueue[tuple[str, Future[JobState]] | None] = SimpleQueue()
         self._threads: list[threading.Thread] = []
         self._running = 0
         self._closing = False
@@ -166,6 +168,8 @@ class Dispatcher:
             self._closing = True
             waiting = list(self._waiting.tasks) if cancel else []
             self._changed.notify_all()
+        # The thread that collects need not wait for its next look whether all is over.
+        self._ended.put(None)
         for task in waiting:
             task.future.cancel()
         if is_idle:
@@ -174,7 +178,9 @@ class Dispatcher:
     def join(self, seconds: float | None = None) -> None:
         """Wait until all is done, or time is up."""
         for thread in self._threads:
-            thread.join(seconds)
+            # What a future's callback does happens in one of them.
+            if thread is not threading.current_thread():
+                thread.join(seconds)
 
     def leave(self, why: str) -> list[str]:
         """Fail all futures, leave the jobs alone, and return their ids."""
@@ -182,7 +188,7 @@ class Dispatcher:
         # A thread may be in the middle of a request.
         self.join(_LEAVING)
         self._at_end()
-        return going_on
+        return going_on + self._left
 
     def abandon(self, error: BaseException) -> list[str]:
         """Fail all futures with this error, and return the jobs that go on."""
@@ -295,6 +301,8 @@ class Dispatcher:
             reason = self._error
             if reason is None:
                 self._in_flight.update((entry.job.id, entry) for entry in sent)
+            else:
+                self._left += [entry.job.id for entry in sent]
         if reason is not None:
             for entry in sent:
                 self._fail(entry.wanted, reason)
@@ -333,20 +341,18 @@ class Dispatcher:
     # --- Collecting ---
 
     def _collect_all(self) -> None:
-        while True:
+        while not self._is_over():
             ended = self._take_ended()
             if ended:
                 self._collect(ended)
-            elif self._is_over():
-                return
 
     def _take_ended(self) -> dict[str, Future[JobState]]:
         """Wait a little for jobs to end."""
         ended: dict[str, Future[JobState]] = {}
         with suppress(Empty):
-            ended.update([self._ended.get(timeout=_POLL_INTERVAL)])
+            ended.update(filter(None, [self._ended.get(timeout=_POLL_INTERVAL)]))
             while len(ended) < _AT_ONCE:
-                ended.update([self._ended.get_nowait()])
+                ended.update(filter(None, [self._ended.get_nowait()]))
         return ended
 
     def _collect(self, ended: Mapping[str, Future[JobState]]) -> None:
