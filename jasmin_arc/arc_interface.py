@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any, overload
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 from jasmin_arc._support.bulk import JobLike, JobsLike
 from jasmin_arc._support.tracebacks import shortens_tracebacks
@@ -23,6 +24,8 @@ from jasmin_arc.jobs import Jobs
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
+
+    from jasmin_arc.executor import JobExecutor
 
 
 @shortens_tracebacks
@@ -112,6 +115,31 @@ class ArcInterface(Submitting, Asking, Waiting, Ending, Files, ArcObjects):
 
     def _submitted(self, description: JobDescription) -> Job:
         return Job(self, self._submit_one(description), description.name)
+
+    def executor(
+        self,
+        *,
+        max_in_flight: int = 1000,
+        python: str = "python3",
+        modules: Iterable[ModuleType | str] = (),
+        name: str | None = None,
+        cache: str | os.PathLike[str] | None = None,
+        retries: int = 0,
+        chunk: int | Literal["auto"] = "auto",
+        rerun_failed: bool = False,
+        progress: bool = False,
+        **fields: Any,
+    ) -> JobExecutor:
+        """Return an executor, as those of :mod:`concurrent.futures`, whose functions run as jobs.
+
+        For the options see :class:`~jasmin_arc.executor.JobExecutor`. It needs the extra ``functions``:
+        ``pip install 'jasmin-arc-py[functions]'``.
+        """
+        from jasmin_arc.executor import JobExecutor
+
+        options: dict[str, Any] = {"max_in_flight": max_in_flight, "python": python, "modules": modules, "name": name}
+        options.update(cache=cache, retries=retries, chunk=chunk, rerun_failed=rerun_failed, progress=progress)
+        return JobExecutor(self, **options, **fields)
 
     def job(self, job_id: JobLike) -> Job:
         """Return a handle on the job; the server is not asked about it."""

@@ -104,10 +104,19 @@ class ProgressBar:
             if shown:
                 self._attempt(self._bar.refresh)
 
+    @property
+    def is_shown(self) -> bool:
+        """Whether there is a bar at all."""
+        return self._bar is not None
+
     def __enter__(self) -> ProgressBar:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Leave the bar as it is."""
         if self._bar is not None:
             self._over.set()
             if self._clock.is_alive():

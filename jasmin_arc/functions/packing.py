@@ -93,7 +93,7 @@ class Packer:
             Noting(buffer, protocol=pickle.HIGHEST_PROTOCOL).dump(value)
         own = {"__main__", "builtins", "", "None", *(module.__name__ for module in self.modules)}
         tops = {name.partition(".")[0] for name in found - own}
-        known = getattr(sys, "stdlib_module_names", frozenset())
+        known: frozenset[str] = getattr(sys, "stdlib_module_names", frozenset())
         return Packed(buffer.getvalue(), frozenset(tops - known - {"cloudpickle"}))
 
     @contextmanager

@@ -44,7 +44,7 @@ MAY_IMPORT = {
     "proxy": {"credentials"},
     "doctor": DATA | {"_support", "credentials", "job_list", "backends.table", "version"},
     "interface": BELOW_BACKENDS | SERVICES | {"backends.table"},
-    "arc_interface": {"exceptions", "constants", "description", "_support", "interface", "job", "jobs"},
+    "arc_interface": {"exceptions", "constants", "description", "_support", "interface", "job", "jobs", "executor"},
     "functions": {"_support", "exceptions", "constants", "description", "explain", "job"},
     "executor": {"_support", "exceptions", "constants", "description", "functions"},
     "display": DATA - {"config"} | {"_support"},

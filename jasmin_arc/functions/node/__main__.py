@@ -26,7 +26,7 @@ def main():  # type: ignore[no-untyped-def]
     """Call the functions, or write down why not."""
     archive = zipfile.ZipFile(os.path.abspath(sys.argv[0]))
     header = json.loads(archive.read("header.json").decode("utf-8"))
-    problem = wrong_version(header["python"])
+    problem = wrong_version(header["python"])  # type: ignore[no-untyped-call]
     if problem:
         with open(RESULTS, "ab") as results:
             results.write(json.dumps({"kind": "refused", "reason": problem}).encode("ascii") + b"\n")
@@ -40,4 +40,4 @@ def main():  # type: ignore[no-untyped-def]
 
 
 if __name__ == "__main__":
-    main()
+    main()  # type: ignore[no-untyped-call]

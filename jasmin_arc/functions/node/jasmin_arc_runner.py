@@ -60,7 +60,7 @@ def run(archive: zipfile.ZipFile, header: Mapping[str, Any], path: str) -> None:
 
 
 def _write(results: BinaryIO, head: dict[str, Any], *contents: bytes | None) -> None:
-    """Write a record: a line, and the contents whose sizes it says. A job that is killed leaves at most one cut short."""
+    """Write a record: a line, and the contents whose size it says. A job that is killed leaves the last one cut short."""
     present = [content for content in contents if content is not None]
     head["size"] = sum(map(len, present))
     record = memoryview(b"".join([json.dumps(head).encode("ascii") + b"\n", *present]))
@@ -91,7 +91,7 @@ def _pack_error(error: BaseException) -> bytes:
         frames = frames.tb_next
     text = "".join(traceback.format_exception(type(error), error, frames))
     try:
-        packed = cloudpickle.dumps((error.with_traceback(None), text))
+        packed: bytes = cloudpickle.dumps((error.with_traceback(None), text))
         pickle.loads(packed)
     except Exception:  # noqa: BLE001 - a class of the user's may raise anything
         packed = cloudpickle.dumps((RuntimeError(f"{type(error).__qualname__}: {error}"), text))
