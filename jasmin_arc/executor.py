@@ -5,19 +5,24 @@ from __future__ import annotations
 import functools
 import itertools
 import os
+import re
 import time
 import weakref
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, Future
-from types import ModuleType
+from pathlib import Path
+from types import ModuleType, TracebackType
 from typing import TYPE_CHECKING, Any, Literal
 
 from jasmin_arc._support.suggestions import unknown_keyword
+from jasmin_arc._support.text import counted
 from jasmin_arc.description import JobDescription
 from jasmin_arc.exceptions import InvalidJobDescription
 from jasmin_arc.functions.dispatcher import Dispatcher
 from jasmin_arc.functions.grouping import Grouping
+from jasmin_arc.functions.kept import Kept, Sweep
+from jasmin_arc.functions.memory import Memory
 from jasmin_arc.functions.packing import ARCHIVE_NAME, Call, Packed, Packer, archive
 from jasmin_arc.functions.results import RESULTS_NAME
 from jasmin_arc.functions.task import FunctionJob, JobFuture, RemoteTraceback, Task
@@ -33,6 +38,9 @@ _FIELDS = (
 )
 """The fields of a job description that can be chosen"""
 _OWN = ("max_in_flight", "python", "modules", "name", "cache", "retries", "chunk", "rerun_failed", "progress")
+_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}")
+_named: weakref.WeakValueDictionary[str, Dispatcher] = weakref.WeakValueDictionary()
+"""By their folders, those of this process that have a name"""
 _WINDOW = 0.05
 """Seconds for which calls are gathered, to be submitted together"""
 _AT_ONCE = 1000
@@ -109,17 +117,84 @@ class JobExecutor(Executor):
             least=backend.worthwhile,
             most=None if wall_time is None else wall_time.total_seconds(),
         )
+        self.name = name
+        self._rerun_failed = rerun_failed
+        self._memory = self._make_memory(name, cache)
         self._dispatcher = Dispatcher(
             interface,
-            _Description(self._prototype),
+            _Description(self._prototype, name or "", self._memory),
             grouping,
             max_in_flight=max_in_flight,
             retries=retries,
             window=self._window,
             progress=progress,
+            keep=self._memory.keep,
+            at_end=self._memory.close,
         )
         # An executor that nobody holds any more takes no calls; those that it has are made.
         weakref.finalize(self, self._dispatcher.close).atexit = False
+        if self._memory.sweep is not None:
+            _named[str(self._memory.sweep.folder)] = self._dispatcher
+            self._take_up(name or "", self._memory.sweep)
+
+    def _make_memory(self, name: str | None, cache: str | os.PathLike[str] | None) -> Memory:
+        sweep = None
+        if name is not None:
+            if not _NAME.fullmatch(name):
+                raise ValueError(f"name: must be of letters, digits, points, hyphens and underscores, not {name!r}")
+            folder = Path(f"{os.path.realpath(self.interface.config.JOBS_INFO_FILE)}.sweeps") / name
+            # The cell of a notebook may run again: its jobs are those of the newest executor.
+            former = _named.pop(str(folder), None)
+            if former is not None:
+                former.leave("another executor has taken over its name")
+            sweep = Sweep(folder)
+        by_value = {module.__name__ for module in self._packer.modules}
+        kept = None if cache is None else Kept(Path(cache).expanduser())
+        return Memory(sweep, kept, self.interface.logger, by_value=by_value, rerun_failed=self._rerun_failed)
+
+    def _take_up(self, name: str, sweep: Sweep) -> None:
+        """Find the jobs that earlier sessions have submitted under this name."""
+        interface = self.interface
+        endpoint = interface.backend.endpoint
+        if any(record.abandoned for record in interface.job_list.unfinished(endpoint)):
+            interface.recover()
+        done = []
+        for job in interface.job_list.select(endpoint, name=f"{name}-*"):
+            keys = sweep.planned(job.name[len(name) + 1 :])
+            if keys is None or job.id is None:
+                continue
+            if all(sweep.results.find(key) is not None for key in keys):
+                done.append(job.id)
+            else:
+                self._dispatcher.adopt(job.id, job.name, keys)
+        self._dispatcher.erase(done)
+
+    def __repr__(self) -> str:
+        waiting, in_flight = self._dispatcher.load()
+        name = f" {self.name!r}" if self.name else ""
+        return f"<JobExecutor{name}: {counted(waiting, 'call')} to submit, {counted(in_flight, 'job')} submitted>"
+
+    def forget(self) -> None:
+        """Erase the results that are kept under the name of this executor: the same calls will be made again."""
+        if self._memory.sweep is not None:
+            self._memory.sweep.forget()
+
+    def __exit__(
+        self, exc_type: type[BaseException] | None, exc_val: BaseException | None, exc_tb: TracebackType | None
+    ) -> None:
+        if exc_type is None or not issubclass(exc_type, KeyboardInterrupt):
+            self.shutdown(wait=True)
+            return
+        log = self.interface.logger
+        going_on = self._dispatcher.leave("the program was interrupted")
+        if self._memory.sweep is not None:
+            log.warning(
+                "stopped; %s; an executor of the same name finds them", counted(len(going_on), "job") + " go on"
+            )
+        elif going_on:
+            # Nobody could get their results.
+            self.interface.cancel_jobs(going_on)
+            log.warning("stopped; %s cancelled", counted(len(going_on), "job") + " were")
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> JobFuture:
         """Have a function called in a job, and return a future of its result.
@@ -129,7 +204,7 @@ class JobExecutor(Executor):
         """
         self._dispatcher.refuse_if_over()
         future = JobFuture()
-        task = self._task(future, lambda: self._packer.function(fn), args, kwargs)
+        task = self._task(future, fn, lambda: self._packer.function(fn), args, kwargs)
         self._add([task] if task is not None else [])
         return future
 
@@ -167,7 +242,7 @@ class JobExecutor(Executor):
             tasks = []
             for args in itertools.islice(calls, number):
                 futures.append(JobFuture())
-                tasks.append(self._task(futures[-1], function, args, {}, size=chunksize if chunksize > 1 else None))
+                tasks.append(self._task(futures[-1], fn, function, args, {}, size=chunksize if chunksize > 1 else None))
                 if len(tasks) == _AT_ONCE:
                     self._add(task for task in tasks if task is not None)
                     tasks.clear()
@@ -201,19 +276,37 @@ class JobExecutor(Executor):
     def _task(
         self,
         future: JobFuture,
-        function: Callable[[], Packed],
+        fn: Callable[..., Any],
+        packed: Callable[[], Packed],
         args: tuple[Any, ...],
         kwargs: dict[str, Any],
         *,
         size: int | None = None,
     ) -> Task | None:
-        """Return a call that is ready to be sent; a future whose call cannot be packed fails."""
+        """Return a call that is ready to be sent.
+
+        There is none where the outcome is known, where a job makes the call, and where it cannot be packed: that is the
+        future's exception.
+        """
         try:
-            return Task(future, Call(function(), self._packer.arguments(args, kwargs)), size=size)
+            task = Task(future, Call(packed(), self._packer.arguments(args, kwargs)), size=size)
+            self._memory.know(task, fn, args, kwargs)
+            outcome = self._memory.find(task)
         except Exception as error:  # noqa: BLE001 - a class of the user's may raise anything
             future.set_running_or_notify_cancel()
             future.set_exception(error)
             return None
+        task.is_again = self._rerun_failed
+        if outcome is None and self._dispatcher.claim(task):
+            return None
+        # A job that was found may have ended meanwhile.
+        outcome = outcome or (self._memory.find(task) if task.key else None)
+        task.is_again = False
+        if outcome is not None:
+            future.set_running_or_notify_cancel()
+            task.deliver(outcome)
+            return None
+        return task
 
     def _add(self, tasks: Iterable[Task]) -> None:
         new = list(tasks)
@@ -226,13 +319,17 @@ class JobExecutor(Executor):
 class _Description:
     """Makes the descriptions of jobs. It knows no executor, which can so be forgotten while its jobs run."""
 
-    def __init__(self, prototype: JobDescription) -> None:
+    def __init__(self, prototype: JobDescription, name: str, memory: Memory) -> None:
         self._prototype = prototype
+        self._name = name
+        self._memory = memory
 
     def __call__(self, tasks: Sequence[Task]) -> JobDescription:
         calls = [task.call for task in tasks]
         inputs = {**self._prototype.inputs, ARCHIVE_NAME: archive(calls)}
         name = calls[0].function.name.rpartition(".")[2].strip("<>")
+        if self._name:
+            name = f"{self._name}-{self._memory.plan(tasks)}"
         return self._prototype.replace(inputs=inputs, name=name).completed(())
 
 

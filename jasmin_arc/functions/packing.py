@@ -21,7 +21,7 @@ from typing import Any
 
 from jasmin_arc.exceptions import JasminArcError
 
-ARCHIVE_NAME = "tasks.pyz"
+ARCHIVE_NAME = "jasmin_arc_calls.pyz"
 """The input that holds the calls, and the program that makes them"""
 _NODE = Path(__file__).parent / "node"
 _MOST_SOURCE = 1 << 18

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-RESULTS_NAME = "results"
+RESULTS_NAME = "jasmin_arc_results"
 """The output that holds the results"""
 RETURNED = "returned"
 RAISED = "raised"

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import pickle
-from concurrent.futures import Future
+from concurrent.futures import Future, InvalidStateError
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -72,28 +73,38 @@ class Task:
     future: JobFuture
     call: Call
     key: str = ""
-    """What the call is, for an executor that remembers calls"""
+    """What the call is, for an executor with a name"""
+    digest: str = ""
+    """What the call is, whichever executor makes it"""
     size: int | None = None
     """How many such calls its job gets; ``None`` where the executor decides"""
     number: int = 0
     lost: int = 0
     """How often it was lost with a job"""
+    is_again: bool = False
+    """Whether it is made again if the job that it finds has died"""
 
     @property
     def kind(self) -> str:
         """The calls that are put together with it."""
         return self.call.function.name
 
+    def start(self) -> bool:
+        """Say whether the call is still wanted; from here on it cannot be cancelled."""
+        return self.future.running() or self.future.set_running_or_notify_cancel()
+
     def deliver(self, outcome: Outcome) -> None:
         """Settle the future. The result is kept nowhere else."""
-        try:
-            value = pickle.loads(outcome.content)
-        except Exception as error:  # noqa: BLE001 - what is unpacked is the user's, and may raise anything
-            self.future.set_exception(error)
-            return
-        if outcome.kind == RETURNED:
-            self.future.set_result(value)
-        else:
-            raised, text = value
-            raised.__cause__ = RemoteTraceback(text)
-            self.future.set_exception(raised)
+        # Whoever leaves the executor settles all futures at once.
+        with suppress(InvalidStateError):
+            try:
+                value = pickle.loads(outcome.content)
+            except Exception as error:  # noqa: BLE001 - what is unpacked is the user's, and may raise anything
+                self.future.set_exception(error)
+                return
+            if outcome.kind == RETURNED:
+                self.future.set_result(value)
+            else:
+                raised, text = value
+                raised.__cause__ = RemoteTraceback(text)
+                self.future.set_exception(raised)

@@ -6,7 +6,7 @@ import sys
 import zipfile
 
 # As ``jasmin_arc.functions.results`` reads it, which does not travel.
-RESULTS = "results"
+RESULTS = "jasmin_arc_results"
 
 
 def wrong_version(wanted):  # type: ignore[no-untyped-def]

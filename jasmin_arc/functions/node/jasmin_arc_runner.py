@@ -60,7 +60,7 @@ def run(archive: zipfile.ZipFile, header: Mapping[str, Any], path: str) -> None:
 
 
 def _write(results: BinaryIO, head: dict[str, Any], *contents: bytes | None) -> None:
-    """Write a record: a line, and the contents whose size it says. A job that is killed leaves the last one cut short."""
+    """Write a record: a line, and the contents whose size it says. Where the job is killed, the last is cut short."""
     present = [content for content in contents if content is not None]
     head["size"] = sum(map(len, present))
     record = memoryview(b"".join([json.dumps(head).encode("ascii") + b"\n", *present]))
