@@ -83,7 +83,7 @@ class Dispatcher:
         self._settling: set[str] = set()
         self._found: dict[str, tuple[Sent, int]] = {}
         self._dead: dict[str, BaseException] = {}
-        self._ended: SimpleQueue[tuple[str, Future[JobState]]] = SimpleQueue()
+        self._ended: SimpleQueue[dict[str, Future[JobState]]] = SimpleQueue()
         self._threads: list[threading.Thread] = []
         self._running = 0
         self._closing = False
@@ -249,6 +249,8 @@ class Dispatcher:
             with self._changed:
                 while not self._waiting.may_go(self._room()):
                     if self._is_over():
+                        # The other thread looks, too.
+                        self._ended.put({})
                         return
                     self._changed.wait(_POLL_INTERVAL)
             time.sleep(self._window)
@@ -328,7 +330,7 @@ class Dispatcher:
             self._forget_states = self._interface._watcher.tell(self._see)
         watched = self._interface._watcher.watch(entry.job.id for entry in sent)
         for job_id, future in watched.items():
-            future.add_done_callback(lambda done, job_id=job_id: self._ended.put((job_id, done)))  # type: ignore[misc]
+            future.add_done_callback(lambda done, job_id=job_id: self._ended.put({job_id: done}))  # type: ignore[misc]
 
     # --- Collecting ---
 
@@ -337,16 +339,16 @@ class Dispatcher:
             ended = self._take_ended()
             if ended:
                 self._collect(ended)
-            elif self._is_over():
+            if self._is_over():
                 return
 
     def _take_ended(self) -> dict[str, Future[JobState]]:
         """Wait a little for jobs to end."""
         ended: dict[str, Future[JobState]] = {}
         with suppress(Empty):
-            ended.update([self._ended.get(timeout=_POLL_INTERVAL)])
+            ended.update(self._ended.get(timeout=_POLL_INTERVAL))
             while len(ended) < _AT_ONCE:
-                ended.update([self._ended.get_nowait()])
+                ended.update(self._ended.get_nowait())
         return ended
 
     def _collect(self, ended: Mapping[str, Future[JobState]]) -> None:
