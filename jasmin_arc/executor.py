@@ -22,7 +22,7 @@ from jasmin_arc.exceptions import InvalidJobDescription
 from jasmin_arc.functions.dispatcher import Dispatcher
 from jasmin_arc.functions.grouping import Grouping
 from jasmin_arc.functions.kept import Kept, Sweep
-from jasmin_arc.functions.memory import Memory
+from jasmin_arc.functions.memory import Memory, Recogniser
 from jasmin_arc.functions.packing import ARCHIVE_NAME, Call, Packed, Packer, archive
 from jasmin_arc.functions.results import RESULTS_NAME
 from jasmin_arc.functions.task import FunctionJob, JobFuture, RemoteTraceback, Task
@@ -158,9 +158,11 @@ class JobExecutor(Executor):
         endpoint = interface.backend.endpoint
         if any(record.abandoned for record in interface.job_list.unfinished(endpoint)):
             interface.recover()
-        done = []
+        done, plans = [], set()
         for job in interface.job_list.select(endpoint, name=f"{name}-*"):
-            keys = sweep.planned(job.name[len(name) + 1 :])
+            plan = job.name[len(name) + 1 :]
+            plans.add(plan)
+            keys = sweep.planned(plan)
             if keys is None or job.id is None:
                 continue
             if all(sweep.results.find(key) is not None for key in keys):
@@ -168,6 +170,7 @@ class JobExecutor(Executor):
             else:
                 self._dispatcher.adopt(job.id, job.name, keys)
         self._dispatcher.erase(done)
+        sweep.drop_other_plans(plans)
 
     def __repr__(self) -> str:
         waiting, in_flight = self._dispatcher.load()
@@ -204,7 +207,7 @@ class JobExecutor(Executor):
         """
         self._dispatcher.refuse_if_over()
         future = JobFuture()
-        task = self._task(future, fn, lambda: self._packer.function(fn), args, kwargs)
+        task = self._task(future, lambda: self._prepare(fn), args, kwargs)
         self._add([task] if task is not None else [])
         return future
 
@@ -234,7 +237,7 @@ class JobExecutor(Executor):
         self._dispatcher.refuse_if_over()
         if progress:
             self._dispatcher.show_progress()
-        function = functools.cache(lambda: self._packer.function(fn))
+        function = functools.cache(lambda: self._prepare(fn))
         calls = zip(*iterables)
 
         def submit(number: int | None) -> list[JobFuture]:
@@ -242,7 +245,7 @@ class JobExecutor(Executor):
             tasks = []
             for args in itertools.islice(calls, number):
                 futures.append(JobFuture())
-                tasks.append(self._task(futures[-1], fn, function, args, {}, size=chunksize if chunksize > 1 else None))
+                tasks.append(self._task(futures[-1], function, args, {}, size=chunksize if chunksize > 1 else None))
                 if len(tasks) == _AT_ONCE:
                     self._add(task for task in tasks if task is not None)
                     tasks.clear()
@@ -273,11 +276,13 @@ class JobExecutor(Executor):
         if wait:
             self._dispatcher.join()
 
+    def _prepare(self, function: Callable[..., Any]) -> tuple[Packed, Recogniser | None]:
+        return self._packer.function(function), self._memory.recogniser(function)
+
     def _task(
         self,
         future: JobFuture,
-        fn: Callable[..., Any],
-        packed: Callable[[], Packed],
+        prepared: Callable[[], tuple[Packed, Recogniser | None]],
         args: tuple[Any, ...],
         kwargs: dict[str, Any],
         *,
@@ -289,8 +294,11 @@ class JobExecutor(Executor):
         future's exception.
         """
         try:
-            task = Task(future, Call(packed(), self._packer.arguments(args, kwargs)), size=size)
-            self._memory.know(task, fn, args, kwargs)
+            function, recognise = prepared()
+            task = Task(future, Call(function, self._packer.arguments(args, kwargs)), size=size)
+            if recognise is None:
+                return task
+            self._memory.know(task, recognise, args, kwargs)
             outcome = self._memory.find(task)
         except Exception as error:  # noqa: BLE001 - a class of the user's may raise anything
             future.set_running_or_notify_cancel()

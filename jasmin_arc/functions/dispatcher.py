@@ -265,6 +265,8 @@ class Dispatcher:
                 with self._changed:
                     self._sending = 0
                     self._changed.notify_all()
+            # Their futures hold results, which must go once nobody else wants them.
+            del groups
 
     def _room(self) -> int:
         """How many more jobs may be submitted."""
@@ -383,8 +385,10 @@ class Dispatcher:
                 continue
             if outcome is not None:
                 self._grouping.took(task.kind, outcome.seconds)
-                task.deliver(outcome)
                 self._show([task], JobState.FINISHED if outcome.kind == RETURNED else JobState.FAILED)
+                # Whoever gets the result may drop it at once; it is held by nobody else.
+                sent.tasks[number] = None
+                task.deliver(outcome)
             elif report.reason(number) is not None:
                 self._fail([task], why(seen, number))
             else:

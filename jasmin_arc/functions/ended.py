@@ -25,7 +25,7 @@ class Sent:
 
     job: FunctionJob
     tasks: list[Task | None]
-    """By the number of the call; ``None`` for one that nobody has asked for in this process"""
+    """By the number of the call; ``None`` for one that has its result, or that nobody has asked for in this process"""
     keys: Sequence[str] = ()
     """What the calls are, of a job that was found"""
 

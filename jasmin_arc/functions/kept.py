@@ -14,7 +14,7 @@ import shutil
 import stat
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
@@ -124,8 +124,6 @@ class Sweep:
         """Let others use it. This may be done more than once."""
         lock, self._lock = self._lock, None
         if lock is not None:
-            with suppress(OSError):
-                os.ftruncate(lock, 0)
             # Processes that were forked meanwhile have the file open too; closing it here would not free it.
             with suppress(OSError):
                 fcntl.flock(lock, fcntl.LOCK_UN)
@@ -177,6 +175,18 @@ class Sweep:
         path = self._plans / digest
         with _explained("erase", path), suppress(*_ABSENT):
             path.unlink()
+
+    def drop_other_plans(self, needed: Collection[str]) -> None:
+        """Erase the plans of jobs that are gone.
+
+        :param needed: the plans that stay
+        """
+        names: set[str] = set()
+        with suppress(OSError):
+            names.update(path.name for path in self._plans.iterdir())
+        for name in names.difference(needed):
+            with suppress(JasminArcError):
+                self.drop_plan(name)
 
     def forget(self) -> None:
         """Erase all results and plans. Jobs that were submitted go on, but their results are not found any more.
@@ -252,12 +262,15 @@ def _check_own(path: Path) -> None:
 def _read_own(path: Path) -> bytes:
     # Without O_NONBLOCK, a named pipe would keep us waiting for ever.
     handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
-    with os.fdopen(handle, "rb") as stream:
+    try:
         found = os.fstat(handle)
         _refuse(path, [path.lstat(), found])
         if not stat.S_ISREG(found.st_mode):
             raise FileNotFoundError(errno.ENOENT, "it is not a file")
-        return stream.read()
+        with os.fdopen(handle, "rb", closefd=False) as stream:
+            return stream.read()
+    finally:
+        os.close(handle)
 
 
 def _refuse(path: Path, found: Sequence[os.stat_result]) -> None:

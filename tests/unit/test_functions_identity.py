@@ -120,7 +120,14 @@ class Numbers(list[int]):
 
 
 class Some(frozenset[str]):
-    pass
+    def __new__(cls, names: str, **values: object) -> Some:
+        made = super().__new__(cls, names)
+        vars(made).update(values)
+        return made
+
+
+class Liar(Thing):
+    __class__ = property(lambda self: set)  # type: ignore[assignment]
 
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=timezone.utc)
@@ -140,6 +147,10 @@ NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=timezone.utc)
         ([1, [2]], [[1], 2]),
         ([], [[]]),
         (["ab"], ["a", "b"]),
+        (["as", "b"], ["a", "sb"]),
+        ({"a": {1: 2}}, {"a": {1: 3}}),
+        (Some("ab", mark=1), Some("ab", mark=2)),
+        (Liar(x=1), Liar(x=2)),
         ({1}, frozenset({1})),
         ({1, 2}, {1, 3}),
         (Some("ab"), Some("ac")),
@@ -319,6 +330,11 @@ F = "def f(x):\n    return x + 1\n"
         ),
         ("def o(a):\n    return lambda: a\nf = o(1)", "def o(a):\n    return lambda: a\nf = o(2)"),
         ("f = lambda: 1", "f = lambda: 2"),
+        ("def g(): pass\nf = g", "def h(): pass\nf = h"),
+        (
+            "def o(a):\n    return lambda: (a, locals())\nf = o(1)",
+            "def o(b):\n    return lambda: (b, locals())\nf = o(1)",
+        ),
         ("f = lambda: [i for i in range(3)]", "f = lambda: [i for i in range(4)]"),
         ("import math, cmath\na = math\nf = lambda: a.sin(1)", "import math, cmath\na = cmath\nf = lambda: a.sin(1)"),
         (
@@ -407,12 +423,36 @@ def test_a_class_stays_the_same_when_it_is_used() -> None:
     assert of(kind) == before
 
 
+def test_an_enumeration_stays_the_same_when_it_is_used() -> None:
+    kind: Any = main("from enum import *\nclass f(Flag):\n    A = 1\n    B = 2\n    C = 4")
+    before = of(kind)
+    assert kind(5) is kind.A | kind.C
+    assert of(kind) == before
+
+
 @pytest.fixture
 def helpers() -> Iterator[ModuleType]:
     module = ModuleType("helpers_of_a_user")
     sys.modules[module.__name__] = module
     yield module
     del sys.modules[module.__name__]
+
+
+def test_a_package_that_travels_takes_its_modules_along() -> None:
+    module = ModuleType("helpers_of_a_user.deep")
+    sys.modules[module.__name__] = module
+    try:
+        found = set()
+        for number in (1, 2):
+            exec(f"def g(): return {number}", vars(module))
+            found.add(of_package(module))
+        assert len(found) == 2
+    finally:
+        del sys.modules[module.__name__]
+
+
+def of_package(module: ModuleType) -> str:
+    return digest(module.g, (), {}, by_value=["helpers_of_a_user"])
 
 
 def test_functions_of_modules_count_by_their_names_unless_the_modules_travel(helpers: ModuleType) -> None:
@@ -424,6 +464,7 @@ def test_functions_of_modules_count_by_their_names_unless_the_modules_travel(hel
     by_name = digest(define(source), (), {})
     by_value = digest(define(source), (), {}, by_value=[helpers.__name__])
     assert digest(define(source), (), {}, by_value=[helpers.__name__]) == by_value
+    assert digest(define(source), (), {}, by_value=["helpers_of"]) == by_name
     assert digest(define("def g(): return 2"), (), {}) == by_name
     assert digest(define("def g(): return 2"), (), {}, by_value=[helpers.__name__]) != by_value
     exec(source, vars(helpers))

@@ -90,9 +90,20 @@ def test_what_is_no_file_counts_as_absent(tmp_path: Path, make: Callable[[Path],
     (tmp_path / "ab" / KEY).unlink()
     make(tmp_path / "ab" / KEY)
     (tmp_path / "ab" / KEY).chmod(0o700)
+    before = os.listdir("/proc/self/fd")
     assert kept.find(KEY) is None
+    assert len(os.listdir("/proc/self/fd")) == len(before)
     (tmp_path / "cd").write_text("")
     assert kept.find(OTHER) is None
+
+
+@pytest.mark.timeout(20)
+def test_a_pipe_that_somebody_writes_to_counts_as_absent(tmp_path: Path) -> None:
+    kept = Kept(tmp_path)
+    (tmp_path / "ab").mkdir(mode=0o700)
+    os.mkfifo(tmp_path / "ab" / KEY, 0o600)
+    with open(os.open(tmp_path / "ab" / KEY, os.O_RDWR), "wb", buffering=0):
+        assert kept.find(KEY) is None
 
 
 @pytest.mark.parametrize("key", ["", "../../etc/passwd", "ab", KEY.upper(), KEY + "\n", KEY + "/.."])
