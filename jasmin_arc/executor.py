@@ -43,6 +43,8 @@ _named: weakref.WeakValueDictionary[str, Dispatcher] = weakref.WeakValueDictiona
 """By their folders, those of this process that have a name"""
 _WINDOW = 0.05
 """Seconds for which calls are gathered, to be submitted together"""
+_AUTHENTICATED_FOR = 30.0
+"""Seconds between two looks at the credentials"""
 _AT_ONCE = 1000
 """How many calls of one ``map`` are packed before they are handed on"""
 
@@ -104,6 +106,7 @@ class JobExecutor(Executor):
         if chunk != "auto":
             _check_number("chunk", chunk, least=1)
         self.interface = interface
+        self._authenticated = float("-inf")
         self._max_workers = max_in_flight
         self._packer = Packer(modules)
         backend = interface.backend
@@ -319,8 +322,10 @@ class JobExecutor(Executor):
     def _add(self, tasks: Iterable[Task]) -> None:
         new = list(tasks)
         if new:
-            # Here, where there is a user who can be asked for a passphrase.
-            self.interface.backend.authenticate()
+            if time.monotonic() > self._authenticated + _AUTHENTICATED_FOR:
+                # Here, where there is a user who can be asked for a passphrase.
+                self.interface.backend.authenticate()
+                self._authenticated = time.monotonic()
             self._dispatcher.add(new)
 
 

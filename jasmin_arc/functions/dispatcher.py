@@ -83,6 +83,8 @@ class Dispatcher:
         self._settling: set[str] = set()
         self._found: dict[str, tuple[Sent, int]] = {}
         self._dead: dict[str, BaseException] = {}
+        self._late: list[str] = []
+        self._postponed: dict[str, tuple[float, Future[JobState]]] = {}
         self._ended: SimpleQueue[tuple[str, Future[JobState]]] = SimpleQueue()
         self._threads: list[threading.Thread] = []
         self._running = 0
@@ -182,7 +184,7 @@ class Dispatcher:
         # A thread may be in the middle of a request.
         self.join(_LEAVING)
         self._at_end()
-        return going_on
+        return [*going_on, *self._late]
 
     def abandon(self, error: BaseException) -> list[str]:
         """Fail all futures with this error, and return the jobs that go on."""
@@ -192,6 +194,7 @@ class Dispatcher:
             tasks = [*(task for sent in self._in_flight.values() for task in sent.wanted), *self._waiting.take_all()]
             going_on = list(self._in_flight)
             self._in_flight.clear()
+            self._postponed.clear()
             self._settling.clear()
             self._found.clear()
             self._changed.notify_all()
@@ -295,6 +298,8 @@ class Dispatcher:
             reason = self._error
             if reason is None:
                 self._in_flight.update((entry.job.id, entry) for entry in sent)
+            else:
+                self._late += [entry.job.id for entry in sent]
         if reason is not None:
             for entry in sent:
                 self._fail(entry.wanted, reason)
@@ -333,8 +338,12 @@ class Dispatcher:
     # --- Collecting ---
 
     def _collect_all(self) -> None:
+        again = time.monotonic()
         while True:
             ended = self._take_ended()
+            if self._postponed and time.monotonic() >= again:
+                ended.update((job_id, future) for job_id, (_, future) in self._postponed.items())
+                again = time.monotonic() + _OUTAGE[0]
             if ended:
                 self._collect(ended)
             elif self._is_over():
@@ -353,24 +362,36 @@ class Dispatcher:
         with self._changed:
             here = [(self._in_flight[job_id], future) for job_id, future in ended.items() if job_id in self._in_flight]
             self._settling.update(sent.job.id for sent, _ in here)
-        seen = run_all(lambda entry: look(self._interface, *entry), here, workers=_WORKERS)
-        erasable = [one.sent.job.id for one in seen if isinstance(one, Seen) and self._settle(one)]
-        del seen
+        looked = run_all(lambda entry: look(self._interface, *entry), here, workers=_WORKERS)
+        seen = [one for one in looked if isinstance(one, Seen) and not self._postpone(one, ended[one.sent.job.id])]
+        erasable = [one.sent.job.id for one in seen if self._settle(one)]
+        settled = [one.sent for one in seen]
+        del looked, seen
         self._interface._watcher.forget(ended)
         with self._changed:
-            for sent, _ in here:
+            self._settling.difference_update(sent.job.id for sent, _ in here)
+            for sent in settled:
+                self._postponed.pop(sent.job.id, None)
                 self._in_flight.pop(sent.job.id, None)
-                self._settling.discard(sent.job.id)
                 for key in sent.keys:
                     self._found.pop(key, None)
             self._changed.notify_all()
         self.erase(erasable)
+
+    def _postpone(self, seen: Seen, future: Future[JobState]) -> bool:
+        """Say whether the results are fetched later, as the place does not answer now."""
+        job_id = seen.sent.job.id
+        if not isinstance(seen.error, ServerUnavailableError) or not future.done() or future.exception() is not None:
+            return False
+        since, _ = self._postponed.setdefault(job_id, (time.monotonic(), future))
+        return time.monotonic() - since < _PATIENCE
 
     def _settle(self, seen: Seen) -> bool:
         """Settle the futures of a job's calls, and say whether nobody needs the job any more."""
         sent, report = seen.sent, seen.report
         if seen.state is not None:
             sent.job._ended(seen.state, report.printed)
+        # A job whose calls died is kept, for whoever wants to look at it.
         is_kept = True
         died: list[Task] = []
         unmade: list[Task] = []
@@ -381,6 +402,7 @@ class Dispatcher:
                 is_kept = self._keep(*known, outcome) and is_kept
             if task is None:
                 if outcome is None:
+                    is_kept = False
                     self._dead[sent.keys[number]] = why(seen, number)
                 continue
             if outcome is not None:
@@ -410,7 +432,6 @@ class Dispatcher:
         self._put_back([*again, *unmade])
         lost = [task for task in died if task not in again]
         self._fail(lost, why(seen, None))
-        # One that died is kept, for whoever wants to look at it.
         return not lost
 
     def _put_back(self, tasks: Sequence[Task]) -> None:
