@@ -26,8 +26,9 @@ UNKNOWN = "unknown"
 """What is said of a job that is not known where it ran"""
 _FIRST = ("failed", UNKNOWN, "cancelled")
 _ENDED = ("completed", *_FIRST)
-_ORDER = (*_FIRST, "in progress", "not started", "not submitted", UNASKED, "completed")
-"""Which jobs are shown first, and in which order states are counted"""
+_GOING_ON = ("in progress", "not started", "not submitted", UNASKED)
+_ROW_ORDER = (*_FIRST, *_GOING_ON, "completed")
+_BAR_ORDER = ("completed", *_FIRST, *_GOING_ON)
 _COLUMNS = ("status", "name", "job", "why")
 _OTHER_LINES = 8
 """How many lines of a terminal are not for jobs"""
@@ -53,7 +54,7 @@ class Board:
     def counts(self) -> list[tuple[str, int]]:
         """How many jobs have which status, in the order of the bar."""
         found = Counter(self.statuses.values())
-        return [(word, found[word]) for word in reversed(_ORDER) if found[word]]
+        return [(word, found[word]) for word in _BAR_ORDER if found[word]]
 
     @property
     def line(self) -> str:
@@ -66,7 +67,7 @@ class Board:
     @cached_property
     def rows(self) -> list[dict[str, str]]:
         """The jobs that are shown, those that need somebody to look first."""
-        rank = {word: place for place, word in enumerate(_ORDER)}
+        rank = {word: place for place, word in enumerate(_ROW_ORDER)}
         shown = nsmallest(ROWS, self.statuses, key=lambda job_id: rank[self.statuses[job_id]])
         short = short_ids(shown)
         return [

@@ -44,14 +44,19 @@ class Kernel:
 
     def restart(self) -> None:
         """Restart the kernel: all variables are gone."""
-        run_sync(self._client.km.restart_kernel)(now=True)
-        run_sync(self._client.kc.wait_for_ready)(timeout=LIMIT)
+        restart(self._client)
 
 
 def client_of(notebook: Any, folder: Path) -> NotebookClient:
     return NotebookClient(
         notebook, timeout=LIMIT, kernel_name="python3", allow_errors=True, resources={"metadata": {"path": str(folder)}}
     )
+
+
+def restart(client: NotebookClient) -> None:
+    """Restart the kernel of a notebook: all variables are gone."""
+    run_sync(client.km.restart_kernel)(now=True)
+    run_sync(client.kc.wait_for_ready)(timeout=LIMIT)
 
 
 @pytest.fixture

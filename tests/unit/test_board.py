@@ -38,7 +38,7 @@ def test_a_board_counts_and_shows_the_failed_jobs_first() -> None:
         seconds=83.7,
         note="a note",
     )
-    head = "3 of 5 jobs ended after 1 min 23 s: 2 completed, 1 not started, 1 in progress, 1 failed"
+    head = "3 of 5 jobs ended after 1 min 23 s: 2 completed, 1 failed, 1 in progress, 1 not started"
     assert board.line == head
     assert board.text().splitlines() == [head, "  failed  m-3  45PLDmnL0oAoOSAtDm00002  exit code 3", "a note"]
     assert [row["status"] for row in board.rows] == ["failed", "in progress", "not started", "completed", "completed"]
