@@ -85,7 +85,7 @@ class Dispatcher:
         self._dead: dict[str, BaseException] = {}
         self._late: list[str] = []
         self._postponed: dict[str, tuple[float, Future[JobState]]] = {}
-        self._ended: SimpleQueue[tuple[str, Future[JobState]]] = SimpleQueue()
+        self._ended: SimpleQueue[dict[str, Future[JobState]]] = SimpleQueue()
         self._threads: list[threading.Thread] = []
         self._running = 0
         self._closing = False
@@ -252,6 +252,8 @@ class Dispatcher:
             with self._changed:
                 while not self._waiting.may_go(self._room()):
                     if self._is_over():
+                        # The other thread looks, too.
+                        self._ended.put({})
                         return
                     self._changed.wait(_POLL_INTERVAL)
             time.sleep(self._window)
@@ -333,7 +335,7 @@ class Dispatcher:
             self._forget_states = self._interface._watcher.tell(self._see)
         watched = self._interface._watcher.watch(entry.job.id for entry in sent)
         for job_id, future in watched.items():
-            future.add_done_callback(lambda done, job_id=job_id: self._ended.put((job_id, done)))  # type: ignore[misc]
+            future.add_done_callback(lambda done, job_id=job_id: self._ended.put({job_id: done}))  # type: ignore[misc]
 
     # --- Collecting ---
 
@@ -346,16 +348,16 @@ class Dispatcher:
                 again = time.monotonic() + _OUTAGE[0]
             if ended:
                 self._collect(ended)
-            elif self._is_over():
+            if self._is_over():
                 return
 
     def _take_ended(self) -> dict[str, Future[JobState]]:
         """Wait a little for jobs to end."""
         ended: dict[str, Future[JobState]] = {}
         with suppress(Empty):
-            ended.update([self._ended.get(timeout=_POLL_INTERVAL)])
+            ended.update(self._ended.get(timeout=_POLL_INTERVAL))
             while len(ended) < _AT_ONCE:
-                ended.update([self._ended.get_nowait()])
+                ended.update(self._ended.get_nowait())
         return ended
 
     def _collect(self, ended: Mapping[str, Future[JobState]]) -> None:
