@@ -66,7 +66,9 @@ class _Terminal:
         from rich.live import Live
 
         self._lock = threading.RLock()
-        self._live = Live(console=Console(file=sys.stderr), auto_refresh=False, transient=True)
+        # What others print must not go to standard error.
+        own = {"redirect_stdout": False, "redirect_stderr": False}
+        self._live = Live(console=Console(file=sys.stderr), auto_refresh=False, transient=True, **own)
 
     def show(self, view: View, *, last: bool) -> None:
         with self._lock:
