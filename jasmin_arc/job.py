@@ -6,28 +6,36 @@ import os
 from collections.abc import Callable, Generator, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from jasmin_arc._support.text import excerpt
+from jasmin_arc._support.cards import Card, Shown, known_fields
+from jasmin_arc._support.text import excerpt, last_part
 from jasmin_arc._support.tracebacks import shortens_tracebacks
-from jasmin_arc.constants import STDERR_NAME, STDOUT_NAME, JobStatuses
+from jasmin_arc._support.values import for_people, status_words
+from jasmin_arc.constants import STDERR_NAME, STDOUT_NAME, JobState, JobStatuses
 from jasmin_arc.exceptions import JobNotFoundError, PartialFailureError
 from jasmin_arc.explain import Explanation, job_failed
 
 if TYPE_CHECKING:
     from jasmin_arc.arc_interface import ArcInterface
     from jasmin_arc.job_info import JobInfo
-
+    from jasmin_arc.job_list import JobSummary
 
 _Answer = TypeVar("_Answer")
 
 
 @shortens_tracebacks
-class Job:
-    """One job. ``await job`` gives its final status; a thousand jobs awaited cost the requests of one."""
+class Job(Shown):
+    """One job. ``await job`` gives its final status; a thousand jobs awaited cost the requests of one.
+
+    In a notebook it shows what is known of it: what it, or the :class:`~jasmin_arc.jobs.Jobs` that it is of, was last
+    asked for, and what the job list has. Nobody is asked for that.
+    """
 
     def __init__(self, interface: ArcInterface, job_id: str, name: str | None = None) -> None:
         self.interface = interface
         self.id = job_id
         self._name = name
+        self._word = ""
+        self._info: JobInfo | None = None
 
     @property
     def name(self) -> str:
@@ -40,16 +48,16 @@ class Job:
     @property
     def status(self) -> JobStatuses:
         """The present status; see ``ArcInterface.get_job_status``."""
-        return self.interface.get_job_status(self.id)
+        return self._told(self.interface.get_job_status(self.id))
 
     def info(self) -> JobInfo:
         """Return what is known of the job; see ``ArcInterface.get_job_info``."""
-        return self.interface.get_job_info(self.id)
+        return self._told_all(self.interface.get_job_info(self.id))
 
     def wait(self, *, timeout: float | None = None, check: bool = False) -> JobStatuses:
         """Return the status once the job has ended; see ``ArcInterface.wait``."""
         (status,) = _only(self.interface.wait, [self.id], timeout=timeout, check=check)
-        return status
+        return self._told(status)
 
     def cancel(self) -> None:
         """Cancel the job; see ``ArcInterface.cancel_job``."""
@@ -132,9 +140,65 @@ class Job:
     def __hash__(self) -> int:
         return hash(self.id)
 
-    def __repr__(self) -> str:
+    def _line(self) -> str:
         name = f"{excerpt(self._name)} " if self._name else ""
-        return f"<Job {name}{self.id}>"
+        return f"<Job {name}{self.id}{f' ({self._word})' if self._word else ''}>"
+
+    def __str__(self) -> str:
+        return self._line()
+
+    def _told(self, status: JobStatuses, state: JobState | None = None) -> JobStatuses:
+        """Remember what somebody was told of the job, to show it."""
+        if self._info is not None and self._info.status is not status:
+            self._info = None
+        self._word = status_words(status.value, state or (self._info.state if self._info else None))
+        return status
+
+    def _told_all(self, info: JobInfo) -> JobInfo:
+        self._word, self._info = status_words(info.status.value, info.state), info
+        self._name = self._name or info.name or None
+        return info
+
+    def _words(self, listed: JobSummary | None) -> str:
+        """Return what people call the status, as far as it is known. An end in the job list counts most."""
+        if listed is not None and listed.final_state is not None:
+            return status_words(listed.final_state.status.value, listed.final_state)
+        return self._word
+
+    def _row(self, listed: JobSummary | None) -> dict[str, Any]:
+        """Return what is known without a question, for a table of jobs."""
+        info = self._info
+        return {
+            "status": self._words(listed) or SUBMITTED,
+            "name": self._name or (listed.name if listed else ""),
+            "job": last_part(self.id),
+            "submitted": (info.submitted if info else None) or (listed.submitted if listed else None),
+            "wall_time": info.wall_time if info else None,
+            "memory": info.memory if info else None,
+            "why": self._why(),
+        }
+
+    def _why(self) -> str:
+        """Return why the job is in its state, as far as somebody was told."""
+        info = self._info
+        if info is None:
+            return ""
+        if info.missing_outputs:
+            return f"did not make {', '.join(info.missing_outputs)}"
+        return info.reason or (f"exit code {info.exit_code}" if info.exit_code else next(iter(info.errors), ""))
+
+    def _card(self) -> Card:
+        listed = self.interface._listed([self.id]).get(self.id)
+        row = self._row(listed)
+        if self._info is not None:
+            pairs = known_fields(self._info, without=["name"])
+        else:
+            pairs = [("id", self.id), ("submitted", for_people(row["submitted"]))]
+        return Card(row["name"] or row["job"], status=row["status"], properties=[pair for pair in pairs if pair[1]])
+
+
+SUBMITTED = "submitted"
+"""What is known of a job that nobody has asked about"""
 
 
 def _only(call: Callable[..., _Answer], *args: Any, **options: Any) -> _Answer:

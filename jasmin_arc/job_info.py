@@ -5,14 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
+from jasmin_arc._support.cards import Card, Shown, in_one_line, known_fields
+from jasmin_arc._support.text import last_part
+from jasmin_arc._support.values import status_words
 from jasmin_arc.constants import JobState, JobStatuses
 
 
-@dataclass(frozen=True)
-class JobInfo:
+@dataclass(frozen=True, repr=False)
+class JobInfo(Shown):
     """What the place where a job runs says of it. What it did not say is ``None`` or empty.
 
-    All times are aware and in UTC.
+    All times are aware and in UTC. As a text, and in a notebook, times are those of the clock here.
     """
 
     id: str
@@ -68,6 +71,13 @@ class JobInfo:
     def final(self) -> bool:
         """Say whether the job has ended, whichever way."""
         return self.state.final
+
+    def _line(self) -> str:
+        return in_one_line(self)
+
+    def _card(self) -> Card:
+        word = status_words(self.status.value, self.state)
+        return Card(self.name or last_part(self.id), status=word, properties=known_fields(self, without=["name"]))
 
 
 @dataclass(frozen=True)

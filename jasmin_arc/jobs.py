@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, overload
 
+from jasmin_arc._support.cards import Card, Grid, Shown
+from jasmin_arc._support.notebook import this_cell
+from jasmin_arc._support.quantities import local_minute, local_zone
 from jasmin_arc._support.text import counted
 from jasmin_arc._support.tracebacks import shortens_tracebacks
+from jasmin_arc._support.values import of_property, short_ids
 from jasmin_arc.constants import JobStatuses
 from jasmin_arc.job import Job
 
@@ -18,19 +24,26 @@ if TYPE_CHECKING:
 
 _SHOWN = 3
 """How many ids the text for developers shows"""
+_ROWS = 20
+"""How many jobs the table shows"""
+_FIRST = ("failed", "cancelled")
+"""The statuses that the table shows first"""
+_ENDS = ("completed", *_FIRST)
+_NOT_ASKED = "this is what was known; the method infos asks now, and watch shows what happens"
 
 
 @shortens_tracebacks
-class Jobs(Sequence[Job]):
+class Jobs(Shown, Sequence[Job]):
     """A sequence of jobs, which does not change.
 
     Answers come in its order, with few requests however many jobs there are. A slice, or the sum of two, is such a
-    sequence too.
+    sequence too. In a notebook it is a table of what is known, the failed jobs first; nobody is asked for that.
     """
 
     def __init__(self, interface: ArcInterface, jobs: Iterable[Job]) -> None:
         self.interface = interface
         self._jobs = tuple(jobs)
+        self._watched_in: object = None
 
     @property
     def ids(self) -> list[str]:
@@ -40,7 +53,7 @@ class Jobs(Sequence[Job]):
     @property
     def statuses(self) -> list[JobStatuses]:
         """The present statuses; see ``ArcInterface.get_job_statuses``."""
-        return self.interface.get_job_statuses(self.ids)
+        return self._told(self.interface.get_job_statuses(self.ids))
 
     @property
     def failed(self) -> Jobs:
@@ -50,11 +63,16 @@ class Jobs(Sequence[Job]):
 
     def infos(self) -> list[JobInfo]:
         """Return what is known of the jobs; see ``ArcInterface.get_job_infos``."""
-        return self.interface.get_job_infos(self.ids)
+        infos = self.interface.get_job_infos(self.ids)
+        return [job._told_all(info) for job, info in zip(self._jobs, infos)]
 
     def wait(self, *, timeout: float | None = None, progress: bool = False, check: bool = False) -> list[JobStatuses]:
         """Return the statuses once all jobs have ended; see ``ArcInterface.wait``."""
-        return self.interface.wait(self.ids, timeout=timeout, progress=progress, check=check)
+        return self._told(self.interface.wait(self.ids, timeout=timeout, progress=progress, check=check))
+
+    def watch(self, *, background: bool = False, timeout: float | None = None) -> Jobs:
+        """Show the jobs on a board until all have ended; see ``ArcInterface.watch``."""
+        return self.interface.watch(self, background=background, timeout=timeout)
 
     def outputs(
         self,
@@ -99,6 +117,10 @@ class Jobs(Sequence[Job]):
             rows.append({**first, "status": info.status.value, **fields, "state": str(info.state)})
         return pandas.DataFrame(rows)
 
+    def _told(self, statuses: Sequence[JobStatuses]) -> list[JobStatuses]:
+        """Remember what somebody was told of the jobs, to show it."""
+        return [job._told(status) for job, status in zip(self._jobs, statuses)]
+
     @overload
     def __getitem__(self, index: int) -> Job: ...
     @overload
@@ -118,6 +140,35 @@ class Jobs(Sequence[Job]):
     def __hash__(self) -> int:
         return hash(self._jobs)
 
-    def __repr__(self) -> str:
+    def _line(self) -> str:
         shown = ", ".join(self.ids[:_SHOWN]) + (", ..." if len(self) > _SHOWN else "")
         return f"<{counted(len(self), 'job')}{': ' if self else ''}{shown}>"
+
+    def _ipython_display_(self) -> None:
+        """Show nothing at the end of the cell that has a board with the same jobs; else leave it to the other ways."""
+        if self._watched_in is None or self._watched_in != this_cell():
+            raise NotImplementedError
+
+    def _card(self) -> Card:
+        listed = self.interface._listed(self.ids)
+        rows = [job._row(listed.get(job.id)) for job in self._jobs]
+        counts = Counter(row["status"] for row in rows)
+        words = ", ".join(f"{number} {word}" for word, number in counts.most_common())
+        shown = sorted(rows, key=lambda row: row["status"] not in _FIRST)[:_ROWS]
+        more = [f"and {len(rows) - len(shown)} more"] if len(rows) > len(shown) else []
+        ended = all(row["status"] in _ENDS for row in rows)
+        note = "; ".join([*more, *([] if ended else [_NOT_ASKED])])
+        return Card(counted(len(rows), "job"), about=words, grids=[_grid(shown)] if shown else [], note=note)
+
+
+def _grid(rows: Sequence[Mapping[str, Any]]) -> Grid:
+    """Return a table with the columns of which something is known."""
+    short = short_ids(row["job"] for row in rows)
+    texts = [{**row, "job": short[row["job"]], "submitted": _minute(row["submitted"])} for row in rows]
+    known = [key for key in rows[0] if any(row[key] for row in texts)]
+    headings = [f"{key} ({local_zone()})" if key == "submitted" else key.replace("_", " ") for key in known]
+    return Grid(headings, [[of_property(key, row[key]) for key in known] for row in texts], statuses=True)
+
+
+def _minute(moment: datetime | None) -> str:
+    return "" if moment is None else local_minute(moment)

@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import timedelta
 
+from jasmin_arc._support.cards import Card, Shown, grid_of, in_one_line, known_fields
 
-@dataclass(frozen=True)
-class QueueInfo:
+
+@dataclass(frozen=True, repr=False)
+class QueueInfo(Shown):
     """A queue of a compute element, or a partition of Slurm. What is not published is ``None``: no limit is known."""
 
     name: str
@@ -32,9 +34,15 @@ class QueueInfo:
     qos: tuple[str, ...] = ()
     """The qualities of service that its jobs must have; empty for any"""
 
+    def _line(self) -> str:
+        return in_one_line(self)
 
-@dataclass(frozen=True)
-class QosInfo:
+    def _card(self) -> Card:
+        return Card(self.name, properties=known_fields(self, without=["name"]))
+
+
+@dataclass(frozen=True, repr=False)
+class QosInfo(Shown):
     """A quality of service (QoS) of Slurm that the user may choose. A limit that is not published is ``None``."""
 
     name: str
@@ -50,9 +58,15 @@ class QosInfo:
     accounts: tuple[str, ...] = ()
     """The accounts with which the user may choose it; empty for any"""
 
+    def _line(self) -> str:
+        return in_one_line(self)
 
-@dataclass(frozen=True)
-class SiteInfo:
+    def _card(self) -> Card:
+        return Card(self.name, properties=known_fields(self, without=["name"]))
+
+
+@dataclass(frozen=True, repr=False)
+class SiteInfo(Shown):
     """A place where jobs run: its queues, and what they may ask for."""
 
     endpoint: str
@@ -75,3 +89,11 @@ class SiteInfo:
     """The quality of service of jobs that name none"""
     default_queue: str = ""
     """The queue of jobs that name none. No compute element publishes it; it is known once such a job was looked at"""
+
+    def _line(self) -> str:
+        return in_one_line(self)
+
+    def _card(self) -> Card:
+        grids = [grid_of(entries) for entries in (self.queues, self.qos) if entries]
+        properties = known_fields(self, without=["name", "queues", "qos"])
+        return Card(self.name or self.endpoint, properties=properties, grids=grids)

@@ -44,6 +44,12 @@ def size(value: int) -> str:
     amount = float(value)
     for unit in ("B", "kB", "MB", "GB"):
         if amount < 1024:
-            return f"{amount:.0f} {unit}" if unit == "B" or amount >= 10 else f"{amount:.1f} {unit}"
+            return f"{_three_digits(amount)} {unit}" if unit != "B" else f"{value} B"
         amount /= 1024
     return f"{amount:.1f} TB"
+
+
+def _three_digits(amount: float) -> str:
+    if amount < 10:
+        return f"{amount:.1f}"
+    return f"{amount:.1f}".removesuffix(".0") if amount < 100 else f"{amount:.0f}"

@@ -71,6 +71,12 @@ class Backend(ABC):
     pace: ClassVar[Pace] = Pace()
     """How often this place may be asked; whoever waits keeps to it."""
 
+    worthwhile: ClassVar[float] = 60.0
+    """The seconds that a job should last at least, so that its start is worth it: short tasks are put together"""
+
+    python: ClassVar[str] = "python3"
+    """The Python of a job, where nobody names another"""
+
     @property
     @abstractmethod
     def endpoint(self) -> str:

@@ -17,12 +17,12 @@ import click
 from jasmin_arc._support.bulk import summarize_ids
 from jasmin_arc._support.progress import bars_away
 from jasmin_arc._support.text import one_line
+from jasmin_arc._support.values import short_ids
 from jasmin_arc.cli.exit_codes import FAILED, code_of
 from jasmin_arc.cli.output import Output, fitted
 from jasmin_arc.cli.spinner import Spinner
 from jasmin_arc.config import ConnectionConfig, without_secrets
 from jasmin_arc.constants import LogLevels
-from jasmin_arc.display.values import short_ids
 from jasmin_arc.exceptions import (
     PYTHON_WORDS,
     Advice,

@@ -11,11 +11,11 @@ from itertools import takewhile
 from typing import TYPE_CHECKING
 
 from jasmin_arc._support.text import counted, one_line
+from jasmin_arc._support.values import status_words
 from jasmin_arc.cli.context import Context
 from jasmin_arc.cli.output import fitted
 from jasmin_arc.constants import JobStatuses
 from jasmin_arc.display.columns import Row
-from jasmin_arc.display.values import status_words
 from jasmin_arc.exceptions import JobListError
 
 if TYPE_CHECKING:

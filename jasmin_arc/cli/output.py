@@ -10,10 +10,10 @@ import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TextIO
 
+from jasmin_arc._support.values import for_json, for_programs, short_ids
 from jasmin_arc.display.columns import DONE, Column, Row
 from jasmin_arc.display.tables import make_record, make_table
 from jasmin_arc.display.text import wrap
-from jasmin_arc.display.values import for_json, for_programs, short_ids
 
 
 class Output:

@@ -13,12 +13,12 @@ import click
 from click.shell_completion import CompletionItem
 
 from jasmin_arc._support.text import last_part
+from jasmin_arc._support.values import short_ids
 from jasmin_arc.cli.app import context_of
 from jasmin_arc.cli.context import Context
 from jasmin_arc.cli.parameters import Seconds
 from jasmin_arc.constants import JobStatuses
 from jasmin_arc.description import is_pattern
-from jasmin_arc.display.values import short_ids
 from jasmin_arc.exceptions import JasminArcError
 from jasmin_arc.job_list.finder import Finder
 

@@ -11,6 +11,8 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from jasmin_arc._support.cards import Card, Shown, call_like
+from jasmin_arc._support.values import for_people as in_words
 from jasmin_arc.description.fields import (
     CHECKS,
     RESERVED_PREFIX,
@@ -39,12 +41,13 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
 
-@dataclass(frozen=True, init=False)
-class JobDescription:
+@dataclass(frozen=True, init=False, repr=False)
+class JobDescription(Shown):
     """A job: what to run, with which files, and what it needs.
 
     A description cannot be changed once it is made; :meth:`replace` makes another one. Equal descriptions have equal
-    hashes, so they can be keys of a dictionary.
+    hashes, so they can be keys of a dictionary. What shows one leaves out the values of environment variables and the
+    secrets of URLs.
 
     :param executable: the program: a name that is found on the node's PATH, a path on the node, or the name of
         one of the inputs
@@ -243,6 +246,22 @@ class JobDescription:
         from jasmin_arc.description.formats.xrsl import to_xrsl
 
         return to_xrsl(self)
+
+    def _line(self) -> str:
+        from jasmin_arc.description.what_was_run import for_json
+
+        known = for_json(self)
+        first, *others = known.pop("commands")
+        run = {"steps": [first, *others]} if self.steps else {"executable": first[0], "arguments": first[1:]}
+        if self.slots == 1:
+            del known["slots"]
+        return call_like(self, {"name": self.name, **run, **known})
+
+    def _card(self) -> Card:
+        from jasmin_arc.description.what_was_run import for_people
+
+        shown = {name: value for name, value in for_people(self).items() if value}
+        return Card(self.name, properties=[(name.replace("_", " "), in_words(value)) for name, value in shown.items()])
 
 
 def _absolute(source: Any) -> Any:

@@ -11,16 +11,13 @@ from dataclasses import dataclass
 from itertools import zip_longest
 from typing import Any
 
-from jasmin_arc._support.quantities import size
+from jasmin_arc._support.values import of_property
 from jasmin_arc.display.columns import Column, Row
 from jasmin_arc.display.text import fold, width_of
-from jasmin_arc.display.values import for_people
 
 _GAP = 2
 _MIN_FOLDED = 12
 """How narrow a name may become"""
-_SIZES = ("memory", "size")
-"""Properties that are numbers of bytes"""
 
 
 @dataclass(frozen=True)
@@ -78,7 +75,7 @@ def _widths(columns: Sequence[Column], by_column: Sequence[Sequence[str]], room:
 def make_record(row: Row, width: int) -> Table:
     """Lay out the properties of one thing for a terminal of this width; those without a value are left out."""
     known = {key: value for key, value in row.items() if value is not None}
-    texts = {key: size(value) if key in _SIZES else for_people(value) for key, value in known.items()}
+    texts = {key: of_property(key, value) for key, value in known.items()}
     return _properties([(key.replace("_", " "), text) for key, text in texts.items() if text], width)
 
 

@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from jasmin_arc._support.cards import Card, Shown
+from jasmin_arc._support.text import excerpt, last_part
 from jasmin_arc.exceptions import Advice, JobFailedError
 
 CAUSES_PAGE = "docs/troubleshooting.md"
 """The page of the documentation that has a section for each cause"""
 
 
-@dataclass(frozen=True)
-class Explanation:
+@dataclass(frozen=True, repr=False)
+class Explanation(Shown):
     """Why a job is where it is. ``str()`` gives all of it as a few lines of text."""
 
     job_id: str
@@ -32,10 +34,18 @@ class Explanation:
         """Where the documentation tells more about this cause."""
         return f"{CAUSES_PAGE}#{self.cause}"
 
-    def __str__(self) -> str:
+    def _lines(self) -> str:
         evidence = [f"  - {line}" for line in self.evidence]
         head = f"{self.name}  ({self.job_id})" if self.name else self.job_id
         return "\n".join([head, self.summary, *evidence, self.advice])
+
+    def _line(self) -> str:
+        return f"<Explanation of {excerpt(self.name or self.job_id)}: {excerpt(self.summary)}>"
+
+    def _card(self) -> Card:
+        name = self.name or last_part(self.job_id)
+        paragraphs = [self.summary, *filter(None, [self.advice])]
+        return Card(name, about=self.cause, paragraphs=paragraphs, points=self.evidence, note=self.job_id)
 
 
 def job_failed(first: Explanation, job_ids: Sequence[str]) -> JobFailedError:

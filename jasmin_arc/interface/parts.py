@@ -10,21 +10,23 @@ import os
 import sys
 import threading
 import weakref
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO, TypeVar
 
 from jasmin_arc._support.bulk import JobLike, JobsLike, word_of, words_of
+from jasmin_arc._support.cards import Card, Shown
 from jasmin_arc._support.logs import make_logger
 from jasmin_arc._support.notebook import in_notebook
 from jasmin_arc._support.suggestions import unknown_keyword
+from jasmin_arc._support.text import home_short
 from jasmin_arc._support.tracebacks import shortens_tracebacks
 from jasmin_arc.backends.base import Backend, Services
 from jasmin_arc.backends.table import make_backend
 from jasmin_arc.config import OPTIONS, ConnectionConfig, Options
 from jasmin_arc.constants import LogLevels
-from jasmin_arc.exceptions import InvalidConfigError
+from jasmin_arc.exceptions import InvalidConfigError, JasminArcError
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -32,7 +34,7 @@ if TYPE_CHECKING:
     from jasmin_arc.credentials.proxy import ProxyManager
     from jasmin_arc.explain.known_site import KnownSite
     from jasmin_arc.explain.warnings import Warnings
-    from jasmin_arc.job_list import JobList
+    from jasmin_arc.job_list import JobList, JobSummary
     from jasmin_arc.job_list.finder import Finder
     from jasmin_arc.job_list.ledger import Ledger
     from jasmin_arc.staging.missing import MissingOutputs
@@ -40,6 +42,9 @@ if TYPE_CHECKING:
     from jasmin_arc.watcher import Watcher
 
 _Made = TypeVar("_Made")
+_AT_ONCE = 0.2
+"""Seconds to wait for a job list that another process is writing, where it is just to be shown"""
+_SHOWN_ANYWAY = ("ARC_SERVER", "BACKEND", "JOBS_INFO_FILE", "SLURM_HOST")
 _all: weakref.WeakSet[Parts] = weakref.WeakSet()
 
 
@@ -53,7 +58,7 @@ if hasattr(os, "register_at_fork"):
 
 
 @shortens_tracebacks
-class Parts:
+class Parts(Shown):
     """The parts of an :class:`~jasmin_arc.arc_interface.ArcInterface`; see there."""
 
     def __init__(
@@ -172,6 +177,14 @@ class Parts:
         words = words_of(jobs)
         return words if all("://" in word for word in words) else self._finder.find_all(words)
 
+    def _listed(self, job_ids: Sequence[str]) -> dict[str, JobSummary]:
+        """Return the little that the job list knows of these jobs: nothing, if it cannot be read at once."""
+        try:
+            return self.job_list.with_timeout(_AT_ONCE).summaries(job_ids) if job_ids else {}
+        except JasminArcError as error:
+            self.logger.debug("%s", error)
+            return {}
+
     def close(self) -> None:
         """Close connections, files and threads. Jobs go on; a later call opens what it needs again."""
         with self._lock:
@@ -189,8 +202,16 @@ class Parts:
         # Another process has no log of this one. What goes along is paths and numbers, never a key.
         return partial(type(self), log=None, config=self.config), ()
 
-    def __repr__(self) -> str:
+    def _line(self) -> str:
         return f"<{type(self).__name__} {self.config!r}>"
+
+    def _card(self) -> Card:
+        config = self.config
+        place = {"slurm": config.SLURM_HOST, "local": "this machine"}.get(config.BACKEND, config.endpoint)
+        known = {"backend": config.BACKEND, "place": place, "job list": home_short(config.JOBS_INFO_FILE)}
+        others = [name for name in OPTIONS if not config.is_default(name) and name not in _SHOWN_ANYWAY]
+        known.update((name, home_short(str(getattr(config, name)))) for name in others)
+        return Card(type(self).__name__, properties=[pair for pair in known.items() if pair[1]])
 
 
 def _configured(

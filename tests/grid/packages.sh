@@ -10,6 +10,7 @@ PACKAGES=(
     openssl iproute2 procps                                              # certificates; ss; ps for A-REX's scripts
     zsh fish                                                             # the tests press Tab in them
     curl                                                                 # make bench compares with it
+    libpythonX.Y-testsuite                                               # the standard library's tests of executors
 )
 JASMIN_PACKAGES=(slurmdbd mariadb-server-core)     # accounting, which only the site like JASMIN has
 
@@ -20,8 +21,12 @@ missing_packages() {
     done
 }
 
+python_version() {
+    /usr/bin/python3 -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null || echo 3.11
+}
+
 install_packages() {
-    local missing wanted=("${PACKAGES[@]}")
+    local missing wanted=("${PACKAGES[@]/X.Y/$(python_version)}")
     if [ "$SITE" = jasmin ] || [ "${1:-}" = all ]; then wanted+=("${JASMIN_PACKAGES[@]}"); fi
     if ! command -v dpkg-query >/dev/null || ! command -v apt-get >/dev/null; then
         die "needs root on Debian 12 or Ubuntu, for its packages ${wanted[*]}"

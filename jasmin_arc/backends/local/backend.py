@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sqlite3
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -47,6 +48,8 @@ class LocalBackend(Backend):
 
     name = "local"
     capabilities = frozenset({INPUT_URLS, QUEUES})
+    worthwhile = 1.0
+    python = sys.executable
 
     def __init__(self, config: ConnectionConfig, services: Services) -> None:
         self._job_list = services.job_list

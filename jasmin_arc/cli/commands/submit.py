@@ -13,6 +13,7 @@ from typing import Any
 import click
 
 from jasmin_arc._support.text import first_few, one_line
+from jasmin_arc._support.values import status_words
 from jasmin_arc.cli.app import ArcCommand, TakesCommand
 from jasmin_arc.cli.commands.files import print_as_it_comes
 from jasmin_arc.cli.completion import complete_directory, complete_file
@@ -24,7 +25,6 @@ from jasmin_arc.cli.selection import selects_jobs
 from jasmin_arc.constants import STDERR_NAME, JobStatuses
 from jasmin_arc.description import JobDescription
 from jasmin_arc.display.columns import Row, job_row, unknown_row
-from jasmin_arc.display.values import status_words
 from jasmin_arc.exceptions import Advice, JasminArcError, JobNotFoundError, NoTargetsAvailableError, OutputError
 
 _ASK_EVERY = 2.0

@@ -13,6 +13,7 @@ import click
 
 from jasmin_arc._support.quantities import duration
 from jasmin_arc._support.text import one_line, printable_lines
+from jasmin_arc._support.values import status_words
 from jasmin_arc.cli.app import ArcCommand
 from jasmin_arc.cli.context import Context
 from jasmin_arc.cli.exit_codes import JOB_FAILED, code_of
@@ -21,11 +22,9 @@ from jasmin_arc.cli.output import console
 from jasmin_arc.cli.parameters import Seconds
 from jasmin_arc.cli.selection import complete_job, filters, named, refuse_filters, selects_jobs
 from jasmin_arc.constants import JobState, JobStatuses
-from jasmin_arc.description import JobDescription
-from jasmin_arc.display import what_was_run
+from jasmin_arc.description import JobDescription, what_was_run
 from jasmin_arc.display.columns import ENDS, JOBS, Row, job_row, unknown_row
 from jasmin_arc.display.tables import make_table
-from jasmin_arc.display.values import status_words
 from jasmin_arc.exceptions import JasminArcError, JobNotFoundError, PartialFailureError, WaitTimeoutError
 from jasmin_arc.job_info import JobInfo
 

@@ -7,9 +7,12 @@ from datetime import datetime, timedelta
 from enum import Enum
 from typing import Any
 
-from jasmin_arc._support.quantities import duration, local_time
+from jasmin_arc._support.quantities import duration, local_time, size
 from jasmin_arc._support.text import SHORT_ID, last_part, one_line
 from jasmin_arc.constants import JobState
+
+_SIZES = ("memory", "max_memory", "size")
+"""Properties that are numbers of bytes"""
 
 
 def for_json(value: Any) -> Any:
@@ -44,6 +47,11 @@ def for_people(value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     return one_line(str(for_json(value)))
+
+
+def of_property(name: str, value: Any) -> str:
+    """Write the value of a property; a number of bytes is known by the name of the property."""
+    return size(value) if name in _SIZES and isinstance(value, int) else for_people(value)
 
 
 def status_words(status: str, state: object) -> str:

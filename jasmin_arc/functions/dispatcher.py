@@ -1,0 +1,482 @@
+"""Sends calls as jobs, and settles their futures as the jobs end. No future is left behind, whatever happens."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import BrokenExecutor, Future, InvalidStateError
+from contextlib import suppress
+from queue import Empty, SimpleQueue
+from typing import TYPE_CHECKING
+
+from jasmin_arc._support.parallel import run_all
+from jasmin_arc._support.progress import ProgressBar
+from jasmin_arc.constants import JobState
+from jasmin_arc.description import JobDescription
+from jasmin_arc.exceptions import (
+    JasminArcError,
+    NoTargetsAvailableError,
+    ServerUnavailableError,
+)
+from jasmin_arc.functions.ended import Seen, Sent, look, why
+from jasmin_arc.functions.grouping import Grouping
+from jasmin_arc.functions.results import RETURNED, Outcome
+from jasmin_arc.functions.task import FunctionJob, Task
+from jasmin_arc.functions.waiting import Waiting
+
+if TYPE_CHECKING:
+    from jasmin_arc.arc_interface import ArcInterface
+
+_POLL_INTERVAL = 0.5
+"""Seconds between two looks whether the program has ended"""
+_AT_ONCE = 100
+"""Jobs whose results are fetched in one go"""
+_WORKERS = 8
+_LOST = frozenset({"node-failure", "preempted", "batch-system", "signal"})
+"""Causes that may not come again when a job is run again"""
+_OUTAGE = (5.0, 60.0)
+"""The least and the most seconds between two attempts to submit while the place does not answer"""
+_LEAVING = 5.0
+_PATIENCE = 900.0
+"""Seconds after which a place that does not answer is given up"""
+
+
+class Dispatcher:
+    """Two threads: one submits, the other fetches results. They live as long as there is something to do.
+
+    :param describe: makes the description of a job from its calls
+    :param max_in_flight: how many jobs there are at the place at most
+    :param window: the seconds for which calls are gathered before they are submitted together
+    :param keep: keeps how a call went, by its key and its digest, and says whether it could
+    :param at_end: called once nothing is left to do, nor will be
+    """
+
+    def __init__(
+        self,
+        interface: ArcInterface,
+        describe: Callable[[Sequence[Task]], JobDescription],
+        grouping: Grouping,
+        *,
+        max_in_flight: int,
+        retries: int,
+        window: float,
+        progress: bool,
+        keep: Callable[[str, str, Outcome], bool],
+        at_end: Callable[[], object],
+    ) -> None:
+        self._interface = interface
+        self._log = interface.logger
+        self._describe = describe
+        self._grouping = grouping
+        self._max_in_flight = max_in_flight
+        self._retries = retries
+        self._window = window
+        self._keep = keep
+        self._at_end = at_end
+        self._pid = os.getpid()
+        self._changed = threading.Condition()
+        self._waiting = Waiting(grouping)
+        self._sending = 0
+        self._in_flight: dict[str, Sent] = {}
+        self._settling: set[str] = set()
+        self._found: dict[str, tuple[Sent, int]] = {}
+        self._dead: dict[str, BaseException] = {}
+        self._late: list[str] = []
+        self._postponed: dict[str, tuple[float, Future[JobState]]] = {}
+        self._ended: SimpleQueue[dict[str, Future[JobState]]] = SimpleQueue()
+        self._threads: list[threading.Thread] = []
+        self._running = 0
+        self._closing = False
+        self._error: BaseException | None = None
+        self._was_answered = False
+        self._count = 0
+        self._bar = ProgressBar(None, "task", show=progress, waits=True)
+        self._forget_states: Callable[[], object] | None = None
+
+    # --- What the executor calls ---
+
+    def add(self, tasks: Iterable[Task]) -> None:
+        """Have calls made soon.
+
+        :raises RuntimeError: if the executor was shut down, or the interpreter is ending
+        """
+        new = list(tasks)
+        with self._changed:
+            self.refuse_if_over()
+            for task in new:
+                self._count += 1
+                task.number = self._count
+            if not self._waiting:
+                # Otherwise there is a reason why they wait, and each look at them takes time.
+                self._changed.notify_all()
+            self._waiting.add(new)
+            self._start()
+        self._bar.expect(self._count)
+        self._show(new, JobState.ACCEPTED)
+
+    def adopt(self, job_id: str, name: str, keys: Sequence[str]) -> None:
+        """Take up a job that an earlier process has submitted, for whoever asks for its calls."""
+        sent = Sent(FunctionJob(self._interface, job_id, name), [None] * len(keys), keys)
+        with self._changed:
+            self._found.update((key, (sent, number)) for number, key in enumerate(keys))
+
+    def claim(self, task: Task) -> bool:
+        """Let a call be that of a job that was found, and say whether there is one."""
+        with self._changed:
+            self.refuse_if_over()
+            while (found := self._found.get(task.key)) is not None and found[0].job.id in self._settling:
+                self._changed.wait(_POLL_INTERVAL)
+            if found is None:
+                error = self._dead.get(task.key)
+            else:
+                sent, number = found
+                sent.tasks[number] = task
+                task.future.job = sent.job
+                task.future.set_running_or_notify_cancel()
+                is_new = sent.job.id not in self._in_flight
+                self._in_flight[sent.job.id] = sent
+                self._count += 1
+                task.number = self._count
+                self._start()
+        if found is None:
+            if error is not None and not task.is_again:
+                _fail(task, error)
+                return True
+            return False
+        self._bar.expect(self._count)
+        self._show([task], JobState.QUEUING)
+        if is_new:
+            self._watch([sent])
+        return True
+
+    def show_progress(self) -> None:
+        """Show a progress bar from now on."""
+        with self._changed:
+            if not self._bar.is_shown:
+                self._bar = ProgressBar(self._count, "task", show=True, waits=True)
+
+    def load(self) -> tuple[int, int]:
+        """Return how many calls wait to be submitted, and how many jobs are submitted."""
+        return len(self._waiting), len(self._in_flight)
+
+    def close(self, *, cancel: bool = False) -> None:
+        """Take no more calls. What is there already is still done, but for calls not yet submitted with ``cancel``."""
+        with self._changed:
+            is_idle = not (self._closing or self._threads)
+            self._closing = True
+            waiting = list(self._waiting.tasks) if cancel else []
+            self._changed.notify_all()
+        for task in waiting:
+            task.future.cancel()
+        if is_idle:
+            self._at_end()
+
+    def join(self, seconds: float | None = None) -> None:
+        """Wait until all is done, or time is up."""
+        for thread in self._threads:
+            thread.join(seconds)
+
+    def leave(self, why: str) -> list[str]:
+        """Fail all futures, leave the jobs alone, and return their ids."""
+        going_on = self.abandon(BrokenExecutor(f"this executor was left: {why}"))
+        # A thread may be in the middle of a request.
+        self.join(_LEAVING)
+        self._at_end()
+        return [*going_on, *self._late]
+
+    def abandon(self, error: BaseException) -> list[str]:
+        """Fail all futures with this error, and return the jobs that go on."""
+        with self._changed:
+            self._closing = True
+            self._error = self._error or error
+            tasks = [*(task for sent in self._in_flight.values() for task in sent.wanted), *self._waiting.take_all()]
+            going_on = list(self._in_flight)
+            self._in_flight.clear()
+            self._postponed.clear()
+            self._settling.clear()
+            self._found.clear()
+            self._changed.notify_all()
+        for task in tasks:
+            _fail(task, error)
+        return going_on
+
+    def refuse_if_over(self) -> None:
+        """Raise a RuntimeError if no calls are taken any more."""
+        if self._error is not None:
+            raise BrokenExecutor(f"the executor cannot go on: {self._error}") from self._error
+        if self._closing:
+            raise RuntimeError("cannot schedule new futures after shutdown")
+        if not threading.main_thread().is_alive():
+            raise RuntimeError("cannot schedule new futures after interpreter shutdown")
+        if os.getpid() != self._pid:
+            raise RuntimeError("cannot schedule new futures in a fork of the process that made the executor")
+
+    def _start(self) -> None:
+        if self._threads:
+            return
+        # Not daemons: as with other executors, the interpreter ends once all is done.
+        for target, name in ((self._send_all, "sends"), (self._collect_all, "collects")):
+            thread = threading.Thread(target=self._guarded, args=[target], name=f"jasmin_arc executor {name}")
+            self._running += 1
+            self._threads.append(thread)
+        for thread in self._threads:
+            thread.start()
+
+    def _guarded(self, target: Callable[[], None]) -> None:
+        try:
+            target()
+        except BaseException as error:  # noqa: BLE001 - whoever waits for a future must learn of it
+            going_on = self.abandon(BrokenExecutor(f"the executor cannot go on: {error!r}"))
+            self._log.error("a thread of the executor has ended with %r; %d jobs go on", error, len(going_on))
+        finally:
+            with self._changed:
+                self._running -= 1
+                is_last = not self._running
+            if is_last:
+                if self._forget_states is not None:
+                    self._forget_states()
+                self._bar.close()
+                self._at_end()
+
+    def _is_over(self) -> bool:
+        """Whether there is nothing more to do, nor will be."""
+        is_closing = self._closing or not threading.main_thread().is_alive()
+        return is_closing and not (self._waiting or self._sending or self._in_flight)
+
+    # --- Sending ---
+
+    def _send_all(self) -> None:
+        while True:
+            with self._changed:
+                while not self._waiting.may_go(self._room()):
+                    if self._is_over():
+                        # The other thread looks, too.
+                        self._ended.put({})
+                        return
+                    self._changed.wait(_POLL_INTERVAL)
+            time.sleep(self._window)
+            with self._changed:
+                groups = self._waiting.take(self._room())
+                self._sending = len(groups)
+            try:
+                self._send(groups)
+            except BaseException as error:
+                for group in groups:
+                    self._fail(group, BrokenExecutor(f"the executor cannot go on: {error!r}"))
+                raise
+            finally:
+                with self._changed:
+                    self._sending = 0
+                    self._changed.notify_all()
+            # Their futures hold results, which must go once nobody else wants them.
+            del groups
+
+    def _room(self) -> int:
+        """How many more jobs may be submitted."""
+        return self._max_in_flight - len(self._in_flight) - self._sending
+
+    def _send(self, groups: Sequence[Sequence[Task]]) -> None:
+        described: list[tuple[Sequence[Task], JobDescription]] = []
+        for group in groups:
+            try:
+                described.append((group, self._describe(group)))
+            except Exception as error:  # noqa: BLE001 - such as a disk that is full
+                self._fail(group, error)
+        answers = self._submit([description for _, description in described])
+        sent = []
+        for (group, description), answer in zip(described, answers):
+            if isinstance(answer, JasminArcError):
+                self._fail(group, answer)
+                continue
+            job = FunctionJob(self._interface, answer, description.name)
+            for task in group:
+                task.future.job = job
+            sent.append(Sent(job, list(group)))
+            self._grouping.sent(group[0].kind, 1, time.monotonic())
+            self._show(group, JobState.QUEUING)
+        with self._changed:
+            reason = self._error
+            if reason is None:
+                self._in_flight.update((entry.job.id, entry) for entry in sent)
+            else:
+                self._late += [entry.job.id for entry in sent]
+        if reason is not None:
+            for entry in sent:
+                self._fail(entry.wanted, reason)
+            return
+        self._watch(sent)
+
+    def _submit(self, descriptions: Sequence[JobDescription]) -> Sequence[str | JasminArcError]:
+        """Submit jobs in one go. A place that does not answer for a while is waited out, if it has answered before."""
+        delay, until = _OUTAGE[0], time.monotonic() + _PATIENCE
+        while descriptions:
+            try:
+                answers = self._interface.backend.submit(descriptions)
+            except (NoTargetsAvailableError, ServerUnavailableError) as error:
+                if not self._was_answered or time.monotonic() + delay > until or self._error is not None:
+                    return [error] * len(descriptions)
+                self._log.warning("jobs cannot be submitted now, which is tried again in %g s: %s", delay, error)
+                with self._changed:
+                    self._changed.wait_for(lambda: self._error is not None, delay)
+                delay = min(2 * delay, _OUTAGE[1])
+            except JasminArcError as error:
+                return [error] * len(descriptions)
+            else:
+                self._was_answered = True
+                return answers
+        return []
+
+    def _watch(self, sent: Sequence[Sent]) -> None:
+        if not sent:
+            return
+        if self._bar.is_shown and self._forget_states is None:
+            self._forget_states = self._interface._watcher.tell(self._see)
+        watched = self._interface._watcher.watch(entry.job.id for entry in sent)
+        for job_id, future in watched.items():
+            future.add_done_callback(lambda done, job_id=job_id: self._ended.put({job_id: done}))  # type: ignore[misc]
+
+    # --- Collecting ---
+
+    def _collect_all(self) -> None:
+        again = time.monotonic()
+        while True:
+            ended = self._take_ended()
+            if self._postponed and time.monotonic() >= again:
+                ended.update((job_id, future) for job_id, (_, future) in self._postponed.items())
+                again = time.monotonic() + _OUTAGE[0]
+            if ended:
+                self._collect(ended)
+            if self._is_over():
+                return
+
+    def _take_ended(self) -> dict[str, Future[JobState]]:
+        """Wait a little for jobs to end."""
+        ended: dict[str, Future[JobState]] = {}
+        with suppress(Empty):
+            ended.update(self._ended.get(timeout=_POLL_INTERVAL))
+            while len(ended) < _AT_ONCE:
+                ended.update(self._ended.get_nowait())
+        return ended
+
+    def _collect(self, ended: Mapping[str, Future[JobState]]) -> None:
+        with self._changed:
+            here = [(self._in_flight[job_id], future) for job_id, future in ended.items() if job_id in self._in_flight]
+            self._settling.update(sent.job.id for sent, _ in here)
+        looked = run_all(lambda entry: look(self._interface, *entry), here, workers=_WORKERS)
+        seen = [one for one in looked if isinstance(one, Seen) and not self._postpone(one, ended[one.sent.job.id])]
+        erasable = [one.sent.job.id for one in seen if self._settle(one)]
+        settled = [one.sent for one in seen]
+        del looked, seen
+        self._interface._watcher.forget(ended)
+        with self._changed:
+            self._settling.difference_update(sent.job.id for sent, _ in here)
+            for sent in settled:
+                self._postponed.pop(sent.job.id, None)
+                self._in_flight.pop(sent.job.id, None)
+                for key in sent.keys:
+                    self._found.pop(key, None)
+            self._changed.notify_all()
+        self.erase(erasable)
+
+    def _postpone(self, seen: Seen, future: Future[JobState]) -> bool:
+        """Say whether the results are fetched later, as the place does not answer now."""
+        job_id = seen.sent.job.id
+        if not isinstance(seen.error, ServerUnavailableError) or not future.done() or future.exception() is not None:
+            return False
+        since, _ = self._postponed.setdefault(job_id, (time.monotonic(), future))
+        return time.monotonic() - since < _PATIENCE
+
+    def _settle(self, seen: Seen) -> bool:
+        """Settle the futures of a job's calls, and say whether nobody needs the job any more."""
+        sent, report = seen.sent, seen.report
+        if seen.state is not None:
+            sent.job._ended(seen.state, report.printed)
+        # A job whose calls died is kept, for whoever wants to look at it.
+        is_kept = True
+        died: list[Task] = []
+        unmade: list[Task] = []
+        for number, task in enumerate(sent.tasks):
+            outcome = report.outcomes.get(number)
+            if outcome is not None:
+                known = (task.key, task.digest) if task is not None else (sent.keys[number], "")
+                is_kept = self._keep(*known, outcome) and is_kept
+            if task is None:
+                if outcome is None:
+                    is_kept = False
+                    self._dead[sent.keys[number]] = why(seen, number)
+                continue
+            if outcome is not None:
+                self._grouping.took(task.kind, outcome.seconds)
+                self._show([task], JobState.FINISHED if outcome.kind == RETURNED else JobState.FAILED)
+                # Whoever gets the result may drop it at once; it is held by nobody else.
+                sent.tasks[number] = None
+                task.deliver(outcome)
+            elif report.reason(number) is not None:
+                self._fail([task], why(seen, number))
+            else:
+                (died if number in report.began else unmade).append(task)
+        return self._settle_dead(seen, died, unmade) and is_kept
+
+    def _settle_dead(self, seen: Seen, died: list[Task], unmade: list[Task]) -> bool:
+        """Settle the calls of a job that died; those that it had not begun are made by another job."""
+        if seen.error is not None or seen.explanation is None:
+            self._fail([*died, *unmade], why(seen, None))
+            return seen.error is None
+        if seen.state is JobState.KILLED or not (seen.report.began or seen.report.refused):
+            died, unmade = [*died, *unmade], []
+        may_try = seen.explanation.cause in _LOST
+        again = [task for task in died if task.is_again or (may_try and task.lost < self._retries)]
+        for task in again:
+            task.lost += not task.is_again
+            task.is_again = False
+        self._put_back([*again, *unmade])
+        lost = [task for task in died if task not in again]
+        self._fail(lost, why(seen, None))
+        return not lost
+
+    def _put_back(self, tasks: Sequence[Task]) -> None:
+        with self._changed:
+            if self._error is None:
+                self._waiting.put_back(tasks)
+                self._changed.notify_all()
+                return
+        self._fail(tasks, self._error)
+
+    def _fail(self, tasks: Sequence[Task], error: BaseException) -> None:
+        for task in tasks:
+            _fail(task, error)
+        self._show(tasks, JobState.FAILED)
+
+    def erase(self, job_ids: Sequence[str]) -> None:
+        """Erase jobs whose results are here."""
+        if not job_ids:
+            return
+        try:
+            failures: Mapping[str, JasminArcError] = self._interface._ledger.erase(job_ids, force=True)
+        except JasminArcError as error:
+            failures = dict.fromkeys(job_ids, error)
+        for job_id, failure in failures.items():
+            # Their results are here, so that nothing is lost.
+            self._log.info("the job %s could not be erased: %s", job_id, failure)
+
+    # --- Progress ---
+
+    def _show(self, tasks: Sequence[Task], state: JobState) -> None:
+        if self._bar.is_shown:
+            self._bar.see({str(task.number): state for task in tasks})
+            if state.final:
+                self._bar.update(len(tasks))
+
+    def _see(self, states: Mapping[str, JobState]) -> None:
+        for job_id, state in states.items():
+            if state is JobState.RUNNING and (sent := self._in_flight.get(job_id)) is not None:
+                self._show(sent.wanted, state)
+
+
+def _fail(task: Task, error: BaseException) -> None:
+    # Another thread may settle it first.
+    with suppress(InvalidStateError, RuntimeError):
+        if not task.future.done() and task.start():
+            task.future.set_exception(error)

@@ -1,0 +1,87 @@
+"""What a job of calls has left when it has ended: results, or the reason why there are none."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from jasmin_arc.constants import JobState
+from jasmin_arc.exceptions import JasminArcError, JobFailedError, JobNotFoundError
+from jasmin_arc.explain import Explanation, job_failed
+from jasmin_arc.functions.results import RESULTS_NAME, Report, read_report
+from jasmin_arc.functions.task import FunctionJob, Task
+
+if TYPE_CHECKING:
+    from jasmin_arc.arc_interface import ArcInterface
+
+_OTHER_PYTHON = "name another Python of the node with python=, or load a module with runtime_environments="
+
+
+@dataclass(frozen=True)
+class Sent:
+    """A job that was submitted."""
+
+    job: FunctionJob
+    tasks: list[Task | None]
+    """By the number of the call; ``None`` for one that has its result, or that nobody has asked for in this process"""
+    keys: Sequence[str] = ()
+    """What the calls are, of a job that was found"""
+
+    @property
+    def wanted(self) -> list[Task]:
+        """The calls that somebody has asked for."""
+        return [task for task in self.tasks if task is not None]
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What there is of a job that has ended."""
+
+    sent: Sent
+    state: JobState | None
+    report: Report = field(default_factory=Report)
+    error: Exception | None = None
+    """Why its results are not known"""
+    explanation: Explanation | None = None
+
+
+def look(interface: ArcInterface, sent: Sent, future: Future[JobState]) -> Seen:
+    """Fetch what a job has written down, and learn why it died where it did."""
+    try:
+        state = future.result()
+        report = _fetch(interface, sent.job.id)
+    except Exception as error:  # noqa: BLE001 - of one job, which the others need not suffer from
+        return Seen(sent, None, error=error)
+    count = len(sent.tasks)
+    if all(number in report.outcomes or report.reason(number) is not None for number in range(count)):
+        return Seen(sent, state, report)
+    try:
+        return Seen(sent, state, report, explanation=interface.explain(sent.job.id))
+    except JasminArcError as error:
+        text = f"the job did not succeed; why cannot be told now: {error.message}"
+        unknown = Explanation(sent.job.id, "unknown-state", text, error.advice, name=sent.job.name)
+        return Seen(sent, state, report, explanation=unknown)
+
+
+def _fetch(interface: ArcInterface, job_id: str) -> Report:
+    try:
+        for _, stream in interface.backend.fetch(job_id, [RESULTS_NAME]):
+            with stream:
+                return read_report(stream.read())
+    except JobNotFoundError:
+        # It died before it made a call.
+        pass
+    return Report()
+
+
+def why(seen: Seen, number: int | None) -> BaseException:
+    """Return why a call of a job has no outcome."""
+    job = seen.sent.job
+    reason = seen.report.reason(number) if number is not None else None
+    if reason is not None:
+        return JobFailedError(f"{job.name} ({job.id}): {reason}", [job.id], advice=_OTHER_PYTHON)
+    if seen.explanation is not None:
+        return job_failed(seen.explanation, [job.id])
+    return seen.error or JasminArcError(f"the results of the job {job.id} are not known")

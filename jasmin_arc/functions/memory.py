@@ -1,0 +1,97 @@
+"""What an executor knows of calls that were made before: those of its name, and those of its cache."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import threading
+from collections import Counter
+from collections.abc import Callable, Collection, Sequence
+from typing import Any
+
+from jasmin_arc.exceptions import JasminArcError
+from jasmin_arc.functions.identity import recogniser
+from jasmin_arc.functions.kept import Kept, Sweep
+from jasmin_arc.functions.results import RAISED, RETURNED, Outcome
+from jasmin_arc.functions.task import Task
+
+Recogniser = Callable[[tuple[Any, ...], dict[str, Any]], str]
+"""Returns a digest of the arguments, and of the function that they are for"""
+
+
+class Memory:
+    """Finds and keeps outcomes. Of equal calls of a named executor, each is known by its turn.
+
+    :param by_value: the names of the modules whose functions travel
+    :param rerun_failed: whether exceptions of earlier sessions count as nothing
+    """
+
+    def __init__(
+        self,
+        sweep: Sweep | None,
+        cache: Kept | None,
+        log: logging.Logger,
+        *,
+        by_value: Collection[str],
+        rerun_failed: bool,
+    ) -> None:
+        self.sweep = sweep
+        self._cache = cache
+        self._log = log
+        self._by_value = by_value
+        self._rerun_failed = rerun_failed
+        self._lock = threading.Lock()
+        self._turns: Counter[str] = Counter()
+
+    def recogniser(self, function: Callable[..., Any]) -> Recogniser | None:
+        """Return what tells the calls of a function apart; nothing, if nothing is remembered.
+
+        :raises TypeError: if the function uses something that cannot be compared, as an open file
+        """
+        if self.sweep is None and self._cache is None:
+            return None
+        return recogniser(function, by_value=self._by_value)
+
+    def know(self, task: Task, recognise: Recogniser, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        """Note what the call is.
+
+        :raises TypeError: as :meth:`recogniser`, for an argument
+        """
+        task.digest = recognise(args, kwargs)
+        if self.sweep is not None:
+            with self._lock:
+                self._turns[task.digest] += 1
+                turn = f"{task.digest} {self._turns[task.digest]}"
+            task.key = hashlib.sha256(turn.encode("ascii")).hexdigest()
+
+    def find(self, task: Task) -> Outcome | None:
+        """Return how the call went, if it was made before."""
+        outcome = None
+        if self.sweep is not None:
+            outcome = self.sweep.results.find(task.key)
+            if outcome is not None and outcome.kind == RAISED and self._rerun_failed:
+                outcome = None
+        if outcome is None and self._cache is not None:
+            outcome = self._cache.find(task.digest)
+        return outcome
+
+    def keep(self, key: str, digest: str, outcome: Outcome) -> bool:
+        """Keep how a call went, and say whether that succeeded. The result is there all the same."""
+        try:
+            if self.sweep is not None and key:
+                self.sweep.results.keep(key, outcome)
+            if self._cache is not None and digest and outcome.kind == RETURNED:
+                self._cache.keep(digest, outcome)
+        except JasminArcError as error:
+            self._log.warning("a result is here, but cannot be kept for later: %s", error)
+            return False
+        return True
+
+    def plan(self, tasks: Sequence[Task]) -> str:
+        """Write down which calls a job is about to make; the answer belongs into the job's name."""
+        return self.sweep.plan([task.key for task in tasks]) if self.sweep is not None else ""
+
+    def close(self) -> None:
+        """Let other processes use the name."""
+        if self.sweep is not None:
+            self.sweep.close()

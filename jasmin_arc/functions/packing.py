@@ -1,0 +1,166 @@
+"""Packing functions and their arguments, and putting calls into the one file that a job of functions gets."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import io
+import json
+import linecache
+import pickle
+import sys
+import threading
+import zipfile
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from importlib import import_module
+from pathlib import Path
+from types import BuiltinFunctionType, FunctionType, ModuleType
+from typing import Any
+
+from jasmin_arc.exceptions import JasminArcError
+
+ARCHIVE_NAME = "jasmin_arc_calls.pyz"
+"""The input that holds the calls, and the program that makes them"""
+_NODE = Path(__file__).parent / "node"
+_MOST_SOURCE = 1 << 18
+_registering = threading.Lock()
+
+
+@dataclass(frozen=True)
+class Packed:
+    """A function, or its arguments, as it travels."""
+
+    content: bytes
+    modules: frozenset[str] = frozenset()
+    """What has to be importable on the node, beside the standard library"""
+    name: str = ""
+    source: tuple[str, str] = ("", "")
+    """The file that a function is from, and the text of that file, where the node may not have it"""
+
+    @functools.cached_property
+    def digest(self) -> str:
+        """The same for equal contents."""
+        return hashlib.sha256(self.content).hexdigest()
+
+
+@dataclass(frozen=True)
+class Call:
+    """A function with its arguments."""
+
+    function: Packed = field(repr=False)
+    arguments: Packed = field(repr=False)
+
+
+class Packer:
+    """Packs with cloudpickle: functions of ``__main__``, as of a notebook, and those of some modules by value.
+
+    :param modules: the modules, or their names
+    :raises JasminArcError: if cloudpickle is not installed
+    """
+
+    def __init__(self, modules: Iterable[ModuleType | str] = ()) -> None:
+        self._cloudpickle = _cloudpickle()
+        self.modules = [module if isinstance(module, ModuleType) else import_module(module) for module in modules]
+
+    def function(self, function: Callable[..., Any]) -> Packed:
+        """Pack a function."""
+        packed = self._pack(function)
+        kind = function if hasattr(function, "__qualname__") else type(function)
+        name = f"{kind.__module__}.{kind.__qualname__}"
+        return Packed(packed.content, packed.modules, name, self._source(function))
+
+    def arguments(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Packed:
+        """Pack the arguments of one call."""
+        return self._pack((args, kwargs))
+
+    def _pack(self, value: Any) -> Packed:
+        buffer = io.BytesIO()
+        found: set[str] = set()
+
+        class Noting(self._cloudpickle.Pickler):  # type: ignore[name-defined, misc]
+            """Notes the modules that are needed to unpack it."""
+
+            def reducer_override(self, value: Any) -> Any:
+                if isinstance(value, ModuleType):
+                    found.add(value.__name__)
+                elif isinstance(value, (type, FunctionType, BuiltinFunctionType)):
+                    found.add(str(getattr(value, "__module__", "")))
+                return super().reducer_override(value)
+
+        with self._by_value():
+            Noting(buffer, protocol=pickle.HIGHEST_PROTOCOL).dump(value)
+        own = {"__main__", "builtins", "", "None", *(module.__name__ for module in self.modules)}
+        tops = {name.partition(".")[0] for name in found - own}
+        known: frozenset[str] = getattr(sys, "stdlib_module_names", frozenset())
+        return Packed(buffer.getvalue(), frozenset(tops - known - {"cloudpickle"}))
+
+    @contextmanager
+    def _by_value(self) -> Iterator[None]:
+        """Let cloudpickle send the modules along. That is a setting of the whole process, so it is taken back."""
+        if not self.modules:
+            yield
+            return
+        with _registering:
+            known = self._cloudpickle.list_registry_pickle_by_value()
+            own = [module for module in self.modules if module.__name__ not in known]
+            for module in own:
+                self._cloudpickle.register_pickle_by_value(module)
+            try:
+                yield
+            finally:
+                for module in own:
+                    self._cloudpickle.unregister_pickle_by_value(module)
+
+    def _source(self, function: Callable[..., Any]) -> tuple[str, str]:
+        code = getattr(function, "__code__", None)
+        by_value = {"__main__", *(module.__name__ for module in self.modules)}
+        if code is None or getattr(function, "__module__", None) not in by_value:
+            return "", ""
+        text = "".join(linecache.getlines(code.co_filename))
+        return (code.co_filename, text) if 0 < len(text) <= _MOST_SOURCE else ("", "")
+
+
+def archive(calls: Sequence[Call]) -> bytes:
+    """Return the file for a job that makes these calls, in order: an archive that Python can run."""
+    functions = {call.function.digest: call.function for call in calls}
+    numbers = {digest: number for number, digest in enumerate(functions)}
+    modules = {name for call in calls for name in (*call.function.modules, *call.arguments.modules)}
+    header = {
+        "python": list(sys.version_info[:2]),
+        "modules": sorted(modules),
+        "sources": [function.source[0] for function in functions.values()],
+        "tasks": [numbers[call.function.digest] for call in calls],
+    }
+    buffer = io.BytesIO(_program())
+    with zipfile.ZipFile(buffer, "a") as file:
+        file.writestr("header.json", json.dumps(header))
+        for number, function in enumerate(functions.values()):
+            file.writestr(f"functions/{number}", function.content)
+            file.writestr(f"sources/{number}", function.source[1], zipfile.ZIP_DEFLATED)
+        for number, call in enumerate(calls):
+            file.writestr(f"tasks/{number}", call.arguments.content)
+    return buffer.getvalue()
+
+
+@functools.cache
+def _program() -> bytes:
+    """The part that is the same for all jobs: the program, and the cloudpickle of this installation."""
+    buffer = io.BytesIO()
+    package = Path(_cloudpickle().__file__).parent
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as file:
+        for name in ("__main__.py", "jasmin_arc_runner.py"):
+            file.write(_NODE / name, name)
+        for path in sorted(package.glob("*.py")):
+            file.write(path, f"cloudpickle/{path.name}")
+    return buffer.getvalue()
+
+
+def _cloudpickle() -> Any:
+    try:
+        return import_module("cloudpickle")
+    except ImportError as error:
+        raise JasminArcError(
+            "Python functions as jobs need cloudpickle", advice="pip install 'jasmin-arc-py[functions]'"
+        ) from error

@@ -1,0 +1,110 @@
+"""A call on its way: its future, and the job that makes it."""
+
+from __future__ import annotations
+
+import pickle
+from concurrent.futures import Future, InvalidStateError
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from jasmin_arc._support.tracebacks import shortens_tracebacks
+from jasmin_arc.constants import STDERR_NAME, STDOUT_NAME, JobState, JobStatuses
+from jasmin_arc.functions.packing import Call
+from jasmin_arc.functions.results import RETURNED, Outcome
+from jasmin_arc.job import Job
+
+if TYPE_CHECKING:
+    from jasmin_arc.arc_interface import ArcInterface
+
+
+class RemoteTraceback(Exception):
+    """Where a function raised its exception on the node, as text; it is the cause of that exception."""
+
+    def __str__(self) -> str:
+        return f"\n{self.args[0]}"
+
+
+@shortens_tracebacks
+class FunctionJob(Job):
+    """The job of a call, or of several. It is erased once the results are here; its status and what it printed stay."""
+
+    def __init__(self, interface: ArcInterface, job_id: str, name: str | None = None) -> None:
+        super().__init__(interface, job_id, name)
+        self._end: JobState | None = None
+        self._texts: dict[str, bytes] = {}
+
+    def _ended(self, state: JobState, printed: tuple[bytes | None, bytes | None]) -> None:
+        self._texts = {name: text for name, text in zip((STDOUT_NAME, STDERR_NAME), printed) if text is not None}
+        self._end = state
+
+    @property
+    def status(self) -> JobStatuses:
+        """The present status, or the last one."""
+        return self._end.status if self._end is not None else super().status
+
+    def wait(self, *, timeout: float | None = None, check: bool = False) -> JobStatuses:
+        """Return the status once the job has ended; see ``ArcInterface.wait``."""
+        if self._end is JobState.FINISHED:
+            return self._end.status
+        return super().wait(timeout=timeout, check=check)
+
+    def read(self, name: str = STDOUT_NAME, *, limit: int | None = None) -> str:
+        """Return the text of one of the job's files. Of long standard output and error, the last MiB is kept."""
+        if name in self._texts:
+            return self._texts[name][:limit].decode("utf-8", "replace")
+        return super().read(name, limit=limit)
+
+
+class JobFuture(Future[Any]):
+    """The future of a call.
+
+    :ivar job: the :class:`~jasmin_arc.job.Job` that makes the call, alone or with others; ``None`` until it is
+        submitted. ``job.stdout()`` is what the function has printed, ``job.cancel()`` ends it
+    """
+
+    job: FunctionJob | None = None
+
+
+@dataclass(eq=False)
+class Task:
+    """A call that is to be made."""
+
+    future: JobFuture
+    call: Call
+    key: str = ""
+    """What the call is, for an executor with a name"""
+    digest: str = ""
+    """What the call is, whichever executor makes it"""
+    size: int | None = None
+    """How many such calls its job gets; ``None`` where the executor decides"""
+    number: int = 0
+    lost: int = 0
+    """How often it was lost with a job"""
+    is_again: bool = False
+    """Whether it is made again if the job that it finds has died"""
+
+    @property
+    def kind(self) -> str:
+        """The calls that are put together with it."""
+        return self.call.function.name
+
+    def start(self) -> bool:
+        """Say whether the call is still wanted; from here on it cannot be cancelled."""
+        return self.future.running() or self.future.set_running_or_notify_cancel()
+
+    def deliver(self, outcome: Outcome) -> None:
+        """Settle the future. The result is kept nowhere else."""
+        # Whoever leaves the executor settles all futures at once.
+        with suppress(InvalidStateError):
+            try:
+                value = pickle.loads(outcome.content)
+            except Exception as error:  # noqa: BLE001 - what is unpacked is the user's, and may raise anything
+                self.future.set_exception(error)
+                return
+            if outcome.kind == RETURNED:
+                self.future.set_result(value)
+            else:
+                raised, text = value
+                raised.__cause__ = RemoteTraceback(text)
+                self.future.set_exception(raised)
