@@ -67,7 +67,7 @@ class _Terminal:
 
         self._lock = threading.RLock()
         # What others print must not go to standard error.
-        own = {"redirect_stdout": False, "redirect_stderr": False}
+        own: dict[str, Any] = {"redirect_stdout": False, "redirect_stderr": False}
         self._live = Live(console=Console(file=sys.stderr), auto_refresh=False, transient=True, **own)
 
     def show(self, view: View, *, last: bool) -> None:
