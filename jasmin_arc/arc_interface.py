@@ -9,8 +9,9 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 from jasmin_arc._support.bulk import JobLike, JobsLike
-from jasmin_arc._support.tracebacks import shortens_tracebacks
-from jasmin_arc.constants import JobStatuses
+from jasmin_arc._support.notebook import this_cell
+from jasmin_arc._support.tracebacks import interrupted, shortens_tracebacks
+from jasmin_arc.constants import JobState, JobStatuses
 from jasmin_arc.description import Argument, JobDescription, check_keywords, shows_fields
 from jasmin_arc.exceptions import PartialFailureError
 from jasmin_arc.interface.arc_objects import ArcObjects
@@ -18,7 +19,8 @@ from jasmin_arc.interface.asking import Asking
 from jasmin_arc.interface.ending import Ending
 from jasmin_arc.interface.files import Files
 from jasmin_arc.interface.submitting import Described, Names2017, Submitting, described, renamed
-from jasmin_arc.interface.waiting import Waiting, stopped
+from jasmin_arc.interface.waiting import stopped
+from jasmin_arc.interface.watching import Watching
 from jasmin_arc.job import Job
 from jasmin_arc.jobs import Jobs
 
@@ -29,7 +31,7 @@ if TYPE_CHECKING:
 
 
 @shortens_tracebacks
-class ArcInterface(Submitting, Asking, Waiting, Ending, Files, ArcObjects):
+class ArcInterface(Submitting, Asking, Watching, Ending, Files, ArcObjects):
     """Submit jobs, ask about them, cancel them and save their outputs.
 
     Nothing is read but the configuration until the first call that needs more. Threads may share an interface.
@@ -168,6 +170,36 @@ class ArcInterface(Submitting, Asking, Waiting, Ending, Files, ArcObjects):
             ids = self._ids(jobs)
         return Jobs(self, [Job(self, job_id) for job_id in ids])
 
+    def watch(self, jobs: JobsLike, *, background: bool = False, timeout: float | None = None) -> Jobs:
+        """Show the jobs on a board that is kept up to date, until all have ended, and return handles on them.
+
+        In a notebook the board is an output of the cell, on a terminal its last lines, and elsewhere a line on standard
+        error once a minute. It costs no more questions than :meth:`wait`. If it is stopped, by the stop button or
+        Ctrl-C, the jobs go on.
+
+        :param background: return at once; the board is kept up to date all the same, until the jobs have ended or this
+            interface is closed. What goes wrong is said on the board alone. A terminal gets a line once a minute
+        :param timeout: the most seconds to watch; the jobs go on in any case
+        :raises WaitTimeoutError: if time is up
+        :raises JobNotFoundError: if a job could not be found, once all others have ended
+        :raises ServerError: as :meth:`wait` does
+        :raises KeyboardInterrupt: if it is stopped; its message says how many of the jobs go on
+        """
+        watched = jobs if isinstance(jobs, Jobs) and jobs.interface is self else self.jobs(jobs)
+        handles: dict[str, list[Job]] = {}
+        for job in watched:
+            handles.setdefault(job.id, []).append(job)
+
+        def told(states: Mapping[str, JobState]) -> None:
+            for job_id, state in states.items():
+                for job in handles[job_id]:
+                    job._told(state.status, state)
+
+        watched._watched_in = this_cell()
+        reasons = {job.id: job._why() for job in watched}
+        self._watch(list(handles), told, reasons=reasons, background=background, timeout=timeout)
+        return watched
+
     def as_completed(self, job_ids: JobsLike, *, timeout: float | None = None) -> Iterator[Job]:
         """Yield a handle on each job as it ends.
 
@@ -184,4 +216,4 @@ class ArcInterface(Submitting, Asking, Waiting, Ending, Files, ArcObjects):
                 left -= 1
                 yield Job(self, job_id)
         except KeyboardInterrupt:
-            raise KeyboardInterrupt(stopped(left)) from None
+            raise interrupted(stopped(left)) from None

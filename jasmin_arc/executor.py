@@ -22,7 +22,7 @@ from jasmin_arc.exceptions import InvalidJobDescription, JasminArcError
 from jasmin_arc.functions.dispatcher import Dispatcher
 from jasmin_arc.functions.grouping import Grouping
 from jasmin_arc.functions.kept import Kept, Sweep
-from jasmin_arc.functions.memory import Memory
+from jasmin_arc.functions.memory import Memory, Recogniser
 from jasmin_arc.functions.packing import ARCHIVE_NAME, Call, Packed, Packer, archive
 from jasmin_arc.functions.results import RESULTS_NAME
 from jasmin_arc.functions.task import FunctionJob, JobFuture, RemoteTraceback, Task
@@ -43,6 +43,8 @@ _named: weakref.WeakValueDictionary[str, Dispatcher] = weakref.WeakValueDictiona
 """By their folders, those of this process that have a name"""
 _WINDOW = 0.05
 """Seconds for which calls are gathered, to be submitted together"""
+_AUTHENTICATED_FOR = 30.0
+"""Seconds between two looks at the credentials"""
 _AT_ONCE = 1000
 """How many calls of one ``map`` are packed before they are handed on"""
 
@@ -102,6 +104,7 @@ class JobExecutor(Executor):
         if chunk != "auto":
             _check_number("chunk", chunk, least=1)
         self.interface = interface
+        self._authenticated = float("-inf")
         self._max_workers = max_in_flight
         self._packer = Packer(modules)
         backend = interface.backend
@@ -153,9 +156,11 @@ class JobExecutor(Executor):
         endpoint = interface.backend.endpoint
         if any(record.abandoned for record in interface.job_list.unfinished(endpoint)):
             interface.recover()
-        done = []
+        done, plans = [], set()
         for job in interface.job_list.select(endpoint, name=f"{name}-*"):
-            keys = sweep.planned(job.name[len(name) + 1 :])
+            plan = job.name[len(name) + 1 :]
+            plans.add(plan)
+            keys = sweep.planned(plan)
             if keys is None or job.id is None:
                 continue
             if all(sweep.results.find(key) is not None for key in keys):
@@ -163,6 +168,7 @@ class JobExecutor(Executor):
             else:
                 self._dispatcher.adopt(job.id, job.name, keys)
         self._dispatcher.erase(done)
+        sweep.drop_other_plans(plans)
 
     def __repr__(self) -> str:
         waiting, in_flight = self._dispatcher.load()
@@ -212,7 +218,7 @@ class JobExecutor(Executor):
         """
         self._dispatcher.refuse_if_over()
         future = JobFuture()
-        task = self._task(future, fn, lambda: self._packer.function(fn), args, kwargs)
+        task = self._task(future, lambda: self._prepare(fn), args, kwargs)
         self._add([task] if task is not None else [])
         return future
 
@@ -242,7 +248,7 @@ class JobExecutor(Executor):
         self._dispatcher.refuse_if_over()
         if progress:
             self._dispatcher.show_progress()
-        function = functools.cache(lambda: self._packer.function(fn))
+        function = functools.cache(lambda: self._prepare(fn))
         calls = zip(*iterables)
 
         def submit(number: int | None) -> list[JobFuture]:
@@ -250,7 +256,7 @@ class JobExecutor(Executor):
             tasks = []
             for args in itertools.islice(calls, number):
                 futures.append(JobFuture())
-                tasks.append(self._task(futures[-1], fn, function, args, {}, size=chunksize if chunksize > 1 else None))
+                tasks.append(self._task(futures[-1], function, args, {}, size=chunksize if chunksize > 1 else None))
                 if len(tasks) == _AT_ONCE:
                     self._add(task for task in tasks if task is not None)
                     tasks.clear()
@@ -281,11 +287,13 @@ class JobExecutor(Executor):
         if wait:
             self._dispatcher.join()
 
+    def _prepare(self, function: Callable[..., Any]) -> tuple[Packed, Recogniser | None]:
+        return self._packer.function(function), self._memory.recogniser(function)
+
     def _task(
         self,
         future: JobFuture,
-        fn: Callable[..., Any],
-        packed: Callable[[], Packed],
+        prepared: Callable[[], tuple[Packed, Recogniser | None]],
         args: tuple[Any, ...],
         kwargs: dict[str, Any],
         *,
@@ -297,8 +305,11 @@ class JobExecutor(Executor):
         future's exception.
         """
         try:
-            task = Task(future, Call(packed(), self._packer.arguments(args, kwargs)), size=size)
-            self._memory.know(task, fn, args, kwargs)
+            function, recognise = prepared()
+            task = Task(future, Call(function, self._packer.arguments(args, kwargs)), size=size)
+            if recognise is None:
+                return task
+            self._memory.know(task, recognise, args, kwargs)
             outcome = self._memory.find(task)
         except Exception as error:  # noqa: BLE001 - a class of the user's may raise anything
             future.set_running_or_notify_cancel()
@@ -319,8 +330,10 @@ class JobExecutor(Executor):
     def _add(self, tasks: Iterable[Task]) -> None:
         new = list(tasks)
         if new:
-            # Here, where there is a user who can be asked for a passphrase.
-            self.interface.backend.authenticate()
+            if time.monotonic() > self._authenticated + _AUTHENTICATED_FOR:
+                # Here, where there is a user who can be asked for a passphrase.
+                self.interface.backend.authenticate()
+                self._authenticated = time.monotonic()
             self._dispatcher.add(new)
 
 

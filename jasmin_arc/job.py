@@ -10,7 +10,7 @@ from jasmin_arc._support.cards import Card, Shown, known_fields
 from jasmin_arc._support.text import excerpt, last_part
 from jasmin_arc._support.tracebacks import shortens_tracebacks
 from jasmin_arc._support.values import for_people, status_words
-from jasmin_arc.constants import STDERR_NAME, STDOUT_NAME, JobStatuses
+from jasmin_arc.constants import STDERR_NAME, STDOUT_NAME, JobState, JobStatuses
 from jasmin_arc.exceptions import JobNotFoundError, PartialFailureError
 from jasmin_arc.explain import Explanation, job_failed
 
@@ -34,7 +34,7 @@ class Job(Shown):
         self.interface = interface
         self.id = job_id
         self._name = name
-        self._status: JobStatuses | None = None
+        self._word = ""
         self._info: JobInfo | None = None
 
     @property
@@ -140,30 +140,30 @@ class Job(Shown):
     def __hash__(self) -> int:
         return hash(self.id)
 
-    def __repr__(self) -> str:
+    def _line(self) -> str:
         name = f"{excerpt(self._name)} " if self._name else ""
-        return f"<Job {name}{self.id}{f' ({self._words()})' if self._status else ''}>"
+        return f"<Job {name}{self.id}{f' ({self._word})' if self._word else ''}>"
 
     def __str__(self) -> str:
-        return repr(self)
+        return self._line()
 
-    def _told(self, status: JobStatuses) -> JobStatuses:
+    def _told(self, status: JobStatuses, state: JobState | None = None) -> JobStatuses:
         """Remember what somebody was told of the job, to show it."""
         if self._info is not None and self._info.status is not status:
             self._info = None
-        self._status = status
+        self._word = status_words(status.value, state or (self._info.state if self._info else None))
         return status
 
     def _told_all(self, info: JobInfo) -> JobInfo:
-        self._status, self._info = info.status, info
+        self._word, self._info = status_words(info.status.value, info.state), info
         self._name = self._name or info.name or None
         return info
 
-    def _words(self, listed: JobSummary | None = None) -> str:
+    def _words(self, listed: JobSummary | None) -> str:
         """Return what people call the status, as far as it is known. An end in the job list counts most."""
         if listed is not None and listed.final_state is not None:
             return status_words(listed.final_state.status.value, listed.final_state)
-        return status_words(self._status.value, self._info.state if self._info else None) if self._status else ""
+        return self._word
 
     def _row(self, listed: JobSummary | None) -> dict[str, Any]:
         """Return what is known without a question, for a table of jobs."""
@@ -175,8 +175,17 @@ class Job(Shown):
             "submitted": (info.submitted if info else None) or (listed.submitted if listed else None),
             "wall_time": info.wall_time if info else None,
             "memory": info.memory if info else None,
-            "why": _why(info) if info else "",
+            "why": self._why(),
         }
+
+    def _why(self) -> str:
+        """Return why the job is in its state, as far as somebody was told."""
+        info = self._info
+        if info is None:
+            return ""
+        if info.missing_outputs:
+            return f"did not make {', '.join(info.missing_outputs)}"
+        return info.reason or (f"exit code {info.exit_code}" if info.exit_code else next(iter(info.errors), ""))
 
     def _card(self) -> Card:
         listed = self.interface._listed([self.id]).get(self.id)
@@ -190,13 +199,6 @@ class Job(Shown):
 
 SUBMITTED = "submitted"
 """What is known of a job that nobody has asked about"""
-
-
-def _why(info: JobInfo) -> str:
-    """Return why a job is in its state, as far as the place said so."""
-    if info.missing_outputs:
-        return f"did not make {', '.join(info.missing_outputs)}"
-    return info.reason or (f"exit code {info.exit_code}" if info.exit_code else next(iter(info.errors), ""))
 
 
 def _only(call: Callable[..., _Answer], *args: Any, **options: Any) -> _Answer:

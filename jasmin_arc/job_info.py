@@ -72,7 +72,7 @@ class JobInfo(Shown):
         """Say whether the job has ended, whichever way."""
         return self.state.final
 
-    def __repr__(self) -> str:
+    def _line(self) -> str:
         return in_one_line(self)
 
     def _card(self) -> Card:

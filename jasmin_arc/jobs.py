@@ -10,6 +10,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, overload
 
 from jasmin_arc._support.cards import Card, Grid, Shown
+from jasmin_arc._support.notebook import this_cell
 from jasmin_arc._support.quantities import local_minute, local_zone
 from jasmin_arc._support.text import counted
 from jasmin_arc._support.tracebacks import shortens_tracebacks
@@ -28,7 +29,7 @@ _ROWS = 20
 _FIRST = ("failed", "cancelled")
 """The statuses that the table shows first"""
 _ENDS = ("completed", *_FIRST)
-_NOT_ASKED = "this is what was known; infos() asks now, and watch() shows what happens"
+_NOT_ASKED = "this is what was known; the method infos asks now, and watch shows what happens"
 
 
 @shortens_tracebacks
@@ -42,6 +43,7 @@ class Jobs(Shown, Sequence[Job]):
     def __init__(self, interface: ArcInterface, jobs: Iterable[Job]) -> None:
         self.interface = interface
         self._jobs = tuple(jobs)
+        self._watched_in: object = None
 
     @property
     def ids(self) -> list[str]:
@@ -67,6 +69,10 @@ class Jobs(Shown, Sequence[Job]):
     def wait(self, *, timeout: float | None = None, progress: bool = False, check: bool = False) -> list[JobStatuses]:
         """Return the statuses once all jobs have ended; see ``ArcInterface.wait``."""
         return self._told(self.interface.wait(self.ids, timeout=timeout, progress=progress, check=check))
+
+    def watch(self, *, background: bool = False, timeout: float | None = None) -> Jobs:
+        """Show the jobs on a board until all have ended; see ``ArcInterface.watch``."""
+        return self.interface.watch(self, background=background, timeout=timeout)
 
     def outputs(
         self,
@@ -134,9 +140,14 @@ class Jobs(Shown, Sequence[Job]):
     def __hash__(self) -> int:
         return hash(self._jobs)
 
-    def __repr__(self) -> str:
+    def _line(self) -> str:
         shown = ", ".join(self.ids[:_SHOWN]) + (", ..." if len(self) > _SHOWN else "")
         return f"<{counted(len(self), 'job')}{': ' if self else ''}{shown}>"
+
+    def _ipython_display_(self) -> None:
+        """Show nothing at the end of the cell that has a board with the same jobs; else leave it to the other ways."""
+        if self._watched_in is None or self._watched_in != this_cell():
+            raise NotImplementedError
 
     def _card(self) -> Card:
         listed = self.interface._listed(self.ids)

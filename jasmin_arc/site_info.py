@@ -9,7 +9,7 @@ from jasmin_arc._support.cards import Card, Shown, grid_of, in_one_line, known_f
 
 
 @dataclass(frozen=True, repr=False)
-class QueueInfo:
+class QueueInfo(Shown):
     """A queue of a compute element, or a partition of Slurm. What is not published is ``None``: no limit is known."""
 
     name: str
@@ -34,12 +34,15 @@ class QueueInfo:
     qos: tuple[str, ...] = ()
     """The qualities of service that its jobs must have; empty for any"""
 
-    def __repr__(self) -> str:
+    def _line(self) -> str:
         return in_one_line(self)
+
+    def _card(self) -> Card:
+        return Card(self.name, properties=known_fields(self, without=["name"]))
 
 
 @dataclass(frozen=True, repr=False)
-class QosInfo:
+class QosInfo(Shown):
     """A quality of service (QoS) of Slurm that the user may choose. A limit that is not published is ``None``."""
 
     name: str
@@ -55,8 +58,11 @@ class QosInfo:
     accounts: tuple[str, ...] = ()
     """The accounts with which the user may choose it; empty for any"""
 
-    def __repr__(self) -> str:
+    def _line(self) -> str:
         return in_one_line(self)
+
+    def _card(self) -> Card:
+        return Card(self.name, properties=known_fields(self, without=["name"]))
 
 
 @dataclass(frozen=True, repr=False)
@@ -84,7 +90,7 @@ class SiteInfo(Shown):
     default_queue: str = ""
     """The queue of jobs that name none. No compute element publishes it; it is known once such a job was looked at"""
 
-    def __repr__(self) -> str:
+    def _line(self) -> str:
         return in_one_line(self)
 
     def _card(self) -> Card:

@@ -70,7 +70,18 @@ class Shown:
     def _card(self) -> Card:
         raise NotImplementedError
 
+    def _line(self) -> str:
+        """Return what a developer sees of it among other things."""
+        raise NotImplementedError
+
+    # Here and not in the classes: IPython takes a class's own __repr__ before the _repr_pretty_ of its base.
+    def __repr__(self) -> str:
+        return self._line()
+
     def __str__(self) -> str:
+        return self._lines()
+
+    def _lines(self) -> str:
         return self._card().text()
 
     def _repr_html_(self) -> str:
@@ -78,7 +89,7 @@ class Shown:
 
     def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
         # Among others, as in a list, an object takes one line.
-        printer.text(str(self) if len(printer.stack) == 1 and not cycle else repr(self))
+        printer.text(self._lines() if len(printer.stack) == 1 and not cycle else repr(self))
 
 
 def known_fields(thing: Any, *, without: Iterable[str] = ()) -> list[tuple[str, str]]:

@@ -72,7 +72,8 @@ def bar(shares: Iterable[tuple[str, int]]) -> Html:
     """Return a bar with a part for each status, as long as its share."""
     known = [(word, share) for word, share in shares if share]
     parts = [tag("div", style=f"flex:{share};background:{_TONES.get(word, _NO_TONE)}") for word, share in known]
-    return tag("div", *parts, style="display:flex;height:6px;border-radius:3px;overflow:hidden;margin:6px 0")
+    style = "display:flex;height:6px;border-radius:3px;overflow:hidden;margin:6px 0"
+    return tag("div", *parts, style=style) if parts else Html()
 
 
 def properties(pairs: Iterable[tuple[str, str]]) -> Html:

@@ -8,7 +8,7 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from importlib import import_module
-from typing import Any
+from typing import Any, Protocol
 
 from jasmin_arc._support.notebook import in_notebook
 from jasmin_arc.constants import JobState, JobStatuses
@@ -54,7 +54,7 @@ class ProgressBar:
             with contextlib.suppress(Exception):
                 self._bar = _new_bar(total, unit, _WAITING if waits else None)
                 self._interval = _INTERVAL if _is_live(self._bar) else _INTERVAL_OF_FILES
-                _BARS.add(self)
+                DRAWN.add(self)
                 self._clock.start()
 
     def expect(self, total: int) -> None:
@@ -94,7 +94,8 @@ class ProgressBar:
             self._bar.disable = True
 
     @contextlib.contextmanager
-    def _away(self) -> Iterator[None]:
+    def away(self) -> Iterator[None]:
+        """Take it off the terminal for a while."""
         with self._lock:
             # tqdm goes by this, too: nothing is to be taken away before the first line.
             shown = self._bar.last_print_t >= self._bar.start_t + self._bar.delay
@@ -122,23 +123,31 @@ class ProgressBar:
             if self._clock.is_alive():
                 self._clock.join()
             self._show(self._bar.close)
-            _BARS.discard(self)
+            DRAWN.discard(self)
 
 
-_BARS: set[ProgressBar] = set()
+class Drawn(Protocol):
+    """Stands on a terminal."""
+
+    def away(self) -> contextlib.AbstractContextManager[None]:
+        """Take it off the terminal for a while."""
+
+
+DRAWN: set[Drawn] = set()
+"""What stands on the terminal now"""
 
 if hasattr(os, "register_at_fork"):
     # They stay with the parent, of whose threads one may have held the lock of a bar.
-    os.register_at_fork(after_in_child=_BARS.clear)
+    os.register_at_fork(after_in_child=DRAWN.clear)
 
 
 @contextlib.contextmanager
 def bars_away() -> Iterator[None]:
-    """Take the bars off the terminal while something else is written there; they come back below it."""
+    """Take all that is drawn off the terminal while something else is written there; it comes back below that."""
     with contextlib.ExitStack() as stack:
         # In one order, as other threads do this too, each for a log of its own.
-        for bar in sorted(_BARS, key=id):
-            stack.enter_context(bar._away())
+        for drawn in sorted(DRAWN, key=id):
+            stack.enter_context(drawn.away())
         yield
 
 

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 from jasmin_arc.exceptions import JasminArcError
 
 _Class = TypeVar("_Class", bound=type)
+_Error = TypeVar("_Error", bound=BaseException)
 
 
 def shortens_tracebacks(cls: _Class) -> _Class:
@@ -27,6 +28,18 @@ def shortens_tracebacks(cls: _Class) -> _Class:
         elif inspect.isfunction(value):
             setattr(cls, name, _shortened(value))
     return cls
+
+
+def interrupted(message: str) -> KeyboardInterrupt:
+    """Return what ends an interrupted wait. A notebook shows the message alone."""
+    return in_one_line(KeyboardInterrupt(message), message)
+
+
+def in_one_line(error: _Error, message: str) -> _Error:
+    """Let a notebook show the error as this message alone, without a traceback."""
+    # IPython asks each error for this.
+    vars(error)["_render_traceback_"] = lambda: [f"{type(error).__name__}: {message}"]
+    return error
 
 
 def _shortened(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -247,7 +247,7 @@ class JobDescription(Shown):
 
         return to_xrsl(self)
 
-    def __repr__(self) -> str:
+    def _line(self) -> str:
         from jasmin_arc.description.what_was_run import for_json
 
         known = for_json(self)

@@ -12,7 +12,7 @@ from jasmin_arc.constants import JobState
 from jasmin_arc.job_info import JobInfo
 
 Row = Mapping[str, Any]
-_STYLES = {"completed": "green", "failed": "red", "cancelled": "yellow", "in progress": "cyan", "unknown": "dim"}
+STATUS_STYLES = {"completed": "green", "failed": "red", "cancelled": "yellow", "in progress": "cyan", "unknown": "dim"}
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ def _status(row: Row) -> str:
 
 
 _JOB = Column("id", "JOB", whole=True)
-_STATUS = Column("status", "STATUS", words=_status, style=lambda row: _STYLES.get(_status(row), ""), whole=True)
+_STATUS = Column("status", "STATUS", words=_status, style=lambda row: STATUS_STYLES.get(_status(row), ""), whole=True)
 _NAME = Column("name", "NAME")
 JOBS = (
     _JOB,

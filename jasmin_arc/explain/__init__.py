@@ -34,12 +34,12 @@ class Explanation(Shown):
         """Where the documentation tells more about this cause."""
         return f"{CAUSES_PAGE}#{self.cause}"
 
-    def __str__(self) -> str:
+    def _lines(self) -> str:
         evidence = [f"  - {line}" for line in self.evidence]
         head = f"{self.name}  ({self.job_id})" if self.name else self.job_id
         return "\n".join([head, self.summary, *evidence, self.advice])
 
-    def __repr__(self) -> str:
+    def _line(self) -> str:
         return f"<Explanation of {excerpt(self.name or self.job_id)}: {excerpt(self.summary)}>"
 
     def _card(self) -> Card:

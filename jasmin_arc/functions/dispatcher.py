@@ -81,11 +81,11 @@ class Dispatcher:
         self._sending = 0
         self._in_flight: dict[str, Sent] = {}
         self._settling: set[str] = set()
-        self._left: list[str] = []
-        """Jobs that were submitted when the executor had been left"""
         self._found: dict[str, tuple[Sent, int]] = {}
         self._dead: dict[str, BaseException] = {}
-        self._ended: SimpleQueue[tuple[str, Future[JobState]] | None] = SimpleQueue()
+        self._late: list[str] = []
+        self._postponed: dict[str, tuple[float, Future[JobState]]] = {}
+        self._ended: SimpleQueue[dict[str, Future[JobState]]] = SimpleQueue()
         self._threads: list[threading.Thread] = []
         self._running = 0
         self._closing = False
@@ -168,8 +168,6 @@ class Dispatcher:
             self._closing = True
             waiting = list(self._waiting.tasks) if cancel else []
             self._changed.notify_all()
-        # The thread that collects need not wait for its next look whether all is over.
-        self._ended.put(None)
         for task in waiting:
             task.future.cancel()
         if is_idle:
@@ -188,7 +186,7 @@ class Dispatcher:
         # A thread may be in the middle of a request.
         self.join(_LEAVING)
         self._at_end()
-        return going_on + self._left
+        return [*going_on, *self._late]
 
     def abandon(self, error: BaseException) -> list[str]:
         """Fail all futures with this error, and return the jobs that go on."""
@@ -198,6 +196,7 @@ class Dispatcher:
             tasks = [*(task for sent in self._in_flight.values() for task in sent.wanted), *self._waiting.take_all()]
             going_on = list(self._in_flight)
             self._in_flight.clear()
+            self._postponed.clear()
             self._settling.clear()
             self._found.clear()
             self._changed.notify_all()
@@ -255,6 +254,8 @@ class Dispatcher:
             with self._changed:
                 while not self._waiting.may_go(self._room()):
                     if self._is_over():
+                        # The other thread looks, too.
+                        self._ended.put({})
                         return
                     self._changed.wait(_POLL_INTERVAL)
             time.sleep(self._window)
@@ -302,7 +303,7 @@ class Dispatcher:
             if reason is None:
                 self._in_flight.update((entry.job.id, entry) for entry in sent)
             else:
-                self._left += [entry.job.id for entry in sent]
+                self._late += [entry.job.id for entry in sent]
         if reason is not None:
             for entry in sent:
                 self._fail(entry.wanted, reason)
@@ -336,47 +337,65 @@ class Dispatcher:
             self._forget_states = self._interface._watcher.tell(self._see)
         watched = self._interface._watcher.watch(entry.job.id for entry in sent)
         for job_id, future in watched.items():
-            future.add_done_callback(lambda done, job_id=job_id: self._ended.put((job_id, done)))  # type: ignore[misc]
+            future.add_done_callback(lambda done, job_id=job_id: self._ended.put({job_id: done}))  # type: ignore[misc]
 
     # --- Collecting ---
 
     def _collect_all(self) -> None:
-        while not self._is_over():
+        again = time.monotonic()
+        while True:
             ended = self._take_ended()
+            if self._postponed and time.monotonic() >= again:
+                ended.update((job_id, future) for job_id, (_, future) in self._postponed.items())
+                again = time.monotonic() + _OUTAGE[0]
             if ended:
                 self._collect(ended)
+            if self._is_over():
+                return
 
     def _take_ended(self) -> dict[str, Future[JobState]]:
         """Wait a little for jobs to end."""
         ended: dict[str, Future[JobState]] = {}
         with suppress(Empty):
-            ended.update(filter(None, [self._ended.get(timeout=_POLL_INTERVAL)]))
+            ended.update(self._ended.get(timeout=_POLL_INTERVAL))
             while len(ended) < _AT_ONCE:
-                ended.update(filter(None, [self._ended.get_nowait()]))
+                ended.update(self._ended.get_nowait())
         return ended
 
     def _collect(self, ended: Mapping[str, Future[JobState]]) -> None:
         with self._changed:
             here = [(self._in_flight[job_id], future) for job_id, future in ended.items() if job_id in self._in_flight]
             self._settling.update(sent.job.id for sent, _ in here)
-        seen = run_all(lambda entry: look(self._interface, *entry), here, workers=_WORKERS)
-        erasable = [one.sent.job.id for one in seen if isinstance(one, Seen) and self._settle(one)]
-        del seen
+        looked = run_all(lambda entry: look(self._interface, *entry), here, workers=_WORKERS)
+        seen = [one for one in looked if isinstance(one, Seen) and not self._postpone(one, ended[one.sent.job.id])]
+        erasable = [one.sent.job.id for one in seen if self._settle(one)]
+        settled = [one.sent for one in seen]
+        del looked, seen
         self._interface._watcher.forget(ended)
         with self._changed:
-            for sent, _ in here:
+            self._settling.difference_update(sent.job.id for sent, _ in here)
+            for sent in settled:
+                self._postponed.pop(sent.job.id, None)
                 self._in_flight.pop(sent.job.id, None)
-                self._settling.discard(sent.job.id)
                 for key in sent.keys:
                     self._found.pop(key, None)
             self._changed.notify_all()
         self.erase(erasable)
+
+    def _postpone(self, seen: Seen, future: Future[JobState]) -> bool:
+        """Say whether the results are fetched later, as the place does not answer now."""
+        job_id = seen.sent.job.id
+        if not isinstance(seen.error, ServerUnavailableError) or not future.done() or future.exception() is not None:
+            return False
+        since, _ = self._postponed.setdefault(job_id, (time.monotonic(), future))
+        return time.monotonic() - since < _PATIENCE
 
     def _settle(self, seen: Seen) -> bool:
         """Settle the futures of a job's calls, and say whether nobody needs the job any more."""
         sent, report = seen.sent, seen.report
         if seen.state is not None:
             sent.job._ended(seen.state, report.printed)
+        # A job whose calls died is kept, for whoever wants to look at it.
         is_kept = True
         died: list[Task] = []
         unmade: list[Task] = []
@@ -387,6 +406,7 @@ class Dispatcher:
                 is_kept = self._keep(*known, outcome) and is_kept
             if task is None:
                 if outcome is None:
+                    is_kept = False
                     self._dead[sent.keys[number]] = why(seen, number)
                 continue
             if outcome is not None:
@@ -406,7 +426,9 @@ class Dispatcher:
         if seen.error is not None or seen.explanation is None:
             self._fail([*died, *unmade], why(seen, None))
             return seen.error is None
-        if seen.state is JobState.KILLED or not (seen.report.began or seen.report.refused):
+        # A CE calls a job failed that was cancelled in the batch system.
+        is_cancelled = seen.state is JobState.KILLED or seen.explanation.cause == "cancelled"
+        if is_cancelled or not (seen.report.began or seen.report.refused):
             died, unmade = [*died, *unmade], []
         may_try = seen.explanation.cause in _LOST
         again = [task for task in died if task.is_again or (may_try and task.lost < self._retries)]
@@ -416,7 +438,6 @@ class Dispatcher:
         self._put_back([*again, *unmade])
         lost = [task for task in died if task not in again]
         self._fail(lost, why(seen, None))
-        # One that died is kept, for whoever wants to look at it.
         return not lost
 
     def _put_back(self, tasks: Sequence[Task]) -> None:

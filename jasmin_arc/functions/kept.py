@@ -14,7 +14,7 @@ import shutil
 import stat
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
@@ -175,6 +175,18 @@ class Sweep:
         path = self._plans / digest
         with _explained("erase", path), suppress(*_ABSENT):
             path.unlink()
+
+    def drop_other_plans(self, needed: Collection[str]) -> None:
+        """Erase the plans of jobs that are gone.
+
+        :param needed: the plans that stay
+        """
+        names: set[str] = set()
+        with suppress(OSError):
+            names.update(path.name for path in self._plans.iterdir())
+        for name in names.difference(needed):
+            with suppress(JasminArcError):
+                self.drop_plan(name)
 
     def forget(self) -> None:
         """Erase all results and plans. Jobs that were submitted go on, but their results are not found any more.

@@ -10,10 +10,13 @@ from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 from jasmin_arc.exceptions import JasminArcError
-from jasmin_arc.functions.identity import digest
+from jasmin_arc.functions.identity import recogniser
 from jasmin_arc.functions.kept import Kept, Sweep
 from jasmin_arc.functions.results import RAISED, RETURNED, Outcome
 from jasmin_arc.functions.task import Task
+
+Recogniser = Callable[[tuple[Any, ...], dict[str, Any]], str]
+"""Returns a digest of the arguments, and of the function that they are for"""
 
 
 class Memory:
@@ -40,14 +43,21 @@ class Memory:
         self._lock = threading.Lock()
         self._turns: Counter[str] = Counter()
 
-    def know(self, task: Task, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        """Note what the call is.
+    def recogniser(self, function: Callable[..., Any]) -> Recogniser | None:
+        """Return what tells the calls of a function apart; nothing, if nothing is remembered.
 
-        :raises TypeError: if that cannot be told, as with an open file among the arguments
+        :raises TypeError: if the function uses something that cannot be compared, as an open file
         """
         if self.sweep is None and self._cache is None:
-            return
-        task.digest = digest(function, args, kwargs, by_value=self._by_value)
+            return None
+        return recogniser(function, by_value=self._by_value)
+
+    def know(self, task: Task, recognise: Recogniser, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        """Note what the call is.
+
+        :raises TypeError: as :meth:`recogniser`, for an argument
+        """
+        task.digest = recognise(args, kwargs)
         if self.sweep is not None:
             with self._lock:
                 self._turns[task.digest] += 1

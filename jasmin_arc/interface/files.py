@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, overload
 
 from jasmin_arc._support.bulk import JobLike, JobsLike, all_or_partial
-from jasmin_arc._support.tracebacks import shortens_tracebacks
+from jasmin_arc._support.tracebacks import interrupted, shortens_tracebacks
 from jasmin_arc.constants import STDOUT_NAME
 from jasmin_arc.interface.parts import Parts
 from jasmin_arc.interface.waiting import stopped
@@ -127,4 +127,4 @@ def _interruptible(blocks: Iterator[Any]) -> Iterator[Any]:
     try:
         yield from blocks
     except KeyboardInterrupt:
-        raise KeyboardInterrupt(stopped(1, back="follow")) from None
+        raise interrupted(stopped(1, back="follow")) from None

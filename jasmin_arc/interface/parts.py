@@ -202,7 +202,7 @@ class Parts(Shown):
         # Another process has no log of this one. What goes along is paths and numbers, never a key.
         return partial(type(self), log=None, config=self.config), ()
 
-    def __repr__(self) -> str:
+    def _line(self) -> str:
         return f"<{type(self).__name__} {self.config!r}>"
 
     def _card(self) -> Card:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from jasmin_arc._support.bulk import JobLike, JobsLike, all_or_partial, summarize_ids
 from jasmin_arc._support.progress import ProgressBar
-from jasmin_arc._support.tracebacks import shortens_tracebacks
+from jasmin_arc._support.tracebacks import in_one_line, interrupted, shortens_tracebacks
 from jasmin_arc.constants import JobState, JobStatuses
 from jasmin_arc.exceptions import PYTHON_WORDS, JasminArcError, JobFailedError, JobNotFoundError
 from jasmin_arc.explain import job_failed
@@ -52,7 +52,7 @@ class Waiting(Understanding):
             if completed:
                 self._missing.warn(self._missing.look(completed, saved_too=False))
         except KeyboardInterrupt:
-            raise KeyboardInterrupt(stopped(len(set(ids)) - len(outcomes))) from None
+            raise interrupted(stopped(len(set(ids)) - len(outcomes))) from None
         statuses = all_or_partial([outcomes[job_id] for job_id in ids], "found")
         failed = [job_id for job_id, status in zip(ids, statuses) if status is JobStatuses.FAILED]
         if check and failed:
@@ -86,9 +86,13 @@ class Waiting(Understanding):
             self.backend.authenticate()
             return self._id(job_id)
 
-        # Elsewhere, as it may take its time to make a backend and a proxy, ask for a passphrase, or find a name.
-        checked = await asyncio.get_running_loop().run_in_executor(None, find)
-        return (await self._watcher.when_ended(checked)).status
+        try:
+            # Elsewhere, as it may take its time to make a backend and a proxy, ask for a passphrase, or find a name.
+            checked = await asyncio.get_running_loop().run_in_executor(None, find)
+            return (await self._watcher.when_ended(checked)).status
+        except asyncio.CancelledError as error:
+            # As by the stop button of a notebook.
+            raise in_one_line(error, stopped(1)) from None
 
 
 def _outcome(future: Future[JobState]) -> JobStatuses | JobNotFoundError:

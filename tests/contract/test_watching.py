@@ -181,3 +181,19 @@ def test_the_site(arc: ArcInterface) -> None:
         assert queue.free_slots is None or 0 <= queue.free_slots <= queue.total_slots
         assert 0 <= (queue.running or 0) <= queue.total_slots
         assert (queue.waiting or 0) >= 0
+
+
+def test_a_board_costs_the_questions_of_a_wait(
+    arc: ArcInterface, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    jobs = arc.submit([shell("sleep 3", name="good"), shell("exit 3", name="bad")])
+    questions = Questions(arc, monkeypatch)
+    with monkeypatch.context() as patch:
+        for name in ("query", "list_jobs", "evidence", "site", "list_files", "open"):
+            patch.setattr(arc.backend, name, None)
+        assert arc.watch(jobs, timeout=LIMIT) is jobs
+    assert [job.status for job in jobs] == [JobStatuses.COMPLETED, JobStatuses.FAILED]
+    assert questions.asked and max(map(len, questions.asked)) == 2
+    told = capsys.readouterr().err.splitlines()
+    assert told[0] == "0 of 2 jobs ended after 0 s: 2 submitted"
+    assert any(line.startswith("2 of 2 jobs ended after ") and "1 completed, 1 failed" in line for line in told)

@@ -43,7 +43,7 @@ MAY_IMPORT = {
     "jobs": {"_support", "constants", "job"},
     "proxy": {"credentials"},
     "doctor": DATA | {"_support", "credentials", "job_list", "backends.table", "version"},
-    "interface": BELOW_BACKENDS | SERVICES | {"backends.table"},
+    "interface": BELOW_BACKENDS | SERVICES | {"backends.table", "display"},
     "arc_interface": {"exceptions", "constants", "description", "_support", "interface", "job", "jobs", "executor"},
     "functions": {"_support", "exceptions", "constants", "description", "explain", "job"},
     "executor": {"_support", "exceptions", "constants", "description", "functions"},

@@ -30,6 +30,7 @@ from job_list_kit import add
 
 from jasmin_arc import ArcInterface, JobDescription
 from jasmin_arc._support.text import last_part, one_line
+from jasmin_arc._support.values import for_programs, short_ids
 from jasmin_arc.cli import descriptions as reading
 from jasmin_arc.cli.app import COMMANDS, ELSEWHERE, SECTIONS, ArcGroup, root
 from jasmin_arc.cli.commands import setup
@@ -44,7 +45,6 @@ from jasmin_arc.config import OPTIONS
 from jasmin_arc.display.columns import FILES, Column
 from jasmin_arc.display.site import QUEUES
 from jasmin_arc.display.tables import make_record, make_table
-from jasmin_arc._support.values import for_programs, short_ids
 from jasmin_arc.exceptions import (
     PYTHON_WORDS,
     Advice,

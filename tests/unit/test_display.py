@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from jasmin_arc._support.quantities import duration, local_time, size
 from jasmin_arc._support.text import utc
+from jasmin_arc._support.values import for_programs, status_words
 from jasmin_arc.cli.output import console
 from jasmin_arc.constants import JobState, JobStatuses
 from jasmin_arc.description.quantities import parse_duration
@@ -21,7 +22,6 @@ from jasmin_arc.display.columns import DONE, ENDS, FILES, JOBS, OUTCOMES, Column
 from jasmin_arc.display.site import QOS, QUEUES, filled
 from jasmin_arc.display.tables import make_record, make_table
 from jasmin_arc.display.text import fold, width_of, wrap
-from jasmin_arc._support.values import for_programs, status_words
 
 WIDTHS = st.integers(min_value=2, max_value=80)
 LINES = st.text(st.sampled_from("ab-_./' é海"), max_size=120).map(lambda text: " ".join(text.split()))

@@ -52,9 +52,9 @@ def numbers(terms: dict[str, Any], word: str) -> set[int]:
 @pytest.mark.parametrize(
     ("words", "page"),
     [
-        ("jupyter", "jupyter"),
-        ("notebook", "jupyter"),
-        ("kernel", "jupyter"),
+        ("jupyter", "notebooks"),
+        ("notebook", "notebooks"),
+        ("kernel", "notebooks"),
         ("pandas", "pandas"),
         ("dataframe", "pandas"),
         ("conda", "own_environment"),

@@ -19,7 +19,7 @@ import pytest
 from pytest_mock import MockerFixture
 
 from jasmin_arc import ArcInterface, InvalidJobDescription, JasminArcError, JobFailedError, SubmissionUnknownError
-from jasmin_arc.exceptions import JobSubmissionError, NoTargetsAvailableError, ServerUnavailableError
+from jasmin_arc.exceptions import JobSubmissionError, NoTargetsAvailableError, ServerError, ServerUnavailableError
 
 LIMIT = 60.0
 
@@ -253,12 +253,30 @@ def test_no_future_hangs_when_a_thread_of_the_executor_dies(
 def test_results_that_cannot_be_fetched_fail_the_future_and_the_job_is_kept(
     arc: ArcInterface, mocker: MockerFixture
 ) -> None:
-    mocker.patch.object(arc.backend, "fetch", side_effect=ServerUnavailableError("not now"))
+    mocker.patch.object(arc.backend, "fetch", side_effect=ServerError("not for you"))
     with arc.executor() as executor:
         future = executor.submit(abs, 1)
-        with pytest.raises(ServerUnavailableError, match="not now"):
+        with pytest.raises(ServerError, match="not for you"):
             future.result(LIMIT)
     assert arc.job_list.ids() == [future.job.id]
+
+
+def test_results_are_fetched_later_where_the_place_does_not_answer_now(
+    arc: ArcInterface, mocker: MockerFixture
+) -> None:
+    mocker.patch("jasmin_arc.functions.dispatcher._OUTAGE", (0.01, 0.02))
+    errors = [ServerUnavailableError("not now")] * 3
+    fetch = arc.backend.fetch
+
+    def sometimes(job_id: str, names: Any) -> Any:
+        if errors:
+            raise errors.pop()
+        return fetch(job_id, names)
+
+    mocker.patch.object(arc.backend, "fetch", sometimes)
+    with arc.executor() as executor:
+        assert executor.submit(abs, -1).result(LIMIT) == 1
+    assert errors == []
 
 
 def test_an_executor_that_nobody_holds_ends_and_its_calls_are_made(arc: ArcInterface) -> None:

@@ -1,0 +1,162 @@
+"""Where something is shown that changes: in a notebook, on a terminal, or in a log."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from importlib import import_module
+from typing import Any, Protocol
+
+from jasmin_arc._support import progress
+from jasmin_arc._support.notebook import in_notebook
+
+
+class View(Protocol):
+    """What is shown, in each form that a screen may need."""
+
+    @property
+    def line(self) -> str:
+        """All of it in one line."""
+
+    def html(self) -> str:
+        """Return it for a notebook."""
+
+    def text(self) -> str:
+        """Return it as lines."""
+
+
+class Screen(Protocol):
+    """A place where a view is shown, in place of the view before."""
+
+    pause: float
+    """The least seconds between two views that differ"""
+    rest: float
+    """The least seconds between two views that differ only by the time that has gone by"""
+
+    def show(self, view: View, *, last: bool) -> None:
+        """Show it; nothing comes after the last one."""
+
+
+class _Notebook:
+    """An output of a cell. It is updated from any thread, also after the cell has ended."""
+
+    pause, rest = 1.0, 5.0
+
+    def __init__(self) -> None:
+        self._output: Any = None
+
+    def show(self, view: View, *, last: bool) -> None:  # noqa: ARG002 - as any screen
+        shown = {"text/html": view.html(), "text/plain": view.text()}
+        if self._output is None:
+            self._output = import_module("IPython.display").display(shown, raw=True, display_id=True)
+        else:
+            self._output.update(shown, raw=True)
+
+
+class _Terminal:
+    """The last lines of a terminal. Messages of a log come above them."""
+
+    pause, rest = 0.5, 1.0
+
+    def __init__(self) -> None:
+        from rich.console import Console
+        from rich.live import Live
+
+        self._lock = threading.RLock()
+        # What others print must not go to standard error.
+        own: dict[str, Any] = {"redirect_stdout": False, "redirect_stderr": False}
+        self._live = Live(console=Console(file=sys.stderr), auto_refresh=False, transient=True, **own)
+
+    def show(self, view: View, *, last: bool) -> None:
+        with self._lock:
+            if not self._live.is_started:
+                progress.DRAWN.add(self)
+                self._live.start()
+            self._live.update(view, refresh=not last)  # type: ignore[arg-type]
+            if last:
+                self._live.transient = False
+                self._live.stop()
+                progress.DRAWN.discard(self)
+
+    @contextlib.contextmanager
+    def away(self) -> Iterator[None]:
+        """Take the view off the terminal for a while."""
+        with self._lock:
+            started = self._live.is_started
+            if started:
+                self._live.stop()
+            yield
+            if started:
+                self._live.start(refresh=True)
+
+
+class _Log:
+    """Standard error, which is no terminal: a line now and then."""
+
+    pause = rest = 60.0
+
+    def show(self, view: View, *, last: bool) -> None:
+        with progress.bars_away():
+            sys.stderr.write(f"{view.text() if last else view.line}\n")
+            sys.stderr.flush()
+
+
+def screen_here(*, alone: bool) -> Screen:
+    """Return where something can be shown here.
+
+    :param alone: whether nothing else is written to the terminal until the last view
+    """
+    if in_notebook():
+        return _Notebook()
+    return _Terminal() if alone and sys.stderr is not None and sys.stderr.isatty() else _Log()
+
+
+class Redrawn:
+    """Shows a view again and again, from a thread of its own, until the end of the ``with`` block.
+
+    Where it cannot be shown, nothing is, and the work that it is about goes on.
+
+    :param view: makes the present view; it is called in any thread
+    :param version: what differs between two views of which the second is worth showing soon
+    """
+
+    def __init__(self, view: Callable[[], View], version: Callable[[], object], *, alone: bool) -> None:
+        self._view = view
+        self._version = version
+        self._lock = threading.Lock()
+        self._over = threading.Event()
+        self._screen: Screen | None = None
+        self._thread = threading.Thread(target=self._redraw, name="jasmin_arc board", daemon=True)
+        with contextlib.suppress(Exception):
+            self._screen = screen_here(alone=alone)
+
+    def __enter__(self) -> Redrawn:
+        self._draw(last=False)
+        if self._screen is not None:
+            with contextlib.suppress(RuntimeError):  # no more threads can be started
+                self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        if self._thread.is_alive():
+            self._thread.join()
+        self._draw(last=True)
+
+    def _redraw(self) -> None:
+        drawn, since = self._version(), time.monotonic()
+        while self._screen is not None and not self._over.wait(self._screen.pause):
+            if (version := self._version()) != drawn or time.monotonic() - since >= self._screen.rest:
+                self._draw(last=False)
+                drawn, since = version, time.monotonic()
+
+    def _draw(self, *, last: bool) -> None:
+        with self._lock:
+            try:
+                if self._screen is not None:
+                    self._screen.show(self._view(), last=last)
+            except Exception:  # noqa: BLE001 - as when nobody reads any more
+                self._screen = None
