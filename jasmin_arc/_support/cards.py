@@ -98,11 +98,15 @@ def known_fields(thing: Any, *, without: Iterable[str] = ()) -> list[tuple[str, 
     return [(name.replace("_", " "), of_property(name, value)) for name, value in values.items() if _is_known(value)]
 
 
-def grid_of(things: Sequence[Any]) -> Grid:
-    """Return a table with a row for each dataclass, and a column for each field that is known of one of them."""
+def grid_of(things: Sequence[Any], what: str) -> Grid:
+    """Return a table with a row for each dataclass, and a column for each field that is known of one of them.
+
+    :param what: what they are, which stands above their names
+    """
     known = [field.name for field in fields(things[0]) if any(_is_known(getattr(one, field.name)) for one in things)]
     rows = [[of_property(name, getattr(one, name)) for name in known] for one in things]
-    return Grid([name.replace("_", " ") for name in known], rows)
+    headings = {**{name: name.replace("_", " ") for name in known}, "name": what}
+    return Grid([headings[name] for name in known], rows)
 
 
 def in_one_line(thing: Any) -> str:

@@ -66,9 +66,14 @@ class _Terminal:
         from rich.live import Live
 
         self._lock = threading.RLock()
-        # What others print must not go to standard error.
-        own: dict[str, Any] = {"redirect_stdout": False, "redirect_stderr": False}
-        self._live = Live(console=Console(file=sys.stderr), auto_refresh=False, transient=True, **own)
+        self._live = Live(
+            console=Console(file=sys.stderr),
+            auto_refresh=False,
+            transient=True,
+            # What others print must not go to standard error.
+            redirect_stdout=False,
+            redirect_stderr=False,
+        )
 
     def show(self, view: View, *, last: bool) -> None:
         with self._lock:
