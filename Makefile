@@ -42,7 +42,7 @@ soak: venv  ## run the tests that take long: hundreds of kills, limits of minute
 lint: venv  ## check style, types and spelling
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
-	$(VENV)/bin/mypy --strict jasmin_arc
+	$(VENV)/bin/mypy --strict jasmin_arc plugins/snakemake
 	$(VENV)/bin/codespell
 
 docs: venv  ## build the documentation in docs/_build/html; a warning is an error

@@ -13,6 +13,7 @@ from jasmin_arc.description import JobDescription
 from jasmin_arc.exceptions import JasminArcError, JobNotFoundError
 from jasmin_arc.explain.facts import Facts
 from jasmin_arc.explain.not_sent import not_sent
+from jasmin_arc.explain.snakemake import without_snakemake
 from jasmin_arc.job_info import JobInfo
 from jasmin_arc.job_list import JobList
 from jasmin_arc.job_list.record import SUBMITTED
@@ -55,12 +56,13 @@ def gather(
     if info.state is JobState.DELETED:
         return Facts(info, description=description, known_end=known_end)
     logs = _tried(lambda: backend.evidence(job_id)) or {}
+    stderr = _tried(lambda: read_tail(backend, job_id, STDERR_NAME, 4096)) or b""
     # Only this library's jobs have a run script; some places do not tell how a job was described.
     has_run_script = RUN_SCRIPT_NAME in logs.get("description", RUN_SCRIPT_NAME)
     return Facts(
         info,
         logs=logs,
-        stderr=(_tried(lambda: read_tail(backend, job_id, STDERR_NAME, 4096)) or b"").decode("utf-8", "replace"),
+        stderr=without_snakemake(stderr.decode("utf-8", "replace")),
         description=description,
         site=None if info.state in _WITHOUT_SITE or info.exit_code else _tried(site or backend.site),
         not_sent=tuple(not_sent(description)) if description is not None and info.exit_code else (),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import inspect
 import io
 import json
 import linecache
@@ -114,7 +115,8 @@ class Packer:
                     self._cloudpickle.unregister_pickle_by_value(module)
 
     def _source(self, function: Callable[..., Any]) -> tuple[str, str]:
-        code = getattr(function, "__code__", None)
+        # Of a function that was decorated, the user's own is shown.
+        code = getattr(inspect.unwrap(function), "__code__", None)
         by_value = {"__main__", *(module.__name__ for module in self.modules)}
         if code is None or getattr(function, "__module__", None) not in by_value:
             return "", ""
