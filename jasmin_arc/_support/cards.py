@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import fields, is_dataclass
 from enum import Enum
-from typing import Any
+from typing import Any, NamedTuple
 
 from jasmin_arc._support.text import excerpt, one_line
 from jasmin_arc._support.values import of_property
 
 
-@dataclass(frozen=True)
-class Grid:
+class Grid(NamedTuple):
     """A table with headings."""
 
     headings: Sequence[str]
@@ -21,8 +20,7 @@ class Grid:
     """Whether the first column has the statuses of jobs"""
 
 
-@dataclass(frozen=True)
-class Card:
+class Card(NamedTuple):
     """What one object shows. What is empty is left out."""
 
     title: str

@@ -1,4 +1,4 @@
-"""joblib's own tests of its backends pass with ours in the place of theirs. They come with joblib and run unchanged."""
+"""joblib's own tests of its backends pass with this one in their place. They come with joblib, and run unchanged."""
 
 from __future__ import annotations
 
