@@ -1,11 +1,11 @@
-"""The peers: ARC's own command line, curl, and pyarcrest where it still works."""
+"""The peers: ARC's own command line, curl, submitit, and pyarcrest where it still works."""
 
 from __future__ import annotations
 
 import os
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -93,3 +93,34 @@ def peer_memory(command: list[str]) -> tuple[float, int]:
     if process.returncode:
         raise RuntimeError(f"{command[0]} ended with {process.returncode}")
     return time.perf_counter() - start, usage.ru_maxrss * 1024
+
+
+class Submitit:
+    """submitit's executor for this machine.
+
+    :raises ImportError: if it is not installed
+    """
+
+    def __init__(self, folder: Path) -> None:
+        import submitit  # type: ignore[import-not-found]
+
+        self.sequence = submitit.helpers.FunctionSequence
+        self.executor: Any = submitit.LocalExecutor(folder)
+
+    def one(self, function: Callable[..., Any], argument: object) -> None:
+        """Make one call."""
+        self.executor.submit(function, argument).result()
+
+    def together(self, function: Callable[..., Any], arguments: Sequence[object], jobs: int) -> None:
+        """Make calls in some jobs, each of which makes its part of them."""
+        sequences = [self.sequence() for _ in range(jobs)]
+        for number, argument in enumerate(arguments):
+            sequences[number % jobs].add(function, argument)
+        for job in [self.executor.submit(sequence) for sequence in sequences]:
+            job.result()
+
+    def apart(self, function: Callable[..., Any], arguments: Sequence[object], at_once: int) -> None:
+        """Make each call in a job, some at a time."""
+        for start in range(0, len(arguments), at_once):
+            for job in self.executor.map_array(function, arguments[start : start + at_once]):
+                job.result()

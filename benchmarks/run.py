@@ -7,9 +7,10 @@ import json
 import os
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from functions import Functions
 from local import importing, job_list, local, long_list
 from measure import Row, machine, table
 from remote import Remote, say
@@ -47,9 +48,18 @@ def rows(arguments: argparse.Namespace, folder: Path, memory: Path) -> Iterator[
     yield from long_list(folder)
 
 
-def report(measured: list[Row]) -> str:
-    """Return the page with what has been measured."""
-    return f"# Results\n\nMeasured by `make bench` on {machine()}; medians of one run.\n\n{table(measured)}"
+def function_rows(arguments: argparse.Namespace, folder: Path, memory: Path) -> Iterator[Row]:
+    """Measure Python functions as jobs, on a grid that others may use."""
+    yield from Functions(Path(arguments.config), arguments.jobs, folder, memory).rows()
+
+
+SECTIONS = {"Jobs": rows, "Python functions": function_rows}
+
+
+def report(measured: Mapping[str, list[Row]]) -> str:
+    """Return the page with what has been measured, by section."""
+    head = f"# Results\n\nMeasured by `make bench` on {machine()}; medians of one run.\n"
+    return "\n".join([head, *(f"## {section}\n\n{table(found)}" for section, found in measured.items())])
 
 
 def write(text: str) -> None:
@@ -60,7 +70,7 @@ def write(text: str) -> None:
 
 
 def main() -> int:
-    """Run all, print the table, write it down if it is complete, and fail if a goal was missed."""
+    """Run all, print the table, write it down if all was measured, and fail if a goal was missed."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument(
         "--jobs", type=int, default=MANY, help=f"how many jobs are many (default: {MANY}; others are not written down)"
@@ -70,17 +80,24 @@ def main() -> int:
         default=str(Path(os.environ.get("GRID_DIR", "/tmp/jasmin-arc-grid")) / "config.json"),
         help="the configuration of a compute element whose jobs may ALL be erased (default: the test grid's)",
     )
+    parser.add_argument(
+        "--section",
+        choices=SECTIONS,
+        help="measure this alone, and write nothing down; 'Python functions' erases no jobs",
+    )
     arguments = parser.parse_args()
-    measured: list[Row] = []
+    measured: dict[str, list[Row]] = {}
     with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryDirectory(dir=MEMORY) as memory:
-        for row in rows(arguments, Path(folder), Path(memory)):
-            measured.append(row)
-            say(f"  {row.who}: {row.value} {row.ratio}")
+        for section in [arguments.section] if arguments.section else SECTIONS:
+            measured[section] = []
+            for row in SECTIONS[section](arguments, Path(folder), Path(memory)):
+                measured[section].append(row)
+                say(f"  {row.who}: {row.value} {row.ratio}")
     text = report(measured)
     print(text)
-    if arguments.jobs == MANY:
+    if arguments.jobs == MANY and not arguments.section:
         write(text)
-    missed = [row for row in measured if row.goal and not row.goal.reached]
+    missed = [row for found in measured.values() for row in found if row.goal and not row.goal.reached]
     return 1 if missed else 0
 
 

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from jasmin_arc._support.suggestions import unknown_keyword
 from jasmin_arc._support.text import counted
 from jasmin_arc.description import JobDescription
-from jasmin_arc.exceptions import InvalidJobDescription
+from jasmin_arc.exceptions import InvalidJobDescription, JasminArcError
 from jasmin_arc.functions.dispatcher import Dispatcher
 from jasmin_arc.functions.grouping import Grouping
 from jasmin_arc.functions.kept import Kept, Sweep
@@ -98,9 +98,7 @@ class JobExecutor(Executor):
         progress: bool = False,
         **fields: Any,
     ) -> None:
-        for field in fields:
-            if field not in _FIELDS:
-                raise TypeError(unknown_keyword("executor", field, [*_FIELDS, *_OWN]))
+        check_options(fields)
         _check_number("max_in_flight", max_in_flight, least=1)
         _check_number("retries", retries, least=0)
         if chunk != "auto":
@@ -115,11 +113,8 @@ class JobExecutor(Executor):
         if ARCHIVE_NAME in self._prototype.inputs:
             raise InvalidJobDescription(f"inputs: {ARCHIVE_NAME!r} is the name of the functions' own file")
         wall_time = self._prototype.wall_time
-        grouping = Grouping(
-            None if chunk == "auto" else chunk,
-            least=backend.worthwhile,
-            most=None if wall_time is None else wall_time.total_seconds(),
-        )
+        self.worthwhile = min(backend.worthwhile, wall_time.total_seconds() / 2 if wall_time else backend.worthwhile)
+        grouping = Grouping(None if chunk == "auto" else chunk, target=self.worthwhile)
         self.name = name
         self._rerun_failed = rerun_failed
         self._memory = self._make_memory(name, cache)
@@ -191,16 +186,29 @@ class JobExecutor(Executor):
         if exc_type is None or not issubclass(exc_type, KeyboardInterrupt):
             self.shutdown(wait=True)
             return
+        self.abort("the program was interrupted")
+
+    def abort(self, why: str) -> None:
+        """Take no more calls, fail those that have no result yet, and cancel their jobs.
+
+        The jobs of an executor with a name go on: an executor of the same name finds them.
+
+        :param why: the reason, which the futures' exception tells
+        """
         log = self.interface.logger
-        going_on = self._dispatcher.leave("the program was interrupted")
+        going_on = self._dispatcher.leave(why)
         if self._memory.sweep is not None:
             log.warning(
                 "stopped; %s; an executor of the same name finds them", counted(len(going_on), "job") + " go on"
             )
         elif going_on:
             # Nobody could get their results.
-            self.interface.cancel_jobs(going_on)
-            log.warning("stopped; %s cancelled", counted(len(going_on), "job") + " were")
+            try:
+                self.interface.cancel_jobs(going_on)
+            except JasminArcError as error:
+                log.warning("stopped; jobs go on that could not be cancelled: %s", error)
+            else:
+                log.warning("stopped; %s cancelled", counted(len(going_on), "job") + " were")
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> JobFuture:
         """Have a function called in a job, and return a future of its result.
@@ -356,6 +364,17 @@ def _result_of(future: Future[Any], seconds: float | None) -> Any:
     finally:
         # The traceback of an exception must not hold it.
         del future
+
+
+def check_options(options: Iterable[str], *, also: Sequence[str] = ()) -> None:
+    """Raise a TypeError for the name of an option that there is not.
+
+    :param also: further names that whoever asks takes
+    """
+    names = [*_FIELDS, *_OWN, *also]
+    for option in options:
+        if option not in names:
+            raise TypeError(unknown_keyword("executor", option, names))
 
 
 def _check_number(name: str, value: object, *, least: int) -> None:

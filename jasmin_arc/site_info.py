@@ -94,6 +94,6 @@ class SiteInfo(Shown):
         return in_one_line(self)
 
     def _card(self) -> Card:
-        grids = [grid_of(entries) for entries in (self.queues, self.qos) if entries]
+        grids = [grid_of(entries, what) for entries, what in ((self.queues, "queue"), (self.qos, "QoS")) if entries]
         properties = known_fields(self, without=["name", "queues", "qos"])
         return Card(self.name or self.endpoint, properties=properties, grids=grids)

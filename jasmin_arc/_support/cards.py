@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import fields, is_dataclass
 from enum import Enum
-from typing import Any
+from typing import Any, NamedTuple
 
 from jasmin_arc._support.text import excerpt, one_line
 from jasmin_arc._support.values import of_property
 
 
-@dataclass(frozen=True)
-class Grid:
+class Grid(NamedTuple):
     """A table with headings."""
 
     headings: Sequence[str]
@@ -21,8 +20,7 @@ class Grid:
     """Whether the first column has the statuses of jobs"""
 
 
-@dataclass(frozen=True)
-class Card:
+class Card(NamedTuple):
     """What one object shows. What is empty is left out."""
 
     title: str
@@ -98,11 +96,15 @@ def known_fields(thing: Any, *, without: Iterable[str] = ()) -> list[tuple[str, 
     return [(name.replace("_", " "), of_property(name, value)) for name, value in values.items() if _is_known(value)]
 
 
-def grid_of(things: Sequence[Any]) -> Grid:
-    """Return a table with a row for each dataclass, and a column for each field that is known of one of them."""
+def grid_of(things: Sequence[Any], what: str) -> Grid:
+    """Return a table with a row for each dataclass, and a column for each field that is known of one of them.
+
+    :param what: what they are, which stands above their names
+    """
     known = [field.name for field in fields(things[0]) if any(_is_known(getattr(one, field.name)) for one in things)]
     rows = [[of_property(name, getattr(one, name)) for name in known] for one in things]
-    return Grid([name.replace("_", " ") for name in known], rows)
+    headings = {**{name: name.replace("_", " ") for name in known}, "name": what}
+    return Grid([headings[name] for name in known], rows)
 
 
 def in_one_line(thing: Any) -> str:

@@ -12,7 +12,9 @@ from jasmin_arc._support.text import printable
 MAX_TEXT = 500
 """The most characters that one text of others may take"""
 _BORDER = "var(--jp-border-color2, var(--vscode-panel-border, rgba(128,128,128,.4)))"
-_FRAME = f"display:inline-block;max-width:100%;border:1px solid {_BORDER};border-radius:4px;padding:8px 12px"
+_FRAME = (
+    f"display:inline-block;max-width:100%;overflow-x:auto;border:1px solid {_BORDER};border-radius:4px;padding:8px 12px"
+)
 # JupyterLab aligns cells at the right and centres tables.
 _TABLE = "margin:4px 0;border-collapse:collapse;border:none;font-size:inherit"
 _CELL = "text-align:left;vertical-align:top;padding:2px 16px 2px 0"

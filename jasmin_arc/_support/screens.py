@@ -62,33 +62,50 @@ class _Terminal:
     pause, rest = 0.5, 1.0
 
     def __init__(self) -> None:
-        from rich.console import Console
-        from rich.live import Live
-
         self._lock = threading.RLock()
-        self._live = Live(console=Console(file=sys.stderr), auto_refresh=False, transient=True)
+        self._live: Any = None
+        self._view: Any = None
 
     def show(self, view: View, *, last: bool) -> None:
         with self._lock:
-            if not self._live.is_started:
+            self._view = view
+            if self._live is None:
                 progress.DRAWN.add(self)
-                self._live.start()
-            self._live.update(view, refresh=not last)  # type: ignore[arg-type]
+                self._start()
+            else:
+                self._live.update(view, refresh=not last)
             if last:
                 self._live.transient = False
                 self._live.stop()
+                self._live = None
                 progress.DRAWN.discard(self)
+
+    def _start(self) -> None:
+        from rich.console import Console
+        from rich.live import Live
+
+        self._live = Live(
+            self._view,
+            console=Console(file=sys.stderr),
+            auto_refresh=False,
+            transient=True,
+            # What others print must not go to standard error.
+            redirect_stdout=False,
+            redirect_stderr=False,
+        )
+        self._live.start(refresh=True)
 
     @contextlib.contextmanager
     def away(self) -> Iterator[None]:
         """Take the view off the terminal for a while."""
         with self._lock:
-            started = self._live.is_started
-            if started:
-                self._live.stop()
+            if self._live is None:
+                yield
+                return
+            self._live.stop()
             yield
-            if started:
-                self._live.start(refresh=True)
+            # A new one: the same one would erase as many lines as it had, and so what was written meanwhile.
+            self._start()
 
 
 class _Log:

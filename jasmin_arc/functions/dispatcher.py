@@ -176,7 +176,9 @@ class Dispatcher:
     def join(self, seconds: float | None = None) -> None:
         """Wait until all is done, or time is up."""
         for thread in self._threads:
-            thread.join(seconds)
+            # What a future's callback does happens in one of them.
+            if thread is not threading.current_thread():
+                thread.join(seconds)
 
     def leave(self, why: str) -> list[str]:
         """Fail all futures, leave the jobs alone, and return their ids."""
@@ -424,7 +426,9 @@ class Dispatcher:
         if seen.error is not None or seen.explanation is None:
             self._fail([*died, *unmade], why(seen, None))
             return seen.error is None
-        if seen.state is JobState.KILLED or not (seen.report.began or seen.report.refused):
+        # A CE calls a job failed that was cancelled in the batch system.
+        is_cancelled = seen.state is JobState.KILLED or seen.explanation.cause == "cancelled"
+        if is_cancelled or not (seen.report.began or seen.report.refused):
             died, unmade = [*died, *unmade], []
         may_try = seen.explanation.cause in _LOST
         again = [task for task in died if task.is_again or (may_try and task.lost < self._retries)]

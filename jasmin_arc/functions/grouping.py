@@ -18,13 +18,12 @@ class Grouping:
     """Says how many calls of each function a job gets. Threads may share it.
 
     :param size: the number, or ``None`` to learn it
-    :param least: the seconds that a job of short calls should last, so that its start is worth it
-    :param most: the seconds that a job may last
+    :param target: the seconds that a job of short calls should last, so that its start is worth it
     """
 
-    def __init__(self, size: int | None, *, least: float, most: float | None) -> None:
+    def __init__(self, size: int | None, *, target: float) -> None:
         self._size = size
-        self._target = least if most is None else min(least, most / 2)
+        self._target = target
         self._lock = threading.Lock()
         self._seconds: dict[Hashable, float] = {}
         self._sent: dict[Hashable, tuple[int, float]] = {}

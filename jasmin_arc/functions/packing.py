@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import inspect
 import io
 import json
 import linecache
 import pickle
 import sys
 import threading
+import weakref
 import zipfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -63,13 +65,21 @@ class Packer:
     def __init__(self, modules: Iterable[ModuleType | str] = ()) -> None:
         self._cloudpickle = _cloudpickle()
         self.modules = [module if isinstance(module, ModuleType) else import_module(module) for module in modules]
+        self._last: weakref.WeakValueDictionary[str, Packed] = weakref.WeakValueDictionary()
+        self._texts: dict[str, tuple[list[str], str]] = {}
 
     def function(self, function: Callable[..., Any]) -> Packed:
         """Pack a function."""
         packed = self._pack(function)
         kind = function if hasattr(function, "__qualname__") else type(function)
         name = f"{kind.__module__}.{kind.__qualname__}"
-        return Packed(packed.content, packed.modules, name, self._source(function))
+        new = Packed(packed.content, packed.modules, name, self._source(function))
+        # Ten thousand calls of a function that holds a large array must not hold ten thousand copies of it.
+        last = self._last.get(name)
+        if last == new:
+            return last
+        self._last[name] = new
+        return new
 
     def arguments(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Packed:
         """Pack the arguments of one call."""
@@ -77,22 +87,12 @@ class Packer:
 
     def _pack(self, value: Any) -> Packed:
         buffer = io.BytesIO()
-        found: set[str] = set()
-
-        class Noting(self._cloudpickle.Pickler):  # type: ignore[name-defined, misc]
-            """Notes the modules that are needed to unpack it."""
-
-            def reducer_override(self, value: Any) -> Any:
-                if isinstance(value, ModuleType):
-                    found.add(value.__name__)
-                elif isinstance(value, (type, FunctionType, BuiltinFunctionType)):
-                    found.add(str(getattr(value, "__module__", "")))
-                return super().reducer_override(value)
-
         with self._by_value():
-            Noting(buffer, protocol=pickle.HIGHEST_PROTOCOL).dump(value)
+            pickler = _noting()(buffer, protocol=pickle.HIGHEST_PROTOCOL)
+            pickler.found = set()
+            pickler.dump(value)
         own = {"__main__", "builtins", "", "None", *(module.__name__ for module in self.modules)}
-        tops = {name.partition(".")[0] for name in found - own}
+        tops = {name.partition(".")[0] for name in pickler.found - own}
         known: frozenset[str] = getattr(sys, "stdlib_module_names", frozenset())
         return Packed(buffer.getvalue(), frozenset(tops - known - {"cloudpickle"}))
 
@@ -114,12 +114,34 @@ class Packer:
                     self._cloudpickle.unregister_pickle_by_value(module)
 
     def _source(self, function: Callable[..., Any]) -> tuple[str, str]:
-        code = getattr(function, "__code__", None)
+        # Of a function that was decorated, the user's own is shown.
+        code = getattr(inspect.unwrap(function), "__code__", None)
         by_value = {"__main__", *(module.__name__ for module in self.modules)}
         if code is None or getattr(function, "__module__", None) not in by_value:
             return "", ""
-        text = "".join(linecache.getlines(code.co_filename))
+        lines = linecache.getlines(code.co_filename)
+        known, text = self._texts.get(code.co_filename, ([], ""))
+        if known is not lines:
+            text = "".join(lines)
+            self._texts[code.co_filename] = lines, text
         return (code.co_filename, text) if 0 < len(text) <= _MOST_SOURCE else ("", "")
+
+
+@functools.cache
+def _noting() -> Any:
+    """The pickler of cloudpickle, made to note the modules that are needed to unpack a value."""
+
+    class Noting(_cloudpickle().Pickler):  # type: ignore[misc]
+        found: set[str]
+
+        def reducer_override(self, value: Any) -> Any:
+            if isinstance(value, ModuleType):
+                self.found.add(value.__name__)
+            elif isinstance(value, (type, FunctionType, BuiltinFunctionType)):
+                self.found.add(str(getattr(value, "__module__", "")))
+            return super().reducer_override(value)
+
+    return Noting
 
 
 def archive(calls: Sequence[Call]) -> bytes:

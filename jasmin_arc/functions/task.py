@@ -8,7 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from jasmin_arc._support.tracebacks import shortens_tracebacks
+from jasmin_arc._support.tracebacks import interrupted, shortens_tracebacks
 from jasmin_arc.constants import STDERR_NAME, STDOUT_NAME, JobState, JobStatuses
 from jasmin_arc.functions.packing import Call
 from jasmin_arc.functions.results import RETURNED, Outcome
@@ -64,6 +64,23 @@ class JobFuture(Future[Any]):
     """
 
     job: FunctionJob | None = None
+
+    def result(self, timeout: float | None = None) -> Any:
+        """Return what the function returned, or raise what it raised.
+
+        :param timeout: the most seconds to wait
+        :raises JobFailedError: if the job did not come to the end of the call; the message says why
+        :raises concurrent.futures.CancelledError: if the call was cancelled before it was submitted
+        :raises TimeoutError: if time is up; the call is still made
+        :raises KeyboardInterrupt: at Ctrl-C; the call is still made
+        """
+        try:
+            return super().result(timeout)
+        except KeyboardInterrupt:
+            if self.done():
+                # It is what the function raised.
+                raise
+            raise interrupted("stopped; the call is still made: result() waits for it again") from None
 
 
 @dataclass(eq=False)

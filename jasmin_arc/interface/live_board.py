@@ -92,7 +92,7 @@ class LiveBoard:
     def _see(self, states: Mapping[str, JobState]) -> None:
         self._told(states)
         words = {job_id: _word(state) for job_id, state in states.items()}
-        if words.items() - self._statuses.items():
+        if any(self._statuses[job_id] != word for job_id, word in words.items()):
             self._statuses.update(words)
             self._changes += 1
 

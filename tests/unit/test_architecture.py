@@ -47,6 +47,7 @@ MAY_IMPORT = {
     "arc_interface": {"exceptions", "constants", "description", "_support", "interface", "job", "jobs", "executor"},
     "functions": {"_support", "exceptions", "constants", "description", "explain", "job"},
     "executor": {"_support", "exceptions", "constants", "description", "functions"},
+    "joblib": {"exceptions", "arc_interface", "executor"},
     "display": DATA - {"config"} | {"_support"},
     "": DATA | {"arc_interface", "job", "jobs", "explain", "version"},
     "cli": {"", "arc_interface", "job", "display", "doctor", "version"}

@@ -61,7 +61,7 @@ def test_a_board_of_ten_thousand_jobs_is_small() -> None:
     assert {row["status"] for row in many.rows} == {"failed"}
     begin = time.perf_counter()
     board_of(*["in progress"] * len(IDS)).html()
-    assert time.perf_counter() - begin < 1
+    assert time.perf_counter() - begin < 3
 
 
 @given(text=TEXTS, status=st.sampled_from(STATUSES))
@@ -129,7 +129,7 @@ def test_a_log_gets_a_line_at_the_beginning_and_at_the_end(
     assert arc.watch(jobs) is jobs
     (first, last, bad, note) = capsys.readouterr().err.splitlines()
     assert first == "0 of 3 jobs ended after 0 s: 3 submitted"
-    assert re.fullmatch(r"3 of 3 jobs ended after [2-9] s: 2 completed, 1 failed", last)
+    assert re.fullmatch(r"3 of 3 jobs ended after \d+ s: 2 completed, 1 failed", last)
     assert bad.split()[:2] == ["failed", "bad"]
     assert note == "explain() says why a job failed"
     assert [job._word for job in jobs] == ["completed", "completed", "failed"]
@@ -150,9 +150,10 @@ def test_on_a_terminal_a_board_is_replaced_and_the_log_stands_above_it(
         other.watch(arc.submit(sleeping(2.5)).ids)
     text = terminal.getvalue()
     assert "\x1b[1A" in text
-    assert "amid" in text
+    # Just before the message, the board is erased; just after it, the board comes back.
+    assert re.search(r"\x1b\[1A\x1b\[2K(\x1b\[\?25h)?\[[^\x1b]*\] amid\n(\x1b\[\?25l)?0 of 2 jobs", text), repr(text)
     last = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", text[text.rindex("\x1b[1A") :]).splitlines()
-    assert last[0].strip() == "2 of 2 jobs ended after 2 s: 2 completed"
+    assert re.fullmatch(r"2 of 2 jobs ended after \d+ s: 2 completed", last[0].strip())
     assert [line.split()[:2] for line in last[2:]] == [["STATUS", "NAME"], ["completed", "m-0"], ["completed", "m-1"]]
 
 
@@ -190,17 +191,17 @@ def test_a_job_that_is_not_known_there(arc: ArcInterface, capsys: pytest.Capture
 def test_in_the_background_a_board_goes_on_and_its_caller_too(
     arc: ArcInterface, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    jobs = arc.submit(sleeping(2))
+    jobs = arc.submit(sleeping(4))
     begin = time.monotonic()
     assert arc.watch(jobs, background=True) == jobs
-    assert time.monotonic() - begin < 1
+    assert time.monotonic() - begin < 3
     assert capsys.readouterr().err == "0 of 2 jobs ended after 0 s: 2 submitted\n"
     jobs.wait()
     told = ""
     while not told and time.monotonic() - begin < 20:
         time.sleep(0.1)
         told = capsys.readouterr().err
-    assert re.fullmatch(r"2 of 2 jobs ended after \d s: 2 completed\n", told)
+    assert re.fullmatch(r"2 of 2 jobs ended after \d+ s: 2 completed\n", told)
 
 
 @pytest.mark.filterwarnings("error")

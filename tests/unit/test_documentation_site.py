@@ -52,9 +52,13 @@ def numbers(terms: dict[str, Any], word: str) -> set[int]:
 @pytest.mark.parametrize(
     ("words", "page"),
     [
-        ("jupyter", "jupyter"),
-        ("notebook", "jupyter"),
-        ("kernel", "jupyter"),
+        ("jupyter", "notebooks"),
+        ("notebook", "notebooks"),
+        ("kernel", "notebooks"),
+        ("function", "functions"),
+        ("concurrent futures", "functions"),
+        ("joblib", "other_tools"),
+        ("dask", "other_tools"),
         ("pandas", "pandas"),
         ("dataframe", "pandas"),
         ("conda", "own_environment"),

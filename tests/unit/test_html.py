@@ -219,6 +219,10 @@ def test_a_site_shows_its_queues() -> None:
     assert text[:3] == ["slurm://lotus", "endpoint slurm://lotus", "healthy yes"]
     assert "standard 1 d 48768 12210 12 242" in text
     assert "standard 1 d 1 128 GB 4 no" in text
+    assert [line.split()[0] for line in text if line.endswith("accounts qos") or "overrides" in line] == [
+        "queue",
+        "QoS",
+    ]
     assert "standard 1 d 48768 12210 12 242" in words(JASMIN._repr_html_())
     assert repr(SiteInfo("x", queues=(QueueInfo("q", max_memory=1 << 30),))) == (
         "SiteInfo(endpoint='x', queues=[QueueInfo(name='q', max_memory='1.0 GB')], healthy=True)"
