@@ -209,7 +209,7 @@ def test_ctrl_c_leaves_no_job_and_the_next_run_begins_anew(workflow: Workflow, p
     process = workflow.start()
     until(lambda: all(workflow.began(f"{n}.part") for n in range(3)), "for the jobs to begin")
     process.send_signal(signal.SIGINT)
-    printed, _ = process.communicate(timeout=60)
+    printed, _ = process.communicate(timeout=100)
     assert process.returncode != 0
     assert "Error in rule" not in printed
     assert place.list_jobs() == []
@@ -260,7 +260,7 @@ def test_a_job_that_outlived_snakemake_is_not_run_again(
     assert again.stdout is not None
     assert any("of an earlier run goes on: local://" in line for line in again.stdout)
     (workflow.folder / "result.go").touch()
-    printed, _ = again.communicate(timeout=60)
+    printed, _ = again.communicate(timeout=100)
     assert again.returncode == 0, printed
     assert len(workflow.began("result")) == 1
     assert place.list_jobs() == []
