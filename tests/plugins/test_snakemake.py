@@ -305,7 +305,6 @@ def test_resources_are_fields_of_the_job(workflow: Workflow) -> None:
         wall_time="2h",
         queue="short",
         account="forest",
-        native={"constraint": "amd", "nice": "5", "exclusive": True},
     )
     assert {**fields, "inputs": {}} == {**json.loads(expected.to_json()), "inputs": {}}
 
@@ -315,13 +314,6 @@ def test_what_only_slurm_knows_is_left_out_elsewhere(workflow: Workflow) -> None
     fields = described(workflow)
     assert fields["slots"] == 4
     assert not {"queue", "account", "native"} & fields.keys()
-
-
-def test_tasks_of_mpi_may_be_on_several_hosts(workflow: Workflow) -> None:
-    workflow.write(ONE, resources="threads: 2\n    resources: tasks=8, mem_mb_per_cpu=100, queue='local'")
-    fields = described(workflow)
-    assert (fields["slots"], fields["memory"], fields["queue"]) == (16, 100 * 2**20, "local")
-    assert "slots_per_host" not in fields
 
 
 def test_an_impossible_resource_is_told_before_anything_is_sent(workflow: Workflow) -> None:
