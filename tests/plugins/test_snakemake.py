@@ -8,7 +8,8 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -111,6 +112,29 @@ class _SnakemakesOwn(of_snakemake.TestWorkflowsLocalStorageBase):  # type: ignor
 @pytest.mark.usefixtures("place")
 class TestSnakemakesOwnOnLocal(_SnakemakesOwn):
     __test__ = True
+
+
+@pytest.mark.grid
+class TestSnakemakesOwnOnSlurm(_SnakemakesOwn):
+    __test__ = True
+
+    @pytest.fixture(autouse=True)
+    def _on_slurm(
+        self,
+        tmp_path: Path,
+        options_of: Callable[[str], dict[str, Any]],
+        slurm_environment: Callable[[str], AbstractContextManager[None]],
+    ) -> Iterator[None]:
+        self.config = tmp_path / "slurm.json"
+        options = {**options_of("slurm"), "JOBS_INFO_FILE": str(tmp_path / "jobs.dat")}
+        self.config.write_text(json.dumps(options))
+        with slurm_environment("slurm"):
+            yield
+            with ArcInterface(self.config, log=None) as arc:
+                assert arc.list_jobs(name="*") == []
+
+    def get_executor_settings(self) -> ExecutorSettings:
+        return ExecutorSettings(config=self.config)
 
 
 MANY = """

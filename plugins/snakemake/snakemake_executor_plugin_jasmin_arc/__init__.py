@@ -26,8 +26,9 @@ _PATIENCE = 60
 """The most seconds that cancelled jobs are waited for"""
 _SBATCH = ("constraint", "gres", "qos", "reservation")
 """Resources that are options of sbatch under the same name"""
-_WORDS = {"memory": "mem_mb_per_cpu", "queue": "queue", "slots": "threads", "wall_time": "runtime"}
-"""What a Snakefile calls the fields of a job"""
+_OWN_WORDS = {"memory": "mem_mb_per_cpu", "resubmit": "start the workflow again", "slots": "threads"}
+_OWN_WORDS |= {"account": "account", "qos": "qos", "queue": "queue", "wall_time": "runtime"}
+"""What advice can name, for those who have a Snakefile"""
 
 
 @dataclass
@@ -55,7 +56,7 @@ class Executor(RemoteExecutor):
             self._arc = ArcInterface(settings.config, sys.stderr, config=options)
             self._arc.backend.authenticate()
         except JasminArcError as error:
-            raise WorkflowError(str(error)) from error
+            raise WorkflowError(error.in_words(_words())) from error
         self._ids: dict[Job, str] = {}
         self._to_erase: list[str] = []
         self._sender = ThreadPoolExecutor(1)
@@ -72,9 +73,9 @@ class Executor(RemoteExecutor):
         for job, outcome in self._sender.submit(self._submitted, going_on, new).result().items():
             if isinstance(outcome, SubmissionUnknownError):
                 # The job may run, so Snakemake must not submit it once more.
-                raise WorkflowError(str(outcome))
+                raise WorkflowError(outcome.in_words(_words()))
             if isinstance(outcome, JasminArcError):
-                self.report_job_error(SubmittedJobInfo(job), msg=f"{outcome}\n")
+                self.report_job_error(SubmittedJobInfo(job), msg=f"{outcome.in_words(_words())}\n")
             else:
                 self.report_job_submission(SubmittedJobInfo(job, outcome))
 
@@ -114,7 +115,7 @@ class Executor(RemoteExecutor):
         try:
             return JobDescription("snakejob", **fields)
         except JasminArcError as error:
-            raise WorkflowError(f"{job.name}: {error}") from error
+            raise WorkflowError(f"{job.name}: {error.in_words(_words())}") from error
 
     def get_job_exec_prefix(self, job: Job) -> str:  # noqa: ARG002 - the same for all
         if not self.workflow.storage_settings.assume_common_workdir:
@@ -143,7 +144,7 @@ class Executor(RemoteExecutor):
                 succeeded = await self._arc.status_when_ended(job_id) is JobStatuses.COMPLETED
                 return "" if succeeded else _reason(await asyncio.to_thread(self._arc.explain, job_id))
             except JobNotFoundError as error:
-                return f"{error}\n"
+                return f"{error.in_words(_words())}\n"
             except JasminArcError:
                 # The job may go on. The log tells of the outage.
                 await asyncio.sleep(self.next_seconds_between_status_checks)
@@ -169,14 +170,17 @@ class Executor(RemoteExecutor):
         try:
             step()
         except JasminArcError as error:
-            self.logger.warning(str(error))
+            self.logger.warning(error.in_words(_words()))
 
 
 def _reason(explanation: Explanation) -> str:
-    """Return why a job failed, with advice for those who have a Snakefile and a shell."""
-    words = {**shell_words("jasmin-arc", explanation.job_id), **_WORDS}
+    """Return why a job failed, below the word "message" that Snakemake puts before the first line."""
     lines = [explanation.summary, *(f"  - {line}" for line in explanation.evidence)]
-    return "\n        ".join([*lines, Advice.of(explanation.advice).in_words(words), ""])
+    return "\n        ".join([*lines, Advice.of(explanation.advice).in_words(_words(explanation.job_id)), ""])
+
+
+def _words(job: str = "JOB") -> dict[str, str]:
+    return {**shell_words("jasmin-arc", job), **_OWN_WORDS}
 
 
 def _each(call: Callable[[list[Any]], list[Any]], items: list[Any]) -> list[Any]:
