@@ -22,8 +22,8 @@ from jasmin_arc.exceptions import Advice, JobNotFoundError, PartialFailureError,
 
 _OVER = (JobStatuses.COMPLETED, JobStatuses.FAILED, JobNotFoundError)
 """What is said of a job that does not run any more: its status, or the error of asking for that"""
-_PATIENCE = 60
-"""The most seconds that cancelled jobs are waited for"""
+_PLACE = {"account": "slurm_account", "queue": "slurm_partition"}
+"""Resources, and what Snakemake's own executor for Slurm calls them"""
 _SBATCH = ("constraint", "gres", "qos", "reservation")
 """Resources that are options of sbatch under the same name"""
 _OWN_WORDS = {"memory": "mem_mb_per_cpu", "resubmit": "start the workflow again", "slots": "threads"}
@@ -106,8 +106,7 @@ class Executor(RemoteExecutor):
         fields.update(memory=memory * 2**20 or None, wall_time=given.get("runtime", 0) * 60 or None)
         # Threads share a node. The tasks of MPI need not.
         fields.update(slots=slots, slots_per_host=None if "tasks" in given else slots)
-        fields.update(queue=given.get("queue", given.get("slurm_partition")))
-        fields.update(account=given.get("account", given.get("slurm_account")))
+        fields.update((name, given.get(name, given.get(of_slurm))) for name, of_slurm in _PLACE.items())
         if on_slurm:
             options = [option.partition("=") for option in shlex.split(given.get("slurm_extra", ""))]
             options += [(name, "=", given[name]) for name in _SBATCH if name in given]
@@ -150,7 +149,7 @@ class Executor(RemoteExecutor):
                 await asyncio.sleep(self.next_seconds_between_status_checks)
 
     def handle_job_success(self, job: Job) -> None:
-        self._to_erase.append(self._ids.pop(job))
+        self._to_erase += [self._ids.pop(job)] if job in self._ids else []
 
     def cancel_jobs(self, active_jobs: list[SubmittedJobInfo]) -> None:  # noqa: ARG002
         # Snakemake's list lacks jobs that are being submitted or looked at.
@@ -159,7 +158,7 @@ class Executor(RemoteExecutor):
         self._sender.shutdown()
         self._to_erase += self._ids.values()
         self._tried(lambda: self._arc.cancel_jobs(self._to_erase))
-        self._tried(lambda: self._arc.wait(self._to_erase, timeout=_PATIENCE))
+        self._tried(lambda: self._arc.wait(self._to_erase, timeout=60))
 
     def shutdown(self) -> None:
         super().shutdown()
@@ -187,7 +186,5 @@ def _each(call: Callable[[list[Any]], list[Any]], items: list[Any]) -> list[Any]
     """Call for all items at once, and return a result or an error for each."""
     try:
         return call(items) if items else []
-    except PartialFailureError as error:
-        return error.results
     except JasminArcError as error:
-        return [error] * len(items)
+        return error.results if isinstance(error, PartialFailureError) else [error] * len(items)
