@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -366,3 +367,13 @@ def test_a_place_that_does_not_answer_ends_no_job() -> None:
 
 def test_a_job_that_is_gone_is_no_success() -> None:
     assert "is gone" in failure(JobNotFoundError("the job is gone"))
+
+
+def test_the_workflow_of_the_documentation_runs(place: ArcInterface, workflow: Workflow) -> None:
+    page = (ROOT / "docs" / "other_tools.md").read_text()
+    (snakefile,) = re.findall(r"^```text\n(rule all:.*?)^```$", page, re.M | re.S)
+    workflow.write(snakefile)
+    code, printed = workflow.run("--jasmin-arc-backend", "local", fast=False)
+    assert code == 0, printed
+    assert (workflow.folder / "total.txt").read_text() == "1961\n1962\n1963\n1964\n1965\n"
+    assert place.list_jobs() == []
