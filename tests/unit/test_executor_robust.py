@@ -4,17 +4,13 @@ from __future__ import annotations
 
 import os
 import sys
-import threading
-import time
 from collections.abc import Iterator
-from concurrent.futures import BrokenExecutor, Future
 from pathlib import Path
 from typing import Any
 
 import pytest
-from pytest_mock import MockerFixture
 
-from jasmin_arc import ArcInterface, JasminArcError, JobFailedError
+from jasmin_arc import ArcInterface, JobFailedError
 
 LIMIT = 60.0
 
