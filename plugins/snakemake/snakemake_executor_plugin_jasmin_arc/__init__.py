@@ -17,18 +17,12 @@ from snakemake_interface_executor_plugins.jobs import JobExecutorInterface as Jo
 from snakemake_interface_executor_plugins.settings import CommonSettings, ExecutorSettingsBase
 
 from jasmin_arc import ArcInterface, Explanation, JasminArcError, JobDescription, JobStatuses
-from jasmin_arc.cli.context import shell_words
-from jasmin_arc.exceptions import Advice, JobNotFoundError, PartialFailureError, SubmissionUnknownError
+from jasmin_arc.exceptions import JobNotFoundError, PartialFailureError, SubmissionUnknownError
 
 _OVER = (JobStatuses.COMPLETED, JobStatuses.FAILED, JobNotFoundError)
 """What is said of a job that does not run any more: its status, or the error of asking for that"""
-_PATIENCE = 60
-"""The most seconds that cancelled jobs are waited for"""
-_SBATCH = ("constraint", "gres", "qos", "reservation")
-"""Resources that are options of sbatch under the same name"""
-_OWN_WORDS = {"memory": "mem_mb_per_cpu", "resubmit": "start the workflow again", "slots": "threads"}
-_OWN_WORDS |= {"account": "account", "qos": "qos", "queue": "queue", "wall_time": "runtime"}
-"""What advice can name, for those who have a Snakefile"""
+_PLACE = {"account": "slurm_account", "queue": "slurm_partition"}
+"""Resources, and what Snakemake's own executor for Slurm calls them"""
 
 
 @dataclass
@@ -51,12 +45,13 @@ class Executor(RemoteExecutor):
 
     def __post_init__(self) -> None:
         settings = self.workflow.executor_settings
-        options = {"BACKEND": settings.backend} if settings.backend else None
         try:
-            self._arc = ArcInterface(settings.config, sys.stderr, config=options)
+            self._arc = ArcInterface(
+                settings.config, sys.stderr, config={"BACKEND": settings.backend} if settings.backend else {}
+            )
             self._arc.backend.authenticate()
         except JasminArcError as error:
-            raise WorkflowError(error.in_words(_words())) from error
+            raise WorkflowError(str(error)) from error
         self._ids: dict[Job, str] = {}
         self._to_erase: list[str] = []
         self._sender = ThreadPoolExecutor(1)
@@ -73,9 +68,9 @@ class Executor(RemoteExecutor):
         for job, outcome in self._sender.submit(self._submitted, going_on, new).result().items():
             if isinstance(outcome, SubmissionUnknownError):
                 # The job may run, so Snakemake must not submit it once more.
-                raise WorkflowError(outcome.in_words(_words()))
+                raise WorkflowError(str(outcome))
             if isinstance(outcome, JasminArcError):
-                self.report_job_error(SubmittedJobInfo(job), msg=f"{outcome.in_words(_words())}\n")
+                self.report_job_error(SubmittedJobInfo(job), msg=f"{outcome}\n")
             else:
                 self.report_job_submission(SubmittedJobInfo(job, outcome))
 
@@ -84,10 +79,7 @@ class Executor(RemoteExecutor):
         old = {job: self.workflow.persistence.external_jobids(job) for job in jobs}
         ids = {job: known[0] for job, known in old.items() if len(known) == 1 and self._arc.backend.owns(known[0])}
         found = dict(zip(ids, _each(self._arc.get_job_statuses, list(ids.values()))))
-        left = {job: ids[job] for job, status in found.items() if status not in _OVER and type(status) not in _OVER}
-        for job, job_id in left.items():
-            self.logger.info(f"Job {job.jobid} of an earlier run goes on: {job_id}")
-        return left
+        return {job: ids[job] for job, status in found.items() if status not in _OVER and type(status) not in _OVER}
 
     def _submitted(self, going_on: dict[Job, Any], new: dict[Job, JobDescription]) -> dict[Job, Any]:
         """Submit the new jobs, and return an id or an error for each of all."""
@@ -100,27 +92,19 @@ class Executor(RemoteExecutor):
         script, on_slurm = self.get_jobscript(job), self._arc.backend.name == "slurm"
         self.write_jobscript(job, script)
         given = {name: value for name, value in job.resources.items() if on_slurm or not name.startswith("slurm_")}
-        slots = given.get("cpus_per_task", job.threads) * given.get("tasks", 1)
-        memory = given.get("mem_mb_per_cpu") or -(-given.get("mem_mb", 0) // slots)
         fields: dict[str, Any] = {"name": self.get_jobname(job), "inputs": {"snakejob": script}, "outputs": []}
-        fields.update(memory=memory * 2**20 or None, wall_time=given.get("runtime", 0) * 60 or None)
-        # Threads share a node. The tasks of MPI need not.
-        fields.update(slots=slots, slots_per_host=None if "tasks" in given else slots)
-        fields.update(queue=given.get("queue", given.get("slurm_partition")))
-        fields.update(account=given.get("account", given.get("slurm_account")))
-        if on_slurm:
-            options = [option.partition("=") for option in shlex.split(given.get("slurm_extra", ""))]
-            options += [(name, "=", given[name]) for name in _SBATCH if name in given]
-            fields["native"] = {name: value or True for name, _, value in options}
+        # Memory is that of a slot. Threads share a node.
+        fields.update(slots=job.threads, slots_per_host=job.threads, wall_time=given.get("runtime", 0) * 60 or None)
+        fields.update(memory=-(-given.get("mem_mb", 0) // job.threads) * 2**20 or None)
+        fields.update((name, given.get(name, given.get(of_slurm))) for name, of_slurm in _PLACE.items())
         try:
             return JobDescription("snakejob", **fields)
         except JasminArcError as error:
-            raise WorkflowError(f"{job.name}: {error.in_words(_words())}") from error
+            raise WorkflowError(f"{job.name}: {error}") from error
 
     def get_job_exec_prefix(self, job: Job) -> str:  # noqa: ARG002 - the same for all
-        if not self.workflow.storage_settings.assume_common_workdir:
-            return ""
-        return f"export PATH={shlex.quote(os.environ['PATH'])} && cd {shlex.quote(self.workflow.workdir_init)}"
+        prefix = f"export PATH={shlex.quote(os.environ['PATH'])} && cd {shlex.quote(self.workflow.workdir_init)}"
+        return prefix if self.workflow.storage_settings.assume_common_workdir else ""
 
     def additional_general_args(self) -> str:
         # What explains a failure is at the end of stderr, without Snakemake's own account of it.
@@ -144,13 +128,13 @@ class Executor(RemoteExecutor):
                 succeeded = await self._arc.status_when_ended(job_id) is JobStatuses.COMPLETED
                 return "" if succeeded else _reason(await asyncio.to_thread(self._arc.explain, job_id))
             except JobNotFoundError as error:
-                return f"{error.in_words(_words())}\n"
+                return f"{error}\n"
             except JasminArcError:
                 # The job may go on. The log tells of the outage.
                 await asyncio.sleep(self.next_seconds_between_status_checks)
 
     def handle_job_success(self, job: Job) -> None:
-        self._to_erase.append(self._ids.pop(job))
+        self._to_erase += [self._ids.pop(job)] if job in self._ids else []
 
     def cancel_jobs(self, active_jobs: list[SubmittedJobInfo]) -> None:  # noqa: ARG002
         # Snakemake's list lacks jobs that are being submitted or looked at.
@@ -158,36 +142,26 @@ class Executor(RemoteExecutor):
         self.wait_thread.join()
         self._sender.shutdown()
         self._to_erase += self._ids.values()
-        self._tried(lambda: self._arc.cancel_jobs(self._to_erase))
-        self._tried(lambda: self._arc.wait(self._to_erase, timeout=_PATIENCE))
+        _each(self._arc.cancel_jobs, self._to_erase)
+        _each(lambda ids: self._arc.wait(ids, timeout=60), self._to_erase)
 
     def shutdown(self) -> None:
         super().shutdown()
-        self._tried(lambda: self._arc.clean_jobs(self._to_erase, force=True))
+        # What could not be cancelled cannot be erased.
+        if failed := [*filter(None, _each(lambda ids: self._arc.clean_jobs(ids, force=True), self._to_erase))]:
+            self.logger.warning(f"{len(failed)} jobs stay: {failed[0]}")
         self._arc.close()
-
-    def _tried(self, step: Callable[[], object]) -> None:
-        try:
-            step()
-        except JasminArcError as error:
-            self.logger.warning(error.in_words(_words()))
 
 
 def _reason(explanation: Explanation) -> str:
     """Return why a job failed, below the word "message" that Snakemake puts before the first line."""
-    lines = [explanation.summary, *(f"  - {line}" for line in explanation.evidence)]
-    return "\n        ".join([*lines, Advice.of(explanation.advice).in_words(_words(explanation.job_id)), ""])
+    evidence = [f"  - {line}" for line in explanation.evidence]
+    return "\n        ".join([explanation.summary, *evidence, explanation.advice, ""])
 
 
-def _words(job: str = "JOB") -> dict[str, str]:
-    return {**shell_words("jasmin-arc", job), **_OWN_WORDS}
-
-
-def _each(call: Callable[[list[Any]], list[Any]], items: list[Any]) -> list[Any]:
+def _each(call: Callable[[list[Any]], list[Any] | None], items: list[Any]) -> list[Any]:
     """Call for all items at once, and return a result or an error for each."""
     try:
-        return call(items) if items else []
-    except PartialFailureError as error:
-        return error.results
+        return (call(items) if items else []) or []
     except JasminArcError as error:
-        return [error] * len(items)
+        return error.results if isinstance(error, PartialFailureError) else [error] * len(items)
