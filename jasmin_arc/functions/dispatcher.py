@@ -225,6 +225,7 @@ class Dispatcher:
             thread = threading.Thread(target=self._guarded, args=[target], name=f"jasmin_arc executor {name}")
             self._running += 1
             self._threads.append(thread)
+        self._forget_states = self._interface._watcher.tell(self._see)
         for thread in self._threads:
             thread.start()
 
@@ -335,8 +336,6 @@ class Dispatcher:
     def _watch(self, sent: Sequence[Sent]) -> None:
         if not sent:
             return
-        if self._bar.is_shown and self._forget_states is None:
-            self._forget_states = self._interface._watcher.tell(self._see)
         watched = self._interface._watcher.watch(entry.job.id for entry in sent)
         for job_id, future in watched.items():
             future.add_done_callback(lambda done, job_id=job_id: self._ended.put({job_id: done}))  # type: ignore[misc]
@@ -487,7 +486,9 @@ class Dispatcher:
     def _see(self, states: Mapping[str, JobState]) -> None:
         for job_id, state in states.items():
             if state is JobState.RUNNING and (sent := self._in_flight.get(job_id)) is not None:
-                self._show(sent.wanted, state)
+                self._grouping.runs(sent.kind, time.monotonic())
+                if self._bar.is_shown:
+                    self._show(sent.wanted, state)
 
 
 def _fail(task: Task, error: BaseException) -> None:

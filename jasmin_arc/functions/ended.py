@@ -30,6 +30,11 @@ class Sent:
     """What the calls are, of a job that was found"""
 
     @property
+    def kind(self) -> str:
+        """What its calls are, as those of a job are alike."""
+        return next((task.kind for task in self.tasks if task is not None), "")
+
+    @property
     def wanted(self) -> list[Task]:
         """The calls that somebody has asked for."""
         return [task for task in self.tasks if task is not None]
