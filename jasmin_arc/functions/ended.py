@@ -82,6 +82,9 @@ def why(seen: Seen, number: int | None) -> BaseException:
     reason = seen.report.reason(number) if number is not None else None
     if reason is not None:
         return JobFailedError(f"{job.name} ({job.id}): {reason}", [job.id], advice=_OTHER_PYTHON)
+    if seen.state is JobState.FINISHED:
+        problem = "the program ended before the call did, though with success: its function may end it, as os._exit(0)"
+        return JobFailedError(f"{job.name} ({job.id}): {problem} does, or erase {RESULTS_NAME}", [job.id])
     if seen.explanation is not None:
         return job_failed(seen.explanation, [job.id])
     return seen.error or JasminArcError(f"the results of the job {job.id} are not known")

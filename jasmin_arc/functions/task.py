@@ -116,12 +116,14 @@ class Task:
         with suppress(InvalidStateError):
             try:
                 value = pickle.loads(outcome.content)
-            except Exception as error:  # noqa: BLE001 - what is unpacked is the user's, and may raise anything
+                if outcome.kind != RETURNED:
+                    value, text = value
+                    value.__cause__ = RemoteTraceback(text)
+            # What is unpacked is the user's: it may be anything, and raise even what ends a thread.
+            except BaseException as error:  # noqa: BLE001
                 self.future.set_exception(error)
                 return
             if outcome.kind == RETURNED:
                 self.future.set_result(value)
             else:
-                raised, text = value
-                raised.__cause__ = RemoteTraceback(text)
-                self.future.set_exception(raised)
+                self.future.set_exception(value)

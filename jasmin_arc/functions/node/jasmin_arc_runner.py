@@ -40,10 +40,12 @@ def run(archive: zipfile.ZipFile, header: Mapping[str, Any], path: str) -> None:
             args, kwargs = _load(archive.read(f"tasks/{number}"), modules)
         except _Refused:
             raise
-        except Exception as error:  # noqa: BLE001 - what is unpacked is the user's, and may raise anything
+        # What is unpacked is the user's: it may raise even what would end this program.
+        except BaseException as error:  # noqa: BLE001
             return "raised", _pack_error(error)
         return _call(functions[which], args, kwargs)
 
+    own = os.getpid()
     with open(path, "ab", buffering=0) as results:
         for number, which in enumerate(header["tasks"]):
             _write(results, {"kind": "began", "task": number})
@@ -53,6 +55,9 @@ def run(archive: zipfile.ZipFile, header: Mapping[str, Any], path: str) -> None:
             except _Refused as refused:
                 _write(results, {"kind": "refused", "task": number, "reason": str(refused)})
                 continue
+            if os.getpid() != own:
+                # The function has forked, and returned twice. The parent goes on.
+                os._exit(0)
             _flush()
             _write(results, {"kind": kind, "task": number, "seconds": time.perf_counter() - began}, content)
         printed = [_printed(1), _printed(2)]
@@ -63,9 +68,10 @@ def _write(results: BinaryIO, head: dict[str, Any], *contents: bytes | None) -> 
     """Write a record: a line, and the contents whose size it says. Where the job is killed, the last is cut short."""
     present = [content for content in contents if content is not None]
     head["size"] = sum(map(len, present))
-    record = memoryview(b"".join([json.dumps(head).encode("ascii") + b"\n", *present]))
-    while record:
-        record = record[results.write(record) :]
+    for content in (json.dumps(head).encode("ascii") + b"\n", *present):
+        left = memoryview(content)
+        while left:
+            left = left[results.write(left) :]
 
 
 def _call(function: Callable[..., Any], args: Any, kwargs: Any) -> tuple[str, bytes]:
@@ -76,7 +82,7 @@ def _call(function: Callable[..., Any], args: Any, kwargs: Any) -> tuple[str, by
         return "raised", _pack_error(error)
     try:
         return "returned", cloudpickle.dumps(result)
-    except Exception as error:  # noqa: BLE001 - a class of the user's may raise anything
+    except BaseException as error:  # noqa: BLE001 - a class of the user's may raise anything
         name = getattr(function, "__qualname__", repr(function))
         problem = pickle.PicklingError(
             f"what {name}() returned, a {type(result).__qualname__}, cannot be sent: {error}"
@@ -92,9 +98,11 @@ def _pack_error(error: BaseException) -> bytes:
     text = "".join(traceback.format_exception(type(error), error, frames))
     try:
         packed: bytes = cloudpickle.dumps((error.with_traceback(None), text))
-        pickle.loads(packed)
-    except Exception:  # noqa: BLE001 - a class of the user's may raise anything
-        packed = cloudpickle.dumps((RuntimeError(f"{type(error).__qualname__}: {error}"), text))
+        if not isinstance(pickle.loads(packed)[0], BaseException):
+            raise TypeError
+    except BaseException:  # noqa: BLE001 - a class of the user's may raise anything
+        said = "".join(traceback.format_exception_only(type(error), error)).strip()
+        packed = cloudpickle.dumps((RuntimeError(said), text))
     return packed
 
 
