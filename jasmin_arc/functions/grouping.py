@@ -8,9 +8,9 @@ from collections.abc import Hashable
 
 _FIRST = 10
 """How many calls of a function are sent first, each as a job of its own, to learn how long they take"""
-_LONG = 30.0
-"""Seconds for which one of the first runs before the others are sent, at least: calls that last so long go alone"""
-_PATIENCE = 600.0
+_LONG = 15.0
+"""Seconds after which a call that still runs is not short, and the others are sent"""
+_PATIENCE = 60.0
 """Seconds before the others are sent all the same, though none of the first has begun, as in a long queue"""
 _MOST = 10_000
 """Calls of one job"""
@@ -57,7 +57,7 @@ class Grouping:
             if self._size is not None or function in self._seconds:
                 return None
             count, since = self._sent.get(function, (0, now))
-            is_long = now - self._running.get(function, now) >= max(_LONG, self._target)
+            is_long = now - self._running.get(function, now) >= min(_LONG, self._target)
             return None if is_long or now - since >= _PATIENCE else max(_FIRST - count, 0)
 
     def sent(self, function: Hashable, count: int, now: float) -> None:
