@@ -209,7 +209,7 @@ class Dispatcher:
     def refuse_if_over(self) -> None:
         """Raise a RuntimeError if no calls are taken any more."""
         if self._error is not None:
-            raise BrokenExecutor(f"the executor cannot go on: {self._error}") from self._error
+            raise BrokenExecutor(str(self._error)) from self._error
         if self._closing:
             raise RuntimeError("cannot schedule new futures after shutdown")
         if not threading.main_thread().is_alive():
