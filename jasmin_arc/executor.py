@@ -136,6 +136,8 @@ class JobExecutor(Executor):
             self._take_up(name or "", self._memory.sweep)
 
     def _make_memory(self, name: str | None, cache: str | os.PathLike[str] | None) -> Memory:
+        by_value = {module.__name__ for module in self._packer.modules}
+        kept = None if cache is None else Kept(Path(cache).expanduser())
         sweep = None
         if name is not None:
             if not _NAME.fullmatch(name):
@@ -144,10 +146,8 @@ class JobExecutor(Executor):
             # The cell of a notebook may run again: its jobs are those of the newest executor.
             former = _named.pop(str(folder), None)
             if former is not None:
-                former.leave("another executor has taken over its name")
+                former.leave("another executor has taken over its name", seconds=None)
             sweep = Sweep(folder)
-        by_value = {module.__name__ for module in self._packer.modules}
-        kept = None if cache is None else Kept(Path(cache).expanduser())
         return Memory(sweep, kept, self.interface.logger, by_value=by_value, rerun_failed=self._rerun_failed)
 
     def _take_up(self, name: str, sweep: Sweep) -> None:
@@ -156,10 +156,9 @@ class JobExecutor(Executor):
         endpoint = interface.backend.endpoint
         if any(record.abandoned for record in interface.job_list.unfinished(endpoint)):
             interface.recover()
-        done, plans = [], set()
+        done = []
         for job in interface.job_list.select(endpoint, name=f"{name}-*"):
             plan = job.name[len(name) + 1 :]
-            plans.add(plan)
             keys = sweep.planned(plan)
             if keys is None or job.id is None:
                 continue
@@ -168,7 +167,9 @@ class JobExecutor(Executor):
             else:
                 self._dispatcher.adopt(job.id, job.name, keys)
         self._dispatcher.erase(done)
-        sweep.drop_other_plans(plans)
+        # Jobs at another place may have the name, too.
+        jobs = interface.job_list.select(None, name=f"{name}-*")
+        sweep.drop_other_plans({job.name[len(name) + 1 :] for job in jobs})
 
     def __repr__(self) -> str:
         waiting, in_flight = self._dispatcher.load()
@@ -184,7 +185,11 @@ class JobExecutor(Executor):
         self, exc_type: type[BaseException] | None, exc_val: BaseException | None, exc_tb: TracebackType | None
     ) -> None:
         if exc_type is None or not issubclass(exc_type, KeyboardInterrupt):
-            self.shutdown(wait=True)
+            try:
+                self.shutdown(wait=True)
+            except KeyboardInterrupt:
+                self.abort("the program was interrupted")
+                raise
             return
         self.abort("the program was interrupted")
 

@@ -46,6 +46,15 @@ class Seen:
     """Why its results are not known"""
     explanation: Explanation | None = None
 
+    def has_lost(self, number: int) -> bool:
+        """Say whether a call without a result ended with the job; one that it had not begun can be made by another."""
+        # A CE calls a job failed that was cancelled in the batch system.
+        cause = self.explanation.cause if self.explanation is not None else ""
+        if self.error is not None or self.state is JobState.KILLED or cause == "cancelled":
+            return True
+        began, refused = self.report.began, self.report.refused
+        return number in began or self.report.reason(number) is not None or not (began or refused)
+
 
 def look(interface: ArcInterface, sent: Sent, future: Future[JobState]) -> Seen:
     """Fetch what a job has written down, and learn why it died where it did."""
