@@ -113,7 +113,9 @@ class JasminArcBackend(ParallelBackendBase):  # type: ignore[misc]
 
     def compute_batch_size(self) -> int:
         """Return how many calls become one batch, so that a job is worth its start."""
-        if self._seconds is None or self._workers is None or self._chosen.get("chunk", "auto") != "auto":
+        # Those that are known again must be the same batches the next time.
+        is_fixed = any(self._chosen.get(name) is not None for name in ("name", "cache"))
+        if is_fixed or self._seconds is None or self._workers is None or self._chosen.get("chunk", "auto") != "auto":
             return 1
         return max(1, min(_MOST_CALLS, int(self._workers.worthwhile / max(self._seconds, 1e-6))))
 

@@ -37,6 +37,8 @@ _AT_ONCE = 100
 _WORKERS = 8
 _LOST = frozenset({"node-failure", "preempted", "batch-system", "signal"})
 """Causes that may not come again when a job is run again"""
+_SHARED = frozenset({"memory", "wall-time"})
+"""Causes that the other calls of a job may have a share in"""
 _OUTAGE = (5.0, 60.0)
 """The least and the most seconds between two attempts to submit while the place does not answer"""
 _LEAVING = 5.0
@@ -440,16 +442,25 @@ class Dispatcher:
         if seen.error is not None:
             self._fail(died, seen.error)
             return False
-        may_try = seen.explanation is not None and seen.explanation.cause in _LOST
-        again = [task for task in died if task.is_again or (may_try and task.lost < self._retries)]
-        for task in again:
-            task.lost += not task.is_again
-            task.is_again = False
+        again = [task for task in died if self._may_try(task, seen)]
         self._put_back([*again, *unmade])
         lost = [task for task in died if task not in again]
         if lost:
             self._fail(lost, why(seen, None))
         return not lost
+
+    def _may_try(self, task: Task, seen: Seen) -> bool:
+        """Say whether a call whose job died is made again."""
+        cause = seen.explanation.cause if seen.explanation is not None else ""
+        if cause in _SHARED and seen.sent.tasks[0] is not task:
+            # The calls before it may have taken what it needed. Alone, it has the whole job.
+            task.size = 1
+            return True
+        if task.is_again:
+            task.is_again = False
+            return True
+        task.lost += 1
+        return cause in _LOST and task.lost <= self._retries
 
     def _put_back(self, tasks: Sequence[Task]) -> None:
         with self._changed:

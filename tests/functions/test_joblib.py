@@ -15,11 +15,13 @@ from typing import Any
 import pytest
 from conftest import MakeArc
 from joblib import Parallel, delayed, parallel_config
-from joblib.parallel import BACKENDS
+from joblib.parallel import BACKENDS, BatchedCalls, SequentialBackend
 
 import jasmin_arc.joblib
 from jasmin_arc import ArcInterface, JobStatuses
 from jasmin_arc.executor import RemoteTraceback
+from jasmin_arc.functions.packing import Packer
+from jasmin_arc.joblib import _known_as_its_call
 
 ROOT = Path(__file__).parents[2]
 HERE = [__name__]
@@ -106,6 +108,21 @@ def test_short_calls_become_batches(arc: ArcInterface, monkeypatch: pytest.Monke
     with parallel_config("jasmin_arc", interface=arc):
         assert Parallel(n_jobs=2)(delayed(abs)(-number) for number in range(500)) == list(range(500))
     assert sum(jobs) < 50
+
+
+@pytest.mark.parametrize("option", ["cache", "name"])
+def test_calls_are_known_again(arc: ArcInterface, tmp_path: Path, option: str) -> None:
+    value = str(tmp_path / "cache") if option == "cache" else "sweep"
+    found = []
+    for count in (10, 20):
+        with parallel_config("jasmin_arc", interface=arc, modules=HERE, **{option: value}):
+            found.append(Parallel()(delayed(process)(number) for number in range(count)))
+    assert found[0] == found[1][:10]
+
+
+def test_tracebacks_on_the_node_can_show_the_lines_of_the_users_function() -> None:
+    batch = BatchedCalls([delayed(inverse)(0)], (SequentialBackend(), None))
+    assert Packer(HERE).function(_known_as_its_call(batch)).source == (__file__, Path(__file__).read_text())
 
 
 def test_an_error_is_raised_with_where_it_happened_and_ends_the_other_jobs(arc: ArcInterface) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Callable
 from pathlib import Path
 from types import FunctionType
 
@@ -19,7 +20,7 @@ _BACKENDS = {"backend", "parent_backend", "child_backend", "outer_backend", "inn
 """Parameters of their tests that are names of backends"""
 _LIKE = "loky"
 """Which of their backends ours is to be like, where they differ"""
-_ENOUGH = {"n_jobs": (-2, 3, 4), "verbose": (2, 11)}
+_ENOUGH = {"n_jobs": (-1, -2, 3, 4), "verbose": (2, 11)}
 """Values of parameters that show nothing which others do not show, and would take minutes"""
 LEFT_OUT = {
     "test_dispatch_multiprocessing": "calls write into a list that only children of this process can reach",
@@ -75,10 +76,16 @@ def ours(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Mon
     (tmp_path / "config.json").write_text(json.dumps(options))
     monkeypatch.setenv("JASMIN_ARC_CONFIG", str(tmp_path / "config.json"))
     monkeypatch.setitem(joblib.parallel.BACKENDS, OURS, JasminArcBackend)
+    # Of them, ten seconds would be enough on a machine that does nothing else.
+    monkeypatch.setattr(test_parallel, "check_subprocess_call", patient(test_parallel.check_subprocess_call))
     if "functions" in request.node.name:
         (tmp_path / "sitecustomize.py").write_text("import jasmin_arc.joblib\njasmin_arc.joblib.register()\n")
         path = [str(tmp_path), str(ROOT), os.environ.get("PYTHONPATH", "")]
         monkeypatch.setenv("PYTHONPATH", os.pathsep.join(filter(None, path)))
+
+
+def patient(check: Callable[..., None]) -> Callable[..., None]:
+    return lambda command, timeout, **options: check(command, timeout=100, **options)
 
 
 def test_what_is_left_out_is_there() -> None:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -113,6 +115,29 @@ class TestSnakemakesOwnOnLocal(_SnakemakesOwn):
     __test__ = True
 
 
+@pytest.mark.grid
+class TestSnakemakesOwnOnSlurm(_SnakemakesOwn):
+    __test__ = True
+
+    @pytest.fixture(autouse=True)
+    def _on_slurm(
+        self,
+        tmp_path: Path,
+        options_of: Callable[[str], dict[str, Any]],
+        slurm_environment: Callable[[str], AbstractContextManager[None]],
+    ) -> Iterator[None]:
+        self.config = tmp_path / "slurm.json"
+        options = {**options_of("slurm"), "JOBS_INFO_FILE": str(tmp_path / "jobs.dat")}
+        self.config.write_text(json.dumps(options))
+        with slurm_environment("slurm"):
+            yield
+            with ArcInterface(self.config, log=None) as arc:
+                assert arc.list_jobs(name="*") == []
+
+    def get_executor_settings(self) -> ExecutorSettings:
+        return ExecutorSettings(config=self.config)
+
+
 MANY = """
 rule all:
     input: "FOLDER/total"
@@ -185,7 +210,7 @@ def test_ctrl_c_leaves_no_job_and_the_next_run_begins_anew(workflow: Workflow, p
     process = workflow.start()
     until(lambda: all(workflow.began(f"{n}.part") for n in range(3)), "for the jobs to begin")
     process.send_signal(signal.SIGINT)
-    printed, _ = process.communicate(timeout=60)
+    printed, _ = process.communicate(timeout=100)
     assert process.returncode != 0
     assert "Error in rule" not in printed
     assert place.list_jobs() == []
@@ -203,10 +228,9 @@ from jasmin_arc import ArcInterface
 submit_jobs = ArcInterface.submit_jobs
 
 def interrupted(self, jobs):
+    ids = submit_jobs(self, jobs)
     os.kill(os.getpid(), signal.SIGINT)
     time.sleep(1)
-    ids = submit_jobs(self, jobs)
-    print("SUBMITTED", len(ids), flush=True)
     return ids
 
 ArcInterface.submit_jobs = interrupted
@@ -217,7 +241,7 @@ def test_ctrl_c_in_the_middle_of_a_submission_leaves_no_job(workflow: Workflow, 
     workflow.write(SEVERAL, "sleep 100\n")
     code, printed = workflow.run(driver=INTERRUPTED)
     assert code != 0
-    assert "Terminating processes on user request" in printed.partition("SUBMITTED 3")[0]
+    assert "submitted 3 jobs" in printed.partition("Terminating processes on user request")[0]
     assert place.list_jobs() == []
 
 
@@ -237,7 +261,7 @@ def test_a_job_that_outlived_snakemake_is_not_run_again(
     assert again.stdout is not None
     assert any("of an earlier run goes on: local://" in line for line in again.stdout)
     (workflow.folder / "result.go").touch()
-    printed, _ = again.communicate(timeout=60)
+    printed, _ = again.communicate(timeout=100)
     assert again.returncode == 0, printed
     assert len(workflow.began("result")) == 1
     assert place.list_jobs() == []
@@ -282,7 +306,6 @@ def test_resources_are_fields_of_the_job(workflow: Workflow) -> None:
         wall_time="2h",
         queue="short",
         account="forest",
-        native={"constraint": "amd", "nice": "5", "exclusive": True},
     )
     assert {**fields, "inputs": {}} == {**json.loads(expected.to_json()), "inputs": {}}
 
@@ -292,13 +315,6 @@ def test_what_only_slurm_knows_is_left_out_elsewhere(workflow: Workflow) -> None
     fields = described(workflow)
     assert fields["slots"] == 4
     assert not {"queue", "account", "native"} & fields.keys()
-
-
-def test_tasks_of_mpi_may_be_on_several_hosts(workflow: Workflow) -> None:
-    workflow.write(ONE, resources="threads: 2\n    resources: tasks=8, mem_mb_per_cpu=100, queue='local'")
-    fields = described(workflow)
-    assert (fields["slots"], fields["memory"], fields["queue"]) == (16, 100 * 2**20, "local")
-    assert "slots_per_host" not in fields
 
 
 def test_an_impossible_resource_is_told_before_anything_is_sent(workflow: Workflow) -> None:
@@ -351,3 +367,13 @@ def test_a_place_that_does_not_answer_ends_no_job() -> None:
 
 def test_a_job_that_is_gone_is_no_success() -> None:
     assert "is gone" in failure(JobNotFoundError("the job is gone"))
+
+
+def test_the_workflow_of_the_documentation_runs(place: ArcInterface, workflow: Workflow) -> None:
+    page = (ROOT / "docs" / "other_tools.md").read_text()
+    (snakefile,) = re.findall(r"^```text\n(rule all:.*?)^```$", page, re.M | re.S)
+    workflow.write(snakefile)
+    code, printed = workflow.run("--jasmin-arc-backend", "local", fast=False)
+    assert code == 0, printed
+    assert (workflow.folder / "total.txt").read_text() == "1961\n1962\n1963\n1964\n1965\n"
+    assert place.list_jobs() == []

@@ -184,6 +184,15 @@ def test_what_a_node_lost_is_called_again_and_what_a_function_raised_is_not(arc:
     assert arc.job_list.ids() == []
 
 
+def test_a_call_that_had_no_time_left_after_others_is_made_alone(arc: ArcInterface) -> None:
+    with arc.executor(wall_time="2s", chunk=3) as executor:
+        futures = [executor.submit(time.sleep, seconds) for seconds in (1.2, 1.3, 30)]
+        assert [future.result(LIMIT) for future in futures[:2]] == [None, None]
+        with pytest.raises(JobFailedError, match="wall time"):
+            futures[2].result(LIMIT)
+    assert len({future.job for future in futures}) == 3
+
+
 def test_what_cannot_travel_fails_its_future_alone(arc: ArcInterface) -> None:
     with arc.executor() as executor:
         there, back = executor.submit(len, threading.Lock()), executor.submit(lambda: threading.Lock())

@@ -16,6 +16,7 @@ END = (
     "Storing output in storage.\nElapsed time: 0:00:00.106672\n"
     "WorkflowError:\nAt least one job did not complete successfully.\n"
 )
+KILLED = END.replace("Exiting because a job execution failed. Look above for error messages\n", "")
 EXIT = "returned non-zero exit status 3.\n"
 SIGNAL = "died with <Signals.SIGKILL: 9>.\n"
 MISSING = 'MissingOutputException in rule one in file "/work/Snakefile", line 4:\nresult (missing locally)\n'
@@ -29,6 +30,7 @@ MISSING = 'MissingOutputException in rule one in file "/work/Snakefile", line 4:
         (f"{BEGIN}half of it\n{COMMAND}{SIGNAL}{END}", f"half of it\n{COMMAND}{SIGNAL}"),
         (f"{BEGIN}{MISSING}{END}", MISSING),
         (f"{BEGIN}first\n{BEGIN}second\n{COMMAND}{EXIT}{END}", "second\n"),
+        (f"{BEGIN}step 2 of 9\n{KILLED}", "step 2 of 9\n"),
         (f"the end of much\n{COMMAND}{EXIT}{END}", "the end of much\n"),
     ],
 )

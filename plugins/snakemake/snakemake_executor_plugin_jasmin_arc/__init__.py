@@ -17,17 +17,12 @@ from snakemake_interface_executor_plugins.jobs import JobExecutorInterface as Jo
 from snakemake_interface_executor_plugins.settings import CommonSettings, ExecutorSettingsBase
 
 from jasmin_arc import ArcInterface, Explanation, JasminArcError, JobDescription, JobStatuses
-from jasmin_arc.cli.context import shell_words
-from jasmin_arc.exceptions import Advice, JobNotFoundError, PartialFailureError, SubmissionUnknownError
+from jasmin_arc.exceptions import JobNotFoundError, PartialFailureError, SubmissionUnknownError
 
 _OVER = (JobStatuses.COMPLETED, JobStatuses.FAILED, JobNotFoundError)
 """What is said of a job that does not run any more: its status, or the error of asking for that"""
-_PATIENCE = 60
-"""The most seconds that cancelled jobs are waited for"""
-_SBATCH = ("constraint", "gres", "qos", "reservation")
-"""Resources that are options of sbatch under the same name"""
-_WORDS = {"memory": "mem_mb_per_cpu", "queue": "queue", "slots": "threads", "wall_time": "runtime"}
-"""What a Snakefile calls the fields of a job"""
+_PLACE = {"account": "slurm_account", "queue": "slurm_partition"}
+"""Resources, and what Snakemake's own executor for Slurm calls them"""
 
 
 @dataclass
@@ -50,9 +45,10 @@ class Executor(RemoteExecutor):
 
     def __post_init__(self) -> None:
         settings = self.workflow.executor_settings
-        options = {"BACKEND": settings.backend} if settings.backend else None
         try:
-            self._arc = ArcInterface(settings.config, sys.stderr, config=options)
+            self._arc = ArcInterface(
+                settings.config, sys.stderr, config={"BACKEND": settings.backend} if settings.backend else {}
+            )
             self._arc.backend.authenticate()
         except JasminArcError as error:
             raise WorkflowError(str(error)) from error
@@ -83,10 +79,7 @@ class Executor(RemoteExecutor):
         old = {job: self.workflow.persistence.external_jobids(job) for job in jobs}
         ids = {job: known[0] for job, known in old.items() if len(known) == 1 and self._arc.backend.owns(known[0])}
         found = dict(zip(ids, _each(self._arc.get_job_statuses, list(ids.values()))))
-        left = {job: ids[job] for job, status in found.items() if status not in _OVER and type(status) not in _OVER}
-        for job, job_id in left.items():
-            self.logger.info(f"Job {job.jobid} of an earlier run goes on: {job_id}")
-        return left
+        return {job: ids[job] for job, status in found.items() if status not in _OVER and type(status) not in _OVER}
 
     def _submitted(self, going_on: dict[Job, Any], new: dict[Job, JobDescription]) -> dict[Job, Any]:
         """Submit the new jobs, and return an id or an error for each of all."""
@@ -99,27 +92,19 @@ class Executor(RemoteExecutor):
         script, on_slurm = self.get_jobscript(job), self._arc.backend.name == "slurm"
         self.write_jobscript(job, script)
         given = {name: value for name, value in job.resources.items() if on_slurm or not name.startswith("slurm_")}
-        slots = given.get("cpus_per_task", job.threads) * given.get("tasks", 1)
-        memory = given.get("mem_mb_per_cpu") or -(-given.get("mem_mb", 0) // slots)
         fields: dict[str, Any] = {"name": self.get_jobname(job), "inputs": {"snakejob": script}, "outputs": []}
-        fields.update(memory=memory * 2**20 or None, wall_time=given.get("runtime", 0) * 60 or None)
-        # Threads share a node. The tasks of MPI need not.
-        fields.update(slots=slots, slots_per_host=None if "tasks" in given else slots)
-        fields.update(queue=given.get("queue", given.get("slurm_partition")))
-        fields.update(account=given.get("account", given.get("slurm_account")))
-        if on_slurm:
-            options = [option.partition("=") for option in shlex.split(given.get("slurm_extra", ""))]
-            options += [(name, "=", given[name]) for name in _SBATCH if name in given]
-            fields["native"] = {name: value or True for name, _, value in options}
+        # Memory is that of a slot. Threads share a node.
+        fields.update(slots=job.threads, slots_per_host=job.threads, wall_time=given.get("runtime", 0) * 60 or None)
+        fields.update(memory=-(-given.get("mem_mb", 0) // job.threads) * 2**20 or None)
+        fields.update((name, given.get(name, given.get(of_slurm))) for name, of_slurm in _PLACE.items())
         try:
             return JobDescription("snakejob", **fields)
         except JasminArcError as error:
             raise WorkflowError(f"{job.name}: {error}") from error
 
     def get_job_exec_prefix(self, job: Job) -> str:  # noqa: ARG002 - the same for all
-        if not self.workflow.storage_settings.assume_common_workdir:
-            return ""
-        return f"export PATH={shlex.quote(os.environ['PATH'])} && cd {shlex.quote(self.workflow.workdir_init)}"
+        prefix = f"export PATH={shlex.quote(os.environ['PATH'])} && cd {shlex.quote(self.workflow.workdir_init)}"
+        return prefix if self.workflow.storage_settings.assume_common_workdir else ""
 
     def additional_general_args(self) -> str:
         # What explains a failure is at the end of stderr, without Snakemake's own account of it.
@@ -149,7 +134,7 @@ class Executor(RemoteExecutor):
                 await asyncio.sleep(self.next_seconds_between_status_checks)
 
     def handle_job_success(self, job: Job) -> None:
-        self._to_erase.append(self._ids.pop(job))
+        self._to_erase += [self._ids.pop(job)] if job in self._ids else []
 
     def cancel_jobs(self, active_jobs: list[SubmittedJobInfo]) -> None:  # noqa: ARG002
         # Snakemake's list lacks jobs that are being submitted or looked at.
@@ -157,33 +142,26 @@ class Executor(RemoteExecutor):
         self.wait_thread.join()
         self._sender.shutdown()
         self._to_erase += self._ids.values()
-        self._tried(lambda: self._arc.cancel_jobs(self._to_erase))
-        self._tried(lambda: self._arc.wait(self._to_erase, timeout=_PATIENCE))
+        _each(self._arc.cancel_jobs, self._to_erase)
+        _each(lambda ids: self._arc.wait(ids, timeout=60), self._to_erase)
 
     def shutdown(self) -> None:
         super().shutdown()
-        self._tried(lambda: self._arc.clean_jobs(self._to_erase, force=True))
+        # What could not be cancelled cannot be erased.
+        if failed := [*filter(None, _each(lambda ids: self._arc.clean_jobs(ids, force=True), self._to_erase))]:
+            self.logger.warning(f"{len(failed)} jobs stay: {failed[0]}")
         self._arc.close()
-
-    def _tried(self, step: Callable[[], object]) -> None:
-        try:
-            step()
-        except JasminArcError as error:
-            self.logger.warning(str(error))
 
 
 def _reason(explanation: Explanation) -> str:
-    """Return why a job failed, with advice for those who have a Snakefile and a shell."""
-    words = {**shell_words("jasmin-arc", explanation.job_id), **_WORDS}
-    lines = [explanation.summary, *(f"  - {line}" for line in explanation.evidence)]
-    return "\n        ".join([*lines, Advice.of(explanation.advice).in_words(words), ""])
+    """Return why a job failed, below the word "message" that Snakemake puts before the first line."""
+    evidence = [f"  - {line}" for line in explanation.evidence]
+    return "\n        ".join([explanation.summary, *evidence, explanation.advice, ""])
 
 
-def _each(call: Callable[[list[Any]], list[Any]], items: list[Any]) -> list[Any]:
+def _each(call: Callable[[list[Any]], list[Any] | None], items: list[Any]) -> list[Any]:
     """Call for all items at once, and return a result or an error for each."""
     try:
-        return call(items) if items else []
-    except PartialFailureError as error:
-        return error.results
+        return (call(items) if items else []) or []
     except JasminArcError as error:
-        return [error] * len(items)
+        return error.results if isinstance(error, PartialFailureError) else [error] * len(items)
