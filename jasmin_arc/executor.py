@@ -20,6 +20,7 @@ from jasmin_arc._support.text import counted
 from jasmin_arc.description import JobDescription
 from jasmin_arc.exceptions import InvalidJobDescription, JasminArcError
 from jasmin_arc.functions.dispatcher import Dispatcher
+from jasmin_arc.functions.ended import erase
 from jasmin_arc.functions.grouping import Grouping
 from jasmin_arc.functions.kept import Kept, Sweep
 from jasmin_arc.functions.memory import Memory, Recogniser
@@ -166,7 +167,7 @@ class JobExecutor(Executor):
                 done.append(job.id)
             else:
                 self._dispatcher.adopt(job.id, job.name, keys)
-        self._dispatcher.erase(done)
+        erase(interface, done)
         # Jobs at another place may have the name, too.
         jobs = interface.job_list.select(None, name=f"{name}-*")
         sweep.drop_other_plans({job.name[len(name) + 1 :] for job in jobs})

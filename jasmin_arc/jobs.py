@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, overload
 from jasmin_arc._support.cards import Card, Grid, Shown
 from jasmin_arc._support.notebook import this_cell
 from jasmin_arc._support.quantities import local_minute, local_zone
-from jasmin_arc._support.text import counted
+from jasmin_arc._support.text import counted, excerpt
 from jasmin_arc._support.tracebacks import shortens_tracebacks
 from jasmin_arc._support.values import of_property, short_ids
 from jasmin_arc.constants import JobStatuses
@@ -26,6 +26,8 @@ _SHOWN = 3
 """How many ids the text for developers shows"""
 _ROWS = 20
 """How many jobs the table shows"""
+_LENGTHS = {"name": 100, "job": 100, "why": 200}
+"""How many characters of a text of others the table shows"""
 _FIRST = ("failed", "cancelled")
 """The statuses that the table shows first"""
 _ENDS = ("completed", *_FIRST)
@@ -165,6 +167,8 @@ def _grid(rows: Sequence[Mapping[str, Any]]) -> Grid:
     """Return a table with the columns of which something is known."""
     short = short_ids(row["job"] for row in rows)
     texts = [{**row, "job": short[row["job"]], "submitted": _minute(row["submitted"])} for row in rows]
+    for row in texts:
+        row.update({key: excerpt(row[key], max_length=length) for key, length in _LENGTHS.items()})
     known = [key for key in rows[0] if any(row[key] for row in texts)]
     headings = [f"{key} ({local_zone()})" if key == "submitted" else key.replace("_", " ") for key in known]
     return Grid(headings, [[of_property(key, row[key]) for key in known] for row in texts], statuses=True)

@@ -7,8 +7,11 @@ from dataclasses import fields, is_dataclass
 from enum import Enum
 from typing import Any, NamedTuple
 
-from jasmin_arc._support.text import excerpt, one_line
+from jasmin_arc._support.text import excerpt, one_line, without_secrets_of_urls
 from jasmin_arc._support.values import of_property
+
+_MOST_ROWS = 100
+"""Of a table in a notebook, which is saved with it"""
 
 
 class Grid(NamedTuple):
@@ -47,17 +50,17 @@ class Card(NamedTuple):
             *([html.tag("ul", *(html.tag("li", text) for text in self.points))] if self.points else []),
             *(html.tag("div", text, style="margin:4px 0") for text in rest),
             html.properties(self.properties),
-            *(html.grid(grid.headings, _with_dots(grid)) for grid in self.grids),
+            *(_grid(grid) for grid in self.grids),
             *([html.tag("div", html.quiet(self.note))] if self.note else []),
         )
 
     def text(self) -> str:
         """Return the card as lines of text."""
-        head = "  ".join(filter(None, (one_line(self.title), self.status, one_line(self.about))))
+        head = "  ".join(filter(None, (_fit(self.title), self.status, _fit(self.about))))
         first, rest = self.paragraphs[:1], self.paragraphs[1:]
         points = [f"  - {line}" for line in self.points]
         width = max((len(name) for name, _ in self.properties), default=0)
-        lines = [f"  {name:<{width}}  {one_line(value)}" for name, value in self.properties]
+        lines = [f"  {name:<{width}}  {_fit(value)}" for name, value in self.properties]
         grids = [line for grid in self.grids for line in ("", *_aligned(grid))]
         return "\n".join([head, *first, *points, *rest, *lines, *grids, *([self.note] if self.note else [])])
 
@@ -118,6 +121,11 @@ def call_like(thing: object, values: dict[str, Any]) -> str:
     return f"{type(thing).__name__}({', '.join(f'{name}={_literal(name, value)}' for name, value in values.items())})"
 
 
+def _fit(text: str) -> str:
+    """Return a text of others as one line without the passwords and signatures of URLs: what is shown may be shared."""
+    return one_line(without_secrets_of_urls(text))
+
+
 def _is_known(value: object) -> bool:
     return value is not None and value != "" and value != () and value != {}
 
@@ -135,13 +143,15 @@ def _literal(name: str, value: Any) -> str:
     return shown if isinstance(value, int) and shown == str(value) else repr(shown)
 
 
-def _with_dots(grid: Grid) -> Sequence[Sequence[str]]:
+def _grid(grid: Grid) -> str:
     from jasmin_arc._support import html
 
-    return [[html.status(row[0]), *row[1:]] for row in grid.rows] if grid.statuses else grid.rows
+    rows = [[html.status(row[0]), *row[1:]] if grid.statuses else row for row in grid.rows[:_MOST_ROWS]]
+    more = [html.quiet(f"and {len(grid.rows) - _MOST_ROWS} more")] if len(grid.rows) > _MOST_ROWS else []
+    return html.joined([html.grid(grid.headings, rows), *more], "")
 
 
 def _aligned(grid: Grid) -> list[str]:
-    rows = [[one_line(cell) for cell in row] for row in (grid.headings, *grid.rows)]
+    rows = [[_fit(cell) for cell in row] for row in (grid.headings, *grid.rows)]
     widths = [max(map(len, column)) for column in zip(*rows)]
     return ["  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths)).rstrip() for row in rows]

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from jasmin_arc._support.text import printable
+from jasmin_arc._support.text import printable, without_secrets_of_urls
 
 MAX_TEXT = 500
 """The most characters that one text of others may take"""
@@ -96,7 +96,8 @@ def _cell(content: str) -> Html:
 
 
 def _escaped(text: str) -> str:
-    return _escaped_as_is(printable(text, max_length=MAX_TEXT))
+    # Notebooks are shared, and servers quote URLs with their signatures.
+    return _escaped_as_is(printable(without_secrets_of_urls(text), max_length=MAX_TEXT))
 
 
 def _escaped_as_is(text: str) -> str:

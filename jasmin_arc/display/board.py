@@ -12,7 +12,7 @@ from typing import Any
 
 from jasmin_arc._support import html
 from jasmin_arc._support.quantities import duration
-from jasmin_arc._support.text import counted, printable
+from jasmin_arc._support.text import counted, excerpt
 from jasmin_arc._support.values import short_ids
 from jasmin_arc.display.columns import STATUS_STYLES, Column
 from jasmin_arc.display.tables import make_table
@@ -73,9 +73,9 @@ class Board:
         return [
             {
                 "status": self.statuses[job_id],
-                "name": printable(self.names.get(job_id, ""), max_length=_NAME_LENGTH),
-                "job": printable(short[job_id], max_length=_NAME_LENGTH),
-                "why": printable(self.reasons.get(job_id, ""), max_length=2 * _NAME_LENGTH),
+                "name": excerpt(self.names.get(job_id, ""), max_length=_NAME_LENGTH),
+                "job": excerpt(short[job_id], max_length=_NAME_LENGTH),
+                "why": excerpt(self.reasons.get(job_id, ""), max_length=2 * _NAME_LENGTH),
             }
             for job_id in shown
         ]

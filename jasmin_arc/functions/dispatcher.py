@@ -20,7 +20,7 @@ from jasmin_arc.exceptions import (
     NoTargetsAvailableError,
     ServerUnavailableError,
 )
-from jasmin_arc.functions.ended import Seen, Sent, look, why
+from jasmin_arc.functions.ended import Seen, Sent, erase, look, why
 from jasmin_arc.functions.found import Found
 from jasmin_arc.functions.grouping import Grouping
 from jasmin_arc.functions.results import RETURNED, Outcome
@@ -237,6 +237,7 @@ class Dispatcher:
             self._running += 1
             self._threads.append(thread)
         try:
+            self._forget_states = self._interface._watcher.tell(self._see)
             for thread in self._threads:
                 thread.start()
         except BaseException as error:
@@ -351,8 +352,6 @@ class Dispatcher:
     def _watch(self, sent: Sequence[Sent]) -> None:
         if not sent:
             return
-        if self._bar.is_shown and self._forget_states is None:
-            self._forget_states = self._interface._watcher.tell(self._see)
         watched = self._interface._watcher.watch(entry.job.id for entry in sent)
         for job_id, future in watched.items():
             future.add_done_callback(lambda done, job_id=job_id: self._ended.put({job_id: done}))  # type: ignore[misc]
@@ -396,7 +395,7 @@ class Dispatcher:
                 self._postponed.pop(sent.job.id, None)
                 self._in_flight.pop(sent.job.id, None)
             self._changed.notify_all()
-        self.erase(erasable)
+        erase(self._interface, erasable)
 
     def _postpone(self, seen: Seen, future: Future[JobState]) -> bool:
         """Say whether the results are fetched later, as the place does not answer now."""
@@ -475,18 +474,6 @@ class Dispatcher:
             task.fail(error)
         self._show(tasks, JobState.FAILED)
 
-    def erase(self, job_ids: Sequence[str]) -> None:
-        """Erase jobs whose results are here."""
-        if not job_ids:
-            return
-        try:
-            failures: Mapping[str, JasminArcError] = self._interface._ledger.erase(job_ids, force=True)
-        except JasminArcError as error:
-            failures = dict.fromkeys(job_ids, error)
-        for job_id, failure in failures.items():
-            # Their results are here, so that nothing is lost.
-            self._log.info("the job %s could not be erased: %s", job_id, failure)
-
     # --- Progress ---
 
     def _show(self, tasks: Sequence[Task], state: JobState) -> None:
@@ -498,7 +485,9 @@ class Dispatcher:
     def _see(self, states: Mapping[str, JobState]) -> None:
         for job_id, state in states.items():
             if state is JobState.RUNNING and (sent := self._in_flight.get(job_id)) is not None:
-                self._show(sent.wanted, state)
+                self._grouping.runs(sent.kind, time.monotonic())
+                if self._bar.is_shown:
+                    self._show(sent.wanted, state)
 
 
 def _broken(error: BaseException) -> BrokenExecutor:

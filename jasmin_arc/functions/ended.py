@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -28,6 +28,11 @@ class Sent:
     """By the number of the call; ``None`` for one that has its result, or that nobody has asked for in this process"""
     keys: Sequence[str] = ()
     """What the calls are, of a job that was found"""
+
+    @property
+    def kind(self) -> str:
+        """What its calls are, as those of a job are alike."""
+        return next((task.kind for task in self.tasks if task is not None), "")
 
     @property
     def wanted(self) -> list[Task]:
@@ -97,3 +102,16 @@ def why(seen: Seen, number: int | None) -> BaseException:
     if seen.explanation is not None:
         return job_failed(seen.explanation, [job.id])
     return seen.error or JasminArcError(f"the results of the job {job.id} are not known")
+
+
+def erase(interface: ArcInterface, job_ids: Sequence[str]) -> None:
+    """Erase jobs whose results are here."""
+    if not job_ids:
+        return
+    try:
+        failures: Mapping[str, JasminArcError] = interface._ledger.erase(job_ids, force=True)
+    except JasminArcError as error:
+        failures = dict.fromkeys(job_ids, error)
+    for job_id, failure in failures.items():
+        # Their results are here, so that nothing is lost.
+        interface.logger.info("the job %s could not be erased: %s", job_id, failure)

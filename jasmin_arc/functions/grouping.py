@@ -8,8 +8,10 @@ from collections.abc import Hashable
 
 _FIRST = 10
 """How many calls of a function are sent first, each as a job of its own, to learn how long they take"""
-_PATIENCE = 30.0
-"""Seconds before the others are sent all the same, though none of the first has ended"""
+_LONG = 15.0
+"""Seconds after which a call that still runs is not short, and the others are sent"""
+_PATIENCE = 60.0
+"""Seconds before the others are sent all the same, though none of the first has begun, as in a long queue"""
 _MOST = 10_000
 """Calls of one job"""
 
@@ -27,6 +29,7 @@ class Grouping:
         self._lock = threading.Lock()
         self._seconds: dict[Hashable, float] = {}
         self._sent: dict[Hashable, tuple[int, float]] = {}
+        self._running: dict[Hashable, float] = {}
 
     def took(self, function: Hashable, seconds: float) -> None:
         """Learn how long a call took."""
@@ -54,10 +57,16 @@ class Grouping:
             if self._size is not None or function in self._seconds:
                 return None
             count, since = self._sent.get(function, (0, now))
-            return None if now - since >= _PATIENCE else max(_FIRST - count, 0)
+            is_long = now - self._running.get(function, now) >= min(_LONG, self._target)
+            return None if is_long or now - since >= _PATIENCE else max(_FIRST - count, 0)
 
     def sent(self, function: Hashable, count: int, now: float) -> None:
         """Note that calls were sent."""
         with self._lock:
             before, since = self._sent.get(function, (0, now))
             self._sent[function] = (before + count, since)
+
+    def runs(self, function: Hashable, now: float) -> None:
+        """Note that a call is being made."""
+        with self._lock:
+            self._running.setdefault(function, now)

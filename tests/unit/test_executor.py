@@ -18,7 +18,14 @@ from typing import Any
 import pytest
 from pytest_mock import MockerFixture
 
-from jasmin_arc import ArcInterface, InvalidJobDescription, JasminArcError, JobFailedError, SubmissionUnknownError
+from jasmin_arc import (
+    ArcInterface,
+    InvalidJobDescription,
+    JasminArcError,
+    JobDescription,
+    JobFailedError,
+    SubmissionUnknownError,
+)
 from jasmin_arc.exceptions import JobSubmissionError, NoTargetsAvailableError, ServerError, ServerUnavailableError
 
 LIMIT = 60.0
@@ -61,6 +68,27 @@ def test_short_calls_are_put_together_once_they_are_known_to_be_short(arc: ArcIn
     jobs = {future.job for future in futures}
     assert [future.result() for future in futures] == list(range(300))
     assert 10 < len(jobs) <= 20
+
+
+def test_calls_that_wait_for_a_slot_are_not_taken_for_long_ones(arc: ArcInterface, mocker: MockerFixture) -> None:
+    mocker.patch("jasmin_arc.functions.grouping._LONG", 0.1)
+    arc.submit_jobs([JobDescription("/bin/sleep", [3])] * 4)
+    with arc.executor() as executor:
+        futures = [executor.submit(abs, -number) for number in range(100)]
+        assert [future.result(LIMIT) for future in futures] == list(range(100))
+    assert len({future.job for future in futures}) <= 20
+
+
+def test_calls_that_run_long_are_sent_one_by_one(arc: ArcInterface, mocker: MockerFixture) -> None:
+    mocker.patch("jasmin_arc.functions.grouping._LONG", 0.1)
+    with arc.executor() as executor:
+        futures = [executor.submit(time.sleep, 60) for _ in range(12)]
+        until = time.monotonic() + LIMIT
+        while futures[-1].job is None and time.monotonic() < until:
+            time.sleep(0.05)
+        assert not any(future.done() for future in futures)
+        assert len({future.job for future in futures}) == 12
+        executor.abort("that is all")
 
 
 @pytest.mark.parametrize("way", ["chunk", "chunksize"])

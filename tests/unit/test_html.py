@@ -19,6 +19,7 @@ from jasmin_arc import ArcInterface, Explanation, Job, JobDescription, JobInfo, 
 from jasmin_arc._support import html as markup
 from jasmin_arc._support.cards import Card, Grid
 from jasmin_arc.constants import JobState
+from jasmin_arc.display.board import Board
 from jasmin_arc.site_info import QueueInfo, SiteInfo
 
 ID = "https://ce.example.ac.uk:443/arex/rest/1.0/jobs/45PLDmnL0oAoOSAtDm"
@@ -128,6 +129,28 @@ def test_markup_is_put_together_without_being_escaped_twice() -> None:
 def test_a_long_text_is_cut() -> None:
     page = Card("n" * 10**6, properties=[("name", "&" * 10**6)], note="e" * 10**6).html()
     assert len(page) < 8000
+
+
+URL = "https://me:sesame@data.example.org/in.nc?X-Signature=sesame"
+
+
+def test_nothing_shows_the_secrets_of_a_url(arc: ArcInterface) -> None:
+    info = JobInfo(ID, JobState.FAILED, name=URL, reason=URL, errors=(f"cannot fetch {URL}", URL))
+    job = Job(arc, ID, "m")
+    job._told_all(info)
+    explanation = Explanation(ID, "stage-in", URL, "Ask.", (URL,), URL)
+    board = Board({ID: "failed"}, {ID: URL}, {ID: URL})
+    pages = [shown._repr_html_() for shown in (info, job, Jobs(arc, [job]), explanation)]
+    texts = [str(info), repr(info), repr(job), job._card().text(), str(Jobs(arc, [job])), repr(explanation)]
+    for shown in [*pages, *texts, board.html(), board.text()]:
+        assert "sesame" not in shown
+
+
+def test_a_site_with_very_many_queues_stays_small() -> None:
+    site = SiteInfo("x", queues=tuple(QueueInfo(f"q-{number}") for number in range(10_000)))
+    page = site._repr_html_()
+    assert page.count("<tr") < 110 and "and 9900 more" in page
+    assert "q-9999" in str(site)
 
 
 def test_a_formula_stays_text() -> None:
@@ -310,6 +333,15 @@ def test_a_table_of_jobs_has_the_failed_ones_first_and_twenty_rows(arc: ArcInter
     assert len(text) == 3 + 20 + 1 and text[-1].startswith("and 9980 more; this is what was known")
     assert len(page.encode()) < 64_000
     assert page.count("<tr") == 21
+
+
+@pytest.mark.parametrize("letter", ['"', "\U0001f600", "x"])
+def test_a_table_of_ten_thousand_jobs_with_long_texts_is_small(arc: ArcInterface, letter: str) -> None:
+    long = letter * 5000
+    jobs = Jobs(arc, [Job(arc, f"https://ce.example/{long}{number}", long) for number in range(10_000)])
+    for job in jobs:
+        job._told_all(JobInfo(job.id, JobState.FAILED, name=long, reason=long, errors=(long,)))
+    assert len(jobs._repr_html_().encode()) < 64_000
 
 
 def test_no_jobs_are_shown_too(arc: ArcInterface) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import time
 from datetime import datetime, timedelta, timezone
 from xml.etree import ElementTree
 
@@ -9,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jasmin_arc._support.text import counted, told, undoubled, utc
+from jasmin_arc._support.text import counted, told, undoubled, utc, without_secrets_of_urls
 from jasmin_arc.backends.rest.glue2 import job_info, stream_names
 
 
@@ -60,3 +62,21 @@ def test_one_is_no_plural() -> None:
 def test_times_are_in_utc() -> None:
     moment = datetime(2026, 11, 18, 14, 46, 57, tzinfo=timezone(timedelta(hours=1)))
     assert utc(moment) == "2026-11-18 13:46 UTC"
+
+
+def test_the_secrets_of_a_long_hostile_text_are_found_soon() -> None:
+    begin = time.process_time()
+    for text in ("://" * 100_000, "://@" * 100_000, "?" * 100_000, "://a?" * 100_000):
+        without_secrets_of_urls(text)
+    assert time.process_time() - begin < 5
+
+
+URLS = st.lists(st.sampled_from(["://", "?", "/", "a", "@", " ", "\n", "é"]), max_size=20).map("".join)
+
+
+@given(text=URLS)
+def test_a_query_is_cut_wherever_a_url_has_one(text: str) -> None:
+    shown = without_secrets_of_urls(text)
+    assert not re.search(r"://[^\s?]*\?(?!\.\.\.(\s|$))\S", shown)
+    if "?" not in text and "@" not in text:
+        assert shown == text

@@ -63,6 +63,7 @@ class Executor(RemoteExecutor):
         for job in jobs:
             self.run_job_pre(job)
         going_on = self._of_earlier_run(jobs)
+        self.logger.info(f"Jobs that go on since an earlier run: {', '.join(going_on.values()) or 'none'}")
         new = {job: self._description(job) for job in jobs if job not in going_on}
         # In a thread, which Ctrl-C does not interrupt: what it has submitted is cancelled then.
         for job, outcome in self._sender.submit(self._submitted, going_on, new).result().items():
