@@ -46,6 +46,8 @@ _WINDOW = 0.05
 """Seconds for which calls are gathered, to be submitted together"""
 _AUTHENTICATED_FOR = 30.0
 """Seconds between two looks at the credentials"""
+_LONGEST = 4.0
+"""How many times as long as planned a job of short calls goes on to begin further ones"""
 _AT_ONCE = 1000
 """How many calls of one ``map`` are packed before they are handed on"""
 
@@ -114,14 +116,16 @@ class JobExecutor(Executor):
         if ARCHIVE_NAME in self._prototype.inputs:
             raise InvalidJobDescription(f"inputs: {ARCHIVE_NAME!r} is the name of the functions' own file")
         wall_time = self._prototype.wall_time
-        self.worthwhile = min(backend.worthwhile, wall_time.total_seconds() / 2 if wall_time else backend.worthwhile)
+        half = wall_time.total_seconds() / 2 if wall_time else float("inf")
+        self.worthwhile = min(backend.worthwhile, half)
+        longest = min(_LONGEST * backend.worthwhile, half) if chunk == "auto" else None
         grouping = Grouping(None if chunk == "auto" else chunk, target=self.worthwhile)
         self.name = name
         self._rerun_failed = rerun_failed
         self._memory = self._make_memory(name, cache)
         self._dispatcher = Dispatcher(
             interface,
-            _Description(self._prototype, name or "", self._memory),
+            _Description(self._prototype, name or "", self._memory, longest),
             grouping,
             max_in_flight=max_in_flight,
             retries=retries,
@@ -204,9 +208,7 @@ class JobExecutor(Executor):
         log = self.interface.logger
         going_on = self._dispatcher.leave(why)
         if self._memory.sweep is not None:
-            log.warning(
-                "stopped; %s; an executor of the same name finds them", counted(len(going_on), "job") + " go on"
-            )
+            log.warning("stopped; an executor of the same name finds %s", counted(len(going_on), "job"))
         elif going_on:
             # Nobody could get their results.
             try:
@@ -214,7 +216,7 @@ class JobExecutor(Executor):
             except JasminArcError as error:
                 log.warning("stopped; jobs go on that could not be cancelled: %s", error)
             else:
-                log.warning("stopped; %s cancelled", counted(len(going_on), "job") + " were")
+                log.warning("stopped; cancelled %s", counted(len(going_on), "job"))
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> JobFuture:
         """Have a function called in a job, and return a future of its result.
@@ -346,14 +348,18 @@ class JobExecutor(Executor):
 class _Description:
     """Makes the descriptions of jobs. It knows no executor, which can so be forgotten while its jobs run."""
 
-    def __init__(self, prototype: JobDescription, name: str, memory: Memory) -> None:
+    def __init__(self, prototype: JobDescription, name: str, memory: Memory, seconds: float | None) -> None:
         self._prototype = prototype
         self._name = name
         self._memory = memory
+        self._seconds = seconds
 
     def __call__(self, tasks: Sequence[Task]) -> JobDescription:
         calls = [task.call for task in tasks]
-        inputs = {**self._prototype.inputs, ARCHIVE_NAME: archive(calls)}
+        inputs = {
+            **self._prototype.inputs,
+            ARCHIVE_NAME: archive(calls, seconds=None if tasks[0].size else self._seconds),
+        }
         name = calls[0].function.name.rpartition(".")[2].strip("<>")
         if self._name:
             name = f"{self._name}-{self._memory.plan(tasks)}"

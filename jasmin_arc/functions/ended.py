@@ -68,8 +68,10 @@ def look(interface: ArcInterface, sent: Sent, future: Future[JobState]) -> Seen:
         report = _fetch(interface, sent.job.id)
     except Exception as error:  # noqa: BLE001 - of one job, which the others need not suffer from
         return Seen(sent, None, error=error)
-    count = len(sent.tasks)
-    if all(number in report.outcomes or report.reason(number) is not None for number in range(count)):
+    # A job that succeeds may leave calls that it has not begun to other jobs.
+    is_whole = report.is_whole and state is JobState.FINISHED
+    asked = report.began if is_whole else range(len(sent.tasks))
+    if all(number in report.outcomes or report.reason(number) is not None for number in asked):
         return Seen(sent, state, report)
     try:
         return Seen(sent, state, report, explanation=interface.explain(sent.job.id))

@@ -295,3 +295,27 @@ def test_calls_that_a_dead_job_had_not_begun_are_made_and_a_callback_may_ask_for
         # The job has ended, and nobody had asked for this one.
         assert executor.submit(work, 3).result(LIMIT) == 3
     assert sorted(path.name[0] for path in tmp_path.glob("?-*")) == ["0", "1", "2", "3"]
+
+
+def test_large_functions_are_submitted_piece_by_piece(arc: ArcInterface, mocker: MockerFixture) -> None:
+    mocker.patch("jasmin_arc.functions.waiting._MOST_BYTES_AT_ONCE", 3 << 20)
+    submit = mocker.spy(arc.backend, "submit")
+    table = os.urandom(1 << 20)
+    with arc.executor(chunk=1) as executor:
+        assert list(executor.map(lambda number: len(table) + number, range(5))) == [(1 << 20) + n for n in range(5)]
+    assert [len(call.args[0]) for call in submit.call_args_list] == [3, 2]
+
+
+def test_a_job_of_calls_that_turn_out_to_be_long_leaves_the_rest_to_others(
+    arc: ArcInterface, mocker: MockerFixture
+) -> None:
+    mocker.patch.object(type(arc.backend), "worthwhile", 0.3)
+
+    def work(number: int) -> str:
+        time.sleep(0 if number < 10 else 1)
+        return os.environ["JASMIN_ARC_JOB_ID"]
+
+    with arc.executor() as executor:
+        list(executor.map(work, range(10)))
+        jobs = list(executor.map(work, range(10, 16)))
+    assert len(set(jobs)) > 2
