@@ -22,6 +22,7 @@ from jasmin_arc.description import JobDescription
 from jasmin_arc.description.keywords import ELSEWHERE
 from jasmin_arc.exceptions import InvalidJobDescription, JasminArcError
 from jasmin_arc.functions.dispatcher import Dispatcher
+from jasmin_arc.functions.ended import erase
 from jasmin_arc.functions.grouping import Grouping
 from jasmin_arc.functions.kept import Kept, Sweep
 from jasmin_arc.functions.memory import Memory, Recogniser
@@ -49,6 +50,8 @@ _WINDOW = 0.05
 """Seconds for which calls are gathered, to be submitted together"""
 _AUTHENTICATED_FOR = 30.0
 """Seconds between two looks at the credentials"""
+_LONGEST = 4.0
+"""How many times as long as planned a job of short calls goes on to begin further ones"""
 _AT_ONCE = 1000
 """How many calls of one ``map`` are packed before they are handed on"""
 
@@ -119,14 +122,16 @@ class JobExecutor(Executor):
         if ARCHIVE_NAME in self._prototype.inputs:
             raise InvalidJobDescription(f"inputs: {ARCHIVE_NAME!r} is the name of the functions' own file")
         wall_time = self._prototype.wall_time
-        self.worthwhile = min(backend.worthwhile, wall_time.total_seconds() / 2 if wall_time else backend.worthwhile)
+        half = wall_time.total_seconds() / 2 if wall_time else float("inf")
+        self.worthwhile = min(backend.worthwhile, half)
+        longest = min(_LONGEST * backend.worthwhile, half) if chunk == "auto" else None
         grouping = Grouping(None if chunk == "auto" else chunk, target=self.worthwhile)
         self.name = name
         self._rerun_failed = rerun_failed
         self._memory = self._make_memory(name, cache)
         self._dispatcher = Dispatcher(
             interface,
-            _Description(self._prototype, name or "", self._memory),
+            _Description(self._prototype, name or "", self._memory, longest),
             grouping,
             max_in_flight=max_in_flight,
             retries=retries,
@@ -142,6 +147,8 @@ class JobExecutor(Executor):
             self._take_up(name or "", self._memory.sweep)
 
     def _make_memory(self, name: str | None, cache: str | os.PathLike[str] | None) -> Memory:
+        by_value = {module.__name__ for module in self._packer.modules}
+        kept = None if cache is None else Kept(Path(cache).expanduser())
         sweep = None
         if name is not None:
             if not isinstance(name, str):
@@ -152,10 +159,8 @@ class JobExecutor(Executor):
             # The cell of a notebook may run again: its jobs are those of the newest executor.
             former = _named.pop(str(folder), None)
             if former is not None:
-                former.leave("another executor has taken over its name")
+                former.leave("another executor has taken over its name", seconds=None)
             sweep = Sweep(folder)
-        by_value = {module.__name__ for module in self._packer.modules}
-        kept = None if cache is None else Kept(Path(cache).expanduser())
         return Memory(sweep, kept, self.interface.logger, by_value=by_value, rerun_failed=self._rerun_failed)
 
     def _take_up(self, name: str, sweep: Sweep) -> None:
@@ -164,10 +169,9 @@ class JobExecutor(Executor):
         endpoint = interface.backend.endpoint
         if any(record.abandoned for record in interface.job_list.unfinished(endpoint)):
             interface.recover()
-        done, plans = [], set()
+        done = []
         for job in interface.job_list.select(endpoint, name=f"{name}-*"):
             plan = job.name[len(name) + 1 :]
-            plans.add(plan)
             keys = sweep.planned(plan)
             if keys is None or job.id is None:
                 continue
@@ -175,8 +179,10 @@ class JobExecutor(Executor):
                 done.append(job.id)
             else:
                 self._dispatcher.adopt(job.id, job.name, keys)
-        self._dispatcher.erase(done)
-        sweep.drop_other_plans(plans)
+        erase(interface, done)
+        # Jobs at another place may have the name, too.
+        jobs = interface.job_list.select(None, name=f"{name}-*")
+        sweep.drop_other_plans({job.name[len(name) + 1 :] for job in jobs})
 
     def __repr__(self) -> str:
         waiting, in_flight = self._dispatcher.load()
@@ -192,7 +198,11 @@ class JobExecutor(Executor):
         self, exc_type: type[BaseException] | None, exc_val: BaseException | None, exc_tb: TracebackType | None
     ) -> None:
         if exc_type is None or not issubclass(exc_type, KeyboardInterrupt):
-            self.shutdown(wait=True)
+            try:
+                self.shutdown(wait=True)
+            except KeyboardInterrupt:
+                self.abort("the program was interrupted")
+                raise
             return
         told = self._leave("the program was interrupted")
         if isinstance(exc_val, KeyboardInterrupt):
@@ -354,14 +364,18 @@ class JobExecutor(Executor):
 class _Description:
     """Makes the descriptions of jobs. It knows no executor, which can so be forgotten while its jobs run."""
 
-    def __init__(self, prototype: JobDescription, name: str, memory: Memory) -> None:
+    def __init__(self, prototype: JobDescription, name: str, memory: Memory, seconds: float | None) -> None:
         self._prototype = prototype
         self._name = name
         self._memory = memory
+        self._seconds = seconds
 
     def __call__(self, tasks: Sequence[Task]) -> JobDescription:
         calls = [task.call for task in tasks]
-        inputs = {**self._prototype.inputs, ARCHIVE_NAME: archive(calls)}
+        inputs = {
+            **self._prototype.inputs,
+            ARCHIVE_NAME: archive(calls, seconds=None if tasks[0].size else self._seconds),
+        }
         name = calls[0].function.name.rpartition(".")[2].strip("<>")
         if self._name:
             name = f"{self._name}-{self._memory.plan(tasks)}"

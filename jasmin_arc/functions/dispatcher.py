@@ -6,7 +6,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import BrokenExecutor, Future, InvalidStateError
+from concurrent.futures import BrokenExecutor, Future
 from contextlib import suppress
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING
@@ -20,7 +20,8 @@ from jasmin_arc.exceptions import (
     NoTargetsAvailableError,
     ServerUnavailableError,
 )
-from jasmin_arc.functions.ended import Seen, Sent, look, why
+from jasmin_arc.functions.ended import Seen, Sent, erase, look, why
+from jasmin_arc.functions.found import Found
 from jasmin_arc.functions.grouping import Grouping
 from jasmin_arc.functions.results import RETURNED, Outcome
 from jasmin_arc.functions.task import FunctionJob, Task
@@ -83,8 +84,7 @@ class Dispatcher:
         self._sending = 0
         self._in_flight: dict[str, Sent] = {}
         self._settling: set[str] = set()
-        self._found: dict[str, tuple[Sent, int]] = {}
-        self._dead: dict[str, BaseException] = {}
+        self._found = Found()
         self._late: list[str] = []
         self._postponed: dict[str, tuple[float, Future[JobState]]] = {}
         self._ended: SimpleQueue[dict[str, Future[JobState]]] = SimpleQueue()
@@ -122,16 +122,18 @@ class Dispatcher:
         """Take up a job that an earlier process has submitted, for whoever asks for its calls."""
         sent = Sent(FunctionJob(self._interface, job_id, name), [None] * len(keys), keys)
         with self._changed:
-            self._found.update((key, (sent, number)) for number, key in enumerate(keys))
+            self._found.add(sent)
 
     def claim(self, task: Task) -> bool:
         """Let a call be that of a job that was found, and say whether there is one."""
         with self._changed:
             self.refuse_if_over()
-            while (found := self._found.get(task.key)) is not None and found[0].job.id in self._settling:
+            # A callback in the thread that settles may ask for a call that will be settled next.
+            waits = threading.current_thread() not in self._threads[1:]
+            while (found := self._found.job(task.key)) is not None and waits and found[0].job.id in self._settling:
                 self._changed.wait(_POLL_INTERVAL)
             if found is None:
-                error = self._dead.get(task.key)
+                error = self._found.error(task.key)
             else:
                 sent, number = found
                 sent.tasks[number] = task
@@ -144,13 +146,18 @@ class Dispatcher:
                 self._start()
         if found is None:
             if error is not None and not task.is_again:
-                _fail(task, error)
+                task.fail(error)
                 return True
             return False
         self._bar.expect(self._count)
         self._show([task], JobState.QUEUING)
         if is_new:
-            self._watch([sent])
+            try:
+                self._watch([sent])
+            except BaseException as problem:
+                # Nobody would learn of the end of the job.
+                self.abandon(_broken(problem))
+                raise
         return True
 
     def show_progress(self) -> None:
@@ -177,17 +184,21 @@ class Dispatcher:
 
     def join(self, seconds: float | None = None) -> None:
         """Wait until all is done, or time is up."""
-        for thread in self._threads:
-            # What a future's callback does happens in one of them.
-            if thread is not threading.current_thread():
+        # What a future's callback does happens in one of them, and the other ends only after that.
+        if threading.current_thread() not in self._threads:
+            for thread in filter(threading.Thread.is_alive, self._threads):
                 thread.join(seconds)
 
-    def leave(self, why: str) -> list[str]:
-        """Fail all futures, leave the jobs alone, and return their ids."""
+    def leave(self, why: str, *, seconds: float | None = _LEAVING) -> list[str]:
+        """Fail all futures, leave the jobs alone, and return their ids.
+
+        :param seconds: how long to wait for a request that is under way; the jobs of a later one are not returned
+        """
         going_on = self.abandon(BrokenExecutor(f"this executor was left: {why}"))
-        # A thread may be in the middle of a request.
-        self.join(_LEAVING)
-        self._at_end()
+        self.join(seconds)
+        if not any(map(threading.Thread.is_alive, self._threads)):
+            # Otherwise the last thread does it: until then jobs may come that nobody else knows of.
+            self._at_end()
         return [*going_on, *self._late]
 
     def abandon(self, error: BaseException) -> list[str]:
@@ -203,7 +214,7 @@ class Dispatcher:
             self._found.clear()
             self._changed.notify_all()
         for task in tasks:
-            _fail(task, error)
+            task.fail(error)
         return going_on
 
     def refuse_if_over(self) -> None:
@@ -225,15 +236,20 @@ class Dispatcher:
             thread = threading.Thread(target=self._guarded, args=[target], name=f"jasmin_arc executor {name}")
             self._running += 1
             self._threads.append(thread)
-        self._forget_states = self._interface._watcher.tell(self._see)
-        for thread in self._threads:
-            thread.start()
+        try:
+            self._forget_states = self._interface._watcher.tell(self._see)
+            for thread in self._threads:
+                thread.start()
+        except BaseException as error:
+            # As where there are too many, or at Ctrl-C. One thread alone settles nothing.
+            self.abandon(_broken(error))
+            raise
 
     def _guarded(self, target: Callable[[], None]) -> None:
         try:
             target()
         except BaseException as error:  # noqa: BLE001 - whoever waits for a future must learn of it
-            going_on = self.abandon(BrokenExecutor(f"the executor cannot go on: {error!r}"))
+            going_on = self.abandon(_broken(error))
             self._log.error("a thread of the executor has ended with %r; %d jobs go on", error, len(going_on))
         finally:
             with self._changed:
@@ -269,7 +285,7 @@ class Dispatcher:
                 self._send(groups)
             except BaseException as error:
                 for group in groups:
-                    self._fail(group, BrokenExecutor(f"the executor cannot go on: {error!r}"))
+                    self._fail(group, _broken(error))
                 raise
             finally:
                 with self._changed:
@@ -372,16 +388,14 @@ class Dispatcher:
         erasable = [one.sent.job.id for one in seen if self._settle(one)]
         settled = [one.sent for one in seen]
         del looked, seen
-        self._interface._watcher.forget(ended)
+        self._interface._watcher.forget(sent.job.id for sent in settled)
         with self._changed:
             self._settling.difference_update(sent.job.id for sent, _ in here)
             for sent in settled:
                 self._postponed.pop(sent.job.id, None)
                 self._in_flight.pop(sent.job.id, None)
-                for key in sent.keys:
-                    self._found.pop(key, None)
             self._changed.notify_all()
-        self.erase(erasable)
+        erase(self._interface, erasable)
 
     def _postpone(self, seen: Seen, future: Future[JobState]) -> bool:
         """Say whether the results are fetched later, as the place does not answer now."""
@@ -405,10 +419,10 @@ class Dispatcher:
             if outcome is not None:
                 known = (task.key, task.digest) if task is not None else (sent.keys[number], "")
                 is_kept = self._keep(*known, outcome) and is_kept
+            died_unseen = task is None and outcome is None and seen.has_lost(number)
+            self._found.ended(seen, number, died=died_unseen)
             if task is None:
-                if outcome is None:
-                    is_kept = False
-                    self._dead[sent.keys[number]] = why(seen, number)
+                is_kept = is_kept and not died_unseen
                 continue
             if outcome is not None:
                 self._grouping.took(task.kind, outcome.seconds)
@@ -419,22 +433,19 @@ class Dispatcher:
             elif report.reason(number) is not None:
                 self._fail([task], why(seen, number))
             else:
-                (died if number in report.began else unmade).append(task)
+                (died if seen.has_lost(number) else unmade).append(task)
         return self._settle_dead(seen, died, unmade) and is_kept
 
     def _settle_dead(self, seen: Seen, died: list[Task], unmade: list[Task]) -> bool:
         """Settle the calls of a job that died; those that it had not begun are made by another job."""
-        if seen.error is not None or seen.explanation is None:
-            self._fail([*died, *unmade], why(seen, None))
-            return seen.error is None
-        # A CE calls a job failed that was cancelled in the batch system.
-        is_cancelled = seen.state is JobState.KILLED or seen.explanation.cause == "cancelled"
-        if is_cancelled or not (seen.report.began or seen.report.refused):
-            died, unmade = [*died, *unmade], []
+        if seen.error is not None:
+            self._fail(died, seen.error)
+            return False
         again = [task for task in died if self._may_try(task, seen)]
         self._put_back([*again, *unmade])
         lost = [task for task in died if task not in again]
-        self._fail(lost, why(seen, None))
+        if lost:
+            self._fail(lost, why(seen, None))
         return not lost
 
     def _may_try(self, task: Task, seen: Seen) -> bool:
@@ -460,20 +471,8 @@ class Dispatcher:
 
     def _fail(self, tasks: Sequence[Task], error: BaseException) -> None:
         for task in tasks:
-            _fail(task, error)
+            task.fail(error)
         self._show(tasks, JobState.FAILED)
-
-    def erase(self, job_ids: Sequence[str]) -> None:
-        """Erase jobs whose results are here."""
-        if not job_ids:
-            return
-        try:
-            failures: Mapping[str, JasminArcError] = self._interface._ledger.erase(job_ids, force=True)
-        except JasminArcError as error:
-            failures = dict.fromkeys(job_ids, error)
-        for job_id, failure in failures.items():
-            # Their results are here, so that nothing is lost.
-            self._log.info("the job %s could not be erased: %s", job_id, failure)
 
     # --- Progress ---
 
@@ -491,8 +490,5 @@ class Dispatcher:
                     self._show(sent.wanted, state)
 
 
-def _fail(task: Task, error: BaseException) -> None:
-    # Another thread may settle it first.
-    with suppress(InvalidStateError, RuntimeError):
-        if not task.future.done() and task.start():
-            task.future.set_exception(error)
+def _broken(error: BaseException) -> BrokenExecutor:
+    return BrokenExecutor(f"the executor cannot go on: {error!r}")

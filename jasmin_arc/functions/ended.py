@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -51,6 +51,15 @@ class Seen:
     """Why its results are not known"""
     explanation: Explanation | None = None
 
+    def has_lost(self, number: int) -> bool:
+        """Say whether a call without a result ended with the job; one that it had not begun can be made by another."""
+        # A CE calls a job failed that was cancelled in the batch system.
+        cause = self.explanation.cause if self.explanation is not None else ""
+        if self.error is not None or self.state is JobState.KILLED or cause == "cancelled":
+            return True
+        began, refused = self.report.began, self.report.refused
+        return number in began or self.report.reason(number) is not None or not (began or refused)
+
 
 def look(interface: ArcInterface, sent: Sent, future: Future[JobState]) -> Seen:
     """Fetch what a job has written down, and learn why it died where it did."""
@@ -59,8 +68,10 @@ def look(interface: ArcInterface, sent: Sent, future: Future[JobState]) -> Seen:
         report = _fetch(interface, sent.job.id)
     except Exception as error:  # noqa: BLE001 - of one job, which the others need not suffer from
         return Seen(sent, None, error=error)
-    count = len(sent.tasks)
-    if all(number in report.outcomes or report.reason(number) is not None for number in range(count)):
+    # A job that succeeds may leave calls that it has not begun to other jobs.
+    is_whole = report.is_whole and state is JobState.FINISHED
+    asked = report.began if is_whole else range(len(sent.tasks))
+    if all(number in report.outcomes or report.reason(number) is not None for number in asked):
         return Seen(sent, state, report)
     try:
         return Seen(sent, state, report, explanation=interface.explain(sent.job.id))
@@ -93,3 +104,16 @@ def why(seen: Seen, number: int | None) -> BaseException:
     if seen.explanation is not None:
         return job_failed(seen.explanation, [job.id])
     return seen.error or JasminArcError(f"the results of the job {job.id} are not known")
+
+
+def erase(interface: ArcInterface, job_ids: Sequence[str]) -> None:
+    """Erase jobs whose results are here."""
+    if not job_ids:
+        return
+    try:
+        failures: Mapping[str, JasminArcError] = interface._ledger.erase(job_ids, force=True)
+    except JasminArcError as error:
+        failures = dict.fromkeys(job_ids, error)
+    for job_id, failure in failures.items():
+        # Their results are here, so that nothing is lost.
+        interface.logger.info("the job %s could not be erased: %s", job_id, failure)

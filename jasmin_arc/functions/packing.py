@@ -147,14 +147,18 @@ def _noting() -> Any:
     return Noting
 
 
-def archive(calls: Sequence[Call]) -> bytes:
-    """Return the file for a job that makes these calls, in order: an archive that Python can run."""
+def archive(calls: Sequence[Call], *, seconds: float | None = None) -> bytes:
+    """Return the file for a job that makes these calls, in order: an archive that Python can run.
+
+    :param seconds: after these no further call is begun; ``None`` for no limit
+    """
     functions = {call.function.digest: call.function for call in calls}
     numbers = {digest: number for number, digest in enumerate(functions)}
     modules = {name for call in calls for name in (*call.function.modules, *call.arguments.modules)}
     header = {
         "python": list(sys.version_info[:2]),
         "modules": sorted(modules),
+        "seconds": seconds,
         "sources": [function.source[0] for function in functions.values()],
         "tasks": [numbers[call.function.digest] for call in calls],
     }

@@ -144,6 +144,13 @@ class Task:
         """Say whether the call is still wanted; from here on it cannot be cancelled."""
         return self.future.running() or self.future.set_running_or_notify_cancel()
 
+    def fail(self, error: BaseException) -> None:
+        """Settle the future with an error, if the call is still wanted and nobody has settled it."""
+        # Another thread may settle it first.
+        with suppress(InvalidStateError, RuntimeError):
+            if not self.future.done() and self.start():
+                self.future.set_exception(error)
+
     def deliver(self, outcome: Outcome) -> None:
         """Settle the future. The result is kept nowhere else."""
         # Whoever leaves the executor settles all futures at once.

@@ -12,6 +12,8 @@ from jasmin_arc.functions.task import Task
 
 _MOST_BYTES = 32 << 20
 """Of the arguments of the calls of one job"""
+_MOST_BYTES_AT_ONCE = 256 << 20
+"""Of the jobs of one submission, which are all in memory for a while; each has a copy of its function"""
 
 
 @dataclass
@@ -79,20 +81,23 @@ class Waiting:
         growing: dict[tuple[str, int | None], _Group] = {}
         left: deque[Task] = deque()
         allowed: dict[tuple[str, int | None], float] = {}
+        total = 0
         for task in self.take_all():
             kind = (task.kind, task.size)
             group = growing.get(kind)
             if kind not in allowed:
                 allowed[kind] = self._allowed(task)
             is_new = group is None or not group.has_room(task)
-            if is_new and (len(groups) >= room or allowed[kind] <= 0):
+            if is_new and (len(groups) >= room or allowed[kind] <= 0 or total >= _MOST_BYTES_AT_ONCE):
                 left.append(task)
             elif task.start():
                 if is_new:
                     allowed[kind] -= 1
+                    total += len(task.call.function.content)
                     growing[kind] = _Group(task.size or self._grouping.size(task.kind))
                     groups.append(growing[kind])
                 growing[kind].add(task)
+                total += len(task.call.arguments.content)
         self.tasks = left
         return [group.tasks for group in groups]
 
