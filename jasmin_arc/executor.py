@@ -206,6 +206,8 @@ class JobExecutor(Executor):
         :param why: the reason, which the futures' exception tells
         """
         log = self.interface.logger
+        if self._dispatcher.is_of_the_parent:
+            return
         going_on = self._dispatcher.leave(why)
         if self._memory.sweep is not None:
             log.warning("stopped; an executor of the same name finds %s", counted(len(going_on), "job"))
