@@ -219,6 +219,8 @@ class JobExecutor(Executor):
         self.interface.logger.warning(self._leave(why))
 
     def _leave(self, why: str) -> str:
+        if self._dispatcher.is_of_the_parent:
+            return "stopped; the jobs are those of the process that forked"
         going_on = self._dispatcher.leave(why)
         if not going_on:
             return "stopped"

@@ -166,12 +166,19 @@ class Dispatcher:
             if not self._bar.is_shown:
                 self._bar = ProgressBar(self._count, "task", show=True, waits=True)
 
+    @property
+    def is_of_the_parent(self) -> bool:
+        """Whether this process was forked later: the jobs are the parent's, and its threads may hold the lock."""
+        return os.getpid() != self._pid
+
     def load(self) -> tuple[int, int]:
         """Return how many calls wait to be submitted, and how many jobs are submitted."""
         return len(self._waiting), len(self._in_flight)
 
     def close(self, *, cancel: bool = False) -> None:
         """Take no more calls. What is there already is still done, but for calls not yet submitted with ``cancel``."""
+        if self.is_of_the_parent:
+            return
         with self._changed:
             is_idle = not (self._closing or self._threads)
             self._closing = True
@@ -225,7 +232,7 @@ class Dispatcher:
             raise RuntimeError("cannot schedule new futures after shutdown")
         if not threading.main_thread().is_alive():
             raise RuntimeError("cannot schedule new futures after interpreter shutdown")
-        if os.getpid() != self._pid:
+        if self.is_of_the_parent:
             raise RuntimeError("cannot schedule new futures in a fork of the process that made the executor")
 
     def _start(self) -> None:

@@ -102,6 +102,7 @@ class Sweep:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._plans = folder / "plans"
+        self._pid = os.getpid()
         _make_own(folder)
         self._lock: int | None = _locked(folder)
         try:
@@ -124,9 +125,11 @@ class Sweep:
         """Let others use it. This may be done more than once."""
         lock, self._lock = self._lock, None
         if lock is not None:
-            # Processes that were forked meanwhile have the file open too; closing it here would not free it.
-            with suppress(OSError):
-                fcntl.flock(lock, fcntl.LOCK_UN)
+            # Processes that were forked meanwhile have the file open too; closing it here would not free it, and they
+            # must not free it for the parent.
+            if os.getpid() == self._pid:
+                with suppress(OSError):
+                    fcntl.flock(lock, fcntl.LOCK_UN)
             os.close(lock)
 
     def plan(self, keys: Sequence[str]) -> str:

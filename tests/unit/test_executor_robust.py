@@ -17,6 +17,7 @@ from pytest_mock import MockerFixture
 
 from jasmin_arc import ArcInterface, JasminArcError, JobFailedError
 from jasmin_arc.exceptions import JobNotFoundError, ServerUnavailableError
+from jasmin_arc.functions.kept import Sweep
 
 LIMIT = 60.0
 
@@ -319,3 +320,25 @@ def test_a_job_of_calls_that_turn_out_to_be_long_leaves_the_rest_to_others(
         list(executor.map(work, range(10)))
         jobs = list(executor.map(work, range(10, 16)))
     assert len(set(jobs)) > 2
+
+
+def test_a_fork_leaves_the_executor_and_its_jobs_to_the_parent(arc: ArcInterface, tmp_path: Path) -> None:
+    idle = arc.executor(name="idle")
+    with arc.executor() as executor:
+        future = executor.submit(time.sleep, 3)
+        while future.job is None:
+            time.sleep(0.02)
+        child = os.fork()
+        if not child:
+            try:
+                for one in (executor, idle):
+                    one.abort("the child ends")
+                    one.shutdown()
+            finally:
+                os._exit(0)
+        os.waitpid(child, 0)
+        assert future.result(LIMIT) is None
+    with pytest.raises(JasminArcError, match="in use"):
+        Sweep(tmp_path / "jobs.dat.sweeps" / "idle")
+    idle.shutdown()
+    Sweep(tmp_path / "jobs.dat.sweeps" / "idle").close()
