@@ -273,7 +273,7 @@ class JobExecutor(Executor):
             _check_number("buffersize", buffersize, least=1)
         self._dispatcher.refuse_if_over()
         if progress:
-            self._dispatcher.show_progress()
+            self._dispatcher.progress.show()
         function = functools.cache(lambda: self._prepare(fn))
         calls = zip(*iterables)
 
