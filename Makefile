@@ -52,7 +52,7 @@ docs: venv  ## build the documentation in docs/_build/html; a warning is an erro
 bench: GRID_DIR := $(GRID_DIR)-bench
 bench: export GRID_PORT := 8490
 bench: export GRID_TIMERS := stock
-bench: venv  ## start a grid with stock timers and measure, in about ten minutes
+bench: venv  ## start a grid with stock timers and measure, in about a quarter of an hour
 	@$(GRID) with $(VENV)/bin/python benchmarks/run.py $(BENCH_ARGS)
 
 grid-up:  ## start Slurm and an ARC CE on this machine (installs packages: Debian or Ubuntu, as root)

@@ -123,7 +123,7 @@ class ArcInterface(Submitting, Asking, Watching, Ending, Files, ArcObjects):
         *,
         max_in_flight: int = 1000,
         python: str = "python3",
-        modules: Iterable[ModuleType | str] = (),
+        modules: Iterable[ModuleType | str] | ModuleType | str = (),
         name: str | None = None,
         cache: str | os.PathLike[str] | None = None,
         retries: int = 0,

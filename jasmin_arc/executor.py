@@ -17,7 +17,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from jasmin_arc._support.suggestions import unknown_keyword
 from jasmin_arc._support.text import counted
+from jasmin_arc._support.tracebacks import interrupted, retell
 from jasmin_arc.description import JobDescription
+from jasmin_arc.description.keywords import ELSEWHERE
 from jasmin_arc.exceptions import InvalidJobDescription, JasminArcError
 from jasmin_arc.functions.dispatcher import Dispatcher
 from jasmin_arc.functions.ended import erase
@@ -39,6 +41,8 @@ _FIELDS = (
 )
 """The fields of a job description that can be chosen"""
 _OWN = ("max_in_flight", "python", "modules", "name", "cache", "retries", "chunk", "rerun_failed", "progress")
+_ELSEWHERE = {**ELSEWHERE, "max_workers": "max_in_flight", "n_jobs": "max_in_flight"}
+"""What other executors call an option"""
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}")
 _named: weakref.WeakValueDictionary[str, Dispatcher] = weakref.WeakValueDictionary()
 """By their folders, those of this process that have a name"""
@@ -92,7 +96,7 @@ class JobExecutor(Executor):
         *,
         max_in_flight: int = 1000,
         python: str = "python3",
-        modules: Iterable[ModuleType | str] = (),
+        modules: Iterable[ModuleType | str] | ModuleType | str = (),
         name: str | None = None,
         cache: str | os.PathLike[str] | None = None,
         retries: int = 0,
@@ -104,6 +108,8 @@ class JobExecutor(Executor):
         check_options(fields)
         _check_number("max_in_flight", max_in_flight, least=1)
         _check_number("retries", retries, least=0)
+        if isinstance(chunk, str) and chunk != "auto":
+            raise TypeError(f'chunk must be a whole number or "auto", not {chunk!r}')
         if chunk != "auto":
             _check_number("chunk", chunk, least=1)
         self.interface = interface
@@ -145,6 +151,8 @@ class JobExecutor(Executor):
         kept = None if cache is None else Kept(Path(cache).expanduser())
         sweep = None
         if name is not None:
+            if not isinstance(name, str):
+                raise TypeError(f"name must be a text, not {name!r}")
             if not _NAME.fullmatch(name):
                 raise ValueError(f"name: must be of letters, digits, points, hyphens and underscores, not {name!r}")
             folder = Path(f"{os.path.realpath(self.interface.config.JOBS_INFO_FILE)}.sweeps") / name
@@ -193,10 +201,12 @@ class JobExecutor(Executor):
             try:
                 self.shutdown(wait=True)
             except KeyboardInterrupt:
-                self.abort("the program was interrupted")
-                raise
+                raise interrupted(self._leave("the program was interrupted")) from None
             return
-        self.abort("the program was interrupted")
+        told = self._leave("the program was interrupted")
+        if isinstance(exc_val, KeyboardInterrupt):
+            # What a wait has said of the calls is not true any more.
+            retell(exc_val, told)
 
     def abort(self, why: str) -> None:
         """Take no more calls, fail those that have no result yet, and cancel their jobs.
@@ -205,20 +215,25 @@ class JobExecutor(Executor):
 
         :param why: the reason, which the futures' exception tells
         """
-        log = self.interface.logger
+        self.interface.logger.warning(self._leave(why))
+
+    def _leave(self, why: str) -> str:
         if self._dispatcher.is_of_the_parent:
-            return
+            return "stopped"
         going_on = self._dispatcher.leave(why)
+        if not going_on:
+            return "stopped"
+        is_one = len(going_on) == 1
+        jobs = counted(len(going_on), "job")
         if self._memory.sweep is not None:
-            log.warning("stopped; an executor of the same name finds %s", counted(len(going_on), "job"))
-        elif going_on:
-            # Nobody could get their results.
-            try:
-                self.interface.cancel_jobs(going_on)
-            except JasminArcError as error:
-                log.warning("stopped; jobs go on that could not be cancelled: %s", error)
-            else:
-                log.warning("stopped; cancelled %s", counted(len(going_on), "job"))
+            on, them = ("goes on", "it") if is_one else ("go on", "them")
+            return f"stopped; {jobs} {on}: an executor of the same name finds {them}"
+        # Nobody could get their results.
+        try:
+            self.interface.cancel_jobs(going_on)
+        except JasminArcError as error:
+            return f"stopped; {jobs} may go on, as they could not be cancelled: {error}"
+        return f"stopped; {jobs} {'was' if is_one else 'were'} cancelled"
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> JobFuture:
         """Have a function called in a job, and return a future of its result.
@@ -385,10 +400,10 @@ def check_options(options: Iterable[str], *, also: Sequence[str] = ()) -> None:
 
     :param also: further names that whoever asks takes
     """
-    names = [*_FIELDS, *_OWN, *also]
+    names = [*_OWN, *_FIELDS, *also]
     for option in options:
         if option not in names:
-            raise TypeError(unknown_keyword("executor", option, names))
+            raise TypeError(unknown_keyword("executor", option, names, _ELSEWHERE))
 
 
 def _check_number(name: str, value: object, *, least: int) -> None:

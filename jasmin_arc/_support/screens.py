@@ -149,17 +149,24 @@ class Redrawn:
             self._screen = screen_here(alone=alone)
 
     def __enter__(self) -> Redrawn:
-        self._draw(last=False)
-        if self._screen is not None:
-            with contextlib.suppress(RuntimeError):  # no more threads can be started
-                self._thread.start()
+        try:
+            self._draw(last=False)
+            if self._screen is not None:
+                with contextlib.suppress(RuntimeError):  # no more threads can be started
+                    self._thread.start()
+        except BaseException:
+            # Such as Ctrl-C: a terminal must get its cursor back.
+            self.__exit__()
+            raise
         return self
 
     def __exit__(self, *_: object) -> None:
         self._over.set()
-        if self._thread.is_alive():
-            self._thread.join()
-        self._draw(last=True)
+        try:
+            if self._thread.is_alive():
+                self._thread.join()
+        finally:
+            self._draw(last=True)
 
     def _redraw(self) -> None:
         drawn, since = self._version(), time.monotonic()
@@ -171,7 +178,8 @@ class Redrawn:
     def _draw(self, *, last: bool) -> None:
         with self._lock:
             try:
-                if self._screen is not None:
+                # The thread may come late, if the wait for it was interrupted.
+                if self._screen is not None and (last or not self._over.is_set()):
                     self._screen.show(self._view(), last=last)
             except Exception:  # noqa: BLE001 - as when nobody reads any more
                 self._screen = None

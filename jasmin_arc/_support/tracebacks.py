@@ -35,6 +35,13 @@ def interrupted(message: str) -> KeyboardInterrupt:
     return in_one_line(KeyboardInterrupt(message), message)
 
 
+def retell(error: KeyboardInterrupt, message: str) -> None:
+    """Let what ends an interrupted program say something else, where a notebook shows it in one line, there too."""
+    error.args = (message,)
+    if "_render_traceback_" in vars(error):
+        in_one_line(error, message)
+
+
 def in_one_line(error: _Error, message: str) -> _Error:
     """Let a notebook show the error as this message alone, without a traceback."""
     # IPython asks each error for this.

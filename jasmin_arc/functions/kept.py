@@ -241,7 +241,7 @@ def _locked(folder: Path) -> int:
             os.close(lock)
             raise OperationNotPossibleError(
                 f"the sweep {one_line(folder.name)!r} is in use by {printable(holder) or 'another process'}",
-                advice="wait until it has ended, or choose another name",
+                advice="wait until it has ended, or shut down the executor or the kernel there, or choose another name",
             ) from None
     with suppress(OSError):
         os.ftruncate(lock, 0)

@@ -58,21 +58,23 @@ class Call:
 class Packer:
     """Packs with cloudpickle: functions of ``__main__``, as of a notebook, and those of some modules by value.
 
-    :param modules: the modules, or their names
+    :param modules: the modules, or their names; of a single one, the list may be left out
     :raises JasminArcError: if cloudpickle is not installed
     """
 
-    def __init__(self, modules: Iterable[ModuleType | str] = ()) -> None:
+    def __init__(self, modules: Iterable[ModuleType | str] | ModuleType | str = ()) -> None:
         self._cloudpickle = _cloudpickle()
-        self.modules = [module if isinstance(module, ModuleType) else import_module(module) for module in modules]
+        listed: Iterable[ModuleType | str] = (modules,) if isinstance(modules, (str, ModuleType)) else modules
+        self.modules = [module if isinstance(module, ModuleType) else import_module(module) for module in listed]
         self._last: weakref.WeakValueDictionary[str, Packed] = weakref.WeakValueDictionary()
         self._texts: dict[str, tuple[list[str], str]] = {}
 
     def function(self, function: Callable[..., Any]) -> Packed:
         """Pack a function."""
-        packed = self._pack(function)
         kind = function if hasattr(function, "__qualname__") else type(function)
         name = f"{kind.__module__}.{kind.__qualname__}"
+        with _told(f"the function {kind.__qualname__}"):
+            packed = self._pack(function)
         new = Packed(packed.content, packed.modules, name, self._source(function))
         # Ten thousand calls of a function that holds a large array must not hold ten thousand copies of it.
         last = self._last.get(name)
@@ -83,7 +85,8 @@ class Packer:
 
     def arguments(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Packed:
         """Pack the arguments of one call."""
-        return self._pack((args, kwargs))
+        with _told("an argument"):
+            return self._pack((args, kwargs))
 
     def _pack(self, value: Any) -> Packed:
         buffer = io.BytesIO()
@@ -181,6 +184,16 @@ def _program() -> bytes:
         for path in sorted(package.glob("*.py")):
             file.write(path, f"cloudpickle/{path.name}")
     return buffer.getvalue()
+
+
+@contextmanager
+def _told(what: str) -> Iterator[None]:
+    """Let the errors of pickle say what it was that cannot be packed."""
+    try:
+        yield
+    except (TypeError, pickle.PicklingError) as error:
+        kind = TypeError if isinstance(error, TypeError) else pickle.PicklingError
+        raise kind(f"{what} cannot be sent: {error}") from error
 
 
 def _cloudpickle() -> Any:

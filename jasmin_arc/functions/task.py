@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import pickle
+from collections.abc import Iterator
 from concurrent.futures import Future, InvalidStateError
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from jasmin_arc._support.text import excerpt
 from jasmin_arc._support.tracebacks import interrupted, shortens_tracebacks
 from jasmin_arc.constants import STDERR_NAME, STDOUT_NAME, JobState, JobStatuses
+from jasmin_arc.exceptions import JobNotFoundError
 from jasmin_arc.functions.packing import Call
 from jasmin_arc.functions.results import RETURNED, Outcome
 from jasmin_arc.job import Job
 
 if TYPE_CHECKING:
     from jasmin_arc.arc_interface import ArcInterface
+    from jasmin_arc.explain import Explanation
+    from jasmin_arc.job_info import JobInfo
 
 
 class RemoteTraceback(Exception):
@@ -37,6 +42,35 @@ class FunctionJob(Job):
     def _ended(self, state: JobState, printed: tuple[bytes | None, bytes | None]) -> None:
         self._texts = {name: text for name, text in zip((STDOUT_NAME, STDERR_NAME), printed) if text is not None}
         self._end = state
+        self._told(state.status, state)
+
+    def info(self) -> JobInfo:
+        """Return what is known of the job; see ``ArcInterface.get_job_info``.
+
+        :raises JobNotFoundError: if the results are here, as the job was then erased
+        """
+        with self._told_if_erased():
+            return super().info()
+
+    def explain(self) -> Explanation:
+        """Say why the job failed, or why it has not ended yet; see ``ArcInterface.explain``.
+
+        :raises JobNotFoundError: if the results are here, as the job was then erased
+        """
+        with self._told_if_erased():
+            return super().explain()
+
+    @contextmanager
+    def _told_if_erased(self) -> Iterator[None]:
+        try:
+            yield
+        except JobNotFoundError as error:
+            if self._end is None:
+                raise
+            raise JobNotFoundError(
+                f"the job {excerpt(self.name)} has made its calls, and was erased",
+                advice="what it printed stays: stdout(), stderr()",
+            ) from error
 
     @property
     def status(self) -> JobStatuses:

@@ -265,3 +265,21 @@ def test_what_changes_is_shown_soon_and_the_time_now_and_then(monkeypatch: pytes
         time.sleep(0.3)
         assert slow.shown == 2
     assert slow.shown == 3
+
+
+def test_an_interrupt_while_a_board_is_drawn_leaves_nothing_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    shown: list[bool] = []
+
+    class Interrupted:
+        pause = rest = 0.01
+
+        def show(self, _: object, *, last: bool) -> None:
+            shown.append(last)
+            if len(shown) == 1:
+                raise KeyboardInterrupt
+
+    monkeypatch.setattr(screens, "screen_here", lambda **_: Interrupted())
+    with pytest.raises(KeyboardInterrupt), Redrawn(_Shown, lambda: len(shown), alone=True):
+        raise AssertionError("the block was entered")
+    time.sleep(0.1)
+    assert shown == [False, True]

@@ -24,6 +24,7 @@ from jasmin_arc import (
     JasminArcError,
     JobDescription,
     JobFailedError,
+    JobNotFoundError,
     SubmissionUnknownError,
 )
 from jasmin_arc.exceptions import JobSubmissionError, NoTargetsAvailableError, ServerError, ServerUnavailableError
@@ -446,10 +447,51 @@ def test_a_cache_keeps_results_for_all_executors_and_no_exceptions(arc: ArcInter
 
 
 def test_a_call_that_cannot_be_known_says_which_argument_is_the_reason(arc: ArcInterface, tmp_path: Path) -> None:
-    with arc.executor(name="odd") as executor, pytest.raises(TypeError):
+    with arc.executor(name="odd") as executor, pytest.raises(TypeError, match=r"an argument cannot be sent: .*lock"):
         executor.submit(len, threading.Lock()).result(LIMIT)
     with pytest.raises(ValueError, match="name"):
         arc.executor(name="../x")
+
+
+def test_a_function_that_cannot_be_sent_is_named(arc: ArcInterface) -> None:
+    lock = threading.Lock()
+
+    def uses_a_lock() -> object:
+        return lock
+
+    with (
+        arc.executor() as executor,
+        pytest.raises(TypeError, match=r"the function .*uses_a_lock cannot be sent: .*lock"),
+    ):
+        executor.submit(uses_a_lock).result(LIMIT)
+
+
+def test_what_was_meant_by_an_option(arc: ArcInterface) -> None:
+    for wrong, meant in {"max_workers": "max_in_flight", "memroy": "memory", "mem": "memory"}.items():
+        with pytest.raises(TypeError, match=f"did you mean '{meant}'"):
+            arc.executor(**{wrong: 1})
+    with pytest.raises(TypeError, match="it takes max_in_flight, python, modules, name"):
+        arc.executor(executable="x")
+    with pytest.raises(TypeError, match="name must be a text, not 5"):
+        arc.executor(name=5)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="chunk must be a whole number or \"auto\", not 'many'"):
+        arc.executor(chunk="many")  # type: ignore[arg-type]
+
+
+def test_one_module_needs_no_list(arc: ArcInterface) -> None:
+    assert arc.executor(modules="textwrap")._packer.modules == arc.executor(modules=textwrap)._packer.modules
+    assert arc.executor(modules=["textwrap"])._packer.modules == [textwrap]
+
+
+def test_a_job_that_was_erased_shows_its_end_and_says_why_there_is_no_more(arc: ArcInterface) -> None:
+    with arc.executor() as executor:
+        future = executor.submit(print, "x")
+        future.result(LIMIT)
+    assert future.job is not None
+    assert repr(future.job).endswith("(completed)>")
+    for ask in (future.job.info, future.job.explain):
+        with pytest.raises(JobNotFoundError, match=r"the job print has made its calls, and was erased; .*stdout\(\)"):
+            ask()
 
 
 # --- The end ---
@@ -458,7 +500,7 @@ def test_a_call_that_cannot_be_known_says_which_argument_is_the_reason(arc: ArcI
 @pytest.mark.parametrize("name", [None, "kept"])
 def test_ctrl_c_stops_at_once_and_says_what_becomes_of_the_jobs(arc: ArcInterface, name: str | None) -> None:
     started = time.monotonic()
-    with pytest.raises(KeyboardInterrupt), arc.executor(name=name, max_in_flight=1) as executor:
+    with pytest.raises(KeyboardInterrupt) as caught, arc.executor(name=name, max_in_flight=1) as executor:
         futures = [executor.submit(time.sleep, 600), executor.submit(time.sleep, 601)]
         while futures[0].job is None:
             time.sleep(0.02)
@@ -467,6 +509,8 @@ def test_ctrl_c_stops_at_once_and_says_what_becomes_of_the_jobs(arc: ArcInterfac
     for future in futures:
         with pytest.raises(BrokenExecutor, match="interrupted"):
             future.result(0)
+    end = "1 job was cancelled" if name is None else "1 job goes on: an executor of the same name finds it"
+    assert str(caught.value) == f"stopped; {end}"
     (job_id,) = arc.job_list.ids()
     if name is None:
         arc.wait(job_id, timeout=LIMIT)
