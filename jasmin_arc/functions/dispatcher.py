@@ -19,7 +19,7 @@ from jasmin_arc.exceptions import (
     NoTargetsAvailableError,
     ServerUnavailableError,
 )
-from jasmin_arc.functions.ended import Seen, Sent, erase, look, why
+from jasmin_arc.functions.ended import Seen, Sent, erase, look, may_try, why
 from jasmin_arc.functions.found import Found
 from jasmin_arc.functions.grouping import Grouping
 from jasmin_arc.functions.progress import Progress
@@ -35,10 +35,6 @@ _POLL_INTERVAL = 0.5
 _AT_ONCE = 100
 """Jobs whose results are fetched in one go"""
 _WORKERS = 8
-_LOST = frozenset({"node-failure", "preempted", "batch-system", "signal"})
-"""Causes that may not come again when a job is run again"""
-_SHARED = frozenset({"memory", "wall-time"})
-"""Causes that the other calls of a job may have a share in"""
 _OUTAGE = (5.0, 60.0)
 """The least and the most seconds between two attempts to submit while the place does not answer"""
 _LEAVING = 5.0
@@ -435,25 +431,12 @@ class Dispatcher:
         if seen.error is not None:
             self._fail(died, seen.error)
             return False
-        again = [task for task in died if self._may_try(task, seen)]
+        again = [task for task in died if may_try(task, seen, self._retries)]
         self._put_back([*again, *unmade])
         lost = [task for task in died if task not in again]
         if lost:
             self._fail(lost, why(seen, None))
         return not lost
-
-    def _may_try(self, task: Task, seen: Seen) -> bool:
-        """Say whether a call whose job died is made again."""
-        cause = seen.explanation.cause if seen.explanation is not None else ""
-        if cause in _SHARED and seen.sent.tasks[0] is not task:
-            # The calls before it may have taken what it needed. Alone, it has the whole job.
-            task.size = 1
-            return True
-        if task.is_again:
-            task.is_again = False
-            return True
-        task.lost += 1
-        return cause in _LOST and task.lost <= self._retries
 
     def _put_back(self, tasks: Sequence[Task]) -> None:
         with self._changed:
