@@ -8,7 +8,7 @@ import os
 import re
 import time
 import weakref
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, Future
 from pathlib import Path
@@ -242,8 +242,7 @@ class JobExecutor(Executor):
         :raises ProxyGenerationError: if there are no credentials to submit with
         """
         self._dispatcher.refuse_if_over()
-        future = JobFuture()
-        task = self._task(future, lambda: self._prepare(fn), args, kwargs)
+        future, task = self._task(lambda: self._prepare(fn), args, kwargs)
         self._add([task] if task is not None else [])
         return future
 
@@ -275,13 +274,16 @@ class JobExecutor(Executor):
             self._dispatcher.progress.show()
         function = functools.cache(lambda: self._prepare(fn))
         calls = zip(*iterables)
+        # The same map again leads to the same calls.
+        turns: Counter[str] = Counter()
 
         def submit(number: int | None) -> list[JobFuture]:
             futures: list[JobFuture] = []
             tasks = []
             for args in itertools.islice(calls, number):
-                futures.append(JobFuture())
-                tasks.append(self._task(futures[-1], function, args, {}, size=chunksize if chunksize > 1 else None))
+                future, task = self._task(function, args, {}, size=chunksize if chunksize > 1 else None, turns=turns)
+                futures.append(future)
+                tasks.append(task)
                 if len(tasks) == _AT_ONCE:
                     self._add(task for task in tasks if task is not None)
                     tasks.clear()
@@ -317,49 +319,61 @@ class JobExecutor(Executor):
 
     def _task(
         self,
-        future: JobFuture,
         prepared: Callable[[], tuple[Packed, Recogniser | None]],
         args: tuple[Any, ...],
         kwargs: dict[str, Any],
         *,
         size: int | None = None,
-    ) -> Task | None:
-        """Return a call that is ready to be sent.
+        turns: Counter[str] | None = None,
+    ) -> tuple[JobFuture, Task | None]:
+        """Return the future of a call, and the call if it is to be sent.
 
-        There is none where the outcome is known, where a job makes the call, and where it cannot be packed: that is the
+        It is not, where the outcome is known, where a job makes the call, and where it cannot be packed: that is the
         future's exception.
         """
+        future = JobFuture()
         try:
             function, recognise = prepared()
             task = Task(future, Call(function, self._packer.arguments(args, kwargs)), size=size)
             if recognise is None:
-                return task
-            self._memory.know(task, recognise, args, kwargs)
-            outcome = self._memory.find(task)
+                return future, task
+            self._memory.know(task, recognise, args, kwargs, turns)
+            same = self._memory.future(task)
+            outcome = self._memory.find(task) if same is None else None
         except Exception as error:  # noqa: BLE001 - a class of the user's may raise anything
             future.set_running_or_notify_cancel()
             future.set_exception(error)
-            return None
+            return future, None
+        if same is not None:
+            return same, None
         task.is_again = self._rerun_failed
         if outcome is None and self._dispatcher.claim(task):
-            return None
+            self._memory.expect(task)
+            return future, None
         # A job that was found may have ended meanwhile.
         outcome = outcome or (self._memory.find(task) if task.key else None)
         task.is_again = False
         if outcome is not None:
             future.set_running_or_notify_cancel()
             task.deliver(outcome)
-            return None
-        return task
+            return future, None
+        self._memory.expect(task)
+        return future, task
 
     def _add(self, tasks: Iterable[Task]) -> None:
         new = list(tasks)
-        if new:
+        if not new:
+            return
+        try:
             if time.monotonic() > self._authenticated + _AUTHENTICATED_FOR:
                 # Here, where there is a user who can be asked for a passphrase.
                 self.interface.backend.authenticate()
                 self._authenticated = time.monotonic()
             self._dispatcher.add(new)
+        except BaseException as error:
+            for task in new:
+                task.fail(error)
+            raise
 
 
 class _Description:

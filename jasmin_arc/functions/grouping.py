@@ -11,7 +11,7 @@ _FIRST = 10
 _LONG = 45.0
 """Seconds after which a call that still runs is not short, and the others are sent. An end may be noted late"""
 _PATIENCE = 60.0
-"""Seconds before the others are sent all the same, though none of the first has begun, as in a long queue"""
+"""Seconds after which as many are sent again as were sent before, while none of the first has begun: in a long queue"""
 _MOST = 10_000
 """Calls of one job"""
 
@@ -57,8 +57,9 @@ class Grouping:
             if self._size is not None or function in self._seconds:
                 return None
             count, since = self._sent.get(function, (0, now))
-            is_long = now - self._running.get(function, now) >= min(_LONG, self._target)
-            return None if is_long or now - since >= _PATIENCE else max(_FIRST - count, 0)
+            # A machine that is busy starts a short call in seconds, too.
+            is_long = now - self._running.get(function, now) >= min(_LONG, 10 * self._target)
+            return None if is_long else max(_FIRST * 2 ** min(int((now - since) // _PATIENCE), 20) - count, 0)
 
     def sent(self, function: Hashable, count: int, now: float) -> None:
         """Note that calls were sent."""

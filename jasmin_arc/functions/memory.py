@@ -7,13 +7,15 @@ import logging
 import threading
 from collections import Counter
 from collections.abc import Callable, Collection, Sequence
+from concurrent.futures import Future
+from functools import partial
 from typing import Any
 
-from jasmin_arc.exceptions import JasminArcError
+from jasmin_arc.exceptions import JasminArcError, JobFailedError
 from jasmin_arc.functions.identity import recogniser
 from jasmin_arc.functions.kept import Kept, Sweep
 from jasmin_arc.functions.results import RAISED, RETURNED, Outcome
-from jasmin_arc.functions.task import Task
+from jasmin_arc.functions.task import JobFuture, Task
 
 Recogniser = Callable[[tuple[Any, ...], dict[str, Any]], str]
 """Returns a digest of the arguments, and of the function that they are for"""
@@ -42,6 +44,7 @@ class Memory:
         self._rerun_failed = rerun_failed
         self._lock = threading.Lock()
         self._turns: Counter[str] = Counter()
+        self._open: dict[str, JobFuture] = {}
 
     def recogniser(self, function: Callable[..., Any]) -> Recogniser | None:
         """Return what tells the calls of a function apart; nothing, if nothing is remembered.
@@ -52,17 +55,45 @@ class Memory:
             return None
         return recogniser(function, by_value=self._by_value)
 
-    def know(self, task: Task, recognise: Recogniser, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    def know(
+        self,
+        task: Task,
+        recognise: Recogniser,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        turns: Counter[str] | None = None,
+    ) -> None:
         """Note what the call is.
 
+        :param turns: how many equal calls there were before; if not given, all that this executor had counts
         :raises TypeError: as :meth:`recogniser`, for an argument
         """
         task.digest = recognise(args, kwargs)
         if self.sweep is not None:
+            turns = self._turns if turns is None else turns
             with self._lock:
-                self._turns[task.digest] += 1
-                turn = f"{task.digest} {self._turns[task.digest]}"
+                turns[task.digest] += 1
+                turn = f"{task.digest} {turns[task.digest]}"
             task.key = hashlib.sha256(turn.encode("ascii")).hexdigest()
+
+    def expect(self, task: Task) -> None:
+        """Note that a call is being made. Whoever asks for it gets the same future."""
+        if task.key:
+            with self._lock:
+                self._open[task.key] = task.future
+            task.future.add_done_callback(partial(self._close, task.key))
+
+    def _close(self, key: str, future: Future[Any]) -> None:
+        # What was returned or raised is kept in files. Of a call that died, this is all that there is.
+        is_died = not future.cancelled() and isinstance(future.exception(), JobFailedError)
+        with self._lock:
+            if not is_died or self._rerun_failed:
+                self._open.pop(key, None)
+
+    def future(self, task: Task) -> JobFuture | None:
+        """Return the future of a call that is being made, or that has died."""
+        with self._lock:
+            return self._open.get(task.key)
 
     def find(self, task: Task) -> Outcome | None:
         """Return how the call went, if it was made before."""

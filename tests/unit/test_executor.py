@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -389,6 +390,27 @@ def test_after_a_restart_the_same_calls_lead_to_jobs_and_results_that_there_are(
     assert len(list(folder.glob("2-*"))) == 2
     changed = session("changed", SESSION.replace("number * number", "number + number"))
     assert json.loads(changed.communicate(timeout=LIMIT)[0]) == ["0", "2", "ValueError('two')", "0"]
+
+
+def test_the_same_map_in_one_session_leads_to_the_same_calls(arc: ArcInterface, tmp_path: Path) -> None:
+    call = calls(tmp_path)
+
+    def draw(member: int) -> float:
+        call(f"member{member}")
+        if member == 3:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return random.random()
+
+    with arc.executor(name="ensemble", chunk=1) as executor:
+        together = [executor.map(draw, [1, 1, 2]), executor.map(draw, [1, 1, 2])]
+        first, second = (list(results) for results in together)
+        assert first == second == list(executor.map(draw, [1, 1, 2]))
+        assert first[0] != first[1]
+        for _ in range(2):
+            with pytest.raises(JobFailedError):
+                list(executor.map(draw, [3]))
+    made = sorted(path.name.split("-")[0] for path in tmp_path.glob("member*"))
+    assert made == ["member1", "member1", "member2", "member3"]
 
 
 def test_a_second_process_cannot_use_the_name_at_the_same_time(arc: ArcInterface) -> None:
