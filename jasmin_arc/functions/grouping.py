@@ -8,8 +8,8 @@ from collections.abc import Hashable
 
 _FIRST = 10
 """How many calls of a function are sent first, each as a job of its own, to learn how long they take"""
-_LONG = 15.0
-"""Seconds after which a call that still runs is not short, and the others are sent"""
+_LONG = 45.0
+"""Seconds after which a call that still runs is not short, and the others are sent; a CE notes ends half a minute late"""
 _PATIENCE = 60.0
 """Seconds before the others are sent all the same, though none of the first has begun, as in a long queue"""
 _MOST = 10_000
@@ -57,7 +57,8 @@ class Grouping:
             if self._size is not None or function in self._seconds:
                 return None
             count, since = self._sent.get(function, (0, now))
-            is_long = now - self._running.get(function, now) >= min(_LONG, self._target)
+            # A machine that is busy starts a short call in seconds, too.
+            is_long = now - self._running.get(function, now) >= min(_LONG, 10 * self._target)
             return None if is_long or now - since >= _PATIENCE else max(_FIRST - count, 0)
 
     def sent(self, function: Hashable, count: int, now: float) -> None:
