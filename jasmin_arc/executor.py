@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from jasmin_arc._support.suggestions import unknown_keyword
 from jasmin_arc._support.text import counted
-from jasmin_arc._support.tracebacks import retell
+from jasmin_arc._support.tracebacks import interrupted, retell
 from jasmin_arc.description import JobDescription
 from jasmin_arc.description.keywords import ELSEWHERE
 from jasmin_arc.exceptions import InvalidJobDescription, JasminArcError
@@ -201,8 +201,7 @@ class JobExecutor(Executor):
             try:
                 self.shutdown(wait=True)
             except KeyboardInterrupt:
-                self.abort("the program was interrupted")
-                raise
+                raise interrupted(self._leave("the program was interrupted")) from None
             return
         told = self._leave("the program was interrupted")
         if isinstance(exc_val, KeyboardInterrupt):
@@ -273,7 +272,7 @@ class JobExecutor(Executor):
             _check_number("buffersize", buffersize, least=1)
         self._dispatcher.refuse_if_over()
         if progress:
-            self._dispatcher.show_progress()
+            self._dispatcher.progress.show()
         function = functools.cache(lambda: self._prepare(fn))
         calls = zip(*iterables)
 

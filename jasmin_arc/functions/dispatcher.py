@@ -12,7 +12,6 @@ from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING
 
 from jasmin_arc._support.parallel import run_all
-from jasmin_arc._support.progress import ProgressBar
 from jasmin_arc.constants import JobState
 from jasmin_arc.description import JobDescription
 from jasmin_arc.exceptions import (
@@ -20,9 +19,10 @@ from jasmin_arc.exceptions import (
     NoTargetsAvailableError,
     ServerUnavailableError,
 )
-from jasmin_arc.functions.ended import Seen, Sent, erase, look, why
+from jasmin_arc.functions.ended import Seen, Sent, erase, look, may_try, why
 from jasmin_arc.functions.found import Found
 from jasmin_arc.functions.grouping import Grouping
+from jasmin_arc.functions.progress import Progress
 from jasmin_arc.functions.results import RETURNED, Outcome
 from jasmin_arc.functions.task import FunctionJob, Task
 from jasmin_arc.functions.waiting import Waiting
@@ -35,10 +35,6 @@ _POLL_INTERVAL = 0.5
 _AT_ONCE = 100
 """Jobs whose results are fetched in one go"""
 _WORKERS = 8
-_LOST = frozenset({"node-failure", "preempted", "batch-system", "signal"})
-"""Causes that may not come again when a job is run again"""
-_SHARED = frozenset({"memory", "wall-time"})
-"""Causes that the other calls of a job may have a share in"""
 _OUTAGE = (5.0, 60.0)
 """The least and the most seconds between two attempts to submit while the place does not answer"""
 _LEAVING = 5.0
@@ -93,8 +89,7 @@ class Dispatcher:
         self._closing = False
         self._error: BaseException | None = None
         self._was_answered = False
-        self._count = 0
-        self._bar = ProgressBar(None, "task", show=progress, waits=True)
+        self.progress = Progress(show=progress)
         self._forget_states: Callable[[], object] | None = None
 
     # --- What the executor calls ---
@@ -105,18 +100,15 @@ class Dispatcher:
         :raises RuntimeError: if the executor was shut down, or the interpreter is ending
         """
         new = list(tasks)
+        self.refuse_if_over()
+        self.progress.add(new, JobState.ACCEPTED)
         with self._changed:
             self.refuse_if_over()
-            for task in new:
-                self._count += 1
-                task.number = self._count
             if not self._waiting:
                 # Otherwise there is a reason why they wait, and each look at them takes time.
                 self._changed.notify_all()
             self._waiting.add(new)
             self._start()
-        self._bar.expect(self._count)
-        self._show(new, JobState.ACCEPTED)
 
     def adopt(self, job_id: str, name: str, keys: Sequence[str]) -> None:
         """Take up a job that an earlier process has submitted, for whoever asks for its calls."""
@@ -141,16 +133,13 @@ class Dispatcher:
                 task.future.set_running_or_notify_cancel()
                 is_new = sent.job.id not in self._in_flight
                 self._in_flight[sent.job.id] = sent
-                self._count += 1
-                task.number = self._count
                 self._start()
         if found is None:
             if error is not None and not task.is_again:
                 task.fail(error)
                 return True
             return False
-        self._bar.expect(self._count)
-        self._show([task], JobState.QUEUING)
+        self.progress.add([task], JobState.QUEUING)
         if is_new:
             try:
                 self._watch([sent])
@@ -159,12 +148,6 @@ class Dispatcher:
                 self.abandon(_broken(problem))
                 raise
         return True
-
-    def show_progress(self) -> None:
-        """Show a progress bar from now on."""
-        with self._changed:
-            if not self._bar.is_shown:
-                self._bar = ProgressBar(self._count, "task", show=True, waits=True)
 
     @property
     def is_of_the_parent(self) -> bool:
@@ -265,7 +248,7 @@ class Dispatcher:
             if is_last:
                 if self._forget_states is not None:
                     self._forget_states()
-                self._bar.close()
+                self.progress.close()
                 self._at_end()
 
     def _is_over(self) -> bool:
@@ -323,7 +306,7 @@ class Dispatcher:
                 task.future.job = job
             sent.append(Sent(job, list(group)))
             self._grouping.sent(group[0].kind, 1, time.monotonic())
-            self._show(group, JobState.QUEUING)
+            self.progress.see(group, JobState.QUEUING)
         with self._changed:
             reason = self._error
             if reason is None:
@@ -433,7 +416,7 @@ class Dispatcher:
                 continue
             if outcome is not None:
                 self._grouping.took(task.kind, outcome.seconds)
-                self._show([task], JobState.FINISHED if outcome.kind == RETURNED else JobState.FAILED)
+                self.progress.see([task], JobState.FINISHED if outcome.kind == RETURNED else JobState.FAILED)
                 # Whoever gets the result may drop it at once; it is held by nobody else.
                 sent.tasks[number] = None
                 task.deliver(outcome)
@@ -448,25 +431,12 @@ class Dispatcher:
         if seen.error is not None:
             self._fail(died, seen.error)
             return False
-        again = [task for task in died if self._may_try(task, seen)]
+        again = [task for task in died if may_try(task, seen, self._retries)]
         self._put_back([*again, *unmade])
         lost = [task for task in died if task not in again]
         if lost:
             self._fail(lost, why(seen, None))
         return not lost
-
-    def _may_try(self, task: Task, seen: Seen) -> bool:
-        """Say whether a call whose job died is made again."""
-        cause = seen.explanation.cause if seen.explanation is not None else ""
-        if cause in _SHARED and seen.sent.tasks[0] is not task:
-            # The calls before it may have taken what it needed. Alone, it has the whole job.
-            task.size = 1
-            return True
-        if task.is_again:
-            task.is_again = False
-            return True
-        task.lost += 1
-        return cause in _LOST and task.lost <= self._retries
 
     def _put_back(self, tasks: Sequence[Task]) -> None:
         with self._changed:
@@ -479,22 +449,13 @@ class Dispatcher:
     def _fail(self, tasks: Sequence[Task], error: BaseException) -> None:
         for task in tasks:
             task.fail(error)
-        self._show(tasks, JobState.FAILED)
-
-    # --- Progress ---
-
-    def _show(self, tasks: Sequence[Task], state: JobState) -> None:
-        if self._bar.is_shown:
-            self._bar.see({str(task.number): state for task in tasks})
-            if state.final:
-                self._bar.update(len(tasks))
+        self.progress.see(tasks, JobState.FAILED)
 
     def _see(self, states: Mapping[str, JobState]) -> None:
         for job_id, state in states.items():
             if state is JobState.RUNNING and (sent := self._in_flight.get(job_id)) is not None:
                 self._grouping.runs(sent.kind, time.monotonic())
-                if self._bar.is_shown:
-                    self._show(sent.wanted, state)
+                self.progress.see(sent.wanted, state)
 
 
 def _broken(error: BaseException) -> BrokenExecutor:

@@ -16,6 +16,10 @@ from jasmin_arc.functions.task import FunctionJob, Task
 if TYPE_CHECKING:
     from jasmin_arc.arc_interface import ArcInterface
 
+_LOST = frozenset({"node-failure", "preempted", "batch-system", "signal"})
+"""Causes that may not come again when a job is run again"""
+_SHARED = frozenset({"memory", "wall-time"})
+"""Causes that the other calls of a job may have a share in"""
 _OTHER_PYTHON = "name another Python of the node with python=, or load a module with runtime_environments="
 
 
@@ -104,6 +108,20 @@ def why(seen: Seen, number: int | None) -> BaseException:
     if seen.explanation is not None:
         return job_failed(seen.explanation, [job.id])
     return seen.error or JasminArcError(f"the results of the job {job.id} are not known")
+
+
+def may_try(task: Task, seen: Seen, retries: int) -> bool:
+    """Say whether a call whose job died is made again."""
+    cause = seen.explanation.cause if seen.explanation is not None else ""
+    if cause in _SHARED and seen.sent.tasks[0] is not task:
+        # The calls before it may have taken what it needed. Alone, it has the whole job.
+        task.size = 1
+        return True
+    if task.is_again:
+        task.is_again = False
+        return True
+    task.lost += 1
+    return cause in _LOST and task.lost <= retries
 
 
 def erase(interface: ArcInterface, job_ids: Sequence[str]) -> None:

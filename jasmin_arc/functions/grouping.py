@@ -9,7 +9,7 @@ from collections.abc import Hashable
 _FIRST = 10
 """How many calls of a function are sent first, each as a job of its own, to learn how long they take"""
 _LONG = 45.0
-"""Seconds after which a call that still runs is not short, and the others are sent; a CE notes ends half a minute late"""
+"""Seconds after which a call that still runs is not short, and the others are sent. An end may be noted late"""
 _PATIENCE = 60.0
 """Seconds before the others are sent all the same, though none of the first has begun, as in a long queue"""
 _MOST = 10_000
