@@ -37,7 +37,9 @@ BACKENDS = {
     "bindings": Entry("bindings:BindingsBackend", "bindings.checks:checks", ("https",), _ARC_OPTIONS, _ARC_FIRST),
     "rest": Entry("rest.backend:RestBackend", "rest.checks:checks", ("https",), _ARC_OPTIONS, _ARC_FIRST),
     "slurm": Entry("slurm.backend:SlurmBackend", "slurm.checks:checks", ("slurm",), _SLURM_OPTIONS, _SLURM_FIRST),
-    "local": Entry("local.backend:LocalBackend", "local.checks:checks", ("local",), ("LOCAL_DIR", "LOCAL_SLOTS"), ()),
+    "local": Entry(
+        "local.backend:LocalBackend", "local.checks:checks", ("local",), ("LOCAL_DIR", "LOCAL_SLOTS"), _ARC_FIRST
+    ),
 }
 AUTO = ("bindings", "rest")
 """What ``auto`` means: the first of these that can be loaded"""
