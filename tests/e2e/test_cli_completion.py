@@ -96,4 +96,5 @@ def test_an_answer_comes_at_once(tmp_path: Path) -> None:
         answer = shell.process(_JASMIN_ARC_COMPLETE="bash_complete", **words)
         took.append(time.monotonic() - begin)
         assert answer.out == "file,ru\n"
-    assert min(took) < 0.3
+    # A machine with two cores runs six tests at a time.
+    assert min(took) < 1.0
