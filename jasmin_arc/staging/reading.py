@@ -11,6 +11,7 @@ from typing import BinaryIO
 
 from jasmin_arc._support.bulk import not_found
 from jasmin_arc.backends.base import Backend
+from jasmin_arc.constants import STDERR_NAME, STDOUT_NAME
 from jasmin_arc.exceptions import JasminArcError, JobNotFoundError, OutputError, ServerUnavailableError
 from jasmin_arc.job_info import RemoteFile
 
@@ -18,6 +19,8 @@ _BLOCK = 64 * 1024
 MIN_PAUSE = 0.25
 MAX_PAUSE = 2.0
 """Seconds between two questions"""
+UNPUBLISHED_FOR = 60.0
+"""Seconds after a job's end in which a place may not yet tell where its standard output and error are"""
 MAX_OUTAGE_PAUSE = 10.0
 """Seconds between two questions while the server is out of reach"""
 
@@ -50,17 +53,21 @@ def follow(
 
     A file that is not there yet is waited for; so is a server that does not answer for a while, or breaks off.
     """
-    offset, pause, outage = 0, MIN_PAUSE, False
+    offset, pause, outage, left = 0, MIN_PAUSE, False, UNPUBLISHED_FOR
     while True:
         try:
             state = backend.watched_states([job_id]).get(job_id) or not_found(job_id)
             if isinstance(state, JasminArcError):
                 raise state
             final = state.final
-            for block in _new_blocks(backend, job_id, name, offset):
+            stream = _opened(backend, job_id, name, offset)
+            for block in _new_blocks(stream) if stream is not None else ():
                 offset += len(block)
                 pause = MIN_PAUSE
                 yield block
+            if final and stream is None and left > 0 and _is_unpublished(backend, job_id, name):
+                final = False
+                left -= pause
             if outage:
                 log.warning("%s of %s can be read again", name, job_id)
                 pause, outage = MIN_PAUSE, False
@@ -82,11 +89,19 @@ def decoded(blocks: Iterable[bytes], encoding: str) -> Iterator[str]:
     yield decoder.decode(b"", final=True)
 
 
-def _new_blocks(backend: Backend, job_id: str, name: str, offset: int) -> Iterator[bytes]:
+def _opened(backend: Backend, job_id: str, name: str, offset: int) -> BinaryIO | None:
     try:
-        stream = backend.open(job_id, name, offset)
+        return backend.open(job_id, name, offset)
     except JobNotFoundError:
-        return
+        return None
+
+
+def _is_unpublished(backend: Backend, job_id: str, name: str) -> bool:
+    """Whether the place does not tell yet in which files the job has its standard output and error."""
+    return name in (STDOUT_NAME, STDERR_NAME) and not backend.streams(job_id)
+
+
+def _new_blocks(stream: BinaryIO) -> Iterator[bytes]:
     with stream:
         try:
             yield from _blocks(stream)

@@ -82,6 +82,33 @@ def test_a_file_that_is_not_there_yet_is_waited_for_without_a_word(caplog: pytes
     assert caplog.messages == []
 
 
+class Unpublished(Place):
+    """A job of another tool that has ended before the place tells where its standard output is."""
+
+    def __init__(self, answers: int) -> None:
+        super().__init__(io.BytesIO)
+        self.answers = answers
+
+    def open(self, job_id: str, path: str, offset: int = 0) -> BinaryIO:
+        if self.answers > 0:
+            raise JobNotFoundError(path)
+        return super().open(job_id, path, offset)
+
+    def streams(self, job_id: str) -> dict[str, str]:
+        self.answers -= 1
+        return {}
+
+
+def test_what_a_job_has_printed_is_not_lost_when_the_place_tells_late_where_it_is() -> None:
+    assert followed(Unpublished(answers=3)) == CONTENT
+
+
+def test_a_place_that_never_tells_where_the_output_is_is_waited_for_a_minute() -> None:
+    pauses: list[float] = []
+    assert followed(Unpublished(answers=1000), pauses) == b""
+    assert 60 <= sum(pauses) < 65
+
+
 def test_characters_on_the_border_of_two_blocks_stay_whole() -> None:
     blocks = [CONTENT[start : start + 1] for start in range(len(CONTENT))]
     assert "".join(decoded(blocks, "utf-8")) == CONTENT.decode()
