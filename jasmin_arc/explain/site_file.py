@@ -10,13 +10,13 @@ import hashlib
 import json
 import os
 import stat
-import tempfile
 import time
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, TypeVar
 
 from jasmin_arc._support.text import printable
+from jasmin_arc._support.whole_file import write_whole
 from jasmin_arc.site_info import QosInfo, QueueInfo, SiteInfo
 
 MAX_AGE = 86400.0
@@ -69,13 +69,7 @@ def write(found: float, site: SiteInfo) -> None:
     with contextlib.suppress(OSError, RuntimeError):
         path = path_of(site.endpoint)
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        descriptor, part = tempfile.mkstemp(dir=path.parent)
-        try:
-            with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-                file.write(text)
-            Path(part).replace(path)
-        except OSError:
-            Path(part).unlink()
+        write_whole(path, text.encode(), prefix=f".{path.name}-")
 
 
 def _content(path: Path) -> str:

@@ -38,6 +38,7 @@ _WORKERS = 8
 _OUTAGE = (5.0, 60.0)
 """The least and the most seconds between two attempts to submit while the place does not answer"""
 _LEAVING = 5.0
+"""Seconds that a request under way may take before an executor is left without its answer"""
 _PATIENCE = 900.0
 """Seconds after which a place that does not answer is given up"""
 

@@ -12,7 +12,6 @@ import re
 import shlex
 import shutil
 import stat
-import tempfile
 import time
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -21,6 +20,7 @@ from types import TracebackType
 
 from jasmin_arc._support.machine import host_name
 from jasmin_arc._support.text import one_line, printable, told
+from jasmin_arc._support.whole_file import write_whole
 from jasmin_arc.exceptions import JasminArcError, OperationNotPossibleError
 from jasmin_arc.functions.results import RAISED, RETURNED, Outcome
 
@@ -74,7 +74,8 @@ class Kept:
         with _explained("write", path):
             _make_own(self.folder)
             path.parent.mkdir(mode=0o700, exist_ok=True)
-            _write(path, b"%b %b\n" % (_FORMAT, _checksum(body)) + body, self.folder)
+            content = b"%b %b\n" % (_FORMAT, _checksum(body)) + body
+            write_whole(path, content, prefix=_NEW, folder=self.folder)
 
     def drop(self, key: str) -> None:
         """Erase a result, if it is there.
@@ -146,7 +147,7 @@ class Sweep:
         path = self._plans / digest
         with _explained("write", path):
             _make_own(self._plans)
-            _write(path, content, self._plans, sync=True)
+            write_whole(path, content, prefix=_NEW, sync=True)
         return digest
 
     def planned(self, digest: str) -> tuple[str, ...] | None:
@@ -289,21 +290,6 @@ def _refuse(path: Path, found: Sequence[os.stat_result]) -> None:
             f"other users may write to {shown}: results are read only from where nobody else may write",
             advice=f"'chmod go-w {quoted}' helps, if you trust what is there",
         )
-
-
-def _write(path: Path, content: bytes, folder: Path, *, sync: bool = False) -> None:
-    handle, temporary = tempfile.mkstemp(dir=folder, prefix=_NEW)
-    try:
-        with os.fdopen(handle, "wb") as stream:
-            stream.write(content)
-            stream.flush()
-            if sync:
-                os.fsync(handle)
-        Path(temporary).replace(path)
-    except BaseException:
-        # Ctrl-C may come when the file has its name already.
-        Path(temporary).unlink(missing_ok=True)
-        raise
 
 
 def _erase_left_overs(folder: Path) -> None:

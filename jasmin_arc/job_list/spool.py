@@ -7,12 +7,12 @@ import hashlib
 import logging
 import os
 import re
-import tempfile
 import time
 from collections.abc import Collection, Mapping
 from contextlib import suppress
 from pathlib import Path
 
+from jasmin_arc._support.whole_file import write_whole
 from jasmin_arc.exceptions import InputFileError
 
 _NAME = re.compile(r"[0-9a-f]{64}\Z")
@@ -104,7 +104,7 @@ class Spool:
             with suppress(OSError):
                 is_there = self._is_sound(path)
             if not is_there:
-                _write(path, content)
+                write_whole(path, content, prefix=_NEW)
         except OSError as error:
             if not self._failed:
                 self._log.warning(_NOT_KEPT_WARNING, self.folder, error.strerror)
@@ -131,18 +131,6 @@ def _check_private(folder: Path) -> None:
         raise PermissionError(errno.EACCES, "it belongs to another user")
     if found.st_mode & 0o077:
         raise PermissionError(errno.EACCES, "other users may enter it; chmod 700 makes it yours alone")
-
-
-def _write(path: Path, content: bytes) -> None:
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=_NEW)
-    try:
-        with os.fdopen(handle, "wb") as stream:
-            stream.write(content)
-        Path(temporary).replace(path)
-    except BaseException:
-        # Ctrl-C may come when the file has its name already.
-        Path(temporary).unlink(missing_ok=True)
-        raise
 
 
 def _hash(path: Path) -> str:

@@ -7,7 +7,6 @@ import hashlib
 import json
 import logging
 import os
-import tempfile
 import threading
 import time
 from collections.abc import Iterable, Mapping, Sequence
@@ -15,6 +14,7 @@ from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 from jasmin_arc._support.text import counted
+from jasmin_arc._support.whole_file import write_whole
 from jasmin_arc.backends.rest.api import Api
 from jasmin_arc.backends.rest.documents import is_native_id
 from jasmin_arc.backends.rest.glue2 import job_info
@@ -211,15 +211,8 @@ class Delegations:
             return
         delegations = {**_read_shared(path, fingerprint), self._api.client.endpoint: self._current}
         with contextlib.suppress(OSError):
-            descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
-            try:
-                with os.fdopen(descriptor, "w", encoding="ascii") as file:
-                    json.dump({"proxy": fingerprint, "delegations": delegations}, file)
-                Path(temporary).replace(path)
-            except BaseException:
-                # Ctrl-C may come just after the file got its name.
-                Path(temporary).unlink(missing_ok=True)
-                raise
+            content = json.dumps({"proxy": fingerprint, "delegations": delegations})
+            write_whole(path, content.encode("ascii"), prefix=f".{path.name}-")
 
 
 def _read_shared(path: Path, fingerprint: str) -> dict[str, str]:
