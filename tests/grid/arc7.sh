@@ -93,6 +93,9 @@ make_vo() {
     local folder=$GRID_DIR/vomsdir/$VO
     mkdir -p "$folder"
     printf '%s\n' "$HOST_NAME" "$AUTHORITY" >"$folder/localhost.lsc"
+    # Its web service looks here, whatever x509_voms_dir says.
+    rm -rf "$DEBIAN/etc/grid-security/vomsdir"
+    ln -s "$GRID_DIR/vomsdir" "$DEBIAN/etc/grid-security/vomsdir"
     printf '"%s" "localhost" "%s" "%s" "%s"\n' "$VO" "$VOMS_PORT" "$HOST_NAME" "$VO" >"$GRID_DIR/client/vomses"
 }
 

@@ -36,4 +36,5 @@ subprocess.run(
     ],
     check=True,
     stdout=subprocess.DEVNULL,
+    stderr=subprocess.DEVNULL,  # thousands of dots
 )
