@@ -99,9 +99,9 @@ class BatchSystem:
         try:
             if not Path(entry.path).read_text().strip().endswith(("INLRMS", "CANCELING")):
                 return None
-            job = job_id(entry)
+            job = job_id(entry), entry.stat().st_mtime_ns  # one that is restarted gets another number
             if job not in self._local_ids:
-                local = file_of(job, "local").read_text()
+                local = file_of(job[0], "local").read_text()
                 self._local_ids[job] = next(
                     s[len("localid=") :] for s in local.splitlines() if s.startswith("localid=")
                 )
