@@ -124,6 +124,16 @@ class ProxyManager(Credentials):
         info = self.info()
         return info.expires if info is not None else None
 
+    def owner(self) -> str:
+        """Return the name in the certificate that the proxy was made from, as ARC writes it."""
+        return read_proxy(self.path()).identity
+
+    def described(self) -> str:
+        return f"the certificate of {self.owner()}"
+
+    def when_refused(self) -> str:
+        return "ask the site to let in the owner of this certificate"
+
     def client_certificate(self) -> Path:
         """Return the file with the proxy and its key, as :meth:`path` does."""
         return self.path()

@@ -15,6 +15,8 @@ from typing import Union
 
 import trustme
 
+from jasmin_arc.credentials import Credentials
+
 RESET = object()
 """Yielded by a raw reply: break the connection off with a TCP reset"""
 Piece = Union[bytes, float, object]
@@ -66,23 +68,17 @@ class Certificates:
 
 
 @dataclass
-class Shown:
+class Shown(Credentials):
     """Credentials: a certificate, and perhaps something in the head of each request."""
 
     certificate: Path
     head: dict[str, str] = field(default_factory=dict)
-
-    def ensure(self) -> None: ...
-
-    def expires(self) -> None: ...
 
     def client_certificate(self) -> Path:
         return self.certificate
 
     def headers(self) -> dict[str, str]:
         return self.head
-
-    def sign(self, request: bytes) -> None: ...
 
 
 class HttpsServer:

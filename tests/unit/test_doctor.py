@@ -134,7 +134,7 @@ def test_nothing_there(tmp_path: Path) -> None:
         "certificate": "failed",
         "private key": "failed",
         "CA certificates": "failed",
-        "proxy": "skipped",
+        "credentials": "skipped",
         "name resolution": "failed",
         "TLS": "skipped",
         "REST interface": "skipped",
@@ -144,7 +144,7 @@ def test_nothing_there(tmp_path: Path) -> None:
     }
     assert all(check.remedy for check in checks.values() if check.outcome == "failed")
     assert "CLIENT_KEY" in checks["private key"].found
-    assert "certificate and its key" in checks["proxy"].found
+    assert "certificate and its key" in checks["credentials"].found
 
 
 def test_the_credentials_one_by_one(tmp_path: Path) -> None:
@@ -191,7 +191,7 @@ def look_at_proxy(tmp_path: Path, content: bytes, *, mode: int = 0o600) -> Check
     path = tmp_path / "proxy"
     path.write_bytes(content)
     path.chmod(mode)
-    return by_name("proxy", BACKEND="rest", ARC_SERVER="ce.invalid", PROXY_FILE=str(path))["proxy"]
+    return by_name("credentials", BACKEND="rest", ARC_SERVER="ce.invalid", PROXY_FILE=str(path))["credentials"]
 
 
 def test_a_user_with_nothing_but_a_proxy_is_told_what_is_wrong_with_it(tmp_path: Path) -> None:
