@@ -19,7 +19,8 @@ enter_debian() {
 
 # Debian 13 with A-REX, and nothing else. The name is there when all of it is; what it was made of stands in it.
 make_debian() {
-    if [ "$(cat "$DEBIAN/made-of" 2>/dev/null)" = "$DEBIAN_SUITE $DEBIAN_PACKAGES" ]; then return; fi
+    local made_of="$DEBIAN_SUITE $DEBIAN_PACKAGES python$(python_version)"
+    if [ "$(cat "$DEBIAN/made-of" 2>/dev/null)" = "$made_of" ]; then return; fi
     say "installing A-REX 7 in $DEBIAN"
     remove_debian
     # The package makes a certificate for the host when it is installed, and fails where the host's name does not resolve.
@@ -31,10 +32,11 @@ make_debian() {
         "$DEBIAN_SUITE" "$DEBIAN.new" "$(debian_mirror)" >"$GRID_DIR/debian.log" 2>&1 </dev/null 9>&- ||
         die "Debian 13 could not be installed; see $GRID_DIR/debian.log"
     cp "$GRID_DIR/hosts" "$DEBIAN.new/etc/hosts"
+    add_python
     add_account passwd
     add_account group
     mkdir -p "$DEBIAN.new$GRID_DIR"
-    echo "$DEBIAN_SUITE $DEBIAN_PACKAGES" >"$DEBIAN.new/made-of"
+    echo "$made_of" >"$DEBIAN.new/made-of"
     mv "$DEBIAN.new" "$DEBIAN"
 }
 
@@ -51,6 +53,16 @@ debian_mirror() {
     mirror=$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' 'Origin: Debian' 'Label: Debian' 2>/dev/null)
     mirror=${mirror%%$'\n'*}
     echo "${mirror:-http://deb.debian.org/debian}"
+}
+
+# The Python of this machine, which jobs find first: functions that are sent as jobs need the same version at both ends.
+add_python() {
+    local python
+    python=python$(python_version)
+    if [ -e "$DEBIAN.new/usr/bin/$python" ]; then return; fi
+    tar -c -C /usr --exclude="lib/$python/test" --exclude="lib/$python/config-*" "lib/$python" "bin/$python" |
+        tar -x -C "$DEBIAN.new/usr"
+    ln -s "/usr/bin/$python" "$DEBIAN.new/usr/local/bin/python3"
 }
 
 # add_account passwd|group: the job's user has the same number inside and outside

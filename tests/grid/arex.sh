@@ -87,9 +87,12 @@ start_arex_daemon() {
         insert "$script" 'shorten the information period (unit 0.1 s)' '<arex:gmconfig>$ARC_RUNTIME_CONFIG</arex:gmconfig>' \
             '<arex:InfoproviderWakeupPeriod>100</arex:InfoproviderWakeupPeriod>'
     fi
-    launch arex ARC_LOCATION="$(arc_location)" "${INSIDE[@]}" "$script" || die_of_start "$1"
+    launch arex PATH="$(path_of_jobs)" ARC_LOCATION="$(arc_location)" "${INSIDE[@]}" "$script" || die_of_start "$1"
     wait_for 30 running "$1" || die_of_start "$1"
 }
+
+# Jobs inherit it from A-REX.
+path_of_jobs() { if [ "$SITE" = arc7 ]; then echo "/usr/local/bin:$SYSTEM_PATH"; else echo "$SYSTEM_PATH"; fi; }
 
 arc_location() { if [ "$TIMERS" = short ]; then echo "$GRID_DIR/arc/location"; else echo /usr; fi; }
 

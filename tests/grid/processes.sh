@@ -35,7 +35,7 @@ running() {
 launch() {
     local part=$1
     shift
-    env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LANG=C.UTF-8 JASMIN_ARC_GRID="$part:$GRID_DIR" \
+    env -i PATH=$SYSTEM_PATH HOME=/root LANG=C.UTF-8 JASMIN_ARC_GRID="$part:$GRID_DIR" \
         SLURM_CONF="$SLURM_CONF" ARC_CONFIG="$ARC_CONFIG" TMPDIR="$GRID_DIR/arc/tmp" \
         "$@" </dev/null >>"$GRID_DIR/start.log" 2>&1 9>&-
 }

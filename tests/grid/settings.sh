@@ -15,6 +15,7 @@ ASKED_TIMERS=${GRID_TIMERS:-}
 CONFIG_JSON=$GRID_DIR/config.json
 NODE=$(hostname -s)                 # slurmctld starts only when its configuration names this very host
 SYSTEM_PYTHON=/usr/bin/python3
+SYSTEM_PATH=/usr/sbin:/usr/bin:/sbin:/bin
 
 case $GRID_DIR in
     *[!A-Za-z0-9/._+-]*) die "GRID_DIR may hold letters, digits and / . _ + - only: $GRID_DIR" ;;
