@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from datetime import datetime, timezone
 from xml.etree.ElementTree import Element
 
 from jasmin_arc._support.text import printable
@@ -78,6 +79,18 @@ def job_states(document: bytes) -> dict[str, str]:
         if is_native_id(native_id):
             states[native_id] = state if state.isalpha() else ""
     return states
+
+
+def modified(document: bytes) -> datetime | None:
+    """Read when a file was written last, from the answer to a PROPFIND; ``None`` if it is not there or has no time."""
+    element: Element | None = read_xml(document, root="multistatus")
+    for name in ("response", "propstat", "prop"):
+        element = next(iter(all_of(element, name)), None)
+    try:
+        written = datetime.fromisoformat(first_text(element, "getlastmodified")) if element is not None else None
+    except ValueError:
+        return None
+    return written.astimezone(timezone.utc) if written is not None and written.tzinfo else None
 
 
 def _job_answer(job: Element) -> JobAnswer:
