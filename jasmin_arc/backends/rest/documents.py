@@ -88,9 +88,9 @@ def modified(document: bytes) -> datetime | None:
         element = next(iter(all_of(element, name)), None)
     try:
         written = datetime.fromisoformat(first_text(element, "getlastmodified")) if element is not None else None
-    except ValueError:
+        return written.astimezone(timezone.utc) if written is not None and written.tzinfo else None
+    except (ValueError, OverflowError):
         return None
-    return written.astimezone(timezone.utc) if written is not None and written.tzinfo else None
 
 
 def _job_answer(job: Element) -> JobAnswer:

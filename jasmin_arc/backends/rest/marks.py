@@ -11,7 +11,6 @@ import time
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta, timezone
 
-from jasmin_arc._support.parallel import run_all
 from jasmin_arc.backends.http.deadline import limited
 from jasmin_arc.backends.rest.api import Api
 from jasmin_arc.constants import RUN_SCRIPT_NAME, START_MARK_NAME
@@ -21,7 +20,7 @@ from jasmin_arc.exceptions import JasminArcError, ServerUnavailableError
 
 # No special builtin, which would end the script where the file cannot be written.
 _LEAVE_MARK = f"{{ true > {START_MARK_NAME}; }} 2> /dev/null"
-_AT_ONCE = 20
+_AT_ONCE = 10
 """How many jobs one question looks at, in turn"""
 _INTERVAL = 1.0
 """Seconds between two looks at the same job"""
@@ -29,7 +28,6 @@ _AFTER_ERROR = 60.0
 _LOOK_SECONDS = 2.0
 _COUNTS_FOR = timedelta(minutes=10)
 """Somebody who says long after a job has begun that it waits knows better: the batch system has put it back"""
-_WORKERS = 8
 _MAX_KNOWN = 100_000
 
 
@@ -56,12 +54,16 @@ class Marks:
 
         :param waiting: the jobs in the batch system of which nobody has written that they run
         """
-        jobs = self._due(waiting)
-        for job, answer in zip(jobs, run_all(self._look, jobs, workers=_WORKERS)):
-            if isinstance(answer, JasminArcError):
-                self._next[job] = time.monotonic() + _AFTER_ERROR
-                if isinstance(answer, ServerUnavailableError):
-                    self._rest_until = self._next[job]
+        # A file system that stands still must not hold up who asks for states.
+        with limited(_LOOK_SECONDS):
+            for job in self._due(waiting):
+                try:
+                    self._look(job)
+                except ServerUnavailableError:
+                    self._rest_until = time.monotonic() + _AFTER_ERROR
+                    break
+                except JasminArcError:
+                    self._next[job] = time.monotonic() + _AFTER_ERROR
         since = datetime.now(timezone.utc) - _COUNTS_FOR
         found = {job: self._begun[job] for job in waiting if job in self._begun}
         return {job: began for job, began in found.items() if began > since}
@@ -90,14 +92,14 @@ class Marks:
         return chosen
 
     def _look(self, job: str) -> None:
-        # A file system that stands still must not hold up who asks for states.
-        with limited(_LOOK_SECONDS):
-            began = self._api.file_time(job, START_MARK_NAME)
-            if began is not None:
-                self._begun[job] = began
-            elif job not in self._has_run_script:
-                # A job of another tool has no mark, and is never looked at again.
-                if self._api.has_file(job, RUN_SCRIPT_NAME):
-                    self._has_run_script.add(job)
-                else:
-                    self._next[job] = float("inf")
+        # HEAD costs less than the question for the time, and mostly there is no mark yet.
+        is_there = self._api.has_file(job, START_MARK_NAME)
+        began = self._api.file_time(job, START_MARK_NAME) if is_there else None
+        if began is not None:
+            self._begun[job] = began
+        elif job not in self._has_run_script:
+            # A job of another tool has no mark, and is never looked at again.
+            if self._api.has_file(job, RUN_SCRIPT_NAME):
+                self._has_run_script.add(job)
+            else:
+                self._next[job] = float("inf")
