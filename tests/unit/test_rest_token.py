@@ -149,7 +149,7 @@ def test_a_new_token_never_goes_over_the_old_ones_connection(
     put(file, token(sub="other"))
     monkeypatch.setattr("jasmin_arc.backends.http.client._CHECK_CREDENTIALS_SECONDS", 0.0)
     asks._check_at = 0.0
-    with pytest.raises(ServerError, match="refuses the token of .*other"):
+    with pytest.raises(ServerError, match=r"refuses the token of .*other"):
         asks.read(Ask("GET", "/a"))
     assert [request.connection for request in server.requests] == [1, 2]
 

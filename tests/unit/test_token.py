@@ -108,7 +108,7 @@ def test_the_file_is_read_again_when_it_changes(tmp_path: Path) -> None:
 
 
 def test_a_token_of_the_future_tells_of_the_clock(tmp_path: Path) -> None:
-    with pytest.raises(CredentialsError, match="not valid before .* check the clock"):
+    with pytest.raises(CredentialsError, match=r"not valid before .* check the clock"):
         credentials(TOKEN_FILE=put(tmp_path / "token", token(nbf=4e9))).ensure()
 
 
