@@ -111,3 +111,6 @@ STDERR_NAME = "stderr"
 
 RUN_SCRIPT_NAME = ".jasmin_arc_run"
 """The session file with the script that the compute element executes; the last input to be uploaded."""
+
+START_MARK_NAME = ".jasmin_arc_started"
+"""The empty session file that a run script makes first of all, where the place tells only late that a job runs"""

@@ -35,8 +35,8 @@ class Credentials(Protocol):
         """Say in a few words what the server is shown, for messages; nothing in it is secret."""
         return "you"
 
-    def when_refused(self) -> str:
-        """Say what the user can do where a server does not let these credentials in."""
+    def when_refused(self, why: str) -> str:  # noqa: ARG002 - it is for those that know more
+        """Say what the user can do where a server refuses these credentials, for this reason in the server's words."""
         return ""
 
     def client_certificate(self) -> Path | None:

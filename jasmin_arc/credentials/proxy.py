@@ -131,7 +131,7 @@ class ProxyManager(Credentials):
     def described(self) -> str:
         return f"the certificate of {self.owner()}"
 
-    def when_refused(self) -> str:
+    def when_refused(self, why: str) -> str:  # noqa: ARG002 - servers do not tell
         return "ask the site to let in the owner of this certificate"
 
     def client_certificate(self) -> Path:

@@ -24,9 +24,15 @@ from jasmin_arc.credentials import Credentials
 from jasmin_arc.exceptions import CredentialsError
 
 _MAX_BYTES = 1 << 16
+_ANYBODYS = "/tmp"  # noqa: S108 - as laid down; only a private file of the user counts
 _TOKEN = re.compile(r"([\w-]+)\.([\w-]+)\.[\w-]+", re.ASCII)
 _MAX_WORD = 500
 _ANOTHER = "get another one with the program that you use for tokens, such as oidc-token or htgettoken"
+_ADMISSION = "ask the site whether it trusts that issuer, and whether it lets you in"
+_SCOPES = (
+    "get a token with the scopes that the site asks for, mostly compute.read, compute.create, compute.modify and "
+    "compute.cancel"
+)
 _NONE = (
     "set TOKEN_FILE to the file with your token, or let the program that gets your tokens (such as oidc-agent or "
     "htgettoken) put it there"
@@ -96,8 +102,8 @@ class TokenCredentials(Credentials):
         info = self._valid().info
         return f"the token of {info.identity} (scopes: {scopes_text(info.scopes)})"
 
-    def when_refused(self) -> str:
-        return "ask the site whether it trusts that issuer, whether it lets you in, and which scopes it asks for"
+    def when_refused(self, why: str) -> str:
+        return _SCOPES if "scope" in why.lower() else _ADMISSION
 
     def headers(self) -> Mapping[str, str]:
         return {"Authorization": f"Bearer {self._valid().text}"}
@@ -155,8 +161,7 @@ def token_is_there(config: ConnectionConfig) -> bool:
 def _usual_files() -> list[Path]:
     name = f"bt_u{os.geteuid()}"
     runtime = os.environ.get("XDG_RUNTIME_DIR")
-    folders = [*([runtime] if runtime else []), "/tmp"]  # noqa: S108 - as laid down; only a private file of the user counts
-    return [Path(folder, name) for folder in folders]
+    return [Path(folder, name) for folder in (runtime, _ANYBODYS) if folder]
 
 
 def _is_mine(path: Path) -> bool:

@@ -6,6 +6,7 @@ import re
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import datetime, timezone
 from urllib.parse import unquote
 
 from faults.https_server import Reply, Request, xml
@@ -27,6 +28,8 @@ class FakeJob:
     info: str = ""
     title: str = "n"
     """Its name, where its description tells none"""
+    times: dict[str, str] = field(default_factory=dict)
+    """When files were written, where that is not just now"""
     gap: int = 0
     """For how many questions more its state is not to be found"""
 
@@ -167,6 +170,8 @@ class FakeCe:
         if request.method == "PUT":
             job.files[path] = request.body
             return Reply()
+        if request.method == "PROPFIND":
+            return _properties(job, path)
         return _file(job, path, request.headers.get("range", ""))
 
     def _diagnose(self, job: FakeJob, what: str) -> Reply:
@@ -187,6 +192,14 @@ class FakeCe:
             **job.logs,
         }
         return Reply(200, logs[what].encode()) if what in logs else Reply(404, reason="Not found")
+
+
+def _properties(job: FakeJob, path: str) -> Reply:
+    found = "<d:status>HTTP/1.1 404 Not Found</d:status>"
+    if path in job.files:
+        time = job.times.get(path) or datetime.now(timezone.utc).isoformat(timespec="seconds")
+        found = f"<d:propstat><d:prop><d:getlastmodified>{time}</d:getlastmodified></d:prop></d:propstat>"
+    return xml(f'<d:multistatus xmlns:d="DAV:"><d:response>{found}</d:response></d:multistatus>')
 
 
 def _file(job: FakeJob, path: str, wanted: str) -> Reply:

@@ -84,13 +84,15 @@ class Shown(Credentials):
 class HttpsServer:
     """Serves until it is closed. ``requests`` has all that came in."""
 
-    def __init__(self, certificates: Certificates, handler: Handler, *, handshake: bool = True) -> None:
+    def __init__(
+        self, certificates: Certificates, handler: Handler, *, handshake: bool = True, wants_certificate: bool = True
+    ) -> None:
         self.requests: list[Request] = []
         self.connections = 0
         self.handler = handler
         self._handshake = handshake
         self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        self._context.verify_mode = ssl.CERT_REQUIRED
+        self._context.verify_mode = ssl.CERT_REQUIRED if wants_certificate else ssl.CERT_OPTIONAL
         # X509_V_FLAG_ALLOW_PROXY_CERTS, as A-REX has it
         self._context.verify_flags |= 0x40
         self.present(certificates.server)

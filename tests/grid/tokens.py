@@ -58,7 +58,9 @@ def arguments(words):
     parser = argparse.ArgumentParser(prog="token", description="Print a token that the grid's compute element takes.")
     parser.add_argument("-n", "--name", default="grid-user", help="whose it is; default: %(default)s")
     parser.add_argument("-s", "--scope", help="one scope, or several with spaces; default: a list of all")
-    parser.add_argument("-c", "--claims", type=json.loads, default={}, help="other claims, as JSON; null leaves one out")
+    parser.add_argument(
+        "-c", "--claims", type=json.loads, default={}, help="other claims, as JSON; null leaves one out"
+    )
     parser.add_argument("-H", "--hours", type=float, default=1, help="how long it lasts; default: %(default)s")
     parser.add_argument("-i", "--issuer", choices=["trusted", "other"], default="trusted")
     return parser.parse_args(words)

@@ -63,7 +63,9 @@ def answer(peer, url):
     if not granted:
         raise Refused("NoSuchAttribute", 403, f"User unable to satisfy request: {', '.join(asked)}")
     hours = min(max(1, int(query.get("lifetime", ["43200"])[0]) // 3600), LONGEST)
-    return f"<ac>{base64.encodebytes(attribute_certificate(granted, hours)).decode()}</ac>"  # arcproxy wants short lines
+    return (
+        f"<ac>{base64.encodebytes(attribute_certificate(granted, hours)).decode()}</ac>"  # arcproxy wants short lines
+    )
 
 
 class Handler(BaseHTTPRequestHandler):

@@ -76,7 +76,7 @@ def test_a_job_that_was_killed_is_known_before_it_is_written(setup: Setup, count
 
 
 def test_states_of_many_jobs_take_two_requests(setup: Setup) -> None:
-    ids = put(setup, "RUNNING", "QUEUING", count=MANY) + put(setup, "FINISHED", count=MANY)
+    ids = put(setup, "RUNNING", "RUNNING", count=MANY) + put(setup, "FINISHED", count=MANY)
     setup.backend.query(ids)
     setup.ce.requests.clear()
     setup.backend.states(ids)
@@ -179,7 +179,7 @@ def test_waiting_for_many_jobs_to_run_again_asks_ever_more_slowly(setup: Setup) 
 
 
 def test_infos_of_many_jobs_take_two_requests(setup: Setup) -> None:
-    ids = put(setup, "RUNNING", "QUEUING", count=MANY) + put(setup, "FINISHED", count=MANY)
+    ids = put(setup, "RUNNING", "RUNNING", count=MANY) + put(setup, "FINISHED", count=MANY)
     setup.backend.states(ids[:1])
     setup.ce.requests.clear()
     assert len(setup.backend.query(ids)) == 2 * MANY

@@ -283,7 +283,7 @@ class Client:
         why = ": ".join(filter(None, [status_text(response.status, response.reason or ""), told]))
         who = self._credentials.described()
         message = f"the server {self.endpoint} refuses {who}: {why} ({request})"
-        return RefusedError(message, status=response.status, advice=self._credentials.when_refused())
+        return RefusedError(message, status=response.status, advice=self._credentials.when_refused(why))
 
     def _body(self, response: BaseHTTPResponse, request: Request) -> bytes:
         """Read the body to its end, after which the connection is free again."""

@@ -7,6 +7,7 @@ import re
 import threading
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from datetime import datetime
 from urllib.parse import quote, urlsplit
 
 from urllib3 import BaseHTTPResponse
@@ -20,6 +21,7 @@ from jasmin_arc.backends.rest.documents import (
     is_native_id,
     job_answers,
     job_states,
+    modified,
     versions,
 )
 from jasmin_arc.config import ConnectionConfig
@@ -208,6 +210,18 @@ class Api:
     def download(self, native_id: str, path: str, *, offset: int = 0) -> BaseHTTPResponse:
         """Begin to read a file or a directory's listing; 404 and 416 are returned as well."""
         return self.client.download(self._session(native_id, path), offset=offset, allow={404, 416})
+
+    def has_file(self, native_id: str, path: str) -> bool:
+        """Say whether a file is in the job's session directory. A failure is not tried again."""
+        return self.client.once(Request("HEAD", self._session(native_id, path), allow={404})).status != 404
+
+    def file_time(self, native_id: str, path: str) -> datetime | None:
+        """Return when a file of the session directory was written last, aware and in UTC, by the clock of the place;
+        ``None`` if it is not there, or the server does not tell. A failure is not tried again.
+        """
+        request = Request("PROPFIND", self._session(native_id, path), max_bytes=1 << 16, allow={404})
+        reply = self.client.once(request)
+        return None if reply.status == 404 else modified(reply.body)
 
     def _session(self, native_id: str, path: str) -> str:
         return f"{self.base()}/jobs/{native_id}/session/{quote(path, errors='surrogateescape')}".rstrip("/")

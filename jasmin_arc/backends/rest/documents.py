@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from datetime import datetime, timezone
 from xml.etree.ElementTree import Element
 
 from jasmin_arc._support.text import printable
@@ -84,6 +85,18 @@ def delegation_types(document: bytes) -> dict[str, str]:
     """Read a list of delegations: their types by id, ``x509`` or ``jwt``; servers before ARC 7 tell none."""
     delegations = all_of(read_xml(document, root="delegations"), "delegation")
     return {first_text(delegation, "id"): first_text(delegation, "type") for delegation in delegations}
+
+
+def modified(document: bytes) -> datetime | None:
+    """Read when a file was written last, from the answer to a PROPFIND; ``None`` if it is not there or has no time."""
+    element: Element | None = read_xml(document, root="multistatus")
+    for name in ("response", "propstat", "prop"):
+        element = next(iter(all_of(element, name)), None)
+    try:
+        written = datetime.fromisoformat(first_text(element, "getlastmodified")) if element is not None else None
+        return written.astimezone(timezone.utc) if written is not None and written.tzinfo else None
+    except (ValueError, OverflowError):
+        return None
 
 
 def _job_answer(job: Element) -> JobAnswer:

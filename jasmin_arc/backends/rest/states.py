@@ -2,7 +2,8 @@
 
 A-REX answers most questions from what its information provider last wrote, which may be a minute old. Live are the list
 of jobs with their states, and the job's own ``status`` file; but these know nothing of the batch system. So the phase
-and the end are taken live, and what the batch system does with the job from what was written.
+and the end are taken live, that a job has begun from the mark that its run script leaves, and what else the batch
+system does with it from what was written.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from jasmin_arc.backends.http.deadline import pause
 from jasmin_arc.backends.rest.api import Api
 from jasmin_arc.backends.rest.documents import JobAnswer, number
 from jasmin_arc.backends.rest.glue2 import general_state, job_info, parse_time
+from jasmin_arc.backends.rest.marks import Marks
 from jasmin_arc.constants import ARC_REST_STATES, JobState
 from jasmin_arc.exceptions import JasminArcError, ServerError, ServerUnavailableError
 from jasmin_arc.job_info import JobInfo
@@ -32,7 +34,8 @@ _MIN_LISTED = 4
 _LISTED_PER_QUESTION = 10
 """So many jobs in the list of all cost the server about as much as a question about one"""
 _MAX_ONE_BY_ONE = 100
-_IN_BATCH_SYSTEM = "RUNNING"
+_IN_BATCH_SYSTEM = _RUNNING = "RUNNING"
+"""What is said live of each job in the batch system, and what was written of one that runs"""
 _SEEN_IN_BATCH_SYSTEM = frozenset({"QUEUING", "RUNNING", "HELD", "EXITINGLRMS", "OTHER"})
 _REST_STATES = {
     "ACCEPTED": "ACCEPTING",
@@ -73,6 +76,7 @@ class States:
 
     def __init__(self, api: Api) -> None:
         self._api = api
+        self._marks = Marks(api)
         self._lock = threading.Lock()
         self._listed = 0
         self._changing: dict[str, None] = {}
@@ -98,7 +102,9 @@ class States:
         if not live:
             _raise_first(answers)
         self._read_failures([job for job in live if job in self._cancelled], live)
-        answers.update((job, self._reconcile(job, state, written.get(job, ""))) for job, state in live.items())
+        begun = self._marks.begun(_waiting(live, written))
+        states = {**written, **dict.fromkeys(begun, _RUNNING)}
+        answers.update((job, self._reconcile(job, state, states.get(job, ""))) for job, state in live.items())
         return answers
 
     def infos(self, native_ids: Mapping[str, str]) -> dict[str, JobInfo]:
@@ -111,10 +117,12 @@ class States:
         }
         written = {job: info.native_state for job, info in infos.items()}
         self._read_failures([job for job in live if written.get(job) not in ("FAILED", "KILLED")], live)
+        begun = self._marks.begun(_waiting(live, written))
         for job, told in live.items():
-            state = self._reconcile(job, told, written.get(job, ""))
+            state = self._reconcile(job, told, _RUNNING if job in begun else written.get(job, ""))
             known = infos.get(job) or JobInfo(id="", native_id=job, state=JobState.UNDEFINED)
-            infos[job] = replace(known, state=general_state(state), native_state=state)
+            started = known.started or begun.get(job)
+            infos[job] = replace(known, state=general_state(state), native_state=state, started=started)
         late = {job: infos[job] for job in live if infos[job].native_state in ENDS and written.get(job) not in ENDS}
         infos.update(_raise_first(dict(zip(late, run_all(self._completed, late.values(), workers=_WORKERS)))))
         return {
@@ -229,7 +237,9 @@ class States:
 
     def discard(self, native_ids: Iterable[str]) -> None:
         """Take nothing for granted any more of jobs that are being erased or run again."""
-        for native_id in native_ids:
+        ids = list(native_ids)
+        self._marks.forget(ids)
+        for native_id in ids:
             self._cache(self._changing, native_id, None)
             with self._lock:
                 for cache in (self._failures, self._batch, self._cancelled, self._ended):
@@ -296,6 +306,12 @@ def _raise_first(answers: Mapping[str, _Cached | JasminArcError]) -> dict[str, _
         if isinstance(answer, JasminArcError):
             raise answer
     return dict(answers)  # type: ignore[arg-type]
+
+
+def _waiting(live: Mapping[str, str], written: Mapping[str, str]) -> list[str]:
+    """Return the jobs that wait in the batch system, by what was written of them, if anything."""
+    running = _SEEN_IN_BATCH_SYSTEM - {"QUEUING"}
+    return [job for job, state in live.items() if state == _IN_BATCH_SYSTEM and written.get(job) not in running]
 
 
 def _exit_code(info: JobInfo) -> int | None:

@@ -15,6 +15,7 @@ from jasmin_arc._support.parallel import run_all
 from jasmin_arc.backends.rest.api import Api
 from jasmin_arc.backends.rest.delegations import Delegations
 from jasmin_arc.backends.rest.documents import JobAnswer
+from jasmin_arc.backends.rest.marks import marked_script
 from jasmin_arc.constants import RUN_SCRIPT_NAME
 from jasmin_arc.credentials import Credentials
 from jasmin_arc.description import JobDescription
@@ -68,7 +69,7 @@ class Submitter:
         """Check the inputs of a job, which has an outcome already where something is wrong with them."""
         job = PendingJob(Entry(description, self._api.client.endpoint))
         try:
-            job.inputs = plan_inputs(description)
+            job.inputs = plan_inputs(description, script=marked_script)
         except JasminArcError as error:
             job.outcome = error
         return job
