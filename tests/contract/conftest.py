@@ -17,7 +17,7 @@ from contract_kit import LOCAL_SLOTS
 
 from jasmin_arc import ArcInterface
 
-ON_ARC7 = ["rest-7"]
+ON_ARC7 = ["rest-7", "rest-7-token"]
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
