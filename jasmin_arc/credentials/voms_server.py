@@ -117,7 +117,7 @@ def refusal(server: VomsServer, told: str) -> VomsError:
         advice = f"ask the VO {server.vo} whether your certificate is registered with it"
     else:
         advice = f"ask the VO {server.vo} for the group or role, or set VOMS to one that you have"
-    why = excerpt(told) or "it does not say why"
+    why = excerpt(told).rstrip(".") or "it does not say why"
     return VomsError(server.vo, f"its server {server} refuses: {why}", advice=advice, refused=True)
 
 

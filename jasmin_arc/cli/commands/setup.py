@@ -141,7 +141,10 @@ def proxy_command() -> None:
 @proxy_command.command("create", cls=ArcCommand)
 @click.pass_obj
 def create_command(context: Context) -> None:
-    """Make a new proxy in place of the present one. A VOMS proxy that has not ended is not replaced."""
+    """Make a new proxy in place of the present one.
+
+    It has the attributes that the option VOMS asks for. One that has others, and has not ended, is not replaced.
+    """
     context.arc.create_proxy()
     context.output.record(_proxy_row(context) or {})
 
@@ -169,7 +172,13 @@ def destroy_command(context: Context) -> None:
 def _proxy_row(context: Context) -> dict[str, Any] | None:
     info = context.arc.proxy.info()
     keys = ("path", "identity", "subject", "not_before", "expires", "time_left")
-    return {key: getattr(info, key) for key in keys} if info is not None else None
+    if info is None:
+        return None
+    row = {key: getattr(info, key) for key in keys}
+    if info.voms:
+        row["attributes"] = list(info.attributes)
+        row["attributes_expire"] = min((membership.expires for membership in info.memberships), default=None)
+    return row
 
 
 @click.group("config", cls=ArcGroup, no_args_is_help=False)
