@@ -85,7 +85,8 @@ class ConnectionConfig:
     your own is used instead"""
 
     PROXY_RENEWAL_THRESHOLD: int = 3600
-    """A new proxy is made when the present one ends within this number of seconds, unless it has VOMS attributes"""
+    """A new proxy is made when the present one ends within this number of seconds. One with VOMS attributes is replaced
+    only where VOMS is set"""
 
     PROXY_VALIDITY_PERIOD: int = 12 * 60 * 60
     """Number of seconds that a new proxy is valid: by default 12 hours"""
@@ -115,6 +116,10 @@ class ConnectionConfig:
     TOKEN_FILE: str = ""
     """Path to the file with the token, which is read again when it changes; empty for the usual places: the variables
     ``BEARER_TOKEN`` and ``BEARER_TOKEN_FILE``, and the files ``bt_uUID`` in ``$XDG_RUNTIME_DIR`` and ``/tmp``"""
+
+    VOMS: str = ""
+    """The virtual organisation whose attributes a new proxy gets: ``VO``, or ``VO:/VO/GROUP/Role=ROLE`` to be there in
+    a group or a role; empty for a plain proxy"""
 
     def __init__(
         self,
@@ -258,11 +263,12 @@ class Options(TypedDict, total=False):
     slurm_qos: str
     timeout: int
     token_file: _PathLike
+    voms: str
 
 
 OPTIONS = tuple(name for name in vars(ConnectionConfig) if name.isupper())
 _WORDS = ("SLURM_ACCOUNT", "SLURM_HOST", "SLURM_PARTITION", "SLURM_QOS")
-_MAY_BE_EMPTY = (*_WORDS, "SLURM_BIN", "TOKEN_FILE")
+_MAY_BE_EMPTY = (*_WORDS, "SLURM_BIN", "TOKEN_FILE", "VOMS")
 _AUTHS = ("auto", "certificate", "token")
 PATH_OPTIONS = [
     *("ARCPROXY_PATH", "CERTS_DIR", "CLIENT_CERT", "CLIENT_KEY", "JOBS_INFO_FILE", "LOCAL_DIR", "PROXY_FILE"),
@@ -350,6 +356,8 @@ def _check(name: str, value: Any) -> Any:
         _endpoint(value)
     elif name == "OUTPUT_FILE":
         _check_output(value)
+    elif name == "VOMS":
+        return _whole_voms(value)
     elif name == "BACKEND" and value not in NAMES:
         raise ValueError(f"must be one of {', '.join(NAMES)}")
     elif name == "AUTH" and value not in _AUTHS:
@@ -370,6 +378,18 @@ def _check_output(value: str) -> None:
         if value.startswith("@"):
             raise ValueError("must not start with @, which compute elements take for a list") from error
         raise ValueError("must be a name inside the job's session directory") from error
+
+
+_VOMS_WORD = r"[A-Za-z0-9_][A-Za-z0-9_.-]*"
+_VOMS = re.compile(rf"(?P<vo>{_VOMS_WORD})(:(/(?P=vo)(?=/|$))?(?P<inside>(/{_VOMS_WORD})*(/Role={_VOMS_WORD})?))?")
+
+
+def _whole_voms(value: str) -> str:
+    """Return the value with the VO's name before the group or role, where ``arcproxy -S`` lets it be left out."""
+    asked = _VOMS.fullmatch(value)
+    if asked is None or value.endswith(":"):
+        raise ValueError("must be VO or VO:/VO/GROUP/Role=ROLE, such as 'atlas:/atlas/uk/Role=production'")
+    return f"{asked['vo']}:/{asked['vo']}{asked['inside']}" if ":" in value else value
 
 
 def _told(name: str, value: Any) -> Any:

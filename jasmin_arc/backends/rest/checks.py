@@ -35,6 +35,7 @@ _NEW_CERTIFICATE = "Ask your certificate authority for a new one."
 def checks(examination: Examination) -> dict[str, Look]:
     """Return the checks, by name, in the order in which each can stand on those before it."""
     site = _Site(examination)
+    voms = {"VOMS": Look(site.voms)} if examination.config.VOMS else {}
     files = {
         "certificate": Look(site.certificate, "Set CLIENT_CERT to your certificate."),
         "private key": Look(site.private_key, "Set CLIENT_KEY to the private key of your certificate."),
@@ -43,6 +44,7 @@ def checks(examination: Examination) -> dict[str, Look]:
     return {
         **({} if site.uses_token else files),
         "CA certificates": Look(site.ca_certificates),
+        **({} if site.uses_token else voms),
         "credentials": Look(site.token) if site.uses_token else proxy,
         "name resolution": Look(site.name_resolution),
         "TLS": Look(site.tls, _REACH),
@@ -107,6 +109,13 @@ class _Site:
             raise CheckFailed(found, f"{advice} 'openssl rehash DIRECTORY' makes the hashes.")
         return f"{short} holds {counted(len(hashed), 'CA certificate')}"
 
+    def voms(self) -> str:
+        from jasmin_arc.credentials.voms_server import servers_of
+
+        servers = servers_of(self.config.VOMS.partition(":")[0])
+        names = ", ".join(map(str, servers))
+        return f"{self.config.VOMS} is asked for at {names}, which {home_short(str(servers[0].file))} names"
+
     def proxy(self) -> str:
         try:
             self._manager.path()
@@ -125,9 +134,12 @@ class _Site:
         info = self._manager.info()
         assert info is not None
         if info.voms and info.time_left < timedelta(seconds=self.config.PROXY_RENEWAL_THRESHOLD):
+            if self.config.VOMS:
+                advice = Advice("Run {proxy_create} to see why.")
+                raise warning(f"{_description(info)}: it ends soon, and was not renewed", advice)
             raise warning(
                 f"{_description(info)}: it has VOMS attributes, so it is not renewed, and ends soon",
-                "Make a new one with the program that made it, such as 'arcproxy -S' or 'voms-proxy-init'.",
+                "Make one with the program that made it, such as 'arcproxy -S' or 'voms-proxy-init', or set VOMS.",
             )
         return _description(info)
 
@@ -207,4 +219,5 @@ def _encrypted(path: str) -> str:
 
 
 def _description(info: ProxyInfo) -> str:
-    return f"{home_short(str(info.path))} of {info.identity}, valid until {utc(info.expires)}"
+    attributes = f", {info.attributes_text}" if info.voms else ""
+    return f"{home_short(str(info.path))} of {info.identity}{attributes}, valid until {utc(info.expires)}"

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from jasmin_arc.credentials.token import TokenInfo
 
 _COLOURS = {"ok": "green", "warning": "yellow", "failed": "red", "skipped": "dim"}
-_PROXY = ("path", "identity", "subject", "not_before", "expires", "time_left")
+_PROXY = ("path", "identity", "subject", "attributes", "not_before", "expires", "time_left")
 _TOKEN = ("source", "identity", "issuer", "subject", "scopes", "audience", "not_before", "expires", "time_left")
 _CHECKS = (
     Column("outcome", "", lambda text: text.ljust(7), lambda row: _COLOURS.get(row["outcome"], ""), whole=True),
@@ -147,7 +147,10 @@ def proxy_command() -> None:
 @proxy_command.command("create", cls=ArcCommand)
 @click.pass_obj
 def create_command(context: Context) -> None:
-    """Make a new proxy in place of the present one. A VOMS proxy that has not ended is not replaced."""
+    """Make a new proxy in place of the present one.
+
+    It has the attributes that the option VOMS asks for. One that has others, and has not ended, is not replaced.
+    """
     context.arc.create_proxy()
     context.output.record(_credentials_row(context.arc.proxy.info(), _PROXY))
 
