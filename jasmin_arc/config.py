@@ -49,10 +49,14 @@ class ConnectionConfig:
     ARC_SERVER: str = "jasmin-ce.ceda.ac.uk:60000/arex"
     """URL of the ARC server: host, port (443 where it is missing) and path (``/arex`` where it is missing)"""
 
+    AUTH: str = "auto"
+    """What a compute element is shown: ``certificate`` (a proxy made of the grid certificate), ``token`` (a bearer
+    token), or ``auto`` (the certificate where there is one, or a proxy, else a token that is found)"""
+
     BACKEND: str = "auto"
     """How jobs are run: ``bindings`` (the NorduGrid ARC bindings), ``rest`` (ARC's REST interface, nothing of ARC
     needed), ``slurm`` (Slurm's commands, here or over SSH), ``local`` (on this machine), or ``auto`` (the bindings
-    where they can be loaded, else REST)"""
+    where they can be loaded and no token is used, else REST)"""
 
     CERTS_DIR: str = "/etc/grid-security/certificates"
     """Path to the trusted CA certificates: a hashed directory or a bundle file"""
@@ -108,6 +112,10 @@ class ConnectionConfig:
 
     TIMEOUT: int = 20
     """Number of seconds to wait for an answer of the server before it counts as out of reach"""
+
+    TOKEN_FILE: str = ""
+    """Path to the file with the token, which is read again when it changes; empty for the usual places: the variables
+    ``BEARER_TOKEN`` and ``BEARER_TOKEN_FILE``, and the files ``bt_uUID`` in ``$XDG_RUNTIME_DIR`` and ``/tmp``"""
 
     VOMS: str = ""
     """The virtual organisation whose attributes a new proxy gets: ``VO``, or ``VO:/VO/GROUP/Role=ROLE`` to be there in
@@ -235,6 +243,7 @@ class Options(TypedDict, total=False):
 
     arcproxy_path: _PathLike
     arc_server: str
+    auth: str
     backend: str
     certs_dir: _PathLike
     client_cert: _PathLike
@@ -253,13 +262,18 @@ class Options(TypedDict, total=False):
     slurm_partition: str
     slurm_qos: str
     timeout: int
+    token_file: _PathLike
     voms: str
 
 
 OPTIONS = tuple(name for name in vars(ConnectionConfig) if name.isupper())
 _WORDS = ("SLURM_ACCOUNT", "SLURM_HOST", "SLURM_PARTITION", "SLURM_QOS")
-_MAY_BE_EMPTY = (*_WORDS, "SLURM_BIN", "VOMS")
-PATH_OPTIONS = ["ARCPROXY_PATH", "CERTS_DIR", "CLIENT_CERT", "CLIENT_KEY", "JOBS_INFO_FILE", "LOCAL_DIR", "PROXY_FILE"]
+_MAY_BE_EMPTY = (*_WORDS, "SLURM_BIN", "TOKEN_FILE", "VOMS")
+_AUTHS = ("auto", "certificate", "token")
+PATH_OPTIONS = [
+    *("ARCPROXY_PATH", "CERTS_DIR", "CLIENT_CERT", "CLIENT_KEY", "JOBS_INFO_FILE", "LOCAL_DIR", "PROXY_FILE"),
+    "TOKEN_FILE",
+]
 
 
 def default_path(environ: Mapping[str, str] | None = None) -> Path:
@@ -346,6 +360,10 @@ def _check(name: str, value: Any) -> Any:
         return _whole_voms(value)
     elif name == "BACKEND" and value not in NAMES:
         raise ValueError(f"must be one of {', '.join(NAMES)}")
+    elif name == "AUTH" and value not in _AUTHS:
+        raise ValueError(f"must be one of {', '.join(_AUTHS)}")
+    elif name == "TOKEN_FILE" and _JWT.match(value):
+        raise ValueError("must be the path of a file: a token must not stand in the configuration")
     elif not value.strip():
         raise ValueError("must not be empty")
     elif name == "SLURM_DIR" and not value.startswith(("/", "~")):
@@ -380,6 +398,8 @@ def _told(name: str, value: Any) -> Any:
         return value
     first_line, line_end, _ = value.partition("\n")
     shown = f"{first_line} ..." if line_end else value
+    if name == "TOKEN_FILE" and _JWT.match(value):
+        return "..."
     return without_secrets(shown) if name == "ARC_SERVER" else shown
 
 
@@ -390,6 +410,8 @@ def without_secrets(address: str) -> str:
 
 _USER = re.compile(r"^(\s*[A-Za-z][A-Za-z0-9+.-]*://)?.*@", re.S)
 _QUERY = re.compile(r"[?#].*", re.S)
+_JWT = re.compile(r"\s*eyJ[\w-]*\.")
+"""How a JSON Web Token begins"""
 
 
 def _endpoint(server: str) -> str:

@@ -64,6 +64,11 @@ class ProxyInfo:
         return tuple(dict.fromkeys(name for membership in self.memberships for name in membership.names))
 
     @property
+    def attributes_expire(self) -> datetime | None:
+        """When the first of its VOMS attributes ends (UTC); ``None`` if it has none that can be read."""
+        return min((membership.expires for membership in self.memberships), default=None)
+
+    @property
     def attributes_text(self) -> str:
         """Its VOMS attributes in words."""
         if self.voms and not self.attributes:
@@ -143,20 +148,27 @@ class ProxyManager(Credentials):
         info = self.info()
         return info.expires if info is not None else None
 
+    def owner(self) -> str:
+        """Return the name in the certificate that the proxy was made from, as ARC writes it."""
+        return read_proxy(self.path()).identity
+
+    def described(self) -> str:
+        """Say whom a server is shown, such as ``the certificate of /O=Example/CN=Jane (VOMS: /atlas)``."""
+        info = read_proxy(self.path())
+        return f"the certificate of {info.identity}{f' ({info.attributes_text})' if info.voms else ''}"
+
+    def when_refused(self, why: str) -> str:  # noqa: ARG002 - servers do not tell
+        if read_proxy(self.path()).voms:
+            return "ask the site to let in the owner of this certificate, or one of these attributes"
+        vo = "it has no VOMS attributes: if the site lets in a virtual organisation of yours, set VOMS to its name"
+        return f"ask the site to let in the owner of this certificate; {vo}"
+
     def client_certificate(self) -> Path:
         """Return the file with the proxy and its key, as :meth:`path` does."""
         return self.path()
 
     def sign(self, request: bytes) -> bytes:
         return sign_request(request, self.read())
-
-    def identity(self) -> str:
-        """Say whom a server is shown, such as ``the certificate of /O=Example/CN=Jane (VOMS: /atlas)``."""
-        with contextlib.suppress(ProxyGenerationError):
-            info = self.info()
-            if info is not None:
-                return f"the certificate of {info.identity} ({info.attributes_text})"
-        return f"the certificate {self._config.CLIENT_CERT}"
 
     def create(self) -> Path:
         """Make a new proxy in place of the present one.

@@ -15,7 +15,7 @@ pid_file() {
         sshd) echo "$GRID_DIR/ssh/sshd.pid" ;;
         arex) echo "$GRID_DIR/arc/run/arched-arex.pid" ;;
         arex-ws) echo "$GRID_DIR/arc/run/arched-arex-ws.pid" ;;
-        accelerate) echo "$GRID_DIR/arc/run/accelerate.pid" ;;
+        accelerate | voms-server) echo "$GRID_DIR/arc/run/$1.pid" ;;
     esac
 }
 
@@ -59,6 +59,7 @@ job_processes() {
     for pid in $(grep -lzxF "SLURM_CONF=$SLURM_CONF" /proc/[0-9]*/environ 2>/dev/null | cut -d / -f 3); do
         if grep -qz '^SLURM_JOB_ID=' "/proc/$pid/environ" 2>/dev/null; then echo "$pid"; fi
     done
+    processes_in_debian
     # and the slurmstepd of each job, known by its folder: it writes its title over its environment
     for pid in $(pgrep -x slurmstepd); do
         if [ "$(readlink "/proc/$pid/cwd")" = "$GRID_DIR/slurm/log" ]; then echo "$pid"; fi

@@ -274,7 +274,7 @@ def test_a_proxy_is_made_with_the_attributes_of_the_vo(vo: Vo, make_manager: Mak
     manager = make_manager()
     path = manager.path()
     assert attributes_of(manager) == ("/testvo", "/testvo/climate")
-    assert manager.identity() == f"the certificate of {name_text(vo.user.subject)} (VOMS: /testvo, /testvo/climate)"
+    assert manager.described() == f"the certificate of {name_text(vo.user.subject)} (VOMS: /testvo, /testvo/climate)"
     assert vo.asked == [{"lifetime": ["43200"]}]
     # It is used again, also by another process.
     before = path.read_bytes()

@@ -23,6 +23,7 @@ from jasmin_arc.config import ConnectionConfig
 from jasmin_arc.description import JobDescription
 from jasmin_arc.description.formats.adl import submission_adl
 from jasmin_arc.exceptions import (
+    BindingsNotFoundError,
     InvalidJobDescription,
     JasminArcError,
     JobNotFoundError,
@@ -54,13 +55,16 @@ class BindingsBackend(RestBackend):
     certificate of the same authority could take the credentials and jobs. So before each call that it sends to a
     server, this backend checks, and raises :class:`~jasmin_arc.exceptions.ServerError` if it is not.
 
-    :raises BindingsNotFoundError: if the library cannot be loaded; the message says what to do
+    :raises BindingsNotFoundError: if the library cannot be loaded, or there is a token to show; the message says what
+        to do
     """
 
     name: ClassVar[str] = "bindings"
     capabilities: ClassVar[frozenset[str]] = RestBackend.capabilities | {ARC_OBJECTS}
 
     def __init__(self, config: ConnectionConfig, services: Services) -> None:
+        if services.credentials().is_token:
+            raise BindingsNotFoundError("the ARC bindings take no tokens", advice="set BACKEND to rest or auto")
         self._runtime = get_runtime()
         self._arc = self._runtime.arc
         super().__init__(config, services)
@@ -135,6 +139,7 @@ class BindingsBackend(RestBackend):
     def _submit_one(self, job: PendingJob) -> None:
         # Nothing may be asked between the submission and the reading of its outcome: a failure would hide it.
         queues = [queue.name for queue in self._fresh_site().queues]
+        self._submitter.name_owner([job])
         with self._journal.submitting([job.entry]) as batch:
             try:
                 self._send(job, batch, queues)

@@ -15,8 +15,10 @@ from jasmin_arc._support.text import counted, home_short, told, utc
 from jasmin_arc.backends.http.connection import check_identity, make_context
 from jasmin_arc.backends.rest.api import AREX, Api
 from jasmin_arc.backends.rest.glue2 import parse_time, site_info
+from jasmin_arc.credentials.choice import choose, uses_token
 from jasmin_arc.credentials.proxy import ProxyInfo, ProxyManager
 from jasmin_arc.credentials.rfc3820 import belongs, name_text
+from jasmin_arc.credentials.token import TokenCredentials, scopes_text
 from jasmin_arc.credentials.user_certificate import read_chain, read_key
 from jasmin_arc.doctor import CheckFailed, Examination, Look, Outcome, skipped, warning
 from jasmin_arc.exceptions import Advice, InvalidConfigError, ProxyGenerationError
@@ -26,20 +28,23 @@ _MAX_SKEW = timedelta(minutes=2)
 _MAX_AGE = timedelta(minutes=30)
 _CREATED = re.compile(rb'CreationTime="([^"]{1,40})"')
 _REACH = "Check the port in ARC_SERVER; ask whether a firewall is in the way, and whether the server is up."
-_ADMISSION = "Check the path in ARC_SERVER, mostly /arex; ask the site to let your certificate's name in."
+_ADMISSION = "Check the path in ARC_SERVER, mostly /arex; ask the site to let you in."
 _NEW_CERTIFICATE = "Ask your certificate authority for a new one."
 
 
 def checks(examination: Examination) -> dict[str, Look]:
     """Return the checks, by name, in the order in which each can stand on those before it."""
     site = _Site(examination)
-    voms = {"VOMS": Look(site.voms)} if examination.config.VOMS else {}
-    return {
+    files = {
         "certificate": Look(site.certificate, "Set CLIENT_CERT to your certificate."),
         "private key": Look(site.private_key, "Set CLIENT_KEY to the private key of your certificate."),
+    }
+    proxy = Look(site.proxy, Advice("Run {proxy_create} with --verbose to see what is wrong."))
+    return {
+        **({} if site.uses_token else files),
         "CA certificates": Look(site.ca_certificates),
-        **voms,
-        "proxy": Look(site.proxy, Advice("Run {proxy_create} with --verbose to see what is wrong.")),
+        **({"VOMS": Look(site.voms)} if examination.config.VOMS and not site.uses_token else {}),
+        "credentials": Look(site.token) if site.uses_token else proxy,
         "name resolution": Look(site.name_resolution),
         "TLS": Look(site.tls, _REACH),
         "REST interface": Look(site.rest, _ADMISSION),
@@ -50,10 +55,13 @@ def checks(examination: Examination) -> dict[str, Look]:
 
 class _Site:
     def __init__(self, examination: Examination) -> None:
+        self._examination = examination
         self.config = examination.config
         self.outcomes = examination.outcomes
         self._log = examination.log
         self._manager = ProxyManager(self.config, self._log)
+        self.uses_token = uses_token(self.config)
+        self._credentials = choose(self.config, self._manager, self._log)
         self._certificate: x509.Certificate | None = None
         self._published: bytes | None = None
         parts = urlsplit(self.config.endpoint)
@@ -134,6 +142,14 @@ class _Site:
             )
         return _description(info)
 
+    def token(self) -> str:
+        credentials = TokenCredentials(self.config)
+        credentials.ensure()
+        info = credentials.info()
+        assert info is not None
+        until = f"valid until {utc(info.expires)}" if info.expires is not None else "valid without end"
+        return f"the token in {info.source} of {info.identity}, {until}, with the scopes {scopes_text(info.scopes)}"
+
     # --- The server ---
 
     def name_resolution(self) -> str:
@@ -157,12 +173,15 @@ class _Site:
     def rest(self) -> str:
         if self.outcomes["TLS"] is not Outcome.OK:
             raise skipped("the server is not reached, or not trusted (see above)")
-        if self.outcomes["proxy"] not in (Outcome.OK, Outcome.WARNING):
-            raise skipped("this check needs a proxy (see above)")
-        api = Api(self.config, self._manager, self._log)
+        if self.outcomes["credentials"] not in (Outcome.OK, Outcome.WARNING):
+            raise skipped("this check needs credentials (see above)")
+        api = Api(self.config, self._credentials, self._log)
+        self._examination.left_open.callback(api.client.close)
         base = api.base()
+        # ARC 7 tells the rest to everybody.
+        api.jobs()
         self._published = api.info()
-        return f"the server speaks version {base.rpartition('/')[2]}, and lets this certificate in"
+        return f"the server speaks version {base.rpartition('/')[2]}, and accepts {self._credentials.described()}"
 
     def clock(self) -> str:
         now = datetime.now(timezone.utc)
@@ -186,8 +205,8 @@ class _Site:
             raise skipped("the server could not be asked")
         queues = site_info(self.config.endpoint, self._published).queues
         if not queues:
-            advice = "Ask the site to let you in, and tell them the name in your certificate (see above)."
-            raise CheckFailed("the site offers no queue to this certificate", advice)
+            advice = "Ask the site to let you in, and tell them who you are (see above)."
+            raise CheckFailed("the site offers no queue to these credentials", advice)
         return f"{len(queues)}: {', '.join(queue.name for queue in queues)}"
 
 

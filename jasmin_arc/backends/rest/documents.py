@@ -80,6 +80,12 @@ def job_states(document: bytes) -> dict[str, str]:
     return states
 
 
+def delegation_types(document: bytes) -> dict[str, str]:
+    """Read a list of delegations: their types by id, ``x509`` or ``jwt``; servers before ARC 7 tell none."""
+    delegations = all_of(read_xml(document, root="delegations"), "delegation")
+    return {first_text(delegation, "id"): first_text(delegation, "type") for delegation in delegations}
+
+
 def _job_answer(job: Element) -> JobAnswer:
     native_id = first_text(job, "id")
     infos = [info for document in all_of(job, "info_document") for info in all_of(document, "ComputingActivity")]
