@@ -1,4 +1,4 @@
-# `make` lists the targets. GRID_DIR, GRID_PORT, GRID_TIMERS and GRID_SITE: see tests/grid/README.md.
+# `make` lists the targets. GRID_DIR, GRID_PORT, GRID_TIMERS, GRID_SITE and GRID_ARC: see tests/grid/README.md.
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-quick soak lint bench docs grid-up grid-down grid-status clean venv
 
@@ -10,7 +10,7 @@ VENV := .venv
 WORKERS ?= 6
 PYTEST = $(VENV)/bin/python -m pytest -n $(WORKERS)
 GRID := tests/grid/grid.sh
-GRID_DIR ?= /tmp/jasmin-arc-grid
+GRID_DIR ?= /tmp/jasmin-arc-grid$(if $(filter 7,$(GRID_ARC)),-arc7)
 export GRID_DIR
 CONFIG = $(GRID_DIR)/config.json
 
@@ -27,7 +27,7 @@ demo: venv  ## start the grid and run one job on it; the job's output comes last
 
 test: venv  ## run the tests; the grid is left as it was found (PYTEST_ARGS='-k name' for some of them)
 	@if [ -n "$$CI" ] || $(GRID) possible; then \
-	    JASMIN_ARC_TEST_CONFIG=$(CONFIG) $(GRID) with-site $(PYTEST) $(PYTEST_ARGS); \
+	    JASMIN_ARC_TEST_CONFIG=$(CONFIG) $(GRID) with-all $(PYTEST) $(PYTEST_ARGS); \
 	else \
 	    echo "So the tests that need it are not run; they are named at the end."; \
 	    $(PYTEST) $(PYTEST_ARGS); \
@@ -37,7 +37,7 @@ test-quick: venv  ## run the tests that need no grid, in about a minute
 	@$(PYTEST) --without-grid $(PYTEST_ARGS)
 
 soak: venv  ## run the tests that take long: hundreds of kills, limits of minutes
-	@JASMIN_ARC_TEST_CONFIG=$(CONFIG) $(GRID) with-site $(PYTEST) --soak $(PYTEST_ARGS)
+	@JASMIN_ARC_TEST_CONFIG=$(CONFIG) $(GRID) with-all $(PYTEST) --soak $(PYTEST_ARGS)
 
 lint: venv  ## check style, types and spelling
 	$(VENV)/bin/ruff check .
@@ -55,7 +55,7 @@ bench: export GRID_TIMERS := stock
 bench: venv  ## start a grid with stock timers and measure, in about a quarter of an hour
 	@$(GRID) with $(VENV)/bin/python benchmarks/run.py $(BENCH_ARGS)
 
-grid-up:  ## start Slurm and an ARC CE on this machine (installs packages: Debian or Ubuntu, as root)
+grid-up:  ## start Slurm and an ARC CE on this machine, or ARC 7 with GRID_ARC=7 (installs packages, as root)
 	@$(GRID) up
 
 grid-down:  ## end every process of the grid

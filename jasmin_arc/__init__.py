@@ -9,6 +9,7 @@ from jasmin_arc.description import JobDescription
 from jasmin_arc.exceptions import (
     AmbiguousJobError,
     BindingsNotFoundError,
+    CredentialsError,
     InputFileError,
     InvalidConfigError,
     InvalidJobDescription,
@@ -39,6 +40,7 @@ __all__ = [
     "ArcInterface",
     "BindingsNotFoundError",
     "ConnectionConfig",
+    "CredentialsError",
     "Explanation",
     "InputFileError",
     "InvalidConfigError",

@@ -49,10 +49,14 @@ class ConnectionConfig:
     ARC_SERVER: str = "jasmin-ce.ceda.ac.uk:60000/arex"
     """URL of the ARC server: host, port (443 where it is missing) and path (``/arex`` where it is missing)"""
 
+    AUTH: str = "auto"
+    """What a compute element is shown: ``certificate`` (a proxy made of the grid certificate), ``token`` (a bearer
+    token), or ``auto`` (the certificate where there is one, or a proxy, else a token that is found)"""
+
     BACKEND: str = "auto"
     """How jobs are run: ``bindings`` (the NorduGrid ARC bindings), ``rest`` (ARC's REST interface, nothing of ARC
     needed), ``slurm`` (Slurm's commands, here or over SSH), ``local`` (on this machine), or ``auto`` (the bindings
-    where they can be loaded, else REST)"""
+    where they can be loaded and no token is used, else REST)"""
 
     CERTS_DIR: str = "/etc/grid-security/certificates"
     """Path to the trusted CA certificates: a hashed directory or a bundle file"""
@@ -81,7 +85,8 @@ class ConnectionConfig:
     your own is used instead"""
 
     PROXY_RENEWAL_THRESHOLD: int = 3600
-    """A new proxy is made when the present one ends within this number of seconds, unless it has VOMS attributes"""
+    """A new proxy is made when the present one ends within this number of seconds. One with VOMS attributes is replaced
+    only where VOMS is set"""
 
     PROXY_VALIDITY_PERIOD: int = 12 * 60 * 60
     """Number of seconds that a new proxy is valid: by default 12 hours"""
@@ -107,6 +112,14 @@ class ConnectionConfig:
 
     TIMEOUT: int = 20
     """Number of seconds to wait for an answer of the server before it counts as out of reach"""
+
+    TOKEN_FILE: str = ""
+    """Path to the file with the token, which is read again when it changes; empty for the usual places: the variables
+    ``BEARER_TOKEN`` and ``BEARER_TOKEN_FILE``, and the files ``bt_uUID`` in ``$XDG_RUNTIME_DIR`` and ``/tmp``"""
+
+    VOMS: str = ""
+    """The virtual organisation whose attributes a new proxy gets: ``VO``, or ``VO:/VO/GROUP/Role=ROLE`` to be there in
+    a group or a role; empty for a plain proxy"""
 
     def __init__(
         self,
@@ -230,6 +243,7 @@ class Options(TypedDict, total=False):
 
     arcproxy_path: _PathLike
     arc_server: str
+    auth: str
     backend: str
     certs_dir: _PathLike
     client_cert: _PathLike
@@ -248,12 +262,18 @@ class Options(TypedDict, total=False):
     slurm_partition: str
     slurm_qos: str
     timeout: int
+    token_file: _PathLike
+    voms: str
 
 
 OPTIONS = tuple(name for name in vars(ConnectionConfig) if name.isupper())
 _WORDS = ("SLURM_ACCOUNT", "SLURM_HOST", "SLURM_PARTITION", "SLURM_QOS")
-_MAY_BE_EMPTY = (*_WORDS, "SLURM_BIN")
-PATH_OPTIONS = ["ARCPROXY_PATH", "CERTS_DIR", "CLIENT_CERT", "CLIENT_KEY", "JOBS_INFO_FILE", "LOCAL_DIR", "PROXY_FILE"]
+_MAY_BE_EMPTY = (*_WORDS, "SLURM_BIN", "TOKEN_FILE", "VOMS")
+_AUTHS = ("auto", "certificate", "token")
+PATH_OPTIONS = [
+    *("ARCPROXY_PATH", "CERTS_DIR", "CLIENT_CERT", "CLIENT_KEY", "JOBS_INFO_FILE", "LOCAL_DIR", "PROXY_FILE"),
+    "TOKEN_FILE",
+]
 
 
 def default_path(environ: Mapping[str, str] | None = None) -> Path:
@@ -336,8 +356,14 @@ def _check(name: str, value: Any) -> Any:
         _endpoint(value)
     elif name == "OUTPUT_FILE":
         _check_output(value)
+    elif name == "VOMS":
+        return _whole_voms(value)
     elif name == "BACKEND" and value not in NAMES:
         raise ValueError(f"must be one of {', '.join(NAMES)}")
+    elif name == "AUTH" and value not in _AUTHS:
+        raise ValueError(f"must be one of {', '.join(_AUTHS)}")
+    elif name == "TOKEN_FILE" and _JWT.match(value):
+        raise ValueError("must be the path of a file: a token must not stand in the configuration")
     elif not value.strip():
         raise ValueError("must not be empty")
     elif name == "SLURM_DIR" and not value.startswith(("/", "~")):
@@ -354,12 +380,26 @@ def _check_output(value: str) -> None:
         raise ValueError("must be a name inside the job's session directory") from error
 
 
+_VOMS_WORD = r"[A-Za-z0-9_][A-Za-z0-9_.-]*"
+_VOMS = re.compile(rf"(?P<vo>{_VOMS_WORD})(:(/(?P=vo)(?=/|$))?(?P<inside>(/{_VOMS_WORD})*(/Role={_VOMS_WORD})?))?")
+
+
+def _whole_voms(value: str) -> str:
+    """Return the value with the VO's name before the group or role, where ``arcproxy -S`` lets it be left out."""
+    asked = _VOMS.fullmatch(value)
+    if asked is None or value.endswith(":"):
+        raise ValueError("must be VO or VO:/VO/GROUP/Role=ROLE, such as 'atlas:/atlas/uk/Role=production'")
+    return f"{asked['vo']}:/{asked['vo']}{asked['inside']}" if ":" in value else value
+
+
 def _told(name: str, value: Any) -> Any:
     """Return what a message may tell of a wrong value: no password in an address, no key in place of its path."""
     if not isinstance(value, str):
         return value
     first_line, line_end, _ = value.partition("\n")
     shown = f"{first_line} ..." if line_end else value
+    if name == "TOKEN_FILE" and _JWT.match(value):
+        return "..."
     return without_secrets(shown) if name == "ARC_SERVER" else shown
 
 
@@ -370,6 +410,8 @@ def without_secrets(address: str) -> str:
 
 _USER = re.compile(r"^(\s*[A-Za-z][A-Za-z0-9+.-]*://)?.*@", re.S)
 _QUERY = re.compile(r"[?#].*", re.S)
+_JWT = re.compile(r"\s*eyJ[\w-]*\.")
+"""How a JSON Web Token begins"""
 
 
 def _endpoint(server: str) -> str:

@@ -118,12 +118,16 @@ class InputFileError(JasminArcError):
     """An input file does not exist, is not a file, cannot be read, or its name is taken; or kept contents are gone."""
 
 
-class ProxyGenerationError(JasminArcError):
+class CredentialsError(JasminArcError):
+    """There is nothing to show to a compute element: no token was found, or it has ended or cannot be used."""
+
+
+class ProxyGenerationError(CredentialsError):
     """A proxy certificate could not be made from the key and the certificate, or one with VOMS attributes has ended."""
 
 
 class BindingsNotFoundError(JasminArcError):
-    """The NorduGrid ARC bindings cannot be loaded by this Python; the message says what to install."""
+    """The NorduGrid ARC bindings cannot be loaded by this Python, or take no token; the message says what to do."""
 
 
 class NoTargetsAvailableError(JasminArcError):

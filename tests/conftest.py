@@ -81,10 +81,30 @@ def site_folder() -> Path:
     path = os.environ.get("JASMIN_ARC_TEST_SITE")
     if path and (Path(path) / "slurm.json").is_file():
         return Path(path)
-    reason = "no site like JASMIN: 'tests/grid/grid.sh with-site' starts one and sets JASMIN_ARC_TEST_SITE"
+    reason = "no site like JASMIN: 'tests/grid/grid.sh with-all' starts one and sets JASMIN_ARC_TEST_SITE"
     if os.environ.get("CI"):
         pytest.fail(reason)
     pytest.skip(reason)
+
+
+@pytest.fixture(scope="session")
+def arc7_folder() -> Path:
+    """The folder of the grid with A-REX 7 (``GRID_ARC=7``), which takes certificates, tokens and attributes of a VO."""
+    path = os.environ.get("JASMIN_ARC_TEST_ARC7")
+    if path and (Path(path) / "config-token.json").is_file():
+        return Path(path)
+    reason = "no A-REX 7: 'tests/grid/grid.sh with-all' starts one and sets JASMIN_ARC_TEST_ARC7"
+    if os.environ.get("CI"):
+        pytest.fail(reason)
+    pytest.skip(reason)
+
+
+@pytest.fixture(scope="session")
+def vomses(arc7_folder: Path) -> Iterator[Path]:
+    """The file that names the server of the VO of that grid, where this library and arcproxy find it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("X509_VOMSES", str(arc7_folder / "client" / "vomses"))
+        yield arc7_folder / "client" / "vomses"
 
 
 @pytest.fixture
@@ -99,15 +119,26 @@ def site_to_oneself(site_folder: Path) -> Iterator[None]:
 def options_of(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Callable[[str], dict[str, Any]]:
-    """What is configured for a backend. REST does without anything of ARC: its proxies are made natively."""
-    native = {"ARCPROXY_PATH": "/nowhere/arcproxy", "PROXY_FILE": str(tmp_path_factory.mktemp("native") / "proxy")}
+    """What is configured for a backend. REST does without anything of ARC: its proxies are made natively.
+
+    ``rest-7`` and ``bindings-7`` speak to A-REX 7, ``rest-7-token`` and ``rest-7-voms`` with other credentials.
+    """
+    proxies = tmp_path_factory.mktemp("native")
 
     def options(backend: str) -> dict[str, Any]:
         if backend == "local":
             return {}
         if backend.startswith(("slurm", "lotus")):
             return slurm_options(request, backend)
-        return {**request.getfixturevalue("grid_config"), **(native if backend == "rest" else {})}
+        kind, seven, credentials = backend.partition("-7")
+        native = {"ARCPROXY_PATH": "/nowhere/arcproxy", "PROXY_FILE": str(proxies / backend)} if kind == "rest" else {}
+        if not seven:
+            return {**request.getfixturevalue("grid_config"), **native}
+        folder = request.getfixturevalue("arc7_folder")
+        if credentials == "-voms":
+            request.getfixturevalue("vomses")
+        config = folder / f"config{credentials}.json"
+        return {**json.loads(config.read_text()), **native, "BACKEND": kind}
 
     return options
 
@@ -157,19 +188,20 @@ MakeArc = Callable[..., ArcInterface]
 @pytest.fixture(scope="session")
 def erase_later() -> Iterator[Callable[[ArcInterface, Iterable[str]], None]]:
     """Erase, once all tests have run, jobs on the grid that a test has left and that have not ended yet."""
-    left: dict[str, tuple[ArcInterface, list[str]]] = {}
+    left: dict[tuple[str, ...], tuple[ArcInterface, list[str]]] = {}
 
     def later(arc: ArcInterface, job_ids: Iterable[str]) -> None:
         if arc.config.BACKEND in ("local", "slurm"):
             return
-        if arc.config.endpoint not in left:
+        config = arc.config.as_dict()
+        owner = (arc.config.endpoint, *(str(config.get(name)) for name in ("AUTH", "CLIENT_CERT", "VOMS")))
+        if owner not in left:
             # The proxy of a test may be gone with the test.
-            config = {**arc.config.as_dict(), "BACKEND": "rest", "PROXY_FILE": proxy}
-            left[arc.config.endpoint] = (ArcInterface(log=None, config=config), [])
-        left[arc.config.endpoint][1].extend(job_ids)
+            config |= {"BACKEND": "rest", "PROXY_FILE": str(Path(folder) / f"proxy-{len(left)}")}
+            left[owner] = (ArcInterface(log=None, config=config), [])
+        left[owner][1].extend(job_ids)
 
     with tempfile.TemporaryDirectory() as folder:
-        proxy = str(Path(folder) / "proxy")
         yield later
         deadline = time.monotonic() + 60
         for arc, job_ids in left.values():

@@ -13,7 +13,8 @@ if TYPE_CHECKING:
 
 _TOGETHER = re.compile(
     r"(tests/unit/\w+|.*/test_(?:explain_causes|explain_slurm|bindings_backend|stock_timers|slurm_outages|grid))\.py"
-    r"|(.*/test_(?:describing|examples)\.py).*\[(bindings|rest|slurm-ssh|slurm|lotus-ssh|lotus|local)\b"
+    r"|(.*/test_(?:describing|examples)\.py)"
+    r".*\[((?:bindings|rest)(?:-7)?(?:-token|-voms)?|(?:slurm|lotus)(?:-ssh)?|local)\b"
 )
 """Tests that share what takes long to make, for all backends or for each: one process runs those of a file"""
 _LONGEST = (

@@ -91,7 +91,7 @@ class Backend(ABC):
 
         Threads in the background cannot ask: see :class:`~jasmin_arc.credentials.proxy.ProxyManager`.
 
-        :raises ProxyGenerationError: if there are none
+        :raises CredentialsError: if there are none
         """
 
     @abstractmethod

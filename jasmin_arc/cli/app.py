@@ -41,7 +41,7 @@ SECTIONS = {
     "Set up": {
         "doctor": "Check what a first job needs, with remedies.",
         "config": "Show the configuration, or start one.",
-        "proxy": "Make, show or remove the proxy certificate.",
+        "proxy": "Make or remove the proxy certificate; show the credentials.",
         "site": "Show queues, limits, accounts and runtime environments.",
         "completion": "Print the completion script for a shell.",
     },

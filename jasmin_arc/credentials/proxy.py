@@ -16,13 +16,14 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
-from jasmin_arc._support.text import utc
+from jasmin_arc._support.text import first_few, utc
 from jasmin_arc.config import ConnectionConfig
 from jasmin_arc.credentials import Credentials
 from jasmin_arc.credentials.arcproxy import run_arcproxy
 from jasmin_arc.credentials.delegation import sign_request
 from jasmin_arc.credentials.rfc3820 import has_voms, holder, load_certificates, load_proxy, make_proxy, name_text
-from jasmin_arc.credentials.user_certificate import MAX_BYTES, read_chain, read_key_pair
+from jasmin_arc.credentials.user_certificate import MAX_BYTES, KeyPair, read_chain, read_key_pair
+from jasmin_arc.credentials.voms import VomsAttributes, Wanted, extension, read_attributes
 from jasmin_arc.exceptions import Advice, ProxyGenerationError
 
 MIN_TIME_LEFT = timedelta(seconds=60)
@@ -32,11 +33,13 @@ DELEGATIONS_SUFFIX = ".delegations"
 """How the name of the file ends that stands beside the proxy and tells which delegations were made with it."""
 
 _RETRY_SECONDS = 60.0
-_HAS_VOMS = "it has VOMS attributes, which a proxy that this library makes would not have"
+_HAS_VOMS = "it has VOMS attributes, which a new one would not have"
+_ADMISSION = "ask the site to let in the owner of this certificate"
 _KEEP_VOMS = Advice(
-    "make a new one with the program that made it, such as 'arcproxy -S' or 'voms-proxy-init', or run {proxy_destroy} "
-    "to use a plain proxy"
+    "make a new one with the program that made it, such as 'arcproxy -S' or 'voms-proxy-init'; or set VOMS, so that "
+    "this library makes it; or run {proxy_destroy} to use a plain proxy"
 )
+_OTHER_VOMS = Advice("set VOMS to what it has, or run {proxy_destroy}, after which a new one is made")
 
 
 @dataclass(frozen=True)
@@ -50,9 +53,28 @@ class ProxyInfo:
     """The name of the person's certificate that it was made from."""
     not_before: datetime
     expires: datetime
-    """When the first certificate of its chain ends (UTC)."""
+    """When the first certificate of its chain ends, or its VOMS attributes if they end earlier (UTC)."""
     voms: bool = False
-    """Whether it carries VOMS attributes, which only the program that made it can renew."""
+    """Whether it carries VOMS attributes, which are renewed only where the option VOMS asks for them."""
+    memberships: tuple[VomsAttributes, ...] = ()
+    """Its VOMS attributes, by VO and server; empty where they cannot be read"""
+
+    @property
+    def attributes(self) -> tuple[str, ...]:
+        """Its VOMS attributes: groups and roles, such as ``/atlas/uk/Role=production``."""
+        return tuple(dict.fromkeys(name for membership in self.memberships for name in membership.names))
+
+    @property
+    def attributes_expire(self) -> datetime | None:
+        """When the first of its VOMS attributes ends (UTC); ``None`` if it has none that can be read."""
+        return min((membership.expires for membership in self.memberships), default=None)
+
+    @property
+    def attributes_text(self) -> str:
+        """Its VOMS attributes in words."""
+        if self.voms and not self.attributes:
+            return "VOMS attributes that cannot be read"
+        return f"VOMS: {first_few(self.attributes)}" if self.voms else "no VOMS attributes"
 
     @property
     def time_left(self) -> timedelta:
@@ -66,8 +88,9 @@ class ProxyManager(Credentials):
     The file is always replaced as a whole, so that several processes that renew it at the same time do no harm:
     each reads a complete proxy, and the last one stays.
 
-    A proxy with VOMS attributes is used while it lasts, and never replaced before its end: a proxy that is made here
-    has no such attributes, and a site that asks for them would turn it away.
+    A proxy with VOMS attributes is used while it lasts, and never replaced before its end by one without them: a site
+    that asks for them would turn that away. Where the option VOMS is set, a new proxy has the attributes that it names,
+    and one that has them already is renewed with them.
 
     :param passphrase: returns the passphrase of an encrypted private key; without it a terminal is asked, though not
         by a daemon thread, which nobody could interrupt. It is used once and not kept
@@ -77,6 +100,7 @@ class ProxyManager(Credentials):
         self, config: ConnectionConfig, log: logging.Logger, *, passphrase: Callable[[], str] | None = None
     ) -> None:
         self._config = config
+        self._wanted = Wanted.of(config.VOMS)
         self._log = log
         self._passphrase = passphrase
         self._lock = threading.Lock()
@@ -88,18 +112,19 @@ class ProxyManager(Credentials):
     def path(self) -> Path:
         """Return the path of a proxy that lasts at least ``PROXY_RENEWAL_THRESHOLD`` seconds.
 
-        It is made or renewed when needed. One that cannot be renewed, or that has VOMS attributes, is returned, with a
-        warning, while it still lasts a minute.
+        It is made or renewed when needed. One that cannot be renewed, or that has VOMS attributes that are not asked
+        for, is returned, with a warning, while it still lasts a minute.
 
-        :raises ProxyGenerationError: if there is none and none can be made, or if one with VOMS attributes has ended
+        :raises ProxyGenerationError: if there is none and none can be made, if one with VOMS attributes has ended, or
+            if it has other attributes than VOMS asks for
         """
         with self._lock:
             present = self._present()
-            if present is None:
+            if present is None or self._lacks_attributes(present):
                 return self._make()
-            if present.time_left >= timedelta(seconds=self._config.PROXY_RENEWAL_THRESHOLD):
+            if present.time_left >= self._min_left:
                 return present.path
-            return self._used_voms(present) if present.voms else self._renewed(present)
+            return self._used_voms(present) if present.voms and self._wanted is None else self._renewed(present)
 
     def read(self) -> bytes:
         """Return the content of the proxy file that :meth:`path` gives. It holds the private key.
@@ -124,6 +149,29 @@ class ProxyManager(Credentials):
         info = self.info()
         return info.expires if info is not None else None
 
+    def owner(self) -> str:
+        """Return the name in the certificate that the proxy was made from, as ARC writes it."""
+        return read_proxy(self.path()).identity
+
+    def described(self) -> str:
+        """Say what a server is shown, such as ``the certificate of /O=Example/CN=Jane (VOMS: /atlas)``."""
+        info = self._known()
+        if info is None:
+            return f"the certificate {self._config.CLIENT_CERT}"
+        return f"the certificate of {info.identity}{f' ({info.attributes_text})' if info.voms else ''}"
+
+    def when_refused(self, why: str) -> str:  # noqa: ARG002 - servers do not tell
+        info = self._known()
+        if info is not None and info.voms:
+            return f"{_ADMISSION}, or one of these attributes"
+        vo = "it has no VOMS attributes: if the site lets in a virtual organisation of yours, set VOMS to its name"
+        return f"{_ADMISSION}; {vo}"
+
+    def _known(self) -> ProxyInfo | None:
+        with contextlib.suppress(ProxyGenerationError):
+            return self.info()
+        return None
+
     def client_certificate(self) -> Path:
         """Return the file with the proxy and its key, as :meth:`path` does."""
         return self.path()
@@ -134,7 +182,8 @@ class ProxyManager(Credentials):
     def create(self) -> Path:
         """Make a new proxy in place of the present one.
 
-        :raises ProxyGenerationError: if it cannot be made, or the present one has VOMS attributes and has not ended
+        :raises ProxyGenerationError: if it cannot be made, or the present one has not ended and has VOMS attributes
+            that the new one would not have
         """
         with self._lock:
             self._refuse_to_replace_voms()
@@ -207,6 +256,24 @@ class ProxyManager(Credentials):
             self._log.warning("the present proxy %s is not used: it was made for %s", info.path, info.identity)
         return info.identity == identity
 
+    @property
+    def _min_left(self) -> timedelta:
+        return timedelta(seconds=self._config.PROXY_RENEWAL_THRESHOLD)
+
+    def _lacks_attributes(self, present: ProxyInfo) -> bool:
+        """Say whether the proxy is to be replaced by one with the attributes that VOMS asks for.
+
+        :raises ProxyGenerationError: if it has others
+        """
+        if self._wanted is None or self._wanted.is_in(present.attributes):
+            return False
+        if present.voms and present.time_left > timedelta(0):
+            raise ProxyGenerationError(
+                f"the proxy {present.path} has {present.attributes_text}, and VOMS asks for {self._wanted}",
+                advice=_OTHER_VOMS,
+            )
+        return True
+
     def _used_voms(self, present: ProxyInfo) -> Path:
         """Use a proxy with VOMS attributes while it lasts: one that is made here would not have them."""
         ends = "ends" if present.time_left > timedelta(0) else "ended"
@@ -221,7 +288,8 @@ class ProxyManager(Credentials):
             self._log.warning("%s", problem)
         return present.path
 
-    def _refuse_to_replace_voms(self) -> None:
+    def _refuse_to_replace_voms(self, new: ProxyInfo | None = None) -> None:
+        """Keep VOMS attributes that a new proxy would not have, as far as is known without it."""
         target = self._target()
         try:
             present = self._described(target)
@@ -229,11 +297,15 @@ class ProxyManager(Credentials):
             if _carries_voms(target):
                 raise
             return  # Any other file that cannot be used may be replaced.
-        if present is not None and present.voms and present.time_left > timedelta(0):
-            raise ProxyGenerationError(
-                f"the proxy {present.path} is valid until {utc(present.expires)}, and is not replaced: {_HAS_VOMS}",
-                advice=_KEEP_VOMS,
-            )
+        if present is None or not present.voms or present.time_left <= timedelta(0):
+            return
+        kept = f"the proxy {present.path} is valid until {utc(present.expires)}, and is not replaced"
+        if self._wanted is None:
+            raise ProxyGenerationError(f"{kept}: {_HAS_VOMS}", advice=_KEEP_VOMS)
+        self._lacks_attributes(present)
+        lost = [name for name in present.attributes if new is not None and name not in new.attributes]
+        if lost and present.time_left > MIN_TIME_LEFT:
+            raise ProxyGenerationError(f"{kept}: a new one would not have {first_few(lost)}", advice=_OTHER_VOMS)
 
     def _renewed(self, present: ProxyInfo) -> Path:
         usable = present.time_left > MIN_TIME_LEFT
@@ -254,24 +326,53 @@ class ProxyManager(Credentials):
         pair = read_key_pair(self._config, passphrase=self._passphrase, longer_than=longer_than)
         target = self._target()
         with _private_folder(target) as folder:
-            made = folder / "proxy"
-            program = self._config.ARCPROXY_PATH
-            if Path(program).is_file() and os.access(program, os.X_OK):
-                # It does not say why it could not write.
-                _write(folder / "space", bytes(1 << 14))
-                (folder / "space").unlink()
-                run_arcproxy(self._config, made, passphrase=pair.passphrase)
-            else:
-                self._log.debug("there is no %s: the proxy is made without it", program)
-                lifetime = timedelta(seconds=self._config.PROXY_VALIDITY_PERIOD)
-                _write(made, make_proxy(pair.chain, pair.key, lifetime=lifetime))
+            made = self._made(pair, folder)
             info = read_proxy(made)
+            self._check_attributes(info)
             # Meanwhile the user may have made one with VOMS attributes.
-            self._refuse_to_replace_voms()
+            self._refuse_to_replace_voms(info)
             made.replace(target)
-        self._retry_at = 0.0
+        # Some VOs give attributes for less time than this asks for.
+        short = info.voms and info.time_left < self._min_left
+        self._retry_at = time.monotonic() + _RETRY_SECONDS if short else 0.0
         self._log.info("made the proxy %s for %s, valid until %s", target, info.identity, utc(info.expires))
         return target
+
+    def _made(self, pair: KeyPair, folder: Path) -> Path:
+        """Make a proxy in a private folder."""
+        made, program = folder / "proxy", self._config.ARCPROXY_PATH
+        native = not (Path(program).is_file() and os.access(program, os.X_OK))
+        more = []
+        if self._wanted is not None:
+            from jasmin_arc.credentials.voms_server import fetch, servers_of
+
+            servers = servers_of(self._wanted.vo)
+            if native:
+                more = [extension(fetch(self._config, pair.passphrase, self._wanted, servers))]
+        else:
+            servers = []
+        if native:
+            self._log.debug("there is no %s: the proxy is made without it", program)
+            lifetime = timedelta(seconds=self._config.PROXY_VALIDITY_PERIOD)
+            _write(made, make_proxy(pair.chain, pair.key, lifetime=lifetime, more=more))
+        else:
+            # It does not say why it could not write.
+            _write(folder / "space", bytes(1 << 14))
+            (folder / "space").unlink()
+            run_arcproxy(self._config, made, passphrase=pair.passphrase, voms=servers)
+        return made
+
+    def _check_attributes(self, made: ProxyInfo) -> None:
+        # arcproxy counts a proxy without the attributes as success.
+        if self._wanted is None:
+            return
+        if not self._wanted.is_in(made.attributes):
+            found = f"the VO {self._wanted.vo} gives {made.attributes_text}, and VOMS asks for {self._wanted}"
+            advice = f"ask the VO {self._wanted.vo} for it, or set VOMS to what you have"
+            raise ProxyGenerationError(f"cannot create a proxy: {found}", advice=advice)
+        if made.time_left <= MIN_TIME_LEFT:
+            found = f"the VO {self._wanted.vo} gives attributes that end at {utc(made.expires)}"
+            raise ProxyGenerationError(f"cannot create a proxy: {found}", advice="check this machine's clock")
 
     def _target(self) -> Path:
         configured = Path(self._config.PROXY_FILE).absolute()
@@ -305,14 +406,22 @@ def _proxy_errors(path: Path) -> Iterator[None]:
 def _proxy_info(path: Path, pem: bytes) -> ProxyInfo:
     certificates = load_proxy(pem)[0]
     chain = holder(certificates)
+    # All certificates count: the chain of the holder ends at the first proxy of the older kind.
+    voms = has_voms(certificates)
+    memberships: tuple[VomsAttributes, ...] = ()
+    if voms:
+        # A site may read what this library cannot.
+        with contextlib.suppress(ValueError):
+            memberships = read_attributes(certificates)
+    ends = [*(cert.not_valid_after_utc for cert in chain), *(membership.expires for membership in memberships)]
     return ProxyInfo(
         path=path,
         subject=name_text(chain[0].subject),
         identity=name_text(chain[-1].subject),
         not_before=chain[0].not_valid_before_utc,
-        expires=min(cert.not_valid_after_utc for cert in chain),
-        # All certificates count: the chain of the holder ends at the first proxy of the older kind.
-        voms=has_voms(certificates),
+        expires=min(ends),
+        voms=voms,
+        memberships=memberships,
     )
 
 

@@ -37,9 +37,17 @@ class WrongPassphraseError(ValueError):
 
 
 def sign_proxy(
-    public_key: PublicKey, *, issuer_cert: x509.Certificate, issuer_key: PrivateKey, lifetime: timedelta
+    public_key: PublicKey,
+    *,
+    issuer_cert: x509.Certificate,
+    issuer_key: PrivateKey,
+    lifetime: timedelta,
+    more: Iterable[x509.UnrecognizedExtension] = (),
 ) -> x509.Certificate:
-    """Sign a proxy certificate that inherits all rights of its issuer and never outlives it."""
+    """Sign a proxy certificate that inherits all rights of its issuer and never outlives it.
+
+    :param more: extensions that are not critical
+    """
     now = datetime.now(timezone.utc).replace(microsecond=0)
     end = issuer_cert.not_valid_after_utc
     if not issuer_cert.not_valid_before_utc <= now < end:
@@ -60,16 +68,25 @@ def sign_proxy(
         .add_extension(x509.UnrecognizedExtension(PROXY_CERT_INFO, _INHERIT_ALL), critical=True)
         .add_extension(x509.KeyUsage(**usage), critical=True)
     )
+    for extension in more:
+        builder = builder.add_extension(extension, critical=False)
     return builder.sign(issuer_key, hashes.SHA256())
 
 
-def make_proxy(chain: Sequence[x509.Certificate], key: PrivateKey, *, lifetime: timedelta) -> bytes:
+def make_proxy(
+    chain: Sequence[x509.Certificate],
+    key: PrivateKey,
+    *,
+    lifetime: timedelta,
+    more: Iterable[x509.UnrecognizedExtension] = (),
+) -> bytes:
     """Make a new key and a proxy certificate for it: the whole text of a proxy file, private key included.
 
     :param chain: the certificate that signs, which the key belongs to, then those that vouch for it
+    :param more: extensions for the proxy that are not critical
     """
     proxy_key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
-    proxy = sign_proxy(proxy_key.public_key(), issuer_cert=chain[0], issuer_key=key, lifetime=lifetime)
+    proxy = sign_proxy(proxy_key.public_key(), issuer_cert=chain[0], issuer_key=key, lifetime=lifetime, more=more)
     key_pem = proxy_key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.TraditionalOpenSSL, serialization.NoEncryption()
     )

@@ -18,8 +18,8 @@ class ArcObjects(Parts):
     def create_proxy(self) -> None:
         """Create a proxy certificate from the private key and certificate, and save it to the path in the config.
 
-        :raises ProxyGenerationError: if the certificate cannot be generated, or the present proxy has VOMS attributes
-            and has not ended
+        :raises ProxyGenerationError: if the certificate cannot be generated, or the present proxy has not ended and
+            has VOMS attributes that the new one would not have
         """
         self.proxy.create()
 

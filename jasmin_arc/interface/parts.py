@@ -31,6 +31,7 @@ from jasmin_arc.exceptions import InvalidConfigError, JasminArcError
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
+    from jasmin_arc.credentials.choice import UserCredentials
     from jasmin_arc.credentials.proxy import ProxyManager
     from jasmin_arc.explain.known_site import KnownSite
     from jasmin_arc.explain.warnings import Warnings
@@ -105,7 +106,7 @@ class Parts(Shown):
         return self._part("backend", self._make_backend)
 
     def _make_backend(self) -> Backend:
-        return make_backend(self.config, Services(self.job_list, lambda: self.proxy, self.logger))
+        return make_backend(self.config, Services(self.job_list, lambda: self.credentials, self.logger))
 
     @property
     def job_list(self) -> JobList:
@@ -115,8 +116,15 @@ class Parts(Shown):
         return self._part("job_list", lambda: JobList(Path(self.config.JOBS_INFO_FILE), log=self.logger))
 
     @property
+    def credentials(self) -> UserCredentials:
+        """What a compute element is shown: the proxy certificate, or a token."""
+        from jasmin_arc.credentials.choice import choose
+
+        return self._part("credentials", lambda: choose(self.config, self.proxy, self.logger))
+
+    @property
     def proxy(self) -> ProxyManager:
-        """The proxy certificate."""
+        """The proxy certificate, whether it is what a compute element is shown or not."""
         from jasmin_arc.credentials.proxy import ProxyManager
 
         return self._part("proxy", lambda: ProxyManager(self.config, self.logger))

@@ -97,7 +97,7 @@ class Submitting(Parts):
         return results
 
     def _credentials_end(self) -> datetime | None:
-        return self.proxy.expires() if RENEW in self.backend.capabilities else None
+        return self.credentials.expires() if RENEW in self.backend.capabilities else None
 
     def _log_submitted(self, results: Sequence[str | JasminArcError]) -> None:
         submitted = [result for result in results if isinstance(result, str)]

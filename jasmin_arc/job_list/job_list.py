@@ -55,7 +55,14 @@ class JobList:
         return JobList(self.path, timeout=timeout, log=self._log)
 
     def record(
-        self, description: JobDescription, *, endpoint: str, token: str, id: str | None = None, delegation_id: str = ""
+        self,
+        description: JobDescription,
+        *,
+        endpoint: str,
+        token: str,
+        id: str | None = None,
+        delegation_id: str = "",
+        identity: str = "",
     ) -> JobRecord:
         """Return what to write down of a job that is about to be submitted.
 
@@ -68,7 +75,16 @@ class JobList:
         if inputs != description.inputs or stdin is not description.stdin:
             description = description.replace(inputs=inputs, stdin=stdin)
         text = description.to_json()
-        return JobRecord(token, endpoint, description.name, text, id, delegation_id=delegation_id, contents=contents)
+        return JobRecord(
+            token,
+            endpoint,
+            description.name,
+            text,
+            id,
+            delegation_id=delegation_id,
+            identity=identity,
+            contents=contents,
+        )
 
     def _recorded(self, source: _Source, contents: dict[str, bytes | None]) -> _Source:
         """Return what to write down for a source, and add its content to those that the job needs."""

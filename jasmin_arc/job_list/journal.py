@@ -28,6 +28,8 @@ class Entry:
     delegation_id: str = ""
     id: str | None = None
     """The id of the job, where the backend gives it before the job exists"""
+    identity: str = ""
+    """Whose job it is, in the words of the place"""
 
 
 class Journal:

@@ -46,6 +46,8 @@ class JobRecord:
     """The id of the job that this one repeats"""
     owner: str = ""
     """The mark of the process that is submitting it"""
+    identity: str = ""
+    """Whose job it is, in the words of the place; empty where that is not known, or a place has no such names"""
     contents: Mapping[str, bytes | None] = field(default_factory=dict, repr=False, compare=False)
     """The contents of inputs that are kept in files, by the names of these files; ``None`` for a content that only the
     file has. This is for :meth:`JobList.intend` and not in the list"""

@@ -12,7 +12,7 @@ from pathlib import Path
 from jasmin_arc.exceptions import JobListError
 from jasmin_arc.job_list.sqlite import Database, make_durable, make_file, open_database
 
-_VERSION = 1
+_VERSION = 2
 ARC_COLUMNS = (
     *("id", "idfromendpoint", "name", "statusinterface", "statusurl", "managementinterfacename", "managementurl"),
     *("serviceinformationinterfacename", "serviceinformationurl", "serviceinformationhost"),
@@ -36,7 +36,7 @@ _TABLES = {
         "jasmin_arc_jobs(token TEXT PRIMARY KEY, endpoint TEXT NOT NULL, name TEXT NOT NULL, "
         "description TEXT NOT NULL, id TEXT UNIQUE, phase TEXT NOT NULL, submitted REAL NOT NULL, "
         "delegation_id TEXT NOT NULL, final_state TEXT NOT NULL, outputs_saved REAL, resubmission_of TEXT NOT NULL, "
-        "owner TEXT NOT NULL)"
+        "owner TEXT NOT NULL, identity TEXT NOT NULL)"
     ),
     "jasmin_arc_inputs": "jasmin_arc_inputs(token TEXT NOT NULL, content TEXT NOT NULL, PRIMARY KEY (token, content))",
 }

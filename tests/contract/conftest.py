@@ -1,7 +1,7 @@
 """Each scenario of the contract runs on each backend; what differs is what a backend says that it can do.
 
 The bindings backend is the REST backend but for a few methods. Only the scenarios of these, which have the mark
-``bindings_too``, run on it.
+``bindings_too``, run on it. On A-REX 7 it speaks to a server that its ARC does not know yet, and that takes long.
 """
 
 from __future__ import annotations
@@ -17,12 +17,16 @@ from contract_kit import LOCAL_SLOTS
 
 from jasmin_arc import ArcInterface
 
+ON_ARC7 = ["rest-7", "rest-7-token"]
+
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "backend_name" in metafunc.fixturenames:
-        on_grid = ["rest"] + ["bindings"] * any(metafunc.definition.iter_markers("bindings_too"))
-        on_grid += ["slurm", "slurm-ssh", "lotus", "lotus-ssh"]
+        bindings_too = any(metafunc.definition.iter_markers("bindings_too"))
+        on_grid = ["rest", *ON_ARC7] + ["bindings"] * bindings_too + ["slurm", "slurm-ssh", "lotus", "lotus-ssh"]
         names = [*(pytest.param(name, marks=pytest.mark.grid) for name in on_grid), "local"]
+        if bindings_too:
+            names.append(pytest.param("bindings-7", marks=[pytest.mark.grid, pytest.mark.soak]))
         metafunc.parametrize("backend_name", names, indirect=True, scope="module")
 
 

@@ -87,7 +87,9 @@ def test_restarting_is_for_jobs_that_allow_it(arc: ArcInterface) -> None:
     arc.restart_jobs([allowed])
     # The program had its run: the place takes the job up where it failed, which is after that.
     assert ended(arc, allowed) == [JobStatuses.FAILED]
-    assert (arc.get_job_info(allowed).exit_code, arc.read(allowed, "output")) == (4, first)
+    assert arc.read(allowed, "output") == first
+    # A-REX 7 no longer knows it.
+    assert arc.get_job_info(allowed).exit_code in (4, None)
 
 
 def test_renewing_is_for_jobs_with_credentials(arc: ArcInterface) -> None:

@@ -53,6 +53,7 @@ class FakeCe:
         self.requests: list[str] = []
         self.renewed: list[str] = []
         self.held: dict[str, bytes] = {}
+        self.tokens: dict[str, str] = {}
         self.csr = b""
         self._lock = threading.Lock()
         self._delegations = 0
@@ -69,7 +70,7 @@ class FakeCe:
                 "<versions>" + "".join(f"<version>{version}</version>" for version in self.versions) + "</versions>"
             )
         if "/delegations" in path:
-            return self._delegate(path, query)
+            return self._delegate(request, path, query)
         match = JOBS.match(path)
         if match is None:
             return Reply(404, reason="Not found")
@@ -81,7 +82,11 @@ class FakeCe:
         action = query.partition("action=")[2]
         return self._new(request) if action == "new" else self._bulk(action, request.body.decode())
 
-    def _delegate(self, path: str, query: str) -> Reply:
+    def _delegate(self, request: Request, path: str, query: str) -> Reply:
+        if query == "action=new&type=jwt":
+            delegation_id = f"jwt{len(self.tokens)}"
+            self.tokens[delegation_id] = request.headers.get("x-token-delegation", "")
+            return Reply(201, b"", {"Location": f"{path}/{delegation_id}"})
         if query == "action=new":
             self._delegations += 1
             return Reply(201, self.csr, {"Location": f"{path}?{query}/deleg{self._delegations}"})
@@ -91,6 +96,11 @@ class FakeCe:
         if query == "action=renew":
             self.renewed.append(path.rpartition("/")[2])
             return Reply(201, self.csr)
+        if request.method == "GET":
+            known = {*self.held, *self.tokens, *(entry for job in self.jobs.values() for entry in job.delegations)}
+            kinds = {entry: "jwt" if entry in self.tokens else "x509" for entry in sorted(known)}
+            told = (f"<delegation><id>{entry}</id><type>{kind}</type></delegation>" for entry, kind in kinds.items())
+            return xml(f"<delegations>{''.join(told)}</delegations>")
         return Reply()
 
     def _new(self, request: Request) -> Reply:

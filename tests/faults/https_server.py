@@ -15,6 +15,8 @@ from typing import Union
 
 import trustme
 
+from jasmin_arc.credentials import Credentials
+
 RESET = object()
 """Yielded by a raw reply: break the connection off with a TCP reset"""
 Piece = Union[bytes, float, object]
@@ -66,15 +68,11 @@ class Certificates:
 
 
 @dataclass
-class Shown:
+class Shown(Credentials):
     """Credentials: a certificate, and perhaps something in the head of each request."""
 
     certificate: Path
     head: dict[str, str] = field(default_factory=dict)
-
-    def ensure(self) -> None: ...
-
-    def expires(self) -> None: ...
 
     def client_certificate(self) -> Path:
         return self.certificate
@@ -82,19 +80,19 @@ class Shown:
     def headers(self) -> dict[str, str]:
         return self.head
 
-    def sign(self, request: bytes) -> None: ...
-
 
 class HttpsServer:
     """Serves until it is closed. ``requests`` has all that came in."""
 
-    def __init__(self, certificates: Certificates, handler: Handler, *, handshake: bool = True) -> None:
+    def __init__(
+        self, certificates: Certificates, handler: Handler, *, handshake: bool = True, wants_certificate: bool = True
+    ) -> None:
         self.requests: list[Request] = []
         self.connections = 0
         self.handler = handler
         self._handshake = handshake
         self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        self._context.verify_mode = ssl.CERT_REQUIRED
+        self._context.verify_mode = ssl.CERT_REQUIRED if wants_certificate else ssl.CERT_OPTIONAL
         # X509_V_FLAG_ALLOW_PROXY_CERTS, as A-REX has it
         self._context.verify_flags |= 0x40
         self.present(certificates.server)

@@ -18,6 +18,7 @@ from jasmin_arc import JobDescription
 from jasmin_arc.backends.base import Services
 from jasmin_arc.backends.rest.backend import RestBackend
 from jasmin_arc.config import ConnectionConfig
+from jasmin_arc.credentials.choice import choose
 from jasmin_arc.credentials.proxy import ProxyManager
 from jasmin_arc.job_list import JobList
 
@@ -40,7 +41,8 @@ class Setup:
     def __init__(self, folder: Path, certificates: Certificates, **options: Any) -> None:
         self.ce = FakeCe()
         self.ce.csr = CSR
-        self.server = HttpsServer(certificates, self.ce)
+        # As A-REX, which leaves it to the client what it shows.
+        self.server = HttpsServer(certificates, self.ce, wants_certificate=False)
         self.config = ConnectionConfig(
             {
                 "ARC_SERVER": self.server.endpoint,
@@ -56,7 +58,7 @@ class Setup:
             }
         )
         self.job_list = JobList(Path(self.config.JOBS_INFO_FILE))
-        if not any(name.startswith("PROXY") for name in options):
+        if not any(name.startswith("PROXY") for name in options) and self.config.AUTH != "token":
             self._put_proxy(certificates.user_cert)
         self.backend = self.another_backend()
 
@@ -70,7 +72,8 @@ class Setup:
 
     def another_backend(self) -> RestBackend:
         log = logging.getLogger("test")
-        return RestBackend(self.config, Services(self.job_list, lambda: ProxyManager(self.config, log), log))
+        credentials = choose(self.config, ProxyManager(self.config, log), log)
+        return RestBackend(self.config, Services(self.job_list, lambda: credentials, log))
 
     def url(self, name: str) -> str:
         return f"{self.server.endpoint}/rest/1.0/jobs/{name}"

@@ -4,12 +4,14 @@ ARC_CONFIG=$GRID_DIR/arc/arc.conf
 
 arex_daemons() {
     if [ "$SITE" = jasmin ]; then return; fi        # its users have none
-    if [ "$TIMERS" = short ]; then echo arex-ws arex accelerate; else echo arex-ws arex; fi
+    echo arex-ws arex
+    if [ "$TIMERS" = short ]; then echo accelerate; fi
+    if [ "$SITE" = arc7 ]; then echo voms-server; fi
 }
 
 # shellcheck disable=SC2046     # one word for each daemon
 arex_running() { running $(arex_daemons); }
-any_arex_running() { running arex || running arex-ws || running accelerate; }
+any_arex_running() { running arex || running arex-ws || running accelerate || running voms-server; }
 
 start_arex() {
     if arex_running; then return; fi
@@ -20,6 +22,7 @@ start_arex() {
     wait_for 30 listening "$PORT" || die "the web service does not listen on port $PORT; see $GRID_DIR/arc/log"
     start_arex_daemon arex arc-arex-start
     if [ "$TIMERS" = short ]; then start_accelerate; fi
+    if [ "$SITE" = arc7 ]; then start_voms_server; fi
 }
 
 prepare_arex() {
@@ -32,7 +35,12 @@ prepare_arex() {
     [ -s "$GRID_DIR/arc/control/dhparam.pem" ] ||
         (umask 077; openssl dhparam -dsaparam -out "$GRID_DIR/arc/control/dhparam.pem" 2048 2>/dev/null)
     enable_runtime_environments
-    render arc.conf "$ARC_CONFIG"
+    if [ "$SITE" = arc7 ]; then
+        trust_issuer
+        render arc7.conf "$ARC_CONFIG"
+    else
+        render arc.conf "$ARC_CONFIG"
+    fi
     if [ "$TIMERS" = short ]; then
         sed -i 's/ *# short timers only$//' "$ARC_CONFIG"
         make_location
@@ -43,11 +51,11 @@ prepare_arex() {
 
 # A place like /usr for A-REX's programs, where one of them is another.
 make_location() {
-    local location=$GRID_DIR/arc/location
+    local location=$GRID_DIR/arc/location program
     rm -rf "$location"
     mkdir -p "$location"/{lib/arc,answers/0}
     ln -s /usr/sbin /usr/share "$location"
-    ln -s /usr/lib/arc/* "$location/lib/arc"
+    for program in "$(debian_root)"/usr/lib/arc/*; do ln -s "/usr/lib/arc/${program##*/}" "$location/lib/arc"; done
     rm "$location/lib/arc/arcconfig-parser"
     render arcconfig-parser "$location/lib/arc/arcconfig-parser"
     chmod 755 "$location/lib/arc/arcconfig-parser"
@@ -64,10 +72,13 @@ enable_runtime_environments() {
     ln -s "$GRID_DIR/arc/rte/APPS/GREETING-1.0" "$enabled/APPS/GREETING-1.0"
 }
 
+# Where A-REX is installed.
+debian_root() { if [ "$SITE" = arc7 ]; then echo "$DEBIAN"; fi; }
+
 # start_arex_daemon NAME SCRIPT: with the package's own start script, changed in two places that arc.conf cannot reach
 start_arex_daemon() {
     local script=$GRID_DIR/arc/bin/$2
-    cp "/usr/share/arc/$2" "$script"
+    cp "$(debian_root)/usr/share/arc/$2" "$script"
     if [ "$1" = arex-ws ]; then
         insert "$script" 'listen on the loopback address only' '<tcp:Listen>' \
             '<tcp:Interface>127.0.0.1</tcp:Interface><tcp:Version>4</tcp:Version>'
@@ -76,9 +87,12 @@ start_arex_daemon() {
         insert "$script" 'shorten the information period (unit 0.1 s)' '<arex:gmconfig>$ARC_RUNTIME_CONFIG</arex:gmconfig>' \
             '<arex:InfoproviderWakeupPeriod>100</arex:InfoproviderWakeupPeriod>'
     fi
-    launch arex ARC_LOCATION="$(arc_location)" "$script" || die_of_start "$1"
+    launch arex PATH="$(path_of_jobs)" ARC_LOCATION="$(arc_location)" "${INSIDE[@]}" "$script" || die_of_start "$1"
     wait_for 30 running "$1" || die_of_start "$1"
 }
+
+# Jobs inherit it from A-REX.
+path_of_jobs() { if [ "$SITE" = arc7 ]; then echo "/usr/local/bin:$SYSTEM_PATH"; else echo "$SYSTEM_PATH"; fi; }
 
 arc_location() { if [ "$TIMERS" = short ]; then echo "$GRID_DIR/arc/location"; else echo /usr; fi; }
 
@@ -86,19 +100,21 @@ arc_location() { if [ "$TIMERS" = short ]; then echo "$GRID_DIR/arc/location"; e
 insert() {
     local script
     script=$(cat "$1")
-    [[ $script == *"$3"* ]] || die "cannot $2: $1 has no $3 (grids are made for A-REX 6.17)"
+    [[ $script == *"$3"* ]] || die "cannot $2: $1 has no $3 (grids are made for A-REX 6.17 and 7.0)"
     printf '%s\n' "${script//"$3"/"$3$4"}" >"$1"
 }
 
 start_accelerate() {
+    cp "$HERE/accelerate.py" "$GRID_DIR/arc/bin"
     # setsid puts it into the background, away from the caller's terminal and its Ctrl-C
-    launch arex ARC_LOCATION="$(arc_location)" setsid --fork "$SYSTEM_PYTHON" "$HERE/accelerate.py" "$GRID_DIR/arc"
+    launch arex ARC_LOCATION="$(arc_location)" setsid --fork "${INSIDE[@]}" \
+        "$SYSTEM_PYTHON" "$GRID_DIR/arc/bin/accelerate.py" "$GRID_DIR/arc"
     wait_for 10 running accelerate || die_of_start accelerate
 }
 
 stop_arex() {
     # A-REX takes up to 11 s to notice SIGTERM. It survives being killed: a job's state is in its control files.
-    stop_daemons 3 arex arex-ws accelerate
+    stop_daemons 3 arex arex-ws accelerate voms-server
     # shellcheck disable=SC2046     # one word for each pid
     kill_all $(strays arex)
 }

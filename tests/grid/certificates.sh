@@ -4,6 +4,7 @@
 # All below GRID_DIR: nothing in /etc/grid-security changes. Clients read $GRID_DIR/certificates.
 AUTHORITY=/DC=org/DC=jasmin-arc/CN=Grid-on-one-machine
 USER_NAME=/DC=org/DC=jasmin-arc/CN=Grid-user
+HOST_NAME=/DC=org/DC=jasmin-arc/CN=localhost
 
 make_certificates() {
     [ ! -d "$GRID_DIR/certificates" ] || return 0
@@ -14,12 +15,15 @@ make_certificates() {
         cd "$work"
         umask 077
         make_authority
-        issue host /DC=org/DC=jasmin-arc/CN=localhost \
+        issue host "$HOST_NAME" \
             "subjectAltName=DNS:localhost,DNS:$(hostname)" "extendedKeyUsage=serverAuth,clientAuth"
         issue user "$USER_NAME" "extendedKeyUsage=clientAuth"
+        # One whom nobody knows, and one whom A-REX 7 lets in because the VO does.
+        issue stranger "${USER_NAME%user}stranger" "extendedKeyUsage=clientAuth"
+        issue member "${USER_NAME%user}member" "extendedKeyUsage=clientAuth"
         chmod 644 ./*cert.pem
     ) >"$GRID_DIR/openssl.log" 2>&1 || die "openssl could not make the certificates; see $GRID_DIR/openssl.log"
-    mv -f "$work/usercert.pem" "$work/userkey.pem" "$GRID_DIR/client/"
+    mv -f "$work"/{user,stranger,member}{cert,key}.pem "$GRID_DIR/client/"
     # Only who holds the user certificate may submit.
     printf '"%s"\n' "$USER_NAME" >"$work/allowed-subjects"
     chmod -R go+rX "$work/certificates"

@@ -8,12 +8,14 @@ USAGE="usage: grid.sh COMMAND
   status       say what runs (exit code 0 when the grid is up, 3 when it is not)
   possible     say in one line why no grid can run here (exit code 3), if that is so
   with CMD...  run CMD with the grid up, and leave the grid as it was found
-  with-site CMD...  the same, with a jasmin site beside it in GRID_DIR-jasmin, which JASMIN_ARC_TEST_SITE tells
+  with-all CMD...  the same, with a jasmin site in GRID_DIR-jasmin and ARC 7 in GRID_DIR-arc7 beside it, which
+               JASMIN_ARC_TEST_SITE and JASMIN_ARC_TEST_ARC7 tell
   stop-arex    stop the CE and its web service; jobs stay in Slurm
   start-arex   start them again and wait until the CE accepts jobs
   logs         print the end of every log
   wipe         down, and remove all its files
-Variables: GRID_DIR, GRID_PORT, GRID_TIMERS (short or stock), GRID_SITE (plain or jasmin); see tests/grid/README.md"
+Variables: GRID_DIR, GRID_PORT, GRID_TIMERS (short or stock), GRID_SITE (plain or jasmin), GRID_ARC (6 or 7); see
+tests/grid/README.md"
 
 HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 
@@ -21,7 +23,7 @@ say() { echo "grid: $*" >&2; }      # stdout is for answers alone: the path of c
 die() { say "$*"; exit 1; }
 die_of_start() { tail -n 5 "$GRID_DIR/start.log" >&2; die "$1 did not start; see '$HERE/grid.sh logs'"; }
 
-for part in settings packages processes certificates accounts slurm ssh arex; do
+for part in settings packages processes certificates accounts slurm ssh arex arc7; do
     # shellcheck source=/dev/null
     . "$HERE/$part.sh"
 done
@@ -37,17 +39,20 @@ need_root() {
     [ "$(id -u)" = 0 ] || die "needs root, and Debian 12 or Ubuntu: Slurm and A-REX change to the job's user"
 }
 
-accepts_jobs() { [ "$SITE" = jasmin ] || "$SYSTEM_PYTHON" "$HERE/accepts_jobs.py" "$CONFIG_JSON"; }
+has_slurm() { [ "$SITE" != arc7 ]; }
+has_ce() { [ "$SITE" != jasmin ]; }
+
+accepts_jobs() { ! has_ce || "$SYSTEM_PYTHON" "$HERE/accepts_jobs.py" "$CONFIG_JSON"; }
 
 wait_until_it_accepts_jobs() {
     local why='' deadline=$((SECONDS + 90))
-    until why=$(accepts_jobs 2>&1) && slurm_ready; do
+    until why=$(accepts_jobs 2>&1) && { ! has_slurm || slurm_ready; }; do
         ((SECONDS < deadline)) || die "does not accept jobs after 90 s (${why:-Slurm has no usable node}); see '$HERE/grid.sh logs'"
         sleep 0.1
     done
 }
 
-something_runs() { slurm_running || any_arex_running; }
+something_runs() { { has_slurm && slurm_running; } || any_arex_running; }
 is_up() { slurm_running && ssh_running && arex_running && accepts_jobs >/dev/null 2>&1; }
 
 # What was asked for must be what runs: to change it under running jobs would surprise everyone who uses the grid.
@@ -81,7 +86,7 @@ check_folder() {
 
 # End what an interrupted start or a crash has left, and see that all ports are free before anything starts.
 clear_the_way() {
-    if ! slurm_running; then
+    if has_slurm && ! slurm_running; then
         stop_slurm_daemons
         free_port "$SLURMCTLD_PORT" GRID_SLURMCTLD_PORT
         free_port "$SLURMD_PORT" GRID_SLURMD_PORT
@@ -98,6 +103,7 @@ clear_the_way() {
     if ! arex_running; then
         stop_arex
         free_port "$PORT" GRID_PORT
+        if [ "$SITE" = arc7 ]; then free_port "$VOMS_PORT" GRID_PORT; fi
     fi
 }
 
@@ -106,7 +112,7 @@ render() {
     sed -e "s#@GRID_DIR@#$GRID_DIR#g" -e "s#@NODE@#$NODE#g" -e "s#@USER@#$GRID_USER#g" -e "s#@PORT@#$PORT#g" \
         -e "s#@SLURMCTLD_PORT@#$SLURMCTLD_PORT#g" -e "s#@SLURMD_PORT@#$SLURMD_PORT#g" \
         -e "s#@SSHD_PORT@#$SSHD_PORT#g" -e "s#@SLURMDBD_PORT@#$SLURMDBD_PORT#g" \
-        -e "s#@FRAIL_PORT@#$FRAIL_PORT#g" -e "s#@SCARCE_PORT@#$SCARCE_PORT#g" "$HERE/$1" >"$2.new"
+        -e "s#@ISSUER@#$ISSUER#g" -e "s#@FRAIL_PORT@#$FRAIL_PORT#g" -e "s#@SCARCE_PORT@#$SCARCE_PORT#g" "$HERE/$1" >"$2.new"
     chmod 644 "$2.new"
     mv "$2.new" "$2"
 }
@@ -122,36 +128,56 @@ up() {
         read_settings       # again: whoever held the lock may have changed them
         refuse_other_settings
         # A start that fails leaves nothing running, but never ends what ran before.
-        something_runs || trap 'stop_arex; stop_ssh; stop_slurm' EXIT
+        something_runs || trap stop_all EXIT
         make_account
         check_folder
         record_settings
-        if [ "$SITE" = plain ]; then make_certificates; fi
+        if has_ce; then make_certificates; fi
         clear_the_way
-        start_slurm
-        make_slurm_commands
-        start_ssh
+        if has_slurm; then start_cluster; else prepare_arc7; fi
         start_arex
         make_configurations
         wait_until_it_accepts_jobs
         trap - EXIT
         say "up after $SECONDS s ($(what_it_is))"
     fi
+    if [ "$SITE" = arc7 ]; then renew_token; fi
     configuration
 }
 
-configuration() { if [ "$SITE" = plain ]; then echo "$CONFIG_JSON"; else echo "$GRID_DIR/slurm.json"; fi; }
+start_cluster() {
+    start_slurm
+    make_slurm_commands
+    start_ssh
+}
 
-what_it_is() { if [ "$SITE" = plain ]; then echo "$TIMERS timers, https://localhost:$PORT/arex"; else echo "the $SITE site"; fi; }
+stop_all() {
+    stop_arex
+    if has_slurm; then
+        stop_ssh
+        cancel_slurm_jobs       # what A-REX has submitted meanwhile
+        stop_slurm
+    else
+        # shellcheck disable=SC2046     # one word for each pid
+        kill_all $(processes_in_debian)
+    fi
+}
+
+configuration() { if has_ce; then echo "$CONFIG_JSON"; else echo "$GRID_DIR/slurm.json"; fi; }
+
+what_it_is() { if has_ce; then echo "$TIMERS timers, https://localhost:$PORT/arex"; else echo "the $SITE site"; fi; }
 
 make_configurations() {
-    make_slurm_configuration here slurm.json
-    make_slurm_configuration ssh slurm-ssh.json
-    if [ "$SITE" = plain ]; then
+    if has_slurm; then
+        make_slurm_configuration here slurm.json
+        make_slurm_configuration ssh slurm-ssh.json
+    fi
+    if has_ce; then
         render config.json "$CONFIG_JSON"
         render client.conf "$GRID_DIR/client/client.conf"
         render env.sh "$GRID_DIR/client/env.sh"
     fi
+    if [ "$SITE" = arc7 ]; then make_clients_of_arc7; fi
 }
 
 # make_slurm_configuration WHERE NAME: for the backend "slurm"
@@ -167,18 +193,17 @@ down() {
     need_root
     lock
     # Slurm forgets a job after an hour, and an A-REX that asks for it later waits for ever: so it hears of the end now.
-    cancel_slurm_jobs
-    if [ "$TIMERS" = short ] && arex_running; then wait_for 5 not jobs_in_batch_system || true; fi
-    stop_arex
-    stop_ssh
-    cancel_slurm_jobs           # what A-REX has submitted meanwhile
-    stop_slurm
+    if has_slurm; then
+        cancel_slurm_jobs
+        if [ "$TIMERS" = short ] && arex_running; then wait_for 5 not jobs_in_batch_system || true; fi
+    fi
+    stop_all
     say "down; logs stay in $GRID_DIR"
 }
 
 status() {
     local name state=0
-    for name in $(slurm_daemons) sshd $(arex_daemons); do
+    for name in $(slurm_daemons) $(ssh_daemons) $(arex_daemons); do
         if running "$name"; then
             echo "$name: running, pid $(pid_of "$name")"
         else
@@ -195,12 +220,12 @@ status() {
     return $state
 }
 
-need_ce() { [ "$SITE" = plain ] || die "the $SITE site has no compute element"; }
+need_ce() { has_ce || die "the $SITE site has no compute element"; }
 
 start_arex_again() {
     need_root
     lock
-    slurm_running || die "the grid in $GRID_DIR is down: 'make grid-up' starts all of it"
+    ! has_slurm || slurm_running || die "the grid in $GRID_DIR is down: 'make grid-up' starts all of it"
     clear_the_way
     start_arex
     wait_until_it_accepts_jobs
@@ -225,32 +250,41 @@ with_grid() {
     "$@"
 }
 
-# with-site COMMAND...: both start at the same time
-with_site() {
-    local site=$GRID_DIR-jasmin starting
+# with-all COMMAND...: all start at the same time
+with_all() {
+    local name starting=()
     [ "$SITE" = plain ] || die "this grid is the $SITE site itself: 'grid.sh with'"
-    install_packages all        # once, for both
-    if of_site status >/dev/null; then site_was_up=yes; else site_was_up=''; fi
-    if is_up; then grid_was_up=yes; else grid_was_up=''; fi
-    trap end_both EXIT
+    install_packages all        # once, for all
+    to_end=()
+    for name in plain jasmin arc7; do
+        if ! of "$name" status >/dev/null 2>&1; then to_end+=("$name"); fi
+    done
+    trap end_those_started EXIT
     trap 'exit 130' INT TERM
-    of_site up >/dev/null &
-    starting=$!
-    "$HERE/grid.sh" up >/dev/null
-    wait "$starting"
-    JASMIN_ARC_TEST_SITE=$site "$@"
+    for name in plain jasmin arc7; do
+        of "$name" up >/dev/null &
+        starting+=($!)
+    done
+    for name in "${starting[@]}"; do wait "$name"; done
+    JASMIN_ARC_TEST_SITE=$GRID_DIR-jasmin JASMIN_ARC_TEST_ARC7=$GRID_DIR-arc7 "$@"
 }
 
-of_site() {
-    env -u GRID_TIMERS -u GRID_SSHD_PORT -u GRID_SLURMCTLD_PORT -u GRID_SLURMD_PORT \
-        GRID_DIR="$GRID_DIR-jasmin" GRID_SITE=jasmin GRID_PORT="${GRID_SITE_PORT:-$((PORT + 1000))}" "$HERE/grid.sh" "$@"
+# of SITE COMMAND: for the grid here, or for one of those beside it
+of() {
+    local other=(env -u GRID_TIMERS -u GRID_SITE -u GRID_ARC -u GRID_SSHD_PORT -u GRID_SLURMCTLD_PORT -u GRID_SLURMD_PORT)
+    case $1 in
+        plain) other=() ;;
+        jasmin) other+=(GRID_DIR="$GRID_DIR-jasmin" GRID_SITE=jasmin GRID_PORT="${GRID_SITE_PORT:-$((PORT + 1000))}") ;;
+        arc7) other+=(GRID_DIR="$GRID_DIR-arc7" GRID_ARC=7 GRID_PORT="${GRID_ARC7_PORT:-$((PORT + 500))}") ;;
+    esac
+    shift
+    "${other[@]}" "$HERE/grid.sh" "$@"
 }
 
-end_both() {
-    local ending=''
-    if [ -z "$site_was_up" ]; then of_site down & ending=$!; fi
-    if [ -z "$grid_was_up" ]; then "$HERE/grid.sh" down; fi
-    if [ -n "$ending" ]; then wait "$ending"; fi
+end_those_started() {
+    local name
+    for name in "${to_end[@]}"; do of "$name" down & done
+    wait
 }
 
 logs() {
@@ -265,7 +299,9 @@ logs() {
 
 wipe() {
     down
-    rm -rf "${GRID_DIR:?}"/{munge,slurm,accounts,modules,ssh,bin,calls,work,arc,certs,certificates,client,config.json,slurm.json,slurm-ssh.json,settings,lock,start.log,openssl.log}
+    if [ "$SITE" = arc7 ]; then remove_debian; fi
+    rm -rf "${GRID_DIR:?}"/{munge,slurm,accounts,modules,ssh,bin,calls,work,arc,certs,certificates,vomsdir,client,hosts}
+    rm -f "$GRID_DIR"/{config,config-token,config-voms,slurm,slurm-ssh}.json "$GRID_DIR"/{start,openssl,debian}.log "$GRID_DIR"/{settings,lock}
     rmdir --ignore-fail-on-non-empty "$GRID_DIR"
 }
 
@@ -273,7 +309,7 @@ read_settings
 case ${1:-} in
     up | down | status | possible | logs | wipe) "$1" ;;
     with) shift; with_grid "$@" ;;
-    with-site) shift; with_site "$@" ;;
+    with-all) shift; with_all "$@" ;;
     stop-arex) need_ce; need_root; lock; stop_arex ;;
     start-arex) need_ce; start_arex_again ;;
     *) echo "$USAGE" >&2; exit 2 ;;

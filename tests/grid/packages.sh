@@ -13,6 +13,12 @@ PACKAGES=(
     libpythonX.Y-testsuite                                               # the standard library's tests of executors
 )
 JASMIN_PACKAGES=(slurmdbd mariadb-server-core)     # accounting, which only the site like JASMIN has
+ARC7_PACKAGES=(
+    mmdebstrap debian-archive-keyring                                    # a Debian 13 in a folder, for A-REX 7
+    nordugrid-arc-client nordugrid-arc-plugins-needed                    # arcproxy
+    voms-clients                                                         # attributes of a VO
+    openssl iproute2 procps
+)
 
 missing_packages() {
     local package
@@ -27,7 +33,11 @@ python_version() {
 
 install_packages() {
     local missing wanted=("${PACKAGES[@]/X.Y/$(python_version)}")
-    if [ "$SITE" = jasmin ] || [ "${1:-}" = all ]; then wanted+=("${JASMIN_PACKAGES[@]}"); fi
+    case ${1:-$SITE} in
+        jasmin) wanted+=("${JASMIN_PACKAGES[@]}") ;;
+        arc7) wanted=("${ARC7_PACKAGES[@]}") ;;
+        all) wanted+=("${JASMIN_PACKAGES[@]}" "${ARC7_PACKAGES[@]}") ;;
+    esac
     if ! command -v dpkg-query >/dev/null || ! command -v apt-get >/dev/null; then
         die "needs root on Debian 12 or Ubuntu, for its packages ${wanted[*]}"
     fi

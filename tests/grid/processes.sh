@@ -15,7 +15,7 @@ pid_file() {
         sshd) echo "$GRID_DIR/ssh/sshd.pid" ;;
         arex) echo "$GRID_DIR/arc/run/arched-arex.pid" ;;
         arex-ws) echo "$GRID_DIR/arc/run/arched-arex-ws.pid" ;;
-        accelerate) echo "$GRID_DIR/arc/run/accelerate.pid" ;;
+        accelerate | voms-server) echo "$GRID_DIR/arc/run/$1.pid" ;;
     esac
 }
 
@@ -35,7 +35,7 @@ running() {
 launch() {
     local part=$1
     shift
-    env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LANG=C.UTF-8 JASMIN_ARC_GRID="$part:$GRID_DIR" \
+    env -i PATH=$SYSTEM_PATH HOME=/root LANG=C.UTF-8 JASMIN_ARC_GRID="$part:$GRID_DIR" \
         SLURM_CONF="$SLURM_CONF" ARC_CONFIG="$ARC_CONFIG" TMPDIR="$GRID_DIR/arc/tmp" \
         "$@" </dev/null >>"$GRID_DIR/start.log" 2>&1 9>&-
 }
@@ -59,6 +59,7 @@ job_processes() {
     for pid in $(grep -lzxF "SLURM_CONF=$SLURM_CONF" /proc/[0-9]*/environ 2>/dev/null | cut -d / -f 3); do
         if grep -qz '^SLURM_JOB_ID=' "/proc/$pid/environ" 2>/dev/null; then echo "$pid"; fi
     done
+    processes_in_debian
     # and the slurmstepd of each job, known by its folder: it writes its title over its environment
     for pid in $(pgrep -x slurmstepd); do
         if [ "$(readlink "/proc/$pid/cwd")" = "$GRID_DIR/slurm/log" ]; then echo "$pid"; fi

@@ -9,11 +9,10 @@ LOOPBACK=(LD_PRELOAD=libnss_wrapper.so NSS_WRAPPER_HOSTS="$GRID_DIR/slurm/hosts"
 slurm_running() { running $(slurm_daemons); }
 
 slurm_daemons() {
-    if [ "$SITE" = plain ]; then
-        echo munged slurmctld slurmd
-    else
-        echo munged mariadbd slurmdbd slurmctld slurmd slurmd-frail slurmd-scarce
-    fi
+    case $SITE in
+        plain) echo munged slurmctld slurmd ;;
+        jasmin) echo munged mariadbd slurmdbd slurmctld slurmd slurmd-frail slurmd-scarce ;;
+    esac
 }
 
 slurm_ready() { timeout 5 sinfo -h -n "$NODE" -o %T 2>/dev/null | grep -qE '^(idle|mixed|allocated)$'; }

@@ -1,7 +1,10 @@
 # sshd, for those who use the cluster from elsewhere, and Slurm's commands as such a user finds them. Sourced by grid.sh.
 # shellcheck shell=bash
 
-ssh_running() { running sshd; }
+ssh_daemons() { if has_slurm; then echo sshd; fi; }
+
+# shellcheck disable=SC2046     # one word for each daemon
+ssh_running() { running $(ssh_daemons); }
 
 start_ssh() {
     prepare_ssh

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import os
 import re
 import shutil
+import signal
 import socket
+import ssl
 import subprocess
 import tempfile
 import time
@@ -21,6 +24,7 @@ GRID = Path(__file__).with_name("grid.sh")
 DAEMONS = ["munged", "slurmctld", "slurmd", "sshd", "arex-ws", "arex", "accelerate"]
 
 
+ARC7_DAEMONS = ["arex-ws", "arex", "accelerate", "voms-server"]
 SITE_DAEMONS = ["munged", "mariadbd", "slurmdbd", "slurmctld", "slurmd", "slurmd-frail", "slurmd-scarce", "sshd"]
 
 
@@ -73,8 +77,11 @@ class Grid:
         self.port = port
 
     def run(self, *command: str, **settings: str) -> subprocess.CompletedProcess[str]:
-        environment = {**os.environ, "GRID_DIR": str(self.folder), "GRID_PORT": str(self.port), **settings}
+        environment = self.environment(**settings)
         return subprocess.run([GRID, *command], env=environment, capture_output=True, text=True, timeout=240)
+
+    def environment(self, **settings: str) -> dict[str, str]:
+        return {**os.environ, "GRID_DIR": str(self.folder), "GRID_PORT": str(self.port), **settings}
 
     def up(self) -> None:
         done = self.run("up")
@@ -269,14 +276,23 @@ def test_down_leaves_no_process_and_no_port_and_spares_strangers(grid: Grid) -> 
     assert (grid.folder / "arc" / "log" / "arex.log").stat().st_size > 0
 
 
-def test_the_site_like_jasmin_runs_and_listens_on_the_loopback_alone(site: Slurm) -> None:
-    environment = {**os.environ, "GRID_DIR": str(site.folder)}
+def running_daemons(folder: Path) -> dict[str, str]:
+    environment = {**os.environ, "GRID_DIR": str(folder)}
     status = subprocess.run([GRID, "status"], env=environment, capture_output=True, text=True, timeout=60)
     assert status.returncode == 0, status.stdout
-    running = dict(re.findall(r"^(\S+): running, pid (\d+)$", status.stdout, re.M))
-    assert list(running) == SITE_DAEMONS
+    return dict(re.findall(r"^(\S+): running, pid (\d+)$", status.stdout, re.M))
+
+
+def listening(daemons: dict[str, str]) -> list[str]:
+    """What ss says of each port that one of them listens on."""
     sockets = subprocess.run(["ss", "-Hltnp"], capture_output=True, text=True, check=True).stdout.splitlines()
-    of_site = [line for line in sockets for pid in running.values() if f"pid={pid}," in line]
+    return [line for line in sockets for pid in daemons.values() if f"pid={pid}," in line]
+
+
+def test_the_site_like_jasmin_runs_and_listens_on_the_loopback_alone(site: Slurm) -> None:
+    running = running_daemons(site.folder)
+    assert list(running) == SITE_DAEMONS
+    of_site = listening(running)
     assert len(of_site) == 6  # MariaDB has none
     assert all(" 127.0.0.1:" in line for line in of_site)
 
@@ -348,3 +364,129 @@ def test_the_site_preempts_and_loses_nodes_where_only_who_asks_is_hit(site: Slur
     site.run("scontrol", "update", "node=frail", "state=down", "reason=test")
     assert site.wait_for(fragile, "NODE_FAIL", "CANCELLED") == ("NODE_FAIL", "NodeDown")
     assert site.wait_for(more_important, "COMPLETED")[0] == "COMPLETED"
+
+
+def mounts_below(folder: Path) -> list[str]:
+    return [line for line in Path("/proc/mounts").read_text().splitlines() if f" {folder}/" in line]
+
+
+def test_arc_7_runs_without_a_mount_on_the_machine_and_listens_on_the_loopback_alone(arc7_folder: Path) -> None:
+    running = running_daemons(arc7_folder)
+    assert list(running) == ARC7_DAEMONS
+    assert mounts_below(arc7_folder) == []
+    assert [" 127.0.0.1:" in line for line in listening(running)] == [True, True]
+
+
+def answer_of_arc7(folder: Path, credentials: str) -> int:
+    """The status of a question for jobs, with a certificate, a proxy or a token."""
+    config = json.loads((folder / "config.json").read_text())
+    context = ssl.create_default_context(capath=config["CERTS_DIR"])
+    headers = {}
+    if credentials.startswith("/"):
+        context.load_cert_chain(credentials, credentials.replace("cert.pem", "key.pem"))
+    else:
+        headers["Authorization"] = f"Bearer {credentials}"
+    host, _, service = config["ARC_SERVER"].partition("/")
+    connection = http.client.HTTPSConnection(host, context=context, timeout=60)
+    try:
+        connection.request("GET", f"/{service}/rest/1.1/jobs", headers=headers)
+        return connection.getresponse().status
+    finally:
+        connection.close()
+
+
+@pytest.mark.parametrize(("name", "status"), [("user", 200), ("stranger", 500), ("member", 500)])
+def test_arc_7_lets_the_certificate_in_that_it_knows(arc7_folder: Path, name: str, status: int) -> None:
+    assert answer_of_arc7(arc7_folder, f"{arc7_folder}/client/{name}cert.pem") == status
+
+
+@pytest.mark.parametrize(
+    ("options", "status"),
+    [([], 200), (["/testvo/climate/Role=production"], 200), (["--ended"], 500), (["--name", "stranger"], 200)],
+    ids=["member", "role", "ended", "anybody whom the VO vouches for"],
+)
+def test_arc_7_lets_in_whom_the_vo_vouches_for(
+    arc7_folder: Path, tmp_path: Path, options: list[str], status: int
+) -> None:
+    proxy = tmp_path / "proxy"
+    subprocess.run([arc7_folder / "bin" / "voms-proxy", proxy, *options], check=True, timeout=60)
+    assert answer_of_arc7(arc7_folder, str(proxy)) == status
+
+
+@pytest.mark.parametrize(
+    ("options", "status"),
+    [
+        ([], 200),
+        (["--scope", "compute.read"], 200),
+        (["--scope", "openid"], 403),
+        (["--claims", '{"scope": null}'], 403),
+        (["--issuer", "other"], 500),
+        (["--hours", "-1"], 500),
+    ],
+    ids=["all", "read", "another scope", "no scope", "another issuer", "ended"],
+)
+def test_arc_7_takes_the_tokens_that_it_should(arc7_folder: Path, options: list[str], status: int) -> None:
+    token = subprocess.run([arc7_folder / "bin" / "token", *options], check=True, capture_output=True, text=True)
+    assert answer_of_arc7(arc7_folder, token.stdout.strip()) == status
+
+
+@pytest.mark.parametrize(
+    ("name", "asked", "answer"),
+    [
+        ("member", "testvo", "attribute : /testvo\nattribute : /testvo/climate\n"),
+        ("member", "testvo:/testvo/climate/Role=production", "attribute : /testvo/climate/Role=production\n"),
+        ("member", "testvo:/testvo/secret", "NoSuchAttribute: User unable to satisfy request: /testvo/secret"),
+        ("user", "testvo", "NoSuchUser: User unknown to this VO: testvo"),
+    ],
+)
+def test_the_vo_gives_its_members_what_they_ask_for(
+    arc7_folder: Path, tmp_path: Path, name: str, asked: str, answer: str
+) -> None:
+    client, proxy = arc7_folder / "client", ["-P", tmp_path / "proxy", "-T", arc7_folder / "certificates"]
+    cert = ["-C", client / f"{name}cert.pem", "-K", client / f"{name}key.pem"]
+    made = subprocess.run(
+        ["arcproxy", *proxy, *cert, "-V", client / "vomses", "-S", asked], capture_output=True, text=True, timeout=60
+    )
+    told = subprocess.run(["arcproxy", "-I", *proxy, "-s", arc7_folder / "vomsdir"], capture_output=True, text=True)
+    assert answer in made.stdout + made.stderr + told.stdout
+
+
+@pytest.mark.parametrize(
+    ("settings", "why"),
+    [
+        ({"GRID_ARC": "8"}, "GRID_ARC is 6 or 7, not 8"),
+        ({"GRID_ARC": "7", "GRID_SITE": "jasmin"}, "a jasmin site has no compute element"),
+    ],
+)
+def test_what_there_is_not_is_refused(settings: dict[str, str], why: str, tmp_path: Path) -> None:
+    done = Grid(tmp_path, 9999).run("up", **settings)
+    assert (done.returncode, why in done.stderr) == (1, True), done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.soak
+def test_arc_7_comes_up_after_a_start_that_was_killed_and_goes_without_a_trace() -> None:
+    grid = Grid(Path(tempfile.mkdtemp(prefix="jasmin-arc-test-arc7-", dir="/tmp")), 11000 + os.getpid() % 900)
+    environment, debian = grid.environment(GRID_ARC="7"), grid.folder / "debian"
+    try:
+        with subprocess.Popen([GRID, "up"], env=environment, start_new_session=True) as first:
+            deadline = time.monotonic() + 120
+            while not Path(f"{debian}.new", "usr").exists():
+                assert first.poll() is None and time.monotonic() < deadline
+                time.sleep(0.1)
+            os.killpg(first.pid, signal.SIGKILL)
+        assert not debian.exists()
+        with subprocess.Popen(["sleep", "300"]) as stranger:
+            for _ in range(2):  # the second time with the Debian that there is
+                assert grid.run("up", GRID_ARC="7").returncode == 0
+                assert list(grid.pids()) == ARC7_DAEMONS
+                assert mounts_below(grid.folder) == []
+                (grid.folder / "arc" / "run" / "accelerate.pid").write_text(f"{stranger.pid}\n")
+                assert grid.run("down").returncode == 0
+                assert (stranger.poll(), grid.pids(), processes_of(grid.folder)) == (None, {}, [])
+                assert debian.is_dir()
+            stranger.kill()
+        assert grid.run("up", GRID_ARC="6").returncode == 1
+    finally:
+        grid.run("wipe")
+    assert not grid.folder.exists()

@@ -19,6 +19,7 @@ DAY = 24 * HOUR
 PROXY_CERT_INFO = x509.ObjectIdentifier("1.3.6.1.5.5.7.1.14")
 INHERIT_ALL = bytes.fromhex("300c300a06082b06010505071501")
 VOMS_ATTRIBUTES = x509.ObjectIdentifier("1.3.6.1.4.1.8005.100.100.5")
+NO_ATTRIBUTES = x509.UnrecognizedExtension(VOMS_ATTRIBUTES, b"\x30\x00")
 
 
 @functools.cache
@@ -72,8 +73,45 @@ def pem(*certs: x509.Certificate) -> bytes:
     return b"".join(cert.public_bytes(serialization.Encoding.PEM) for cert in certs)
 
 
-def voms_proxy(user: x509.Certificate, user_key: Any, *, lifetime: timedelta, broken: bool = False) -> bytes:
-    """A proxy file with VOMS attributes, which say nothing. The proxy began in time to last 12 hours.
+def attribute_certificate(
+    holder: x509.Certificate, *names: str, lifetime: timedelta = 12 * HOUR, place: str = "testvo://localhost:15000"
+) -> bytes:
+    """An attribute certificate (DER), as a VOMS server gives it, though nobody has signed it."""
+    from pyasn1.codec.der.decoder import decode
+    from pyasn1.codec.der.encoder import encode
+    from pyasn1_modules import rfc5280, rfc5755
+
+    issuer, _ = decode(holder.issuer.public_bytes(), asn1Spec=rfc5280.Name())
+    syntax = rfc5755.IetfAttrSyntax()
+    syntax["policyAuthority"][0]["uniformResourceIdentifier"] = place
+    for index, name in enumerate(names):
+        syntax["values"][index]["octets"] = name.encode()
+    made = rfc5755.AttributeCertificate()
+    info = made["acinfo"]
+    info["version"] = 1
+    info["holder"]["baseCertificateID"]["issuer"][0]["directoryName"]["rdnSequence"] = issuer["rdnSequence"]
+    info["holder"]["baseCertificateID"]["serial"] = holder.serial_number
+    info["issuer"]["v2Form"]["issuerName"][0]["directoryName"]["rdnSequence"] = issuer["rdnSequence"]
+    info["signature"]["algorithm"] = made["signatureAlgorithm"]["algorithm"] = "1.2.840.113549.1.1.11"
+    info["serialNumber"] = 1
+    now = datetime.now(timezone.utc)
+    for field, moment in (("notBeforeTime", now - HOUR), ("notAfterTime", now + lifetime)):
+        info["attrCertValidityPeriod"][field] = f"{moment:%Y%m%d%H%M%SZ}"
+    info["attributes"][0]["type"] = "1.3.6.1.4.1.8005.100.100.4"
+    info["attributes"][0]["values"][0] = encode(syntax)
+    made["signatureValue"] = (0,) * 8
+    return bytes(encode(made))
+
+
+def voms_proxy(
+    user: x509.Certificate,
+    user_key: Any,
+    *,
+    lifetime: timedelta,
+    broken: bool = False,
+    attributes: x509.UnrecognizedExtension = NO_ATTRIBUTES,
+) -> bytes:
+    """A proxy file with VOMS attributes, which say nothing if there are none. It began in time to last 12 hours.
 
     :param broken: add an extension that ``cryptography`` cannot read
     """
@@ -88,7 +126,7 @@ def voms_proxy(user: x509.Certificate, user_key: Any, *, lifetime: timedelta, br
         .not_valid_before(end - 12 * HOUR)
         .not_valid_after(end)
         .add_extension(x509.UnrecognizedExtension(PROXY_CERT_INFO, INHERIT_ALL), critical=True)
-        .add_extension(x509.UnrecognizedExtension(VOMS_ATTRIBUTES, b"\x30\x00"), critical=False)
+        .add_extension(attributes, critical=False)
     )
     if broken:
         unreadable = x509.UnrecognizedExtension(ExtensionOID.KEY_USAGE, b"\x05\x00")

@@ -26,7 +26,8 @@ MAY_IMPORT = {
     "config": {"exceptions", "description", "_support", "backends.table"},
     "_support": {"exceptions", "constants"},
     "description": {"exceptions", "constants", "_support"},
-    "credentials": {"exceptions", "config", "_support"},
+    # VOMS attributes come from a server. What is used of HTTP is any server's.
+    "credentials": {"exceptions", "config", "_support", "backends.http"},
     "job_list": DATA - {"config"} | {"_support"},
     "backends.base": DATA - {"config"} | {"credentials", "job_list"},
     "staging": DATA - {"config"} | {"_support", "job_list", "backends.base"},

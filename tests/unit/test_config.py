@@ -215,3 +215,31 @@ def test_an_impossible_output_is_named_once(name: str, problem: str) -> None:
     with pytest.raises(InvalidConfigError, match=problem) as caught:
         load(config={"OUTPUT_FILE": name})
     assert str(caught.value).count(repr(name)) == 1
+
+
+@pytest.mark.parametrize(
+    ("value", "whole"),
+    [
+        ("testvo", "testvo"),
+        ("vo.example.org", "vo.example.org"),
+        ("testvo:/testvo/climate/Role=production", "testvo:/testvo/climate/Role=production"),
+        ("testvo:/climate/Role=production", "testvo:/testvo/climate/Role=production"),
+        ("testvo:/Role=production", "testvo:/testvo/Role=production"),
+        ("testvo:/testvo", "testvo:/testvo"),
+        ("testvo:/testvox", "testvo:/testvo/testvox"),
+    ],
+)
+def test_the_attributes_that_are_asked_for_begin_with_their_vo(value: str, whole: str) -> None:
+    assert whole == ConnectionConfig({"VOMS": value}).VOMS
+
+
+@given(st.text(alphabet="ab:/=-. \n,'RoleNä") | st.from_regex(r"a(:(/a)?(/b|/-|//)?(/Role=[a-]*)?)?", fullmatch=True))
+def test_no_value_of_voms_could_be_an_option_or_something_else_in_a_request(value: str) -> None:
+    try:
+        whole = ConnectionConfig({"VOMS": value}).VOMS
+    except InvalidConfigError:
+        return
+    vo, _, name = whole.partition(":")
+    assert whole == ConnectionConfig({"VOMS": whole}).VOMS
+    assert not whole.startswith("-") and whole.isascii() and not set(whole) & set(" \n,'&?%")
+    assert not name or name == f"/{vo}" or name.startswith(f"/{vo}/")

@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 from faults.https_server import Certificates, HttpsServer, Reply
 from job_list_kit import add
-from pki import Pki, key_pem, pem, rsa_key, voms_proxy
+from pki import Pki, attribute_certificate, key_pem, pem, rsa_key, voms_proxy
 
 from jasmin_arc.credentials.rfc3820 import make_proxy
+from jasmin_arc.credentials.voms import extension
 from jasmin_arc.doctor import Check, Outcome, examine
 from jasmin_arc.job_list import JobList, JobRecord
 
@@ -134,7 +135,7 @@ def test_nothing_there(tmp_path: Path) -> None:
         "certificate": "failed",
         "private key": "failed",
         "CA certificates": "failed",
-        "proxy": "skipped",
+        "credentials": "skipped",
         "name resolution": "failed",
         "TLS": "skipped",
         "REST interface": "skipped",
@@ -144,7 +145,7 @@ def test_nothing_there(tmp_path: Path) -> None:
     }
     assert all(check.remedy for check in checks.values() if check.outcome == "failed")
     assert "CLIENT_KEY" in checks["private key"].found
-    assert "certificate and its key" in checks["proxy"].found
+    assert "certificate and its key" in checks["credentials"].found
 
 
 def test_the_credentials_one_by_one(tmp_path: Path) -> None:
@@ -191,7 +192,7 @@ def look_at_proxy(tmp_path: Path, content: bytes, *, mode: int = 0o600) -> Check
     path = tmp_path / "proxy"
     path.write_bytes(content)
     path.chmod(mode)
-    return by_name("proxy", BACKEND="rest", ARC_SERVER="ce.invalid", PROXY_FILE=str(path))["proxy"]
+    return by_name("credentials", BACKEND="rest", ARC_SERVER="ce.invalid", PROXY_FILE=str(path))["credentials"]
 
 
 def test_a_user_with_nothing_but_a_proxy_is_told_what_is_wrong_with_it(tmp_path: Path) -> None:
@@ -213,6 +214,26 @@ def test_a_voms_proxy_that_ends_soon_is_a_warning(tmp_path: Path) -> None:
     check = look_at_proxy(tmp_path, soon)
     assert (check.outcome, "ends soon" in check.found) == (Outcome.WARNING, True)
     assert "arcproxy -S" in check.remedy
+
+
+def test_the_doctor_tells_the_attributes_and_where_they_are_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    user, vomses = Pki(tmp_path).user(), tmp_path / "vomses"
+    wrapped = extension(attribute_certificate(user, "/testvo/climate"))
+    (tmp_path / "proxy").touch(mode=0o600)
+    (tmp_path / "proxy").write_bytes(voms_proxy(user, rsa_key(), lifetime=timedelta(hours=2), attributes=wrapped))
+    options = {"BACKEND": "rest", "ARC_SERVER": "ce.invalid", "PROXY_FILE": str(tmp_path / "proxy")}
+    monkeypatch.setenv("X509_VOMSES", str(vomses))
+    assert "VOMS" not in by_name(**options)
+    vomses.write_text('"testvo" "voms.example.org" "15000" "/CN=voms" "testvo"')
+    checks = by_name(VOMS="testvo", **options)
+    assert (checks["VOMS"].outcome, checks["credentials"].outcome) == (Outcome.OK, Outcome.OK)
+    assert checks["VOMS"].found == "testvo is asked for at voms.example.org:15000, which ~/vomses names"
+    assert ", VOMS: /testvo/climate, valid until" in checks["credentials"].found
+    checks = by_name(VOMS="other", **options)
+    assert "no vomses file knows the VO other" in checks["VOMS"].found and "ask the VO" in checks["VOMS"].remedy
+    assert "has VOMS: /testvo/climate, and VOMS asks for /other" in checks["credentials"].found
 
 
 def test_a_report_holds_no_secrets(tmp_path: Path) -> None:

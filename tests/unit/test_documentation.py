@@ -291,12 +291,12 @@ def dependencies(*lists: str) -> list[str]:
 def test_the_guide_for_contributors_lists_what_gets_installed() -> None:
     guide = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
     array = re.search(
-        r"^PACKAGES=\((.*?)^\)\nJASMIN_PACKAGES=\((.*?)\)",
+        r"^PACKAGES=\((.*?)^\)\nJASMIN_PACKAGES=\((.*?)\)[^\n]*\nARC7_PACKAGES=\((.*?)^\)",
         (ROOT / "tests/grid/packages.sh").read_text(encoding="utf-8"),
         re.M | re.S,
     )
     assert array is not None
-    debian = re.sub(r"#.*", "", array[1] + array[2]).split()
+    debian = re.sub(r"#.*", "", "\n".join(array.groups())).split()
     assert debian
     pypi = dependencies("dependencies", "functions", "test", "bench", "docs", "dev")
     missing = [package for package in [*debian, *pypi] if f"`{package}`" not in guide]

@@ -476,12 +476,14 @@ def test_an_upload_arrives_whole(serve: Serve) -> None:
 CTRL_C = """
 import logging, sys, threading, time
 from pathlib import Path
-from types import SimpleNamespace
 from jasmin_arc.backends.http.client import Client, Request
+from jasmin_arc.credentials import Credentials
 from jasmin_arc._support.parallel import run_all
 endpoint, certs_dir, proxy, requests = sys.argv[1:]
-shown = SimpleNamespace(client_certificate=lambda: Path(proxy), headers=dict)
-client = Client(endpoint, certs_dir=certs_dir, timeout=60, credentials=shown, log=logging.getLogger())
+class Shown(Credentials):
+    def client_certificate(self):
+        return Path(proxy)
+client = Client(endpoint, certs_dir=certs_dir, timeout=60, credentials=Shown(), log=logging.getLogger())
 print("ready", flush=True)
 run_all(lambda path: client.read(Request("GET", path)), ["/a"] * int(requests), workers=4)
 """

@@ -16,6 +16,7 @@ from jasmin_arc.backends.bindings.log_capture import LogLine, reasons
 from jasmin_arc.backends.bindings.runtime import get_runtime
 from jasmin_arc.backends.bindings.translate import REST_INTERFACE, JobAddress, make_arc_job, site_info
 from jasmin_arc.backends.http.connection import check_identity, make_context
+from jasmin_arc.backends.http.errors import RefusedError
 from jasmin_arc.backends.rest.api import AREX
 from jasmin_arc.backends.rest.backend import RestBackend
 from jasmin_arc.backends.rest.submission import PendingJob
@@ -23,6 +24,7 @@ from jasmin_arc.config import ConnectionConfig
 from jasmin_arc.description import JobDescription
 from jasmin_arc.description.formats.adl import submission_adl
 from jasmin_arc.exceptions import (
+    BindingsNotFoundError,
     InvalidJobDescription,
     JasminArcError,
     JobNotFoundError,
@@ -54,13 +56,16 @@ class BindingsBackend(RestBackend):
     certificate of the same authority could take the credentials and jobs. So before each call that it sends to a
     server, this backend checks, and raises :class:`~jasmin_arc.exceptions.ServerError` if it is not.
 
-    :raises BindingsNotFoundError: if the library cannot be loaded; the message says what to do
+    :raises BindingsNotFoundError: if the library cannot be loaded, or there is a token to show; the message says what
+        to do
     """
 
     name: ClassVar[str] = "bindings"
     capabilities: ClassVar[frozenset[str]] = RestBackend.capabilities | {ARC_OBJECTS}
 
     def __init__(self, config: ConnectionConfig, services: Services) -> None:
+        if services.credentials().is_token:
+            raise BindingsNotFoundError("the ARC bindings take no tokens", advice="set BACKEND to rest or auto")
         self._runtime = get_runtime()
         self._arc = self._runtime.arc
         super().__init__(config, services)
@@ -135,6 +140,7 @@ class BindingsBackend(RestBackend):
     def _submit_one(self, job: PendingJob) -> None:
         # Nothing may be asked between the submission and the reading of its outcome: a failure would hide it.
         queues = [queue.name for queue in self._fresh_site().queues]
+        self._submitter.name_owner([job])
         with self._journal.submitting([job.entry]) as batch:
             try:
                 self._send(job, batch, queues)
@@ -156,7 +162,8 @@ class BindingsBackend(RestBackend):
                 job_id = submission.send(self._arc, user_config, endpoint, text)
             orphan = None if job_id else submission.forgotten_job(lines, endpoint, placed)
             if not job_id and orphan is None:
-                raise submission.refusal(lines, description.name, endpoint, queues=queues)
+                refusal = submission.refusal(lines, description.name, endpoint, queues=queues)
+                raise self._in_other_words(refusal)
             why = submission.upload_failure(lines, placed)
         try:
             job.native_id = self._api.native_id(job_id or orphan or "")
@@ -168,6 +175,17 @@ class BindingsBackend(RestBackend):
             self._submitter.give_up({job: JobSubmissionError(f"job {name!r} was not submitted: {why}")}, batch)
         elif job.outcome is None:
             self._submitter.commit([job], batch)
+
+    def _in_other_words(self, refusal: JasminArcError) -> JasminArcError:
+        """Let REST say why no job was sent, if it is the credentials."""
+        if isinstance(refusal, submission.NotSentError):
+            try:
+                self._api.jobs(["ACCEPTING"])
+            except RefusedError as error:
+                return JobSubmissionError(f"the job was not submitted: {error.message}", advice=error.advice)
+            except JasminArcError as error:
+                self._log.debug("%s", error)
+        return refusal
 
     # --- Asking and acting ---
 
@@ -184,10 +202,12 @@ class BindingsBackend(RestBackend):
             succeeded = retriever.getStatusOfEndpoint(place).getStatus() == arc.EndpointQueryingStatus.SUCCESSFUL
             retriever.removeConsumer(found)
             job_ids = [str(job.JobID) for job in found]
-        if not succeeded:
-            why = reasons(lines) or "no reason was given"
+        if succeeded:
+            return job_ids
+        if why := reasons(lines):
             raise ServerUnavailableError(f"{self.endpoint} does not list its jobs: {why}")
-        return job_ids
+        # REST says why, or does better.
+        return super().list_jobs()
 
     def cancel(self, job_ids: Sequence[str]) -> dict[str, JasminArcError]:
         if len(job_ids) != 1:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import logging
+import math
 import random
 import re
 import threading
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
@@ -19,14 +21,18 @@ from urllib3 import BaseHTTPResponse, HTTPSConnectionPool, Timeout
 from urllib3.exceptions import HTTPError
 from urllib3.util import SKIP_HEADER
 
+from jasmin_arc._support.text import excerpt
 from jasmin_arc.backends.http.connection import CONNECT_SECONDS, make_context, make_pool
 from jasmin_arc.backends.http.deadline import limited, pause, remaining, this_thread
 from jasmin_arc.backends.http.errors import (
     AnswerLostError,
+    RefusedError,
     RetryLaterError,
     ServerKind,
     error_for_status,
     error_for_transport,
+    is_refusal,
+    status_text,
 )
 from jasmin_arc.exceptions import ProxyGenerationError, ServerError, ServerUnavailableError
 
@@ -75,8 +81,8 @@ class Reply(NamedTuple):
 class _Pools:
     """Connections that use the same credentials."""
 
-    credentials: tuple[Any, ...]
-    """What changes when the credentials do"""
+    credentials: tuple[Any, ...] = field(repr=False)
+    """What changes when the credentials do; a token is in it"""
     usual: HTTPSConnectionPool
     creating: HTTPSConnectionPool
     """For requests that are never sent twice"""
@@ -134,7 +140,7 @@ class Client:
         self._headers = {"Accept": kind.accept, "User-Agent": SKIP_HEADER, "Accept-Encoding": SKIP_HEADER}
         self._lock = threading.Lock()
         self._connected: _Pools | None = None
-        self._checked = 0.0
+        self._check_at = 0.0
         self.answered = float("-inf")
         """When the server last answered a request well, by the monotonic clock"""
         self._budget = RetryBudget()
@@ -217,7 +223,7 @@ class Client:
         """Return connections that use the present credentials."""
         with self._lock:
             connected = self._connected
-            if connected is None or time.monotonic() - self._checked >= _CHECK_CREDENTIALS_SECONDS:
+            if connected is None or time.monotonic() >= self._check_at:
                 certificate = self._credentials.client_certificate()
                 headers = {**self._headers, **self._credentials.headers()}
                 version = (_version(certificate), headers)
@@ -228,8 +234,12 @@ class Client:
                     creating = make_pool(self.endpoint, context, max_idle=_MAX_IDLE_BEFORE_CREATING)
                     usual.headers = creating.headers = headers
                     connected = self._connected = _Pools(version, usual, creating)
-                self._checked = time.monotonic()
+                self._check_at = time.monotonic() + min(_CHECK_CREDENTIALS_SECONDS, self._seconds_left())
             return connected
+
+    def _seconds_left(self) -> float:
+        end = self._credentials.expires()
+        return max(0.0, (end - datetime.now(timezone.utc)).total_seconds()) if end is not None else math.inf
 
     def _send(self, pool: HTTPSConnectionPool, request: Request) -> BaseHTTPResponse:
         left = max(0.001, remaining())
@@ -254,7 +264,9 @@ class Client:
 
     def _whole(self, response: BaseHTTPResponse, request: Request) -> Reply:
         if not 200 <= response.status < 300 and response.status not in request.allow:
-            _drop(response)
+            told = _told_in(response)
+            if is_refusal(response.status, response.reason or "", self._kind):
+                raise self._refusal(response, told, request)
             later = response.headers.get("Retry-After", "")
             raise error_for_status(
                 response.status, response.reason or "", later, str(request), self.endpoint, self._kind
@@ -263,6 +275,15 @@ class Client:
         self._budget.earn()
         self.answered = time.monotonic()
         return Reply(response.status, response.headers, body)
+
+    def _refusal(self, response: BaseHTTPResponse, told: str, request: Request) -> RefusedError:
+        # Who a connection belongs to is settled when it is opened, so another attempt needs new ones.
+        with self._lock:
+            self._connected = None
+        why = ": ".join(filter(None, [status_text(response.status, response.reason or ""), told]))
+        who = self._credentials.described()
+        message = f"the server {self.endpoint} refuses {who}: {why} ({request})"
+        return RefusedError(message, status=response.status, advice=self._credentials.when_refused(why))
 
     def _body(self, response: BaseHTTPResponse, request: Request) -> bytes:
         """Read the body to its end, after which the connection is free again."""
@@ -297,15 +318,17 @@ def _version(certificate: Path | None) -> tuple[Any, ...]:
     return certificate, status.st_ino, status.st_mtime_ns
 
 
-def _drop(response: BaseHTTPResponse) -> None:
-    """Drain or close the connection of an error reply, whatever its body is like."""
+def _told_in(response: BaseHTTPResponse) -> str:
+    """Return what an error reply says in its body, and drain or close its connection, whatever the body is like."""
     try:
-        if has_length(response) and len(response.read(_MAX_ERROR_BYTES + 1)) <= _MAX_ERROR_BYTES:
+        if has_length(response) and len(body := response.read(_MAX_ERROR_BYTES + 1)) <= _MAX_ERROR_BYTES:
             response.release_conn()
-            return
+            # A web page is for people with a browser.
+            return "" if body.lstrip().startswith(b"<") else excerpt(body.decode("utf-8", "replace"))
     except (HTTPError, OSError):
         pass
     response.close()
+    return ""
 
 
 def has_length(response: BaseHTTPResponse) -> bool:

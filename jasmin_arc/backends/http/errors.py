@@ -33,6 +33,8 @@ class ServerKind:
     """The type of the replies that are asked for"""
     final_500: re.Pattern[str] = re.compile("(?!)")
     """The reason phrases of errors 500 that another attempt cannot change"""
+    refusing_500: re.Pattern[str] = re.compile("(?!)")
+    """Those of errors 500 that mean that somebody is not let in"""
     address_option: str = "the server's address"
     trust_option: str = "the CA certificates"
 
@@ -43,6 +45,10 @@ class RetryLaterError(ServerUnavailableError):
     def __init__(self, message: str, *, status: int, seconds: float | None) -> None:
         super().__init__(message, status=status)
         self.seconds = seconds
+
+
+class RefusedError(ServerError):
+    """The server does not accept who asks, or does not allow what is asked for."""
 
 
 class AnswerLostError(ServerUnavailableError):
@@ -85,15 +91,22 @@ def error_for_status(
     status: int, reason: str, retry_after: str, what: str, endpoint: str, kind: ServerKind
 ) -> ServerError:
     """Translate a reply that is an error."""
-    told = f"{status} {printable(reason)}".strip()
-    message = f"the server {endpoint} answers {told} ({what})"
+    message = f"the server {endpoint} answers {status_text(status, reason)} ({what})"
     if status in _TRANSIENT or (status == 500 and not kind.final_500.search(reason)):
         seconds = float(retry_after) if re.fullmatch(r"\s*\d{1,6}\s*", retry_after) else None
         return RetryLaterError(message, status=status, seconds=seconds)
     advice = f"redirects are not followed: is {kind.address_option} right?" if 300 <= status < 400 else ""
-    if status in (401, 403):
-        advice = "is this certificate's owner allowed to use the site?"
     return ServerError(message, status=status, advice=advice)
+
+
+def status_text(status: int, reason: str) -> str:
+    """Write a status as messages do, such as ``403 Forbidden``."""
+    return f"{status} {printable(reason)}".strip()
+
+
+def is_refusal(status: int, reason: str, kind: ServerKind) -> bool:
+    """Say whether the server does not accept who asks, or does not allow what is asked for."""
+    return status in (401, 403) or (status == 500 and kind.refusing_500.search(reason) is not None)
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:

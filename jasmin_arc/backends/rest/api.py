@@ -14,8 +14,16 @@ from urllib3 import BaseHTTPResponse
 
 from jasmin_arc._support.text import printable
 from jasmin_arc.backends.http.client import Client, Reply, Request
-from jasmin_arc.backends.http.errors import AnswerLostError, ServerKind
-from jasmin_arc.backends.rest.documents import JobAnswer, is_native_id, job_answers, job_states, modified, versions
+from jasmin_arc.backends.http.errors import AnswerLostError, RefusedError, ServerKind
+from jasmin_arc.backends.rest.documents import (
+    JobAnswer,
+    delegation_types,
+    is_native_id,
+    job_answers,
+    job_states,
+    modified,
+    versions,
+)
 from jasmin_arc.config import ConnectionConfig
 from jasmin_arc.credentials import Credentials
 from jasmin_arc.exceptions import Advice, JasminArcError, JobNotFoundError, ServerError, SubmissionUnknownError
@@ -28,6 +36,8 @@ AREX = ServerKind(
         r"|failed (accepting|deleting)|error (creating|seeking|writing)",
         re.IGNORECASE,
     ),
+    # So ARC 7 answers somebody whom it does not know; 6.17 answers 403.
+    refusing_500=re.compile("can't be assigned", re.IGNORECASE),
     address_option="ARC_SERVER",
     trust_option="CERTS_DIR",
 )
@@ -55,6 +65,7 @@ class Api:
             log=log,
             kind=AREX,
         )
+        self._credentials = credentials
         self._root = urlsplit(config.endpoint).path + "/rest"
         self._lock = threading.Lock()
         self._base = ""
@@ -102,7 +113,17 @@ class Api:
             self._ask_root()
 
     def _ask_root(self) -> bytes:
-        reply = self.client.read(Request("GET", self._root, allow={404}))
+        try:
+            reply = self.client.read(Request("GET", self._root, allow={404}))
+        except RefusedError as error:
+            if not self._credentials.is_token:
+                raise
+            # A server that knows tokens tells its versions to everybody.
+            raise ServerError(
+                f"the compute element {self.client.endpoint} takes no tokens, as those before ARC 7 do not",
+                status=error.status,
+                advice="set AUTH to certificate, or ask the site for a compute element of ARC 7",
+            ) from error
         if reply.status == 404:
             path = urlsplit(self.client.endpoint).path
             raise ServerError(
@@ -208,6 +229,21 @@ class Api:
     def new_delegation(self) -> tuple[str, bytes]:
         """Begin a delegation: return its id and the certificate request."""
         reply = self.client.once(Request("POST", f"{self.base()}/delegations?action=new", b""))
+        return self._begun(reply), reply.body
+
+    def delegate_token(self, token: str) -> str:
+        """Delegate a token as it is: return the delegation's id."""
+        headers = {"X-Token-Delegation": token}
+        return self._begun(
+            self.client.once(Request("POST", f"{self.base()}/delegations?action=new&type=jwt", b"", headers))
+        )
+
+    def is_token(self, delegation_id: str) -> bool:
+        """Say whether it is a token that was delegated, which renewing would destroy."""
+        reply = self.client.read(Request("GET", f"{self.base()}/delegations"))
+        return delegation_types(reply.body).get(delegation_id) == "jwt"
+
+    def _begun(self, reply: Reply) -> str:
         location = reply.headers.get("Location", "")
         # 6.17 sends a path alone, and puts the query into it as well, before the id.
         delegation_id = location.rpartition("/")[2]
@@ -218,7 +254,7 @@ class Api:
             )
         if not is_native_id(delegation_id):
             raise ServerError(f"the server {self.client.endpoint} begins a delegation but does not name it")
-        return delegation_id, reply.body
+        return delegation_id
 
     def renew_delegation(self, delegation_id: str) -> bytes:
         """Begin to renew a delegation: return the certificate request."""

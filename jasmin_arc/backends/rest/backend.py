@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
@@ -57,8 +57,9 @@ class RestBackend(base.Backend):
         self._delegations = Delegations(self._api, self._credentials, min_left, log)
         self._states = States(self._api)
         self._journal = Journal(services.job_list, log)
-        self._submitter = Submitter(self._api, self._delegations, self._journal)
-        self._recovery = Recovery(self._api, services.job_list, log)
+        self._submitter = Submitter(self._api, self._credentials, self._delegations, self._journal)
+        self._told_of: set[str] = set()
+        self._recovery = Recovery(self._api, self._credentials, services.job_list, log)
 
     @property
     def endpoint(self) -> str:
@@ -78,6 +79,7 @@ class RestBackend(base.Backend):
     def query(self, job_ids: Sequence[str]) -> dict[str, JobInfo]:
         infos = self._states.infos(self._own(job_ids))
         self._delegations.renew_for_infos(infos.values())
+        self._tell_of_others(job_ids, infos)
         return infos
 
     def states(self, job_ids: Sequence[str]) -> dict[str, JobState | JasminArcError]:
@@ -87,7 +89,9 @@ class RestBackend(base.Backend):
         answers = {
             native_id: general_state(state) if isinstance(state, str) else state for native_id, state in live.items()
         }
-        return {job_id: answers[native_id] for job_id, native_id in native_ids.items() if native_id in answers}
+        found = {job_id: answers[native_id] for job_id, native_id in native_ids.items() if native_id in answers}
+        self._tell_of_others(job_ids, found)
+        return found
 
     def list_jobs(self) -> list[str]:
         return [self._api.job_url(native_id) for native_id in self._api.jobs()]
@@ -101,6 +105,8 @@ class RestBackend(base.Backend):
     def clean(self, job_ids: Sequence[str]) -> dict[str, JasminArcError]:
         native_ids, failures = self._api.native_ids(job_ids)
         states = self._states.live_states(list(native_ids.values()))
+        missing = [job_id for job_id, native_id in native_ids.items() if native_id not in states]
+        failures.update(self._of_others(missing))
         for job_id, native_id in native_ids.items():
             state = states.get(native_id, "WIPED")
             if isinstance(state, JasminArcError):
@@ -205,6 +211,30 @@ class RestBackend(base.Backend):
 
     def close(self) -> None:
         self._client.close()
+
+    def _of_others(self, job_ids: Sequence[str]) -> dict[str, JasminArcError]:
+        """Return an error for each job that was submitted with other credentials: the server hides it from these."""
+        if not job_ids:
+            return {}
+        owner = self._credentials.owner()
+        return {
+            job_id: OperationNotPossibleError(
+                f"{job_id} was submitted as {record.identity}, and you are {owner} now",
+                advice="use the credentials that it was submitted with (AUTH)",
+            )
+            for job_id, record in self._journal.job_list.get(job_ids).items()
+            if record.identity not in ("", owner)
+        }
+
+    def _tell_of_others(self, asked: Sequence[str], found: Collection[str]) -> None:
+        """Say once of each job why it is not found, if that is because of the credentials."""
+        missing = [job_id for job_id in asked if job_id not in found and job_id not in self._told_of]
+        self._told_of.update(missing)
+        try:
+            for error in self._of_others(missing).values():
+                self._log.warning("%s", error)
+        except JasminArcError as error:
+            self._log.debug("%s", error)
 
     def _own(self, job_ids: Iterable[str]) -> dict[str, str]:
         native_ids, foreign = self._api.native_ids(job_ids)

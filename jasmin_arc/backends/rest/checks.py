@@ -15,8 +15,10 @@ from jasmin_arc._support.text import counted, home_short, told, utc
 from jasmin_arc.backends.http.connection import check_identity, make_context
 from jasmin_arc.backends.rest.api import AREX, Api
 from jasmin_arc.backends.rest.glue2 import parse_time, site_info
+from jasmin_arc.credentials.choice import choose, uses_token
 from jasmin_arc.credentials.proxy import ProxyInfo, ProxyManager
 from jasmin_arc.credentials.rfc3820 import belongs, name_text
+from jasmin_arc.credentials.token import TokenCredentials, scopes_text
 from jasmin_arc.credentials.user_certificate import read_chain, read_key
 from jasmin_arc.doctor import CheckFailed, Examination, Look, Outcome, skipped, warning
 from jasmin_arc.exceptions import Advice, InvalidConfigError, ProxyGenerationError
@@ -26,18 +28,23 @@ _MAX_SKEW = timedelta(minutes=2)
 _MAX_AGE = timedelta(minutes=30)
 _CREATED = re.compile(rb'CreationTime="([^"]{1,40})"')
 _REACH = "Check the port in ARC_SERVER; ask whether a firewall is in the way, and whether the server is up."
-_ADMISSION = "Check the path in ARC_SERVER, mostly /arex; ask the site to let your certificate's name in."
+_ADMISSION = "Check the path in ARC_SERVER, mostly /arex; ask the site to let you in."
 _NEW_CERTIFICATE = "Ask your certificate authority for a new one."
 
 
 def checks(examination: Examination) -> dict[str, Look]:
     """Return the checks, by name, in the order in which each can stand on those before it."""
     site = _Site(examination)
-    return {
+    files = {
         "certificate": Look(site.certificate, "Set CLIENT_CERT to your certificate."),
         "private key": Look(site.private_key, "Set CLIENT_KEY to the private key of your certificate."),
+    }
+    proxy = Look(site.proxy, Advice("Run {proxy_create} with --verbose to see what is wrong."))
+    return {
+        **({} if site.uses_token else files),
         "CA certificates": Look(site.ca_certificates),
-        "proxy": Look(site.proxy, Advice("Run {proxy_create} with --verbose to see what is wrong.")),
+        **({"VOMS": Look(site.voms)} if examination.config.VOMS and not site.uses_token else {}),
+        "credentials": Look(site.token) if site.uses_token else proxy,
         "name resolution": Look(site.name_resolution),
         "TLS": Look(site.tls, _REACH),
         "REST interface": Look(site.rest, _ADMISSION),
@@ -48,10 +55,13 @@ def checks(examination: Examination) -> dict[str, Look]:
 
 class _Site:
     def __init__(self, examination: Examination) -> None:
+        self._examination = examination
         self.config = examination.config
         self.outcomes = examination.outcomes
         self._log = examination.log
         self._manager = ProxyManager(self.config, self._log)
+        self.uses_token = uses_token(self.config)
+        self._credentials = choose(self.config, self._manager, self._log)
         self._certificate: x509.Certificate | None = None
         self._published: bytes | None = None
         parts = urlsplit(self.config.endpoint)
@@ -98,6 +108,13 @@ class _Site:
             raise CheckFailed(found, f"{advice} 'openssl rehash DIRECTORY' makes the hashes.")
         return f"{short} holds {counted(len(hashed), 'CA certificate')}"
 
+    def voms(self) -> str:
+        from jasmin_arc.credentials.voms_server import servers_of
+
+        servers = servers_of(self.config.VOMS.partition(":")[0])
+        names = ", ".join(map(str, servers))
+        return f"{self.config.VOMS} is asked for at {names}, which {home_short(str(servers[0].file))} names"
+
     def proxy(self) -> str:
         try:
             self._manager.path()
@@ -116,11 +133,22 @@ class _Site:
         info = self._manager.info()
         assert info is not None
         if info.voms and info.time_left < timedelta(seconds=self.config.PROXY_RENEWAL_THRESHOLD):
+            if self.config.VOMS:
+                advice = Advice("Run {proxy_create} to see why.")
+                raise warning(f"{_description(info)}: it ends soon, and was not renewed", advice)
             raise warning(
                 f"{_description(info)}: it has VOMS attributes, so it is not renewed, and ends soon",
-                "Make a new one with the program that made it, such as 'arcproxy -S' or 'voms-proxy-init'.",
+                "Make one with the program that made it, such as 'arcproxy -S' or 'voms-proxy-init', or set VOMS.",
             )
         return _description(info)
+
+    def token(self) -> str:
+        credentials = TokenCredentials(self.config)
+        credentials.ensure()
+        info = credentials.info()
+        assert info is not None
+        until = f"valid until {utc(info.expires)}" if info.expires is not None else "valid without end"
+        return f"the token in {info.source} of {info.identity}, {until}, with the scopes {scopes_text(info.scopes)}"
 
     # --- The server ---
 
@@ -145,12 +173,15 @@ class _Site:
     def rest(self) -> str:
         if self.outcomes["TLS"] is not Outcome.OK:
             raise skipped("the server is not reached, or not trusted (see above)")
-        if self.outcomes["proxy"] not in (Outcome.OK, Outcome.WARNING):
-            raise skipped("this check needs a proxy (see above)")
-        api = Api(self.config, self._manager, self._log)
+        if self.outcomes["credentials"] not in (Outcome.OK, Outcome.WARNING):
+            raise skipped("this check needs credentials (see above)")
+        api = Api(self.config, self._credentials, self._log)
+        self._examination.left_open.callback(api.client.close)
         base = api.base()
+        # ARC 7 tells the rest to everybody.
+        api.jobs()
         self._published = api.info()
-        return f"the server speaks version {base.rpartition('/')[2]}, and lets this certificate in"
+        return f"the server speaks version {base.rpartition('/')[2]}, and accepts {self._credentials.described()}"
 
     def clock(self) -> str:
         now = datetime.now(timezone.utc)
@@ -174,8 +205,8 @@ class _Site:
             raise skipped("the server could not be asked")
         queues = site_info(self.config.endpoint, self._published).queues
         if not queues:
-            advice = "Ask the site to let you in, and tell them the name in your certificate (see above)."
-            raise CheckFailed("the site offers no queue to this certificate", advice)
+            advice = "Ask the site to let you in, and tell them who you are (see above)."
+            raise CheckFailed("the site offers no queue to these credentials", advice)
         return f"{len(queues)}: {', '.join(queue.name for queue in queues)}"
 
 
@@ -187,4 +218,5 @@ def _encrypted(path: str) -> str:
 
 
 def _description(info: ProxyInfo) -> str:
-    return f"{home_short(str(info.path))} of {info.identity}, valid until {utc(info.expires)}"
+    attributes = f", {info.attributes_text}" if info.voms else ""
+    return f"{home_short(str(info.path))} of {info.identity}{attributes}, valid until {utc(info.expires)}"

@@ -57,7 +57,11 @@ class Delegations:
         self._current = ""
 
     def current(self) -> str:
-        """Return the id of a delegation that lasts for a while."""
+        """Return the id of a delegation that lasts for a while; with a token, as long as the token, and of its own for
+        each call."""
+        token = self._credentials.token()
+        if token is not None:
+            return self._api.delegate_token(token)
         with self._lock:
             if not self._current:
                 self._find()
@@ -83,7 +87,16 @@ class Delegations:
         self._current = known
 
     def renew(self, delegation_id: str) -> None:
-        """Give a delegation a new lifetime, and with it all jobs that use it."""
+        """Give a delegation a new lifetime, and with it all jobs that use it.
+
+        :raises OperationNotPossibleError: if a token was delegated
+        """
+        if self._api.is_token(delegation_id):
+            raise OperationNotPossibleError(
+                f"a token was delegated (delegation {delegation_id}), which cannot be renewed: it lasts as long as "
+                "the token",
+                advice="submit jobs that may take long with a certificate, or with a token that lasts longer",
+            )
         with self._lock:
             self._renew(delegation_id)
 
@@ -107,6 +120,8 @@ class Delegations:
 
     def _due(self, native_ids: Iterable[str]) -> list[str]:
         last = time.monotonic() - self._interval
+        if self._credentials.is_token:
+            return []  # A delegated token is never renewed.
         due = [native_id for native_id in native_ids if self._checked.get(native_id, last) <= last]
         if len(self._checked) > _MAX_KNOWN:
             self._checked.clear()
@@ -158,6 +173,9 @@ class Delegations:
             return False
         self._tried[delegation_id] = _now()
         try:
+            if self._api.is_token(delegation_id):
+                self._ends[delegation_id] = _NEVER
+                return True
             # Another process may have renewed it, from a proxy that lasts longer than ours.
             self._ends[delegation_id] = self._held_until(delegation_id)
             if self._ends_soon(delegation_id):

@@ -81,6 +81,12 @@ def job_states(document: bytes) -> dict[str, str]:
     return states
 
 
+def delegation_types(document: bytes) -> dict[str, str]:
+    """Read a list of delegations: their types by id, ``x509`` or ``jwt``; servers before ARC 7 tell none."""
+    delegations = all_of(read_xml(document, root="delegations"), "delegation")
+    return {first_text(delegation, "id"): first_text(delegation, "type") for delegation in delegations}
+
+
 def modified(document: bytes) -> datetime | None:
     """Read when a file was written last, from the answer to a PROPFIND; ``None`` if it is not there or has no time."""
     element: Element | None = read_xml(document, root="multistatus")

@@ -8,15 +8,18 @@ from __future__ import annotations
 
 import logging
 import re
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 
 from jasmin_arc._support.parallel import run_all
+from jasmin_arc._support.text import counted, printable
 from jasmin_arc.backends.rest.api import Api
 from jasmin_arc.backends.rest.documents import JobAnswer
 from jasmin_arc.backends.rest.glue2 import job_info
 from jasmin_arc.backends.rest.submission import erase, is_complete
+from jasmin_arc.credentials import Credentials
 from jasmin_arc.description.formats.adl import ANNOTATION_PREFIX
 from jasmin_arc.exceptions import JasminArcError, ServerError
 from jasmin_arc.job_list import JobList, JobRecord
@@ -36,8 +39,9 @@ _CLOCKS_DIFFER = timedelta(hours=1)
 class Recovery:
     """Settles the unfinished submissions of one job list at one compute element."""
 
-    def __init__(self, api: Api, job_list: JobList, log: logging.Logger) -> None:
+    def __init__(self, api: Api, credentials: Credentials, job_list: JobList, log: logging.Logger) -> None:
         self._api = api
+        self._credentials = credentials
         self._job_list = job_list
         self._log = log
 
@@ -47,7 +51,7 @@ class Recovery:
         Where the server cannot be asked about one of them, or about a job that may be a lost one, the first error is
         raised at the end. What was not settled stays for the next time.
         """
-        unfinished = self._job_list.unfinished(self._api.client.endpoint)
+        unfinished = self._mine(self._job_list.unfinished(self._api.client.endpoint))
         if unfinished:
             # In this thread, which may ask for a passphrase.
             self._api.base()
@@ -62,6 +66,18 @@ class Recovery:
                 self._log.info("%s was %s", job_id, "kept" if kept else "erased: it could never run")
             raise failures[0]
         return settled
+
+    def _mine(self, records: Sequence[JobRecord]) -> list[JobRecord]:
+        """Leave out what was submitted with other credentials: the server shows such jobs to nobody else."""
+        if not records:
+            return []
+        owner = self._credentials.owner()
+        mine = [record for record in records if record.identity in ("", owner)]
+        others = Counter(record.identity for record in records if record.identity not in ("", owner))
+        for identity, number in others.items():
+            jobs = counted(number, "unfinished submission")
+            self._log.warning("%s of %s can be settled with those credentials alone", jobs, printable(identity))
+        return mine
 
     def _settle_created(self, records: Sequence[JobRecord], failures: list[JasminArcError]) -> dict[str, bool]:
         tokens = {record.id or "": record.token for record in records}

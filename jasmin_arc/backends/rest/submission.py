@@ -17,6 +17,7 @@ from jasmin_arc.backends.rest.delegations import Delegations
 from jasmin_arc.backends.rest.documents import JobAnswer
 from jasmin_arc.backends.rest.marks import marked_script
 from jasmin_arc.constants import RUN_SCRIPT_NAME
+from jasmin_arc.credentials import Credentials
 from jasmin_arc.description import JobDescription
 from jasmin_arc.description.formats.adl import submission_adl
 from jasmin_arc.exceptions import (
@@ -58,8 +59,9 @@ class PendingJob:
 
 
 class Submitter:
-    def __init__(self, api: Api, delegations: Delegations, journal: Journal) -> None:
+    def __init__(self, api: Api, credentials: Credentials, delegations: Delegations, journal: Journal) -> None:
         self._api = api
+        self._credentials = credentials
         self._delegations = delegations
         self._journal = journal
 
@@ -113,12 +115,21 @@ class Submitter:
         """See that the server is there, and give credentials to the jobs that need them."""
         needy = [job for job in jobs if job.entry.description.needs_credentials]
         try:
-            if not needy:
+            if needy:
+                delegation_id = self._delegations.current()
+            else:
                 self._api.check_reachable()
-            for job in needy:
-                job.entry.delegation_id = self._delegations.current()
         except ServerUnavailableError as error:
             raise NoTargetsAvailableError(f"nothing was submitted: {error.message}", advice=error.advice) from error
+        for job in needy:
+            job.entry.delegation_id = delegation_id
+        self.name_owner(jobs)
+
+    def name_owner(self, jobs: Sequence[PendingJob]) -> None:
+        """Note whose jobs they will be."""
+        owner = self._credentials.owner()
+        for job in jobs:
+            job.entry.identity = owner
 
     def _create(self, create: Create, jobs: Sequence[PendingJob], batch: Batch, count: Progress) -> None:
         chunks = list(_cut(jobs, _POST_JOBS, _POST_BYTES, lambda job: len(job.adl)))

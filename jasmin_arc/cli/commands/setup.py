@@ -9,10 +9,10 @@ import re
 import shlex
 import shutil
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -29,7 +29,13 @@ from jasmin_arc.display.columns import Column, Row
 from jasmin_arc.exceptions import InvalidConfigError
 from jasmin_arc.site_info import SiteInfo
 
+if TYPE_CHECKING:
+    from jasmin_arc.credentials.proxy import ProxyInfo
+    from jasmin_arc.credentials.token import TokenInfo
+
 _COLOURS = {"ok": "green", "warning": "yellow", "failed": "red", "skipped": "dim"}
+_PROXY = ("path", "identity", "subject", "attributes", "attributes_expire", "not_before", "expires", "time_left")
+_TOKEN = ("source", "identity", "issuer", "subject", "scopes", "audience", "not_before", "expires", "time_left")
 _CHECKS = (
     Column("outcome", "", lambda text: text.ljust(7), lambda row: _COLOURS.get(row["outcome"], ""), whole=True),
     Column("name", "", lambda text: text.ljust(15), lambda _: "bold", whole=True),
@@ -131,31 +137,42 @@ def _find(context: Context, name: str) -> None:
 
 @click.group("proxy", cls=ArcGroup, no_args_is_help=False)
 def proxy_command() -> None:
-    """Make, show or remove the proxy certificate.
+    """Make or remove the proxy certificate; show the credentials.
 
     Jobs are submitted with a short-lived copy of your certificate, the proxy. It is made when it is needed; a key
-    with a passphrase has to be unlocked by 'proxy create'.
+    with a passphrase has to be unlocked by 'proxy create'. Where a token is used instead, 'proxy info' shows that.
     """
 
 
 @proxy_command.command("create", cls=ArcCommand)
 @click.pass_obj
 def create_command(context: Context) -> None:
-    """Make a new proxy in place of the present one. A VOMS proxy that has not ended is not replaced."""
+    """Make a new proxy in place of the present one.
+
+    It has the attributes that the option VOMS asks for. One that has others, and has not ended, is not replaced.
+    """
     context.arc.create_proxy()
-    context.output.record(_proxy_row(context) or {})
+    context.output.record(_credentials_row(context.arc.proxy.info(), _PROXY))
 
 
 @proxy_command.command("info", cls=ArcCommand)
 @click.pass_obj
 def info_command(context: Context) -> None:
-    """Show the present proxy. The exit code is 1 if there is none, or it has expired."""
-    row, what = _proxy_row(context), "there is no proxy"
-    if row is not None:
-        context.output.record(row)
-        what = "the proxy has expired"
-    if row is None or row["time_left"].total_seconds() <= 0:
-        context.fail(f"{what}; {context.command('proxy create')} makes one", kind="NoProxy")
+    """Show the proxy or token in use: who you are with it, until when, with what rights.
+
+    The exit code is 1 if there is none, or it has expired.
+    """
+    credentials = context.arc.credentials
+    info = credentials.info()
+    if info is not None:
+        context.output.record(_credentials_row(info, _TOKEN if credentials.is_token else _PROXY))
+        if info.time_left is None or info.time_left.total_seconds() > 0:
+            return
+    if credentials.is_token:
+        # It says where tokens are looked for, or when this one ended, and what to do.
+        credentials.ensure()
+    what = "there is no proxy" if info is None else "the proxy has expired"
+    context.fail(f"{what}; {context.command('proxy create')} makes one", kind="NoProxy")
 
 
 @proxy_command.command("destroy", cls=ArcCommand)
@@ -166,10 +183,8 @@ def destroy_command(context: Context) -> None:
     context.output.text("removed\n" if existed else "there was none\n", {"removed": existed})
 
 
-def _proxy_row(context: Context) -> dict[str, Any] | None:
-    info = context.arc.proxy.info()
-    keys = ("path", "identity", "subject", "not_before", "expires", "time_left")
-    return {key: getattr(info, key) for key in keys} if info is not None else None
+def _credentials_row(info: ProxyInfo | TokenInfo | None, keys: Sequence[str]) -> dict[str, Any]:
+    return {key: getattr(info, key) for key in keys} if info is not None else {}
 
 
 @click.group("config", cls=ArcGroup, no_args_is_help=False)
