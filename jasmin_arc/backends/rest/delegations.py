@@ -10,6 +10,7 @@ import os
 import threading
 import time
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
@@ -54,6 +55,7 @@ class Delegations:
         self._ends: dict[str, datetime] = {}
         self._tried: dict[str, datetime] = {}
         self._checked: dict[str, float] = {}
+        self._has_some: dict[str, bool] = {}
         self._current = ""
 
     def current(self) -> str:
@@ -112,6 +114,24 @@ class Delegations:
             self._log.warning("cannot see when the credentials of %s end: %s", counted(len(due), "job"), error)
             return
         self._renew_ending([job_info(answer.info, job) for job, answer in answers.items() if answer.info is not None])
+
+    def without_false_ends(self, infos: Mapping[str, JobInfo]) -> dict[str, JobInfo]:
+        """Leave out when credentials end that jobs do not have.
+
+        Of a job without any, the server tells when those end with which the job was submitted. What it does not answer
+        now stays as told.
+        """
+        asked = [info.native_id for info in infos.values() if info.proxy_expires is not None and not info.final]
+        unknown = [native_id for native_id in asked if native_id not in self._has_some]
+        if len(self._has_some) > _MAX_KNOWN:
+            self._has_some.clear()
+        with contextlib.suppress(JasminArcError):
+            answers = self._api.query_jobs("delegations", unknown)
+            self._has_some.update({job: bool(answer.delegations) for job, answer in answers.items() if answer.done})
+        return {
+            job_id: info if self._has_some.get(info.native_id, True) else replace(info, proxy_expires=None)
+            for job_id, info in infos.items()
+        }
 
     def renew_for_infos(self, infos: Iterable[JobInfo]) -> None:
         """Look after jobs of which all is known. Failures are logged."""
