@@ -55,6 +55,8 @@ class Delegations:
         self._tried: dict[str, datetime] = {}
         self._checked: dict[str, float] = {}
         self._current = ""
+        self._signed_by = ""
+        """The fingerprint of the proxy that signed the current one"""
 
     def current(self) -> str:
         """Return the id of a delegation that lasts for a while; with a token, as long as the token, and of its own for
@@ -63,7 +65,10 @@ class Delegations:
         if token is not None:
             return self._api.delegate_token(token)
         with self._lock:
-            if not self._current:
+            fingerprint = self._shared_file()[1]
+            if not self._current or self._signed_by != fingerprint:
+                # A new proxy may have other attributes, which the jobs of the one before must not get.
+                self._current, self._signed_by = "", fingerprint
                 self._find()
             if self._current and self._ends_soon(self._current):
                 self._renew_if_due(self._current)
@@ -224,7 +229,8 @@ class Delegations:
         return proxy.with_name(proxy.name + DELEGATIONS_SUFFIX), fingerprint
 
     def _share(self) -> None:
-        path, fingerprint = self._shared_file()
+        path, self._signed_by = self._shared_file()
+        fingerprint = self._signed_by
         if not fingerprint:
             return
         delegations = {**_read_shared(path, fingerprint), self._api.client.endpoint: self._current}
