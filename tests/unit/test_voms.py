@@ -86,6 +86,8 @@ def test_garbled_attributes_are_a_value_error(changes: list[tuple[int, bytes]]) 
         extension(b"\x30\x00").value,
         extension(attribute_certificate(USER, "no group")).value,
         extension(attribute_certificate(USER)).value,
+        extension(attribute_certificate(USER, ROLE, ends="00010101000000+0100")).value,
+        extension(attribute_certificate(USER, ROLE, ends="20261331000000Z")).value,
         b"\x30\x80" * 5000,
     ],
 )
@@ -334,7 +336,7 @@ def test_a_user_whom_the_vo_does_not_know_is_told_what_to_ask(vo: Vo, make_manag
         Reply(200, b""),
         Reply(500, b"<html>no</html>"),
         xml("<voms></voms>"),
-        xml("<voms><ac>!!</ac></voms>"),
+        xml("<voms><ac>AAAA!!AAAA</ac></voms>"),
         xml('<!DOCTYPE voms [<!ENTITY a "b">]><voms><ac>&a;</ac></voms>'),
         xml("<voms><ac>" + "A" * (2 << 20) + "</ac></voms>"),
     ],
