@@ -192,7 +192,7 @@ class BindingsBackend(RestBackend):
     def list_jobs(self) -> list[str]:
         user_config = self._checked_config(self.endpoint)
         arc = self._arc
-        with self._library():
+        with self._library() as lines:
             found = arc.JobContainer()
             retriever = arc.JobListRetriever(user_config)
             retriever.addConsumer(found)
@@ -202,8 +202,12 @@ class BindingsBackend(RestBackend):
             succeeded = retriever.getStatusOfEndpoint(place).getStatus() == arc.EndpointQueryingStatus.SUCCESSFUL
             retriever.removeConsumer(found)
             job_ids = [str(job.JobID) for job in found]
-        # The library seldom says why it got no list.
-        return job_ids if succeeded else super().list_jobs()
+        if succeeded:
+            return job_ids
+        if why := reasons(lines):
+            raise ServerUnavailableError(f"{self.endpoint} does not list its jobs: {why}")
+        # REST says why, or does better.
+        return super().list_jobs()
 
     def cancel(self, job_ids: Sequence[str]) -> dict[str, JasminArcError]:
         if len(job_ids) != 1:
