@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from jasmin_arc._support.text import first_few, utc
 from jasmin_arc.config import ConnectionConfig
@@ -25,6 +26,9 @@ from jasmin_arc.credentials.rfc3820 import has_voms, holder, load_certificates, 
 from jasmin_arc.credentials.user_certificate import MAX_BYTES, KeyPair, read_chain, read_key_pair
 from jasmin_arc.credentials.voms import VomsAttributes, Wanted, extension, read_attributes
 from jasmin_arc.exceptions import Advice, ProxyGenerationError
+
+if TYPE_CHECKING:
+    from jasmin_arc.credentials.voms_server import VomsServer
 
 MIN_TIME_LEFT = timedelta(seconds=60)
 """A proxy that cannot be renewed is used as long as it lasts this long."""
@@ -342,15 +346,13 @@ class ProxyManager(Credentials):
         """Make a proxy in a private folder."""
         made, program = folder / "proxy", self._config.ARCPROXY_PATH
         native = not (Path(program).is_file() and os.access(program, os.X_OK))
+        servers: list[VomsServer] = []
         more = []
         if self._wanted is not None:
             from jasmin_arc.credentials.voms_server import fetch, servers_of
 
             servers = servers_of(self._wanted.vo)
-            if native:
-                more = [extension(fetch(self._config, pair.passphrase, self._wanted, servers))]
-        else:
-            servers = []
+            more = [extension(fetch(self._config, pair.passphrase, self._wanted, servers))] if native else []
         if native:
             self._log.debug("there is no %s: the proxy is made without it", program)
             lifetime = timedelta(seconds=self._config.PROXY_VALIDITY_PERIOD)

@@ -16,7 +16,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from cryptography import x509
-from faults.https_server import Certificates, HttpsServer, Reply, Request, xml
+from faults.https_server import RESET, Certificates, HttpsServer, Reply, Request, xml
 from hypothesis import given
 from hypothesis import strategies as st
 from pki import HOUR, Pki, attribute_certificate, key_pem, rsa_key, voms_proxy
@@ -369,6 +369,12 @@ def test_a_server_that_does_not_answer_is_named_and_the_next_is_asked(vo: Vo, ma
     assert "the VO testvo gives no attributes: cannot connect to https://localhost:1:" in refused(make_manager())
     vo.write_vomses(more=line("localhost", port=1))
     assert make_manager().path().exists()
+
+
+@pytest.mark.parametrize("raw", [b"", b"junk\r\n\r\n", b"HTTP/1.1 200 OK\r\n" + b"a: b\r\n" * 200, RESET])
+def test_a_reply_that_is_no_http_is_a_broken_connection(vo: Vo, make_manager: MakeManager, raw: Any) -> None:
+    vo.answer = lambda: Reply(raw=[raw])
+    assert "gives no attributes: the connection to https://localhost" in refused(make_manager())
 
 
 def test_a_silent_server_is_given_up(vo: Vo, make_manager: MakeManager) -> None:
