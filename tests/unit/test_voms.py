@@ -23,7 +23,8 @@ from pki import HOUR, Pki, attribute_certificate, key_pem, rsa_key, voms_proxy
 
 from jasmin_arc.config import ConnectionConfig
 from jasmin_arc.credentials import voms_server
-from jasmin_arc.credentials.proxy import ProxyManager, read_proxy
+from jasmin_arc.credentials.proxy import ProxyManager
+from jasmin_arc.credentials.proxy_file import read_proxy
 from jasmin_arc.credentials.rfc3820 import load_certificates, make_proxy, name_text
 from jasmin_arc.credentials.voms import VOMS_ATTRIBUTES, Wanted, extension, read_attributes
 from jasmin_arc.credentials.voms_server import servers_of

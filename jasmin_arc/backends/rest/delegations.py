@@ -20,7 +20,8 @@ from jasmin_arc.backends.rest.documents import is_native_id
 from jasmin_arc.backends.rest.glue2 import job_info
 from jasmin_arc.backends.rest.states import ENDS, Answer
 from jasmin_arc.credentials import Credentials
-from jasmin_arc.credentials.proxy import DELEGATIONS_SUFFIX, read_own_file
+from jasmin_arc.credentials.proxy import DELEGATIONS_SUFFIX
+from jasmin_arc.credentials.proxy_file import read_own_file
 from jasmin_arc.credentials.rfc3820 import holder, load_certificates
 from jasmin_arc.exceptions import JasminArcError, OperationNotPossibleError, ServerError
 from jasmin_arc.job_info import JobInfo
