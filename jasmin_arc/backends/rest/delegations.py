@@ -21,7 +21,8 @@ from jasmin_arc.backends.rest.documents import is_native_id
 from jasmin_arc.backends.rest.glue2 import job_info
 from jasmin_arc.backends.rest.states import ENDS, Answer
 from jasmin_arc.credentials import Credentials
-from jasmin_arc.credentials.proxy import DELEGATIONS_SUFFIX, read_own_file
+from jasmin_arc.credentials.proxy import DELEGATIONS_SUFFIX
+from jasmin_arc.credentials.proxy_file import read_own_file
 from jasmin_arc.credentials.rfc3820 import holder, load_certificates
 from jasmin_arc.exceptions import JasminArcError, OperationNotPossibleError, ServerError
 from jasmin_arc.job_info import JobInfo
@@ -57,6 +58,8 @@ class Delegations:
         self._checked: dict[str, float] = {}
         self._has_some: dict[str, bool] = {}
         self._current = ""
+        self._signed_by = ""
+        """The fingerprint of the proxy that signed the current one"""
 
     def current(self) -> str:
         """Return the id of a delegation that lasts for a while; with a token, as long as the token, and of its own for
@@ -65,7 +68,10 @@ class Delegations:
         if token is not None:
             return self._api.delegate_token(token)
         with self._lock:
-            if not self._current:
+            fingerprint = self._shared_file()[1]
+            if not self._current or self._signed_by != fingerprint:
+                # A new proxy may have other attributes, which the jobs of the one before must not get.
+                self._current, self._signed_by = "", fingerprint
                 self._find()
             if self._current and self._ends_soon(self._current):
                 self._renew_if_due(self._current)
@@ -244,7 +250,8 @@ class Delegations:
         return proxy.with_name(proxy.name + DELEGATIONS_SUFFIX), fingerprint
 
     def _share(self) -> None:
-        path, fingerprint = self._shared_file()
+        path, self._signed_by = self._shared_file()
+        fingerprint = self._signed_by
         if not fingerprint:
             return
         delegations = {**_read_shared(path, fingerprint), self._api.client.endpoint: self._current}
