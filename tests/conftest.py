@@ -186,7 +186,7 @@ def erase_later() -> Iterator[Callable[[ArcInterface, Iterable[str]], None]]:
         owner = (arc.config.endpoint, *(str(config.get(name)) for name in ("AUTH", "CLIENT_CERT", "VOMS")))
         if owner not in left:
             config["BACKEND"] = "rest"
-            # The proxy of a test may be gone with the test. One with attributes is for all, and no server is asked then.
+            # The proxy of a test may be gone with the test. One with attributes is shared, and is there.
             if not config["VOMS"]:
                 config["PROXY_FILE"] = str(Path(folder) / f"proxy-{len(left)}")
             left[owner] = (ArcInterface(log=None, config=config), [])
