@@ -99,6 +99,14 @@ def arc7_folder() -> Path:
     pytest.skip(reason)
 
 
+@pytest.fixture(scope="session")
+def vomses(arc7_folder: Path) -> Iterator[Path]:
+    """The file that names the server of the VO of that grid, where this library and arcproxy find it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("X509_VOMSES", str(arc7_folder / "client" / "vomses"))
+        yield arc7_folder / "client" / "vomses"
+
+
 @pytest.fixture
 def site_to_oneself(site_folder: Path) -> Iterator[None]:
     """For one test at a time: those that take the node ``frail`` down, or fill the node ``scarce``."""
@@ -126,7 +134,10 @@ def options_of(
         native = {"ARCPROXY_PATH": "/nowhere/arcproxy", "PROXY_FILE": str(proxies / backend)} if kind == "rest" else {}
         if not seven:
             return {**request.getfixturevalue("grid_config"), **native}
-        config = request.getfixturevalue("arc7_folder") / f"config{credentials}.json"
+        folder = request.getfixturevalue("arc7_folder")
+        if credentials == "-voms":
+            request.getfixturevalue("vomses")
+        config = folder / f"config{credentials}.json"
         return {**json.loads(config.read_text()), **native, "BACKEND": kind}
 
     return options

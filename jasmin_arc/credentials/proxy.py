@@ -65,6 +65,11 @@ class ProxyInfo:
         return tuple(dict.fromkeys(name for membership in self.memberships for name in membership.names))
 
     @property
+    def attributes_expire(self) -> datetime | None:
+        """When the first of its VOMS attributes ends (UTC); ``None`` if it has none that can be read."""
+        return min((membership.expires for membership in self.memberships), default=None)
+
+    @property
     def attributes_text(self) -> str:
         """Its VOMS attributes in words."""
         if self.voms and not self.attributes:
@@ -150,14 +155,22 @@ class ProxyManager(Credentials):
 
     def described(self) -> str:
         """Say what a server is shown, such as ``the certificate of /O=Example/CN=Jane (VOMS: /atlas)``."""
-        with contextlib.suppress(ProxyGenerationError):
-            info = self.info()
-            if info is not None:
-                return f"the certificate of {info.identity} ({info.attributes_text})"
-        return f"the certificate {self._config.CLIENT_CERT}"
+        info = self._known()
+        if info is None:
+            return f"the certificate {self._config.CLIENT_CERT}"
+        return f"the certificate of {info.identity}{f' ({info.attributes_text})' if info.voms else ''}"
 
     def when_refused(self, why: str) -> str:  # noqa: ARG002 - servers do not tell
-        return _ADMISSION if self._config.VOMS else f"{_ADMISSION}; where it lets in members of a VO, set VOMS"
+        info = self._known()
+        if info is not None and info.voms:
+            return f"{_ADMISSION}, or one of these attributes"
+        vo = "it has no VOMS attributes: if the site lets in a virtual organisation of yours, set VOMS to its name"
+        return f"{_ADMISSION}; {vo}"
+
+    def _known(self) -> ProxyInfo | None:
+        with contextlib.suppress(ProxyGenerationError):
+            return self.info()
+        return None
 
     def client_certificate(self) -> Path:
         """Return the file with the proxy and its key, as :meth:`path` does."""

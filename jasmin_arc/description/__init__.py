@@ -146,8 +146,9 @@ class JobDescription(Shown):
     def needs_credentials(self) -> bool:
         """Whether a compute element must be able to act in the user's name for this job, as for files of URLs."""
         targets = any((self.outputs or {}).values())
-        # A-REX wants credentials for patterns of outputs too. A runtime environment may use them, as ENV/PROXY does.
-        return bool(self.url_inputs or targets or self.patterns or self.runtime_environments)
+        # Without credentials, A-REX refuses patterns of outputs: a list that a job writes might name URLs.
+        handed_on = any("PROXY" in name.upper() for name in self.runtime_environments)
+        return bool(self.url_inputs or targets or self.patterns or handed_on)
 
     def refuse_native(self) -> None:
         """Refuse options for the place, where it has none.

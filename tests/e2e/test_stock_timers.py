@@ -1,4 +1,5 @@
-"""Waiting on a compute element of their own, with the timers that users' have: how fresh an end is, and outages."""
+"""Jobs on a compute element of their own, with the timers that users' have: how fresh a start and an end are, and
+outages."""
 
 from __future__ import annotations
 
@@ -16,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from jasmin_arc import ArcInterface, JobDescription, JobStatuses
+from jasmin_arc import ArcInterface, JobDescription, JobInfo, JobStatuses
 
 pytestmark = pytest.mark.grid
 LIMIT = 240
@@ -78,6 +79,28 @@ def watching(own_grid: OwnGrid, tmp_path: Path) -> Iterator[dict[str, tuple[ArcI
 
 def seen_ends(arc: ArcInterface, job_ids: list[str]) -> dict[str, float]:
     return {job.id: time.time() for job in arc.as_completed(job_ids, timeout=LIMIT)}
+
+
+def seen_start(arc: ArcInterface, job_id: str) -> tuple[float, JobInfo]:
+    deadline = time.monotonic() + LIMIT
+    while arc.get_job_status(job_id) is not JobStatuses.IN_PROGRESS:
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    return time.time(), arc.get_job_info(job_id)
+
+
+def test_a_start_is_seen_soon(watching: dict[str, tuple[ArcInterface, io.StringIO]]) -> None:
+    delays = {}
+    # The second pair, as the server may by chance just have looked when the first one began.
+    for backend in [*BACKENDS, *BACKENDS]:
+        arc, _ = watching[backend]
+        job_id = arc.submit_job("/bin/sh", ["-c", "date +%s.%N; sleep 30"], outputs=[])
+        seen, info = seen_start(arc, job_id)
+        began = float(arc.job(job_id).stdout())
+        delays[job_id] = seen - began
+        assert info.started is not None and abs(info.started.timestamp() - began) < 3
+        arc.cancel_job(job_id)
+    assert max(delays.values()) < 3, delays
 
 
 def test_an_end_is_seen_soon_after_a_rex_has_noted_it(

@@ -101,6 +101,8 @@ def test_many_jobs_share_one_delegation(setup: Setup) -> None:
         ({"outputs": {"result": "https://data.example.org/result"}}, True),
         ({"outputs": ["*.nc"]}, True),
         ({"runtime_environments": ["ENV/PROXY"]}, True),
+        ({"runtime_environments": ["env/proxy-1.0", "APPS/R"]}, True),
+        ({"runtime_environments": ["APPS/R"]}, False),
     ],
 )
 def test_only_jobs_that_need_credentials_get_some(setup: Setup, options: dict[str, Any], needed: bool) -> None:

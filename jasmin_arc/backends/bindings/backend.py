@@ -16,6 +16,7 @@ from jasmin_arc.backends.bindings.log_capture import LogLine, reasons
 from jasmin_arc.backends.bindings.runtime import get_runtime
 from jasmin_arc.backends.bindings.translate import REST_INTERFACE, JobAddress, make_arc_job, site_info
 from jasmin_arc.backends.http.connection import check_identity, make_context
+from jasmin_arc.backends.http.errors import RefusedError
 from jasmin_arc.backends.rest.api import AREX
 from jasmin_arc.backends.rest.backend import RestBackend
 from jasmin_arc.backends.rest.submission import PendingJob
@@ -161,7 +162,8 @@ class BindingsBackend(RestBackend):
                 job_id = submission.send(self._arc, user_config, endpoint, text)
             orphan = None if job_id else submission.forgotten_job(lines, endpoint, placed)
             if not job_id and orphan is None:
-                raise submission.refusal(lines, description.name, endpoint, queues=queues)
+                refusal = submission.refusal(lines, description.name, endpoint, queues=queues)
+                raise self._in_other_words(refusal)
             why = submission.upload_failure(lines, placed)
         try:
             job.native_id = self._api.native_id(job_id or orphan or "")
@@ -173,6 +175,17 @@ class BindingsBackend(RestBackend):
             self._submitter.give_up({job: JobSubmissionError(f"job {name!r} was not submitted: {why}")}, batch)
         elif job.outcome is None:
             self._submitter.commit([job], batch)
+
+    def _in_other_words(self, refusal: JasminArcError) -> JasminArcError:
+        """Let REST say why no job was sent, if it is the credentials."""
+        if isinstance(refusal, submission.NotSentError):
+            try:
+                self._api.jobs(["ACCEPTING"])
+            except RefusedError as error:
+                return JobSubmissionError(f"the job was not submitted: {error.message}", advice=error.advice)
+            except JasminArcError as error:
+                self._log.debug("%s", error)
+        return refusal
 
     # --- Asking and acting ---
 
@@ -189,10 +202,12 @@ class BindingsBackend(RestBackend):
             succeeded = retriever.getStatusOfEndpoint(place).getStatus() == arc.EndpointQueryingStatus.SUCCESSFUL
             retriever.removeConsumer(found)
             job_ids = [str(job.JobID) for job in found]
-        if not succeeded:
-            why = reasons(lines) or "no reason was given"
+        if succeeded:
+            return job_ids
+        if why := reasons(lines):
             raise ServerUnavailableError(f"{self.endpoint} does not list its jobs: {why}")
-        return job_ids
+        # REST says why, or does better.
+        return super().list_jobs()
 
     def cancel(self, job_ids: Sequence[str]) -> dict[str, JasminArcError]:
         if len(job_ids) != 1:

@@ -33,6 +33,10 @@ _NOT_DELEGATED = re.compile(r"Unable to submit jobs?\. Failed to (delegate|assig
 _NO_LOCAL_FILE = re.compile(r"Cannot find local input file '[^']*' \((.*)\)")
 
 
+class NotSentError(JobSubmissionError):
+    """The library sent no job; why, it hardly says."""
+
+
 @contextmanager
 def staged(inputs: Sequence[StagedInput]) -> Iterator[list[tuple[str, Path]]]:
     """Put the inputs side by side under plain names, which need no quoting in a URL, in a private folder that vanishes
@@ -125,4 +129,4 @@ def refusal(lines: Sequence[LogLine], name: str, endpoint: str, *, queues: Seque
         )
     if any(text.startswith("Failed to establish connection") for text in texts):
         return NoTargetsAvailableError(f"{endpoint} cannot be reached, job {name!r} was not submitted: {why}")
-    return JobSubmissionError(f"job {name!r} was not submitted to {endpoint}: {why}")
+    return NotSentError(f"job {name!r} was not submitted to {endpoint}: {why}")

@@ -35,7 +35,6 @@ _NEW_CERTIFICATE = "Ask your certificate authority for a new one."
 def checks(examination: Examination) -> dict[str, Look]:
     """Return the checks, by name, in the order in which each can stand on those before it."""
     site = _Site(examination)
-    voms = {"VOMS": Look(site.voms)} if examination.config.VOMS else {}
     files = {
         "certificate": Look(site.certificate, "Set CLIENT_CERT to your certificate."),
         "private key": Look(site.private_key, "Set CLIENT_KEY to the private key of your certificate."),
@@ -44,7 +43,7 @@ def checks(examination: Examination) -> dict[str, Look]:
     return {
         **({} if site.uses_token else files),
         "CA certificates": Look(site.ca_certificates),
-        **({} if site.uses_token else voms),
+        **({"VOMS": Look(site.voms)} if examination.config.VOMS and not site.uses_token else {}),
         "credentials": Look(site.token) if site.uses_token else proxy,
         "name resolution": Look(site.name_resolution),
         "TLS": Look(site.tls, _REACH),

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from jasmin_arc.credentials.token import TokenInfo
 
 _COLOURS = {"ok": "green", "warning": "yellow", "failed": "red", "skipped": "dim"}
-_PROXY = ("path", "identity", "subject", "attributes", "not_before", "expires", "time_left")
+_PROXY = ("path", "identity", "subject", "attributes", "attributes_expire", "not_before", "expires", "time_left")
 _TOKEN = ("source", "identity", "issuer", "subject", "scopes", "audience", "not_before", "expires", "time_left")
 _CHECKS = (
     Column("outcome", "", lambda text: text.ljust(7), lambda row: _COLOURS.get(row["outcome"], ""), whole=True),
