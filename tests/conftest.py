@@ -198,8 +198,10 @@ def erase_later() -> Iterator[Callable[[ArcInterface, Iterable[str]], None]]:
         config = arc.config.as_dict()
         owner = (arc.config.endpoint, *(str(config.get(name)) for name in ("AUTH", "CLIENT_CERT", "VOMS")))
         if owner not in left:
-            # The proxy of a test may be gone with the test.
-            config |= {"BACKEND": "rest", "PROXY_FILE": str(Path(folder) / f"proxy-{len(left)}")}
+            config["BACKEND"] = "rest"
+            # The proxy of a test may be gone with the test. One with attributes is shared, and is there.
+            if not config["VOMS"]:
+                config["PROXY_FILE"] = str(Path(folder) / f"proxy-{len(left)}")
             left[owner] = (ArcInterface(log=None, config=config), [])
         left[owner][1].extend(job_ids)
 
