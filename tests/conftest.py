@@ -38,7 +38,8 @@ def _no_cache_of_the_user(tmp_path_factory: pytest.TempPathFactory) -> Iterator[
 @pytest.fixture(autouse=True)
 def _no_configuration_of_the_user(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     for variable in list(os.environ):
-        if variable.startswith("JASMIN_ARC_") and not variable.startswith("JASMIN_ARC_TEST_"):
+        ours = variable.startswith("JASMIN_ARC_") and not variable.startswith("JASMIN_ARC_TEST_")
+        if ours or variable.startswith("BEARER_TOKEN"):
             monkeypatch.delenv(variable)
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "xdg-config"))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg-cache"))
@@ -196,8 +197,10 @@ def erase_later() -> Iterator[Callable[[ArcInterface, Iterable[str]], None]]:
         config = arc.config.as_dict()
         owner = (arc.config.endpoint, *(str(config.get(name)) for name in ("AUTH", "CLIENT_CERT", "VOMS")))
         if owner not in left:
-            # The proxy of a test may be gone with the test.
-            config |= {"BACKEND": "rest", "PROXY_FILE": str(Path(folder) / f"proxy-{len(left)}")}
+            config["BACKEND"] = "rest"
+            # The proxy of a test may be gone with the test. One with attributes is shared, and is there.
+            if not config["VOMS"]:
+                config["PROXY_FILE"] = str(Path(folder) / f"proxy-{len(left)}")
             left[owner] = (ArcInterface(log=None, config=config), [])
         left[owner][1].extend(job_ids)
 

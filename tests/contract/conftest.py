@@ -18,6 +18,8 @@ from contract_kit import LOCAL_SLOTS
 from jasmin_arc import ArcInterface
 
 ON_ARC7 = ["rest-7", "rest-7-token"]
+# With what the scenarios about single methods show already; make soak runs the others.
+ON_ARC7_IN_PART = "rest-7-voms"
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -25,8 +27,10 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         bindings_too = any(metafunc.definition.iter_markers("bindings_too"))
         on_grid = ["rest", *ON_ARC7] + ["bindings"] * bindings_too + ["slurm", "slurm-ssh", "lotus", "lotus-ssh"]
         names = [*(pytest.param(name, marks=pytest.mark.grid) for name in on_grid), "local"]
+        rarely = [pytest.mark.grid, pytest.mark.soak]
+        names.append(pytest.param(ON_ARC7_IN_PART, marks=pytest.mark.grid if bindings_too else rarely))
         if bindings_too:
-            names.append(pytest.param("bindings-7", marks=[pytest.mark.grid, pytest.mark.soak]))
+            names.append(pytest.param("bindings-7", marks=rarely))
         metafunc.parametrize("backend_name", names, indirect=True, scope="module")
 
 
@@ -36,7 +40,10 @@ def backend_name(
 ) -> Iterator[str]:
     """How the configuration calls the backend; ``lotus`` is Slurm with the habits of JASMIN's, ``-ssh`` is over SSH."""
     name = str(request.param)
-    with slurm_environment(name) if name.startswith(("slurm", "lotus")) else nullcontext():
+    environment = slurm_environment(name) if name.startswith(("slurm", "lotus")) else nullcontext()
+    with pytest.MonkeyPatch.context() as patch, environment:
+        if name.endswith("-voms"):
+            patch.setenv("X509_VOMSES", f"{request.getfixturevalue('arc7_folder')}/client/vomses")
         yield name
 
 

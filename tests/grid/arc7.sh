@@ -97,6 +97,7 @@ make_token_keys() {
     for name in issuer other-issuer; do
         [ -s "$GRID_DIR/certs/$name.pem" ] || (umask 077
             openssl genrsa -out "$GRID_DIR/certs/$name.new" 2048 2>/dev/null && mv "$GRID_DIR/certs/$name"{.new,.pem})
+        if [ -n "${SUDO_UID:-}" ]; then chown "$SUDO_UID" "$GRID_DIR/certs/$name.pem"; fi
     done
 }
 
