@@ -35,6 +35,7 @@ class Warnings:
         jobs: Sequence[JobDescription],
         *,
         expires: Callable[[], datetime | None],
+        renewed: Callable[[], bool],
         site: Callable[[], SiteInfo | None],
     ) -> None:
         """Warn of what can be told of jobs that have just been submitted: nothing may hide that they were."""
@@ -43,7 +44,7 @@ class Warnings:
         try:
             self._not_sent(jobs)
             self._may_never_start(jobs, site())
-            self.short_credentials(jobs, expires)
+            self.short_credentials(jobs, expires, renewed)
         except Exception as error:  # noqa: BLE001 - the caller must get the ids
             self._log.debug("what may go wrong with the jobs is not known: %r", error)
 
@@ -64,7 +65,9 @@ class Warnings:
                 self._warned.add(reason)
                 self._log.warning("%s may never start: %s", _number(count), reason)
 
-    def short_credentials(self, jobs: Sequence[JobDescription], expires: Callable[[], datetime | None]) -> None:
+    def short_credentials(
+        self, jobs: Sequence[JobDescription], expires: Callable[[], datetime | None], renewed: Callable[[], bool]
+    ) -> None:
         """Warn of jobs that may run for longer than the credentials that go with them."""
         limited = [job for job in jobs if job.wall_time is not None and job.needs_credentials]
         try:
@@ -72,7 +75,7 @@ class Warnings:
         except JasminArcError as error:
             self._log.debug("whether the credentials last long enough is not known: %s", error)
             return
-        if end is not None and (warning := short_credentials(limited, end)):
+        if end is not None and (warning := short_credentials(limited, end, renewed=renewed())):
             self._log.warning("%s", warning)
 
     def sessions_ending(self, infos: Iterable[JobInfo], job_list: JobList) -> None:
@@ -107,19 +110,25 @@ def _number(jobs: int) -> str:
 
 
 def short_credentials(
-    jobs: Iterable[JobDescription], expires: datetime, *, now: datetime | None = None
+    jobs: Iterable[JobDescription], expires: datetime, *, renewed: bool = True, now: datetime | None = None
 ) -> Advice | None:
-    """Return a warning if a job may run for longer than until the credentials end."""
+    """Return a warning if a job may run for longer than until the credentials end.
+
+    :param renewed: whether there is a way to renew them
+    """
     left = expires - (now or datetime.now(timezone.utc))
     longest = max((job.wall_time for job in jobs if job.wall_time is not None), default=timedelta())
     if longest <= left:
         return None
-    return Advice(
+    renewable = (
         "the proxy ends at {end}, and a job may run for {longest}. While a script waits for jobs or asks about "
-        "them, their credentials are renewed; otherwise call {renew}, or set PROXY_VALIDITY_PERIOD higher",
-        end=utc(expires),
-        longest=duration(longest),
+        "them, their credentials are renewed; otherwise call {renew}, or set PROXY_VALIDITY_PERIOD higher"
     )
+    fixed = (
+        "the token ends at {end}, and a job may run for {longest}. The credentials of the job end with "
+        "it, and cannot be renewed: after that, no files are copied from or to URLs"
+    )
+    return Advice(renewable if renewed else fixed, end=utc(expires), longest=duration(longest))
 
 
 def sessions_ending(

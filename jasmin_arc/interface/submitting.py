@@ -93,7 +93,12 @@ class Submitting(Parts):
             results = self.backend.submit(complete, progress=bar.update)
         self._log_submitted(results)
         submitted = [job for job, result in zip(complete, results) if isinstance(result, str)]
-        self._warnings.submitted(submitted, expires=self._credentials_end, site=lambda: self._known_site.recall())
+        self._warnings.submitted(
+            submitted,
+            expires=self._credentials_end,
+            renewed=lambda: not self.credentials.is_token,
+            site=lambda: self._known_site.recall(),
+        )
         return results
 
     def _credentials_end(self) -> datetime | None:
