@@ -17,6 +17,7 @@ import pytest
 
 import jasmin_arc
 from jasmin_arc import ArcInterface, ConnectionConfig, Explanation
+from jasmin_arc.cli.commands import setup
 from jasmin_arc.config import OPTIONS
 from jasmin_arc.description.formats import xrsl
 
@@ -214,6 +215,19 @@ def test_troubleshooting_has_a_section_for_every_cause_under_its_name() -> None:
     page = (ROOT / "docs" / "troubleshooting.md").read_text(encoding="utf-8")
     sections = page.partition("\n## Causes of failure\n")[2].partition("\n## My job does not start\n")[0]
     assert sorted(re.findall(r"^### (.+)$", sections, re.M)) == sorted(causes())
+
+
+def test_the_pages_show_all_that_proxy_info_prints() -> None:
+    page = (ROOT / "docs" / "credentials.md").read_text(encoding="utf-8")
+    shown = re.findall(r"^\$ jasmin-arc proxy info\n(.*?)^```$", page, re.M | re.S)
+    names = [tuple(re.split("  +", line)[0].replace(" ", "_") for line in block.splitlines()) for block in shown]
+    assert names == [setup._TOKEN, setup._PROXY]
+    (fields,) = [
+        cells[1]
+        for cells in rows(ROOT / "docs" / "command_line.md")
+        if "proxy create`, `proxy info`" in cells[0] and len(cells) == 2
+    ]
+    assert re.findall(r"`(\w+)`", fields) == [*setup._PROXY, *setup._TOKEN]
 
 
 def test_an_explanation_links_to_the_section_on_its_cause() -> None:

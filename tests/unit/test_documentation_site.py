@@ -71,6 +71,10 @@ def numbers(terms: dict[str, Any], word: str) -> set[int]:
         ("retry", "resubmitting"),
         ("walltime", "describing_jobs"),
         ("timeout", "waiting"),
+        ("token", "credentials"),
+        ("voms", "credentials"),
+        ("htgettoken", "credentials"),
+        ("refuses", "credentials"),
     ],
 )
 def test_the_search_finds_a_page(index: dict[str, Any], words: str, page: str) -> None:
