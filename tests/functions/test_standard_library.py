@@ -1,6 +1,6 @@
 """The standard library's own tests of executors pass. They are the distribution's: libpython3.x-testsuite on Debian.
 
-Nothing of them is left out, but on Slurm most are left to make soak, as the backend makes no difference to what they are about.
+Nothing of them is left out. On Slurm, make soak runs most of them, as they say the same of each backend.
 Their programs are run with an executor that takes the arguments of the standard library's.
 """
 
