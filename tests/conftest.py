@@ -38,7 +38,8 @@ def _no_cache_of_the_user(tmp_path_factory: pytest.TempPathFactory) -> Iterator[
 @pytest.fixture(autouse=True)
 def _no_configuration_of_the_user(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     for variable in list(os.environ):
-        if variable.startswith("JASMIN_ARC_") and not variable.startswith("JASMIN_ARC_TEST_"):
+        ours = variable.startswith("JASMIN_ARC_") and not variable.startswith("JASMIN_ARC_TEST_")
+        if ours or variable.startswith("BEARER_TOKEN"):
             monkeypatch.delenv(variable)
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "xdg-config"))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg-cache"))

@@ -3,28 +3,39 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import logging
 import os
-import shutil
-import stat
-import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from datetime import datetime, timedelta, timezone
+from collections.abc import Callable
+from datetime import datetime, timedelta
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from jasmin_arc._support.text import first_few, utc
 from jasmin_arc.config import ConnectionConfig
 from jasmin_arc.credentials import Credentials
 from jasmin_arc.credentials.arcproxy import run_arcproxy
 from jasmin_arc.credentials.delegation import sign_request
-from jasmin_arc.credentials.rfc3820 import has_voms, holder, load_certificates, load_proxy, make_proxy, name_text
-from jasmin_arc.credentials.user_certificate import MAX_BYTES, KeyPair, read_chain, read_key_pair
-from jasmin_arc.credentials.voms import VomsAttributes, Wanted, extension, read_attributes
+from jasmin_arc.credentials.proxy_file import (
+    ProxyInfo,
+    carries_voms,
+    is_free_or_mine,
+    own_places,
+    private_folder,
+    proxy_errors,
+    proxy_info,
+    read_own_file,
+    read_proxy,
+    write_own_file,
+)
+from jasmin_arc.credentials.rfc3820 import holder, make_proxy, name_text
+from jasmin_arc.credentials.user_certificate import KeyPair, read_chain, read_key_pair
+from jasmin_arc.credentials.voms import Wanted, extension
 from jasmin_arc.exceptions import Advice, ProxyGenerationError
+
+if TYPE_CHECKING:
+    from jasmin_arc.credentials.voms_server import VomsServer
 
 MIN_TIME_LEFT = timedelta(seconds=60)
 """A proxy that cannot be renewed is used as long as it lasts this long."""
@@ -40,46 +51,6 @@ _KEEP_VOMS = Advice(
     "this library makes it; or run {proxy_destroy} to use a plain proxy"
 )
 _OTHER_VOMS = Advice("set VOMS to what it has, or run {proxy_destroy}, after which a new one is made")
-
-
-@dataclass(frozen=True)
-class ProxyInfo:
-    """What is known of a proxy file; no key material."""
-
-    path: Path
-    subject: str
-    """The proxy's own name, such as ``/DC=org/CN=Jane Doe/CN=1234``."""
-    identity: str
-    """The name of the person's certificate that it was made from."""
-    not_before: datetime
-    expires: datetime
-    """When the first certificate of its chain ends, or its VOMS attributes if they end earlier (UTC)."""
-    voms: bool = False
-    """Whether it carries VOMS attributes, which are renewed only where the option VOMS asks for them."""
-    memberships: tuple[VomsAttributes, ...] = ()
-    """Its VOMS attributes, by VO and server; empty where they cannot be read"""
-
-    @property
-    def attributes(self) -> tuple[str, ...]:
-        """Its VOMS attributes: groups and roles, such as ``/atlas/uk/Role=production``."""
-        return tuple(dict.fromkeys(name for membership in self.memberships for name in membership.names))
-
-    @property
-    def attributes_expire(self) -> datetime | None:
-        """When the first of its VOMS attributes ends (UTC); ``None`` if it has none that can be read."""
-        return min((membership.expires for membership in self.memberships), default=None)
-
-    @property
-    def attributes_text(self) -> str:
-        """Its VOMS attributes in words."""
-        if self.voms and not self.attributes:
-            return "VOMS attributes that cannot be read"
-        return f"VOMS: {first_few(self.attributes)}" if self.voms else "no VOMS attributes"
-
-    @property
-    def time_left(self) -> timedelta:
-        """How long it still lasts; negative when it has expired."""
-        return self.expires - datetime.now(timezone.utc)
 
 
 class ProxyManager(Credentials):
@@ -132,10 +103,10 @@ class ProxyManager(Credentials):
         :raises ProxyGenerationError: as :meth:`path` does, and if the file cannot be read or used any more
         """
         path = self.path()
-        with _proxy_errors(path):
+        with proxy_errors(path):
             pem = read_own_file(path, private=True)
             # Another process may have replaced it.
-            _proxy_info(path, pem)
+            proxy_info(path, pem)
         return pem
 
     def ensure(self) -> None:
@@ -215,7 +186,7 @@ class ProxyManager(Credentials):
 
     def _described(self, target: Path) -> ProxyInfo | None:
         """Describe the proxy at the path, if there is one. The file is read again only when it has changed."""
-        with _proxy_errors(target):
+        with proxy_errors(target):
             try:
                 state = target.lstat()
             except FileNotFoundError:
@@ -232,7 +203,7 @@ class ProxyManager(Credentials):
         try:
             info = self._described(target)
         except ProxyGenerationError as error:
-            if _carries_voms(target):
+            if carries_voms(target):
                 raise
             self._log.warning("the present proxy is not used: %s", error)
             return None
@@ -294,7 +265,7 @@ class ProxyManager(Credentials):
         try:
             present = self._described(target)
         except ProxyGenerationError:
-            if _carries_voms(target):
+            if carries_voms(target):
                 raise
             return  # Any other file that cannot be used may be replaced.
         if present is None or not present.voms or present.time_left <= timedelta(0):
@@ -325,7 +296,7 @@ class ProxyManager(Credentials):
     def _make(self, *, longer_than: datetime | None = None) -> Path:
         pair = read_key_pair(self._config, passphrase=self._passphrase, longer_than=longer_than)
         target = self._target()
-        with _private_folder(target) as folder:
+        with private_folder(target) as folder:
             made = self._made(pair, folder)
             info = read_proxy(made)
             self._check_attributes(info)
@@ -342,22 +313,20 @@ class ProxyManager(Credentials):
         """Make a proxy in a private folder."""
         made, program = folder / "proxy", self._config.ARCPROXY_PATH
         native = not (Path(program).is_file() and os.access(program, os.X_OK))
+        servers: list[VomsServer] = []
         more = []
         if self._wanted is not None:
             from jasmin_arc.credentials.voms_server import fetch, servers_of
 
             servers = servers_of(self._wanted.vo)
-            if native:
-                more = [extension(fetch(self._config, pair.passphrase, self._wanted, servers))]
-        else:
-            servers = []
+            more = [extension(fetch(self._config, pair.passphrase, self._wanted, servers))] if native else []
         if native:
             self._log.debug("there is no %s: the proxy is made without it", program)
             lifetime = timedelta(seconds=self._config.PROXY_VALIDITY_PERIOD)
-            _write(made, make_proxy(pair.chain, pair.key, lifetime=lifetime, more=more))
+            write_own_file(made, make_proxy(pair.chain, pair.key, lifetime=lifetime, more=more))
         else:
             # It does not say why it could not write.
-            _write(folder / "space", bytes(1 << 14))
+            write_own_file(folder / "space", bytes(1 << 14))
             (folder / "space").unlink()
             run_arcproxy(self._config, made, passphrase=pair.passphrase, voms=servers)
         return made
@@ -376,116 +345,11 @@ class ProxyManager(Credentials):
 
     def _target(self) -> Path:
         configured = Path(self._config.PROXY_FILE).absolute()
-        others = _own_places() if self._config.is_default("PROXY_FILE") else []
+        others = own_places() if self._config.is_default("PROXY_FILE") else []
         for candidate in (configured, *others):
-            if _is_free_or_mine(candidate):
+            if is_free_or_mine(candidate):
                 return candidate
         raise ProxyGenerationError(
             f"the proxy file {configured} (PROXY_FILE) is a link, not a file, or belongs to somebody else",
             advice="set PROXY_FILE to a path of your own",
         )
-
-
-def read_proxy(path: str | os.PathLike[str]) -> ProxyInfo:
-    """Read a proxy file that belongs to this user and that nobody else can read."""
-    with _proxy_errors(Path(path)):
-        return _proxy_info(Path(path), read_own_file(Path(path), private=True))
-
-
-@contextlib.contextmanager
-def _proxy_errors(path: Path) -> Iterator[None]:
-    """Name the proxy file in the error for whatever is wrong with it."""
-    try:
-        yield
-    except OSError as error:
-        raise ProxyGenerationError(f"cannot read the proxy {path}: {error.strerror}") from error
-    except ValueError as error:
-        raise ProxyGenerationError(f"the proxy {path} cannot be used: it {error}") from error
-
-
-def _proxy_info(path: Path, pem: bytes) -> ProxyInfo:
-    certificates = load_proxy(pem)[0]
-    chain = holder(certificates)
-    # All certificates count: the chain of the holder ends at the first proxy of the older kind.
-    voms = has_voms(certificates)
-    memberships: tuple[VomsAttributes, ...] = ()
-    if voms:
-        # A site may read what this library cannot.
-        with contextlib.suppress(ValueError):
-            memberships = read_attributes(certificates)
-    ends = [*(cert.not_valid_after_utc for cert in chain), *(membership.expires for membership in memberships)]
-    return ProxyInfo(
-        path=path,
-        subject=name_text(chain[0].subject),
-        identity=name_text(chain[-1].subject),
-        not_before=chain[0].not_valid_before_utc,
-        expires=min(ends),
-        voms=voms,
-        memberships=memberships,
-    )
-
-
-def _carries_voms(path: Path) -> bool:
-    """Say whether the certificates of a proxy file that cannot be used as it is have VOMS attributes."""
-    try:
-        return has_voms(load_certificates(read_own_file(path)))
-    except (OSError, ValueError):
-        return False
-
-
-def read_own_file(path: Path, *, private: bool = False) -> bytes:
-    """Read a file of this user, which is no link, and if ``private`` of nobody else; a ValueError for anything else."""
-    with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW), "rb") as file:
-        state = os.fstat(file.fileno())
-        if not stat.S_ISREG(state.st_mode) or state.st_uid != os.geteuid():
-            raise ValueError("is not a file of this user")
-        if private and state.st_mode & (stat.S_IRWXG | stat.S_IRWXO):
-            raise ValueError("is open to other users, who may know its key; remove it and make a new one")
-        return file.read(MAX_BYTES)
-
-
-def _write(path: Path, content: bytes) -> None:
-    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-        file.write(content)
-
-
-def _is_free_or_mine(path: Path) -> bool:
-    try:
-        state = path.lstat()
-    except FileNotFoundError:
-        return True
-    except OSError:
-        return False
-    return stat.S_ISREG(state.st_mode) and state.st_uid == os.geteuid()
-
-
-def _own_places() -> list[Path]:
-    """Where a proxy stands when another user has taken the default path."""
-    places = [Path("~/.arc").expanduser()] if os.path.expanduser("~") != "~" else []  # noqa: PTH111 - may not be known
-    runtime = Path(os.environ.get("XDG_RUNTIME_DIR") or "-")
-    with contextlib.suppress(OSError):
-        state = runtime.lstat()
-        private = stat.S_ISDIR(state.st_mode) and stat.S_IMODE(state.st_mode) == stat.S_IRWXU
-        if runtime.is_absolute() and private and state.st_uid == os.geteuid():
-            places.insert(0, runtime)
-    return [place / "arcproxy_file" for place in places]
-
-
-@contextlib.contextmanager
-def _private_folder(target: Path) -> Iterator[Path]:
-    """Make a private folder beside the proxy for as long as one is made."""
-    folder = None
-    try:
-        target.parent.mkdir(mode=0o700, exist_ok=True)
-        folder = Path(tempfile.mkdtemp(prefix=".arcproxy-", dir=target.parent))
-        yield folder
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            what, advice = f"there is no space, or no quota, left in {target.parent}", "free some"
-        else:
-            what, advice = f"{target} (PROXY_FILE) cannot be written: {error.strerror}", "check its folder"
-        advice += ", or set PROXY_FILE to another path"
-        raise ProxyGenerationError(f"cannot create a proxy: {what}", advice=advice) from error
-    finally:
-        if folder is not None:
-            shutil.rmtree(folder, ignore_errors=True)

@@ -8,6 +8,7 @@ import re
 import shlex
 import ssl
 from collections.abc import Iterator, Sequence
+from http.client import HTTPException
 from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import urlencode
@@ -140,7 +141,7 @@ def _ask(config: ConnectionConfig, context: ssl.SSLContext, wanted: Wanted, serv
             connection.request("GET", f"/generate-ac?{query}", headers=headers, preload_content=False)
             body: bytes = connection.getresponse().read(_MAX_BYTES, decode_content=False)
             return body
-    except (HTTPError, OSError) as error:
+    except (HTTPError, HTTPException, OSError) as error:
         raise error_for_transport(error, "GET /generate-ac", endpoint, _VOMS) from error
     finally:
         connection.close()

@@ -145,10 +145,18 @@ class JobDescription(Shown):
     @property
     def needs_credentials(self) -> bool:
         """Whether a compute element must be able to act in the user's name for this job, as for files of URLs."""
-        targets = any((self.outputs or {}).values())
+        return bool(self.urls) or self.hands_on_credentials
+
+    @property
+    def urls(self) -> list[str]:
+        """Whence the place fetches inputs, and where it stores outputs."""
+        return [*self.url_inputs.values(), *filter(None, (self.outputs or {}).values())]
+
+    @property
+    def hands_on_credentials(self) -> bool:
+        """Whether the credentials are for more than files of URLs."""
         # Without credentials, A-REX refuses patterns of outputs: a list that a job writes might name URLs.
-        handed_on = any("PROXY" in name.upper() for name in self.runtime_environments)
-        return bool(self.url_inputs or targets or self.patterns or handed_on)
+        return bool(self.patterns) or any("PROXY" in name.upper() for name in self.runtime_environments)
 
     def refuse_native(self) -> None:
         """Refuse options for the place, where it has none.

@@ -73,6 +73,17 @@ def _memory(facts: Facts) -> Finding | None:
     return Finding("memory", f"The job ran out of memory{asked}{parts}.", program.MORE_MEMORY)
 
 
+def _cpu_time(facts: Facts) -> Finding | None:
+    limit = facts.description.cpu_time if facts.description is not None else None
+    used = facts.info.cpu_time
+    # Where the system itself enforces the limit, nothing but the signal tells of it: SIGKILL or SIGXCPU.
+    killed = facts.info.exit_code in (9, 137, 24, 152)
+    if limit is None or used is None or used < 0.9 * limit or not killed:
+        return None
+    summary = f"The job was killed, most likely because it used the CPU time that it had asked for, {duration(limit)}."
+    return Finding("wall-time", summary, Advice("Ask for more with {cpu_time}, or give each job less to do."))
+
+
 def _module(facts: Facts) -> Finding | None:
     found = facts.says(r"the module '(?P<name>[^'\n]+)' could not be loaded")
     if found is None:
@@ -208,6 +219,7 @@ _RULES: tuple[Callable[[Facts], Finding | None], ...] = (
     at_request,
     _wall_time,
     _memory,
+    _cpu_time,
     ended_there,
     _module,
     program.input_not_sent,

@@ -74,11 +74,18 @@ def pem(*certs: x509.Certificate) -> bytes:
 
 
 def attribute_certificate(
-    holder: x509.Certificate, *names: str, lifetime: timedelta = 12 * HOUR, place: str = "testvo://localhost:15000"
+    holder: x509.Certificate,
+    *names: str,
+    lifetime: timedelta = 12 * HOUR,
+    place: str = "testvo://localhost:15000",
+    ends: str = "",
 ) -> bytes:
-    """An attribute certificate (DER), as a VOMS server gives it, though nobody has signed it."""
+    """An attribute certificate (DER), as a VOMS server gives it, though nobody has signed it.
+
+    :param ends: its end, as it is written there
+    """
+    from pyasn1.codec.ber.encoder import encode  # that of DER refuses times with a zone
     from pyasn1.codec.der.decoder import decode
-    from pyasn1.codec.der.encoder import encode
     from pyasn1_modules import rfc5280, rfc5755
 
     issuer, _ = decode(holder.issuer.public_bytes(), asn1Spec=rfc5280.Name())
@@ -97,6 +104,8 @@ def attribute_certificate(
     now = datetime.now(timezone.utc)
     for field, moment in (("notBeforeTime", now - HOUR), ("notAfterTime", now + lifetime)):
         info["attrCertValidityPeriod"][field] = f"{moment:%Y%m%d%H%M%SZ}"
+    if ends:
+        info["attrCertValidityPeriod"]["notAfterTime"] = ends
     info["attributes"][0]["type"] = "1.3.6.1.4.1.8005.100.100.4"
     info["attributes"][0]["values"][0] = encode(syntax)
     made["signatureValue"] = (0,) * 8

@@ -50,7 +50,7 @@ SITE = SiteInfo(
 
 def facts(state: str = "Failed", failed: str = "", errors: str = "", stderr: str = "", **more: Any) -> Facts:
     """What the REST interface gives: the reason both in a file and in the job's document."""
-    of_info = ("exit_code", "proxy_expires", "native_state", "memory", "nodes")
+    of_info = ("exit_code", "cpu_time", "proxy_expires", "native_state", "memory", "nodes")
     own = {key: more.pop(key) for key in of_info if key in more}
     reasons = tuple(line for line in failed.splitlines() if line)
     info = JobInfo(JOB_ID, JobState(state), queue="short", errors=reasons, **own)
@@ -267,6 +267,16 @@ CASES: dict[str, tuple[Facts, str, str]] = {
         "CPU time",
     ),
     "wall time, never asked for": (facts(failed="LRMS error: (271) Job timeout\n"), "wall-time", "no wall_time"),
+    "CPU time, enforced by the system alone": (
+        ended(137, cpu_time=timedelta(seconds=29), description=job(cpu_time="30s")),
+        "wall-time",
+        "used the CPU time that it had asked for, 30 s",
+    ),
+    "killed long before its CPU time was used": (
+        ended(137, cpu_time=timedelta(seconds=9), description=job(cpu_time="30s")),
+        "signal",
+        "SIGKILL",
+    ),
     "wall time on local": (
         facts(failed="LRMS error: (271) Job timeout: it was killed at its wall-time limit of 3 s", description=None),
         "wall-time",

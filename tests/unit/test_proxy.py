@@ -25,7 +25,8 @@ from jasmin_arc._support.text import utc
 from jasmin_arc.config import ConnectionConfig
 from jasmin_arc.credentials import arcproxy, proxy
 from jasmin_arc.credentials import rfc3820 as proxy_certificate
-from jasmin_arc.credentials.proxy import ProxyManager, read_proxy
+from jasmin_arc.credentials.proxy import ProxyManager
+from jasmin_arc.credentials.proxy_file import read_proxy
 from jasmin_arc.credentials.user_certificate import read_key, read_key_pair
 from jasmin_arc.exceptions import ProxyGenerationError
 
@@ -736,7 +737,7 @@ def test_a_full_disk_is_named(
     def full(path: Path, content: bytes) -> None:
         raise OSError(number, os.strerror(number))
 
-    monkeypatch.setattr(proxy, "_write", full)
+    monkeypatch.setattr(proxy, "write_own_file", full)
     with pytest.raises(ProxyGenerationError, match=r"there is no space, or no quota, left in .*PROXY_FILE"):
         make_manager(ARCPROXY_PATH=program_path).path()
 

@@ -127,6 +127,13 @@ def test_all_that_is_published_of_a_job() -> None:
     assert info.cpu_time == timedelta(seconds=130)
 
 
+def test_a_job_without_credentials_has_none_that_end() -> None:
+    """Of such a job, the server tells the time of its submission."""
+    for told in ("2026-11-20T08:17:44Z", "2026-11-20T08:17:46Z", "1970-01-01T00:00:00Z"):
+        document = ACTIVITY.replace("2026-11-21T08:17:23Z", told)
+        assert job_info(read_xml(document.encode())).proxy_expires is None
+
+
 def test_the_wall_time_is_that_of_one_slot() -> None:
     assert job_info(read_xml(ACTIVITY.encode())).wall_time == timedelta(seconds=100)
 

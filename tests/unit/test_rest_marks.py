@@ -90,6 +90,16 @@ def test_the_mark_is_in_the_script_that_is_uploaded(setup: Setup) -> None:
     assert START_MARK_NAME.encode() in made.files[RUN_SCRIPT_NAME].splitlines()[1]
 
 
+def test_the_mark_is_no_file_of_the_job(setup: Setup) -> None:
+    (job_id,) = put(setup)
+    begin(setup, job_id)
+    setup.ce.jobs["queuing0"].files[f"folder/{START_MARK_NAME}"] = b""
+    names = {entry.name for entry in setup.backend.list_files(job_id)}
+    assert names == {RUN_SCRIPT_NAME, "folder"}
+    (own,) = setup.backend.list_files(job_id, "folder")
+    assert own.name == f"folder/{START_MARK_NAME}"
+
+
 @pytest.mark.parametrize("written", ["QUEUING", "SUBMITTING", "PREPARING"])
 def test_a_job_that_has_begun_runs_whatever_was_written_before(setup: Setup, written: str) -> None:
     (job_id,) = put(setup, written=written)

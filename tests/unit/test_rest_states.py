@@ -531,3 +531,19 @@ def test_evidence_is_what_the_server_has(setup: Setup) -> None:
     assert "diag" not in evidence
     with pytest.raises(JobNotFoundError):
         setup.backend.evidence(setup.url("nobody"))
+
+
+def test_credentials_that_a_job_does_not_have_do_not_end(setup: Setup) -> None:
+    """The server tells when those end with which it was submitted."""
+    ends = credentials_end(timedelta(hours=10))
+    some, none = (put(setup, "RUNNING", "RUNNING", info=ends, delegations=held)[0] for held in (["a"], []))
+    for _ in range(2):
+        infos = setup.backend.query([some, none])
+        assert infos[some].proxy_expires is not None and infos[none].proxy_expires is None
+    assert sum("action=delegations" in request for request in setup.ce.requests) == 1
+
+
+def test_when_credentials_end_stays_as_told_where_nobody_says_whose_they_are(setup: Setup) -> None:
+    (job_id,) = put(setup, "RUNNING", "RUNNING", info=credentials_end(timedelta(hours=10)))
+    setup.ce.before = lambda request: Reply(500, reason="Not allowed") if "delegations" in request.path else None
+    assert setup.backend.query([job_id])[job_id].proxy_expires is not None

@@ -17,9 +17,11 @@ from cryptography.hazmat.primitives import serialization
 from faults.fake_ce import FakeJob
 from faults.https_server import RESET, Certificates, Reply, Request, xml
 from faults.rest_setup import Setup, job, rest_setup
-from pki import certificate, rsa_key
+from pki import attribute_certificate, certificate, rsa_key, voms_proxy
 
 from jasmin_arc import ArcInterface, JobDescription, JobStatuses
+from jasmin_arc.credentials.rfc3820 import load_certificates, load_key
+from jasmin_arc.credentials.voms import extension
 from jasmin_arc.exceptions import (
     InputFileError,
     JobListError,
@@ -170,6 +172,18 @@ def test_a_delegation_that_cannot_be_used_is_made_anew(setup: Setup, tmp_path: P
     other.close()
     assert [fake.delegations for fake in setup.ce.jobs.values()] == [["deleg1"], ["deleg2"]]
     assert not any(".." in request for request in setup.ce.requests)
+
+
+def test_a_proxy_with_other_attributes_has_a_delegation_of_its_own(setup: Setup) -> None:
+    setup.backend.submit([job(**NEEDY)])
+    # The user makes another one while this process runs.
+    user = load_certificates(Path(setup.config.CLIENT_CERT).read_bytes())[0]
+    key = load_key(Path(setup.config.CLIENT_KEY).read_bytes())
+    wrapped = extension(attribute_certificate(user, "/testvo"))
+    Path(setup.config.PROXY_FILE).write_bytes(voms_proxy(user, key, lifetime=timedelta(hours=10), attributes=wrapped))
+    setup.backend.submit([job(**NEEDY)])
+    setup.backend.submit([job(**NEEDY)])
+    assert [fake.delegations for fake in setup.ce.jobs.values()] == [["deleg1"], ["deleg2"], ["deleg2"]]
 
 
 def test_a_delegation_is_renewed_before_it_runs_out(setup: Setup, monkeypatch: pytest.MonkeyPatch) -> None:

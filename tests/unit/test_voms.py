@@ -16,14 +16,15 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from cryptography import x509
-from faults.https_server import Certificates, HttpsServer, Reply, Request, xml
+from faults.https_server import RESET, Certificates, HttpsServer, Reply, Request, xml
 from hypothesis import given
 from hypothesis import strategies as st
 from pki import HOUR, Pki, attribute_certificate, key_pem, rsa_key, voms_proxy
 
 from jasmin_arc.config import ConnectionConfig
 from jasmin_arc.credentials import voms_server
-from jasmin_arc.credentials.proxy import ProxyManager, read_proxy
+from jasmin_arc.credentials.proxy import ProxyManager
+from jasmin_arc.credentials.proxy_file import read_proxy
 from jasmin_arc.credentials.rfc3820 import load_certificates, make_proxy, name_text
 from jasmin_arc.credentials.voms import VOMS_ATTRIBUTES, Wanted, extension, read_attributes
 from jasmin_arc.credentials.voms_server import servers_of
@@ -86,6 +87,8 @@ def test_garbled_attributes_are_a_value_error(changes: list[tuple[int, bytes]]) 
         extension(b"\x30\x00").value,
         extension(attribute_certificate(USER, "no group")).value,
         extension(attribute_certificate(USER)).value,
+        extension(attribute_certificate(USER, ROLE, ends="00010101000000+0100")).value,
+        extension(attribute_certificate(USER, ROLE, ends="20261331000000Z")).value,
         b"\x30\x80" * 5000,
     ],
 )
@@ -334,7 +337,7 @@ def test_a_user_whom_the_vo_does_not_know_is_told_what_to_ask(vo: Vo, make_manag
         Reply(200, b""),
         Reply(500, b"<html>no</html>"),
         xml("<voms></voms>"),
-        xml("<voms><ac>!!</ac></voms>"),
+        xml("<voms><ac>AAAA!!AAAA</ac></voms>"),
         xml('<!DOCTYPE voms [<!ENTITY a "b">]><voms><ac>&a;</ac></voms>'),
         xml("<voms><ac>" + "A" * (2 << 20) + "</ac></voms>"),
     ],
@@ -367,6 +370,12 @@ def test_a_server_that_does_not_answer_is_named_and_the_next_is_asked(vo: Vo, ma
     assert "the VO testvo gives no attributes: cannot connect to https://localhost:1:" in refused(make_manager())
     vo.write_vomses(more=line("localhost", port=1))
     assert make_manager().path().exists()
+
+
+@pytest.mark.parametrize("raw", [b"", b"junk\r\n\r\n", b"HTTP/1.1 200 OK\r\n" + b"a: b\r\n" * 200, RESET])
+def test_a_reply_that_is_no_http_is_a_broken_connection(vo: Vo, make_manager: MakeManager, raw: Any) -> None:
+    vo.answer = lambda: Reply(raw=[raw])
+    assert "gives no attributes: the connection to https://localhost" in refused(make_manager())
 
 
 def test_a_silent_server_is_given_up(vo: Vo, make_manager: MakeManager) -> None:

@@ -77,7 +77,7 @@ class RestBackend(base.Backend):
         return self._submitter.submit(jobs, progress)
 
     def query(self, job_ids: Sequence[str]) -> dict[str, JobInfo]:
-        infos = self._states.infos(self._own(job_ids))
+        infos = self._delegations.without_false_ends(self._states.infos(self._own(job_ids)))
         self._delegations.renew_for_infos(infos.values())
         self._tell_of_others(job_ids, infos)
         return infos

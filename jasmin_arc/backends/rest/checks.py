@@ -16,7 +16,8 @@ from jasmin_arc.backends.http.connection import check_identity, make_context
 from jasmin_arc.backends.rest.api import AREX, Api
 from jasmin_arc.backends.rest.glue2 import parse_time, site_info
 from jasmin_arc.credentials.choice import choose, uses_token
-from jasmin_arc.credentials.proxy import ProxyInfo, ProxyManager
+from jasmin_arc.credentials.proxy import ProxyManager
+from jasmin_arc.credentials.proxy_file import ProxyInfo
 from jasmin_arc.credentials.rfc3820 import belongs, name_text
 from jasmin_arc.credentials.token import TokenCredentials, scopes_text
 from jasmin_arc.credentials.user_certificate import read_chain, read_key

@@ -10,6 +10,7 @@ import os
 import threading
 import time
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
@@ -20,7 +21,8 @@ from jasmin_arc.backends.rest.documents import is_native_id
 from jasmin_arc.backends.rest.glue2 import job_info
 from jasmin_arc.backends.rest.states import ENDS, Answer
 from jasmin_arc.credentials import Credentials
-from jasmin_arc.credentials.proxy import DELEGATIONS_SUFFIX, read_own_file
+from jasmin_arc.credentials.proxy import DELEGATIONS_SUFFIX
+from jasmin_arc.credentials.proxy_file import read_own_file
 from jasmin_arc.credentials.rfc3820 import holder, load_certificates
 from jasmin_arc.exceptions import JasminArcError, OperationNotPossibleError, ServerError
 from jasmin_arc.job_info import JobInfo
@@ -54,7 +56,10 @@ class Delegations:
         self._ends: dict[str, datetime] = {}
         self._tried: dict[str, datetime] = {}
         self._checked: dict[str, float] = {}
+        self._has_some: dict[str, bool] = {}
         self._current = ""
+        self._signed_by = ""
+        """The fingerprint of the proxy that signed the current one"""
 
     def current(self) -> str:
         """Return the id of a delegation that lasts for a while; with a token, as long as the token, and of its own for
@@ -63,7 +68,10 @@ class Delegations:
         if token is not None:
             return self._api.delegate_token(token)
         with self._lock:
-            if not self._current:
+            fingerprint = self._shared_file()[1]
+            if not self._current or self._signed_by != fingerprint:
+                # A new proxy may have other attributes, which the jobs of the one before must not get.
+                self._current, self._signed_by = "", fingerprint
                 self._find()
             if self._current and self._ends_soon(self._current):
                 self._renew_if_due(self._current)
@@ -112,6 +120,24 @@ class Delegations:
             self._log.warning("cannot see when the credentials of %s end: %s", counted(len(due), "job"), error)
             return
         self._renew_ending([job_info(answer.info, job) for job, answer in answers.items() if answer.info is not None])
+
+    def without_false_ends(self, infos: Mapping[str, JobInfo]) -> dict[str, JobInfo]:
+        """Leave out when credentials end that jobs do not have.
+
+        Of a job without any, the server tells when those end with which the job was submitted. What it does not answer
+        now stays as told.
+        """
+        asked = [info.native_id for info in infos.values() if info.proxy_expires is not None and not info.final]
+        unknown = [native_id for native_id in asked if native_id not in self._has_some]
+        if len(self._has_some) > _MAX_KNOWN:
+            self._has_some.clear()
+        with contextlib.suppress(JasminArcError):
+            answers = self._api.query_jobs("delegations", unknown)
+            self._has_some.update({job: bool(answer.delegations) for job, answer in answers.items() if answer.done})
+        return {
+            job_id: info if self._has_some.get(info.native_id, True) else replace(info, proxy_expires=None)
+            for job_id, info in infos.items()
+        }
 
     def renew_for_infos(self, infos: Iterable[JobInfo]) -> None:
         """Look after jobs of which all is known. Failures are logged."""
@@ -224,7 +250,8 @@ class Delegations:
         return proxy.with_name(proxy.name + DELEGATIONS_SUFFIX), fingerprint
 
     def _share(self) -> None:
-        path, fingerprint = self._shared_file()
+        path, self._signed_by = self._shared_file()
+        fingerprint = self._signed_by
         if not fingerprint:
             return
         delegations = {**_read_shared(path, fingerprint), self._api.client.endpoint: self._current}

@@ -14,6 +14,7 @@ from jasmin_arc.backends.http.client import MAX_BYTES, Client, has_length
 from jasmin_arc.backends.http.deadline import limited
 from jasmin_arc.backends.rest.api import Api
 from jasmin_arc.backends.rest.documents import listing
+from jasmin_arc.constants import START_MARK_NAME
 from jasmin_arc.description import path_parts
 from jasmin_arc.exceptions import JobNotFoundError, OutputError, ServerError
 from jasmin_arc.job_info import RemoteFile
@@ -35,7 +36,8 @@ def list_files(api: Api, job_id: str, path: str) -> list[RemoteFile]:
         text = stream.read(_MAX_LISTING_BYTES + 1)
     if len(text) > _MAX_LISTING_BYTES:
         raise ServerError(f"the server lists more than {_MAX_LISTING_BYTES} bytes of names: {job_id} {folder}")
-    return listing(text, folder)
+    # The mark is no file of the job.
+    return [entry for entry in listing(text, folder) if entry.name != START_MARK_NAME]
 
 
 def open_file(api: Api, job_id: str, path: str, offset: int) -> BinaryIO:

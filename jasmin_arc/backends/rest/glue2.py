@@ -15,6 +15,8 @@ from jasmin_arc.job_info import JobInfo
 from jasmin_arc.site_info import QueueInfo, SiteInfo
 
 _MEGABYTE = 1024 * 1024
+_CLOCKS_DIFFER = timedelta(seconds=5)
+"""How much later than the submission the time may be that is told of credentials that there are not"""
 _UNLIMITED = 2**31 - 1
 """What Slurm's back end of ARC publishes where there is no limit"""
 
@@ -30,6 +32,11 @@ def job_info(activity: Element, native_id: str = "") -> JobInfo:
     slots = _number(activity, "RequestedSlots")
     wall = _seconds(activity, "UsedTotalWallTime")
     megabytes = _number(activity, "UsedMainMemory")
+    submitted = parse_time(first_text(activity, "SubmissionTime"))
+    credentials_end = parse_time(first_text(activity, "ProxyExpirationTime"))
+    if credentials_end is not None and submitted is not None and credentials_end <= submitted + _CLOCKS_DIFFER:
+        # Of a job without any, the server tells the time of its submission.
+        credentials_end = None
     return JobInfo(
         id="",
         native_id=native_id,
@@ -41,7 +48,7 @@ def job_info(activity: Element, native_id: str = "") -> JobInfo:
         nodes=tuple(map(printable, texts(activity, "ExecutionNode"))),
         slots=slots,
         position=_number(activity, "WaitingPosition") or None,
-        submitted=parse_time(first_text(activity, "SubmissionTime")),
+        submitted=submitted,
         started=parse_time(first_text(activity, "StartTime")),
         ended=parse_time(first_text(activity, "ComputingManagerEndTime") or first_text(activity, "EndTime")),
         # The server multiplies by the slots.
@@ -49,7 +56,7 @@ def job_info(activity: Element, native_id: str = "") -> JobInfo:
         cpu_time=_seconds(activity, "UsedTotalCPUTime"),
         memory=megabytes * _MEGABYTE if megabytes else None,
         errors=tuple(printable(undoubled(error)) for error in texts(activity, "Error")),
-        proxy_expires=parse_time(first_text(activity, "ProxyExpirationTime")),
+        proxy_expires=credentials_end,
         session_expires=parse_time(first_text(activity, "WorkingAreaEraseTime")),
     )
 

@@ -12,6 +12,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from jasmin_arc._support.parallel import run_all
+from jasmin_arc._support.text import excerpt
 from jasmin_arc.backends.rest.api import Api
 from jasmin_arc.backends.rest.delegations import Delegations
 from jasmin_arc.backends.rest.documents import JobAnswer
@@ -52,6 +53,7 @@ class PendingJob:
     """A job on its way."""
 
     entry: Entry
+    needs_delegation: bool = False
     inputs: tuple[StagedInput, ...] = ()
     adl: str = ""
     native_id: str = ""
@@ -69,10 +71,29 @@ class Submitter:
         """Check the inputs of a job, which has an outcome already where something is wrong with them."""
         job = PendingJob(Entry(description, self._api.client.endpoint))
         try:
+            job.needs_delegation = self._needs_delegation(description)
             job.inputs = plan_inputs(description, script=marked_script)
         except JasminArcError as error:
             job.outcome = error
         return job
+
+    def _needs_delegation(self, description: JobDescription) -> bool:
+        """Say whether the compute element is to act for the user.
+
+        :raises JobSubmissionError: if it would send a token over a connection that is not encrypted: it shows what was
+            delegated to every server of the job
+        """
+        if not self._credentials.is_token:
+            return description.needs_credentials
+        bare = [url for url in description.urls if _in_the_open(url)]
+        needed = description.hands_on_credentials or len(bare) < len(description.urls)
+        if needed and bare:
+            raise JobSubmissionError(
+                f"{_NOT_SUBMITTED}: the compute element would send your token unencrypted to {excerpt(bare[0])}, as "
+                "it shows the token to all servers of a job",
+                advice="use https URLs, or submit the job with a certificate",
+            )
+        return needed
 
     def submit(self, descriptions: Sequence[JobDescription], progress: Progress | None) -> list[str | JasminArcError]:
         count = progress or (lambda _jobs: None)
@@ -113,7 +134,7 @@ class Submitter:
 
     def _delegate(self, jobs: Sequence[PendingJob]) -> None:
         """See that the server is there, and give credentials to the jobs that need them."""
-        needy = [job for job in jobs if job.entry.description.needs_credentials]
+        needy = [job for job in jobs if job.needs_delegation]
         try:
             if needy:
                 delegation_id = self._delegations.current()
@@ -237,6 +258,10 @@ def is_complete(api: Api, native_id: str) -> bool:
     """Say whether the run script of a job is there: it is uploaded last."""
     received = api.diagnose(native_id, "input_status") or ""
     return any(line.strip().lstrip("/") == RUN_SCRIPT_NAME for line in received.splitlines())
+
+
+def _in_the_open(url: str) -> bool:
+    return url.partition(":")[0].lower() in ("http", "ftp")
 
 
 def _cut(

@@ -30,7 +30,7 @@ from jasmin_arc.exceptions import InvalidConfigError
 from jasmin_arc.site_info import SiteInfo
 
 if TYPE_CHECKING:
-    from jasmin_arc.credentials.proxy import ProxyInfo
+    from jasmin_arc.credentials.proxy_file import ProxyInfo
     from jasmin_arc.credentials.token import TokenInfo
 
 _COLOURS = {"ok": "green", "warning": "yellow", "failed": "red", "skipped": "dim"}
