@@ -26,6 +26,10 @@ def test_a_job_that_may_outlast_its_proxy_draws_a_warning() -> None:
     assert "2026-01-01 12:00 UTC" in warning
     assert "13 h" in warning
     assert "renew()" in warning
+    of_token = short_credentials([short, long], ends, renewable=False, now=NOW)
+    assert of_token is not None
+    assert "the token ends at 2026-01-01 12:00 UTC" in of_token
+    assert "cannot be renewed" in of_token
 
 
 def test_outputs_about_to_be_erased_draw_a_warning_once_they_are_final() -> None:
