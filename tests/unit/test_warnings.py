@@ -30,6 +30,7 @@ def test_a_job_that_may_outlast_its_proxy_draws_a_warning() -> None:
     assert of_token is not None
     assert "the token ends at 2026-01-01 12:00 UTC" in of_token
     assert "cannot be renewed" in of_token
+    assert "renew()" not in of_token
 
 
 def test_outputs_about_to_be_erased_draw_a_warning_once_they_are_final() -> None:
