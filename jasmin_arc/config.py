@@ -362,7 +362,7 @@ def _check(name: str, value: Any) -> Any:
         raise ValueError(f"must be one of {', '.join(NAMES)}")
     elif name == "AUTH" and value not in _AUTHS:
         raise ValueError(f"must be one of {', '.join(_AUTHS)}")
-    elif name == "TOKEN_FILE" and _JWT.match(value):
+    elif name == "TOKEN_FILE" and looks_like_token(value):
         raise ValueError("must be the path of a file: a token must not stand in the configuration")
     elif not value.strip():
         raise ValueError("must not be empty")
@@ -398,7 +398,7 @@ def _told(name: str, value: Any) -> Any:
         return value
     first_line, line_end, _ = value.partition("\n")
     shown = f"{first_line} ..." if line_end else value
-    if name == "TOKEN_FILE" and _JWT.match(value):
+    if name == "TOKEN_FILE" and looks_like_token(value):
         return "..."
     return without_secrets(shown) if name == "ARC_SERVER" else shown
 
@@ -410,8 +410,13 @@ def without_secrets(address: str) -> str:
 
 _USER = re.compile(r"^(\s*[A-Za-z][A-Za-z0-9+.-]*://)?.*@", re.S)
 _QUERY = re.compile(r"[?#].*", re.S)
-_JWT = re.compile(r"\s*eyJ[\w-]*\.")
-"""How a JSON Web Token begins"""
+_JWT = re.compile(r"ey[A-Za-z][\w-]{9,}\.[\w-]{2,}\.")
+"""Two of the three parts of a JSON Web Token: the first one begins with ``{`` in base64"""
+
+
+def looks_like_token(path: str) -> bool:
+    """Say whether somebody has given a token, perhaps with a word before it, where the path of a file is meant."""
+    return _JWT.search(path) is not None
 
 
 def _endpoint(server: str) -> str:

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from jasmin_arc._support.text import home_short, printable, utc
-from jasmin_arc.config import ConnectionConfig
+from jasmin_arc.config import ConnectionConfig, looks_like_token
 from jasmin_arc.credentials import Credentials
 from jasmin_arc.exceptions import CredentialsError
 
@@ -140,6 +140,10 @@ class TokenCredentials(Credentials):
         return None
 
     def _read(self, path: Path, named_by: str) -> _Token:
+        if looks_like_token(str(path)):
+            raise CredentialsError(
+                f"{named_by} must be the path of a file, and is a token", advice="put the token into $BEARER_TOKEN"
+            )
         source = home_short(str(path)) + (f" ({named_by})" if named_by else "")
         try:
             return _parsed(_content(path, source), home_short(str(path)))

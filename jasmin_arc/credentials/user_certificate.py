@@ -38,8 +38,8 @@ _CONVERT_CERT = f"{_CONVERT}openssl pkcs12 -in FILE -clcerts -nokeys -out userce
 _CONVERT_KEY = f"{_CONVERT}(umask 077; openssl pkcs12 -in FILE -nocerts -out userkey.pem)"
 _NEW_CERT = "ask your certificate authority for a new one"
 _NOT_THERE = Advice(
-    "set that option to where yours is. If you have none yet, ask your site which authority issues certificates; to "
-    "try without one: {backend_local}"
+    "set that option to where yours is; or set AUTH to token, where your site takes tokens. If you have none yet, ask "
+    "your site which authority issues certificates; to try without one: {backend_local}"
 )
 _SLURM_IS_HERE = Advice(
     "for jobs with Slurm, which is on this machine, none is needed: {backend_slurm}. For a compute element, set that "

@@ -23,6 +23,17 @@ SOON = timedelta(hours=12)
 """How long before a job's files are erased it is time to say so"""
 
 
+_RENEWED = (
+    "the proxy ends at {end}, and a job may run for {longest}. While a script waits for jobs or asks about them, their "
+    "credentials are renewed; otherwise call {renew}, or set PROXY_VALIDITY_PERIOD higher"
+)
+_FIXED_END = (
+    "the token ends at {end}, and a job may run for {longest}. What a job holds of a token cannot be renewed: outputs "
+    "that go to URLs may be lost. Keep outputs at the compute element, or use a token that lasts longer, or a "
+    "certificate"
+)
+
+
 class Warnings:
     """Warns in the log of one interface, of each thing once. What keeps it from doing so is no error of the caller."""
 
@@ -35,16 +46,20 @@ class Warnings:
         jobs: Sequence[JobDescription],
         *,
         expires: Callable[[], datetime | None],
-        renewed: Callable[[], bool],
+        renewable: bool = True,
         site: Callable[[], SiteInfo | None],
     ) -> None:
-        """Warn of what can be told of jobs that have just been submitted: nothing may hide that they were."""
+        """Warn of what can be told of jobs that have just been submitted: nothing may hide that they were.
+
+        :param expires: returns when the credentials end that were delegated for them
+        :param renewable: whether these can be renewed
+        """
         if not jobs:
             return
         try:
             self._not_sent(jobs)
             self._may_never_start(jobs, site())
-            self.short_credentials(jobs, expires, renewed)
+            self.short_credentials(jobs, expires, renewable=renewable)
         except Exception as error:  # noqa: BLE001 - the caller must get the ids
             self._log.debug("what may go wrong with the jobs is not known: %r", error)
 
@@ -66,7 +81,7 @@ class Warnings:
                 self._log.warning("%s may never start: %s", _number(count), reason)
 
     def short_credentials(
-        self, jobs: Sequence[JobDescription], expires: Callable[[], datetime | None], renewed: Callable[[], bool]
+        self, jobs: Sequence[JobDescription], expires: Callable[[], datetime | None], *, renewable: bool
     ) -> None:
         """Warn of jobs that may run for longer than the credentials that go with them."""
         limited = [job for job in jobs if job.wall_time is not None and job.needs_credentials]
@@ -75,7 +90,7 @@ class Warnings:
         except JasminArcError as error:
             self._log.debug("whether the credentials last long enough is not known: %s", error)
             return
-        if end is not None and (warning := short_credentials(limited, end, renewed=renewed())):
+        if end is not None and (warning := short_credentials(limited, end, renewable=renewable)):
             self._log.warning("%s", warning)
 
     def sessions_ending(self, infos: Iterable[JobInfo], job_list: JobList) -> None:
@@ -110,25 +125,14 @@ def _number(jobs: int) -> str:
 
 
 def short_credentials(
-    jobs: Iterable[JobDescription], expires: datetime, *, renewed: bool = True, now: datetime | None = None
+    jobs: Iterable[JobDescription], expires: datetime, *, renewable: bool = True, now: datetime | None = None
 ) -> Advice | None:
-    """Return a warning if a job may run for longer than until the credentials end.
-
-    :param renewed: whether there is a way to renew them
-    """
+    """Return a warning if a job may run for longer than until the credentials end."""
     left = expires - (now or datetime.now(timezone.utc))
     longest = max((job.wall_time for job in jobs if job.wall_time is not None), default=timedelta())
     if longest <= left:
         return None
-    renewable = (
-        "the proxy ends at {end}, and a job may run for {longest}. While a script waits for jobs or asks about "
-        "them, their credentials are renewed; otherwise call {renew}, or set PROXY_VALIDITY_PERIOD higher"
-    )
-    fixed = (
-        "the token ends at {end}, and a job may run for {longest}. The credentials of the job end with "
-        "it, and cannot be renewed: after that, no files are copied from or to URLs"
-    )
-    return Advice(renewable if renewed else fixed, end=utc(expires), longest=duration(longest))
+    return Advice(_RENEWED if renewable else _FIXED_END, end=utc(expires), longest=duration(longest))
 
 
 def sessions_ending(

@@ -16,8 +16,6 @@ from jasmin_arc.exceptions import InvalidJobDescription, JasminArcError
 from jasmin_arc.interface.parts import Parts
 
 if TYPE_CHECKING:
-    from datetime import datetime
-
     from typing_extensions import Unpack
 
 Described = Union[JobDescription, Mapping[str, Any]]
@@ -93,16 +91,14 @@ class Submitting(Parts):
             results = self.backend.submit(complete, progress=bar.update)
         self._log_submitted(results)
         submitted = [job for job, result in zip(complete, results) if isinstance(result, str)]
+        delegates = RENEW in self.backend.capabilities
         self._warnings.submitted(
             submitted,
-            expires=self._credentials_end,
-            renewed=lambda: not self.credentials.is_token,
+            expires=lambda: self.credentials.expires() if delegates else None,
+            renewable=not (delegates and self.credentials.is_token),
             site=lambda: self._known_site.recall(),
         )
         return results
-
-    def _credentials_end(self) -> datetime | None:
-        return self.credentials.expires() if RENEW in self.backend.capabilities else None
 
     def _log_submitted(self, results: Sequence[str | JasminArcError]) -> None:
         submitted = [result for result in results if isinstance(result, str)]

@@ -20,11 +20,12 @@ SEED = 20261120
 
 @pytest.mark.grid
 @pytest.mark.timeout(600)
+@pytest.mark.parametrize("place", ["rest", "rest-7-token"])
 @pytest.mark.parametrize("rounds", [24, pytest.param(110, marks=pytest.mark.soak)])
 def test_wherever_a_submission_is_killed_no_job_is_lost_or_run_twice(
-    make_arc: MakeArc, monkeypatch: pytest.MonkeyPatch, rounds: int
+    make_arc: MakeArc, monkeypatch: pytest.MonkeyPatch, rounds: int, place: str
 ) -> None:
-    arc = make_arc("rest")
+    arc = make_arc(place)
     backend = arc.backend
     assert isinstance(backend, RestBackend)
     run = f"kill{uuid.uuid4().hex[:8]}"

@@ -119,6 +119,10 @@ class TestSnakemakesOwnOnLocal(_SnakemakesOwn):
 class TestSnakemakesOwnOnSlurm(_SnakemakesOwn):
     __test__ = True
 
+    @pytest.mark.soak  # it takes long, and each run has it on the local backend
+    def test_group_workflow(self, tmp_path: Path) -> None:
+        super().test_group_workflow(tmp_path)
+
     @pytest.fixture(autouse=True)
     def _on_slurm(
         self,

@@ -53,6 +53,11 @@ def test_every_request_shows_the_token_and_no_certificate(setup: Setup, file: Pa
     assert all(file.read_text() not in request.path for request in setup.server.requests)
 
 
+def test_what_is_told_of_a_request_has_no_token_in_it() -> None:
+    ask = Ask("POST", "/delegations", b"", {"X-Token-Delegation": token()})
+    assert f"{ask} {ask!r}" == "POST /delegations POST /delegations"
+
+
 def test_jobs_with_urls_have_one_delegation_of_the_token_for_each_submission(setup: Setup, file: Path) -> None:
     setup.backend.submit([job(**NEEDY), job(), job(**NEEDY)])
     setup.backend.submit([job(**NEEDY)])

@@ -196,10 +196,19 @@ def test_a_token_means_rest(tmp_path: Path) -> None:
 
 def test_a_token_in_place_of_its_path_is_refused_and_not_quoted() -> None:
     text = token()
-    for options in ({"TOKEN_FILE": text}, {"TOKEN_FILE": " " + text}):
+    for wrong in (text, f" {text}", f"Bearer {text}", f"~/{text}"):
         with pytest.raises(InvalidConfigError, match="must be the path of a file") as caught:
-            ConnectionConfig(options)
+            ConnectionConfig({"TOKEN_FILE": wrong})
         assert text[:20] not in str(caught.value)
+    assert ConnectionConfig({"TOKEN_FILE": "/run/user/eye.d/keyring.token.d/bt_u1"}).TOKEN_FILE
+
+
+def test_a_token_in_the_variable_for_its_path_is_not_quoted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BEARER_TOKEN_FILE", token())
+    with pytest.raises(CredentialsError, match="must be the path of a file, and is a token") as caught:
+        credentials().ensure()
+    assert token()[:20] not in str(caught.value)
+    assert caught.value.__context__ is None
 
 
 def test_how_long_it_lasts(tmp_path: Path) -> None:

@@ -26,15 +26,11 @@ def test_a_job_that_may_outlast_its_proxy_draws_a_warning() -> None:
     assert "2026-01-01 12:00 UTC" in warning
     assert "13 h" in warning
     assert "renew()" in warning
-
-
-def test_nobody_is_told_to_renew_a_token() -> None:
-    long = JobDescription(executable="x", wall_time="13h")
-    warning = short_credentials([long], NOW + timedelta(hours=1), renewed=False, now=NOW)
-    assert warning is not None
-    assert "the token ends at 2026-01-01 01:00 UTC" in warning
-    assert "cannot be renewed" in warning
-    assert "renew()" not in warning
+    of_token = short_credentials([short, long], ends, renewable=False, now=NOW)
+    assert of_token is not None
+    assert "the token ends at 2026-01-01 12:00 UTC" in of_token
+    assert "cannot be renewed" in of_token
+    assert "renew()" not in of_token
 
 
 def test_outputs_about_to_be_erased_draw_a_warning_once_they_are_final() -> None:
@@ -68,7 +64,7 @@ def job(*command: str, **options: Any) -> JobDescription:
 
 
 def warned(caplog: pytest.LogCaptureFixture, *jobs: JobDescription, site: SiteInfo | None = None) -> list[str]:
-    Warnings(logging.getLogger("test")).submitted(jobs, expires=lambda: None, renewed=lambda: True, site=lambda: site)
+    Warnings(logging.getLogger("test")).submitted(jobs, expires=lambda: None, site=lambda: site)
     return [record.getMessage() for record in caplog.records]
 
 
@@ -97,9 +93,7 @@ def test_many_jobs_draw_one_warning(here: Path, caplog: pytest.LogCaptureFixture
 def test_a_loop_of_submissions_draws_one_warning_too(here: Path, caplog: pytest.LogCaptureFixture) -> None:
     warnings = Warnings(logging.getLogger("test"))
     for _ in range(3):
-        warnings.submitted(
-            [job("python3", "mean.py", wall_time="2h")], expires=lambda: None, renewed=lambda: True, site=lambda: SITE
-        )
+        warnings.submitted([job("python3", "mean.py", wall_time="2h")], expires=lambda: None, site=lambda: SITE)
     assert len(caplog.records) == 2
 
 
@@ -151,9 +145,7 @@ def test_nothing_hides_that_the_jobs_were_submitted(caplog: pytest.LogCaptureFix
         raise ZeroDivisionError
 
     with caplog.at_level(logging.DEBUG, "test"):
-        Warnings(logging.getLogger("test")).submitted(
-            [job("x")], expires=lambda: None, renewed=lambda: True, site=broken
-        )
+        Warnings(logging.getLogger("test")).submitted([job("x")], expires=lambda: None, site=broken)
     assert [record.levelname for record in caplog.records] == ["DEBUG"]
 
 

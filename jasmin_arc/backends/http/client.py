@@ -70,6 +70,9 @@ class Request(NamedTuple):
     def __str__(self) -> str:
         return f"{self.method} {self.path}"
 
+    def __repr__(self) -> str:
+        return str(self)  # A token that is delegated is among the headers.
+
 
 class Reply(NamedTuple):
     status: int
