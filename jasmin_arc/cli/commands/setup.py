@@ -158,9 +158,9 @@ def create_command(context: Context) -> None:
 @proxy_command.command("info", cls=ArcCommand)
 @click.pass_obj
 def info_command(context: Context) -> None:
-    """Show the proxy or token in use: who you are with it, until when, with what rights.
+    """Show the proxy or token in use.
 
-    The exit code is 1 if there is none, or it has expired.
+    That is: who you are with it, until when, with what rights. The exit code is 1 if there is none, or it has expired.
     """
     credentials = context.arc.credentials
     info = credentials.info()
