@@ -47,7 +47,11 @@ install_packages() {
     say "installing $missing"
     # Debian's own way to say that the machine's sshd shall not start, now or at the next boot: nobody asked for that one.
     case " $missing" in *' openssh-server '*) mkdir -p /etc/ssh; touch /etc/ssh/sshd_not_to_be_run ;; esac
-    without_starting_services apt_get_install "$missing" || die "apt-get could not install $missing"
+    # One grid after the other: the first to be ready would let the services of the second start.
+    (
+        flock 8
+        without_starting_services apt_get_install "$missing"
+    ) 8>/run/jasmin-arc-grid.lock || die "apt-get could not install $missing"
 }
 
 apt_get_install() {
