@@ -26,6 +26,8 @@ _INTERVAL = 1.0
 """Seconds between two looks at the same job"""
 _AFTER_ERROR = 60.0
 _LOOK_SECONDS = 2.0
+_ENOUGH_SECONDS = 0.05
+"""After so long no other job is looked at: whoever waits for ends asks the less often the longer a question takes"""
 _COUNTS_FOR = timedelta(minutes=10)
 """Somebody who says long after a job has begun that it waits knows better: the batch system has put it back"""
 _MAX_KNOWN = 100_000
@@ -55,8 +57,12 @@ class Marks:
         :param waiting: the jobs in the batch system of which nobody has written that they run
         """
         # A file system that stands still must not hold up who asks for states.
+        enough = time.monotonic() + _ENOUGH_SECONDS
         with limited(_LOOK_SECONDS):
             for job in self._due(waiting):
+                if time.monotonic() > enough:
+                    break
+                self._next[job] = time.monotonic() + _INTERVAL
                 try:
                     self._look(job)
                 except ServerUnavailableError:
@@ -87,9 +93,7 @@ class Marks:
                 self._has_run_script.clear()
             due = [job for job in waiting if self._next.get(job, 0.0) <= now and job not in self._begun]
             # Those first that have waited longest for their turn.
-            chosen = heapq.nsmallest(_AT_ONCE, due, key=lambda job: self._next.get(job, 0.0))
-            self._next.update(dict.fromkeys(chosen, now + _INTERVAL))
-        return chosen
+            return heapq.nsmallest(_AT_ONCE, due, key=lambda job: self._next.get(job, 0.0))
 
     def _look(self, job: str) -> None:
         # HEAD costs less than the question for the time, and mostly there is no mark yet.
