@@ -30,6 +30,7 @@ from jasmin_arc.credentials.proxy_file import (
     write_own_file,
 )
 from jasmin_arc.credentials.rfc3820 import holder, make_proxy, name_text
+from jasmin_arc.credentials.token import token_is_there
 from jasmin_arc.credentials.user_certificate import KeyPair, read_chain, read_key_pair
 from jasmin_arc.credentials.voms import Wanted, extension
 from jasmin_arc.exceptions import Advice, ProxyGenerationError
@@ -89,13 +90,22 @@ class ProxyManager(Credentials):
         :raises ProxyGenerationError: if there is none and none can be made, if one with VOMS attributes has ended, or
             if it has other attributes than VOMS asks for
         """
-        with self._lock:
-            present = self._present()
-            if present is None or self._lacks_attributes(present):
-                return self._make()
-            if present.time_left >= self._min_left:
-                return present.path
-            return self._used_voms(present) if present.voms and self._wanted is None else self._renewed(present)
+        try:
+            with self._lock:
+                return self._usable()
+        except ProxyGenerationError as error:
+            if self._config.AUTH == "auto" and "AUTH" not in error.advice and token_is_there(self._config):
+                before = Advice("{advice}; or ", advice=error.advice) if error.advice else ""
+                error.advice = Advice("{before}set AUTH to token, to use the token that there is", before=before)
+            raise
+
+    def _usable(self) -> Path:
+        present = self._present()
+        if present is None or self._lacks_attributes(present):
+            return self._make()
+        if present.time_left >= self._min_left:
+            return present.path
+        return self._used_voms(present) if present.voms and self._wanted is None else self._renewed(present)
 
     def read(self) -> bytes:
         """Return the content of the proxy file that :meth:`path` gives. It holds the private key.

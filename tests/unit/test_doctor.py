@@ -195,6 +195,17 @@ def look_at_proxy(tmp_path: Path, content: bytes, *, mode: int = 0o600) -> Check
     return by_name("credentials", BACKEND="rest", ARC_SERVER="ce.invalid", PROXY_FILE=str(path))["credentials"]
 
 
+def test_a_token_that_a_broken_certificate_keeps_from_being_used_is_told(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("BEARER_TOKEN", "some")
+    options = {"CLIENT_CERT": tmp_path / "none.pem", "PROXY_FILE": tmp_path / "proxy"}
+    found = by_name("credentials", ARC_SERVER="localhost:1", **options)["credentials"]
+    assert (found.outcome, found.remedy) == ("failed", "Set AUTH to token to use it.")
+    without = by_name("credentials", ARC_SERVER="localhost:1", AUTH="certificate", **options)["credentials"]
+    assert without.outcome == "skipped"
+
+
 def test_a_user_with_nothing_but_a_proxy_is_told_what_is_wrong_with_it(tmp_path: Path) -> None:
     user = Pki(tmp_path).user()
     ended = look_at_proxy(tmp_path, voms_proxy(user, rsa_key(), lifetime=-timedelta(hours=1)))

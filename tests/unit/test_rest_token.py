@@ -13,7 +13,7 @@ from faults.https_server import Certificates, HttpsServer, Reply, Request
 from faults.rest_setup import Setup, job, rest_setup
 from tokens import put, token
 
-from jasmin_arc import ConnectionConfig, CredentialsError, OperationNotPossibleError, ServerError
+from jasmin_arc import ConnectionConfig, CredentialsError, JobSubmissionError, OperationNotPossibleError, ServerError
 from jasmin_arc.backends.http.client import Client
 from jasmin_arc.backends.http.client import Request as Ask
 from jasmin_arc.backends.rest.api import AREX
@@ -68,6 +68,16 @@ def test_jobs_with_urls_have_one_delegation_of_the_token_for_each_submission(set
     first = next(iter(setup.ce.jobs.values())).description
     assert first.count("DelegationID>jwt0<") == 2
     assert file.read_text() not in Path(setup.config.JOBS_INFO_FILE).read_bytes().decode("latin-1")
+
+
+@pytest.mark.parametrize("scheme", ["http", "dav", "FTP"])
+def test_a_token_is_not_delegated_where_it_would_go_in_the_open(setup: Setup, scheme: str) -> None:
+    bare = {"bare": f"{scheme}://files.example.org/bare"}
+    refused, alone = setup.backend.submit([job(inputs={**NEEDY["inputs"], **bare}), job(inputs=bare)])
+    assert isinstance(refused, JobSubmissionError)
+    assert "would send your token unencrypted" in str(refused)
+    assert isinstance(alone, str)
+    assert setup.ce.tokens == {}
 
 
 def test_a_delegated_token_is_never_renewed(setup: Setup) -> None:

@@ -186,6 +186,25 @@ def test_a_token_that_is_configured_and_not_used_is_told(
     assert "TOKEN_FILE is not used, as there is the certificate ~/.arc/usercert.pem" in caplog.text
 
 
+def test_a_certificate_that_cannot_be_used_points_to_the_token(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / ".arc").mkdir()
+    (tmp_path / ".arc" / "usercert.pem").touch()
+
+    def told(**options: Any) -> str:
+        own = config(tmp_path, **options)
+        with pytest.raises(CredentialsError, match="cannot create a proxy") as caught:
+            choose(own, ProxyManager(own, LOG), LOG).ensure()
+        return str(caught.value)
+
+    assert "AUTH" not in told()
+    put(tmp_path / NAME, token())
+    assert "AUTH" not in told(AUTH="certificate")
+    assert told().endswith("set AUTH to token, to use the token that there is")
+    # Where there is nothing of a certificate, all are told of tokens.
+    assert told(CLIENT_CERT=tmp_path / "mistyped.pem").count("set AUTH to token") == 1
+
+
 def test_a_token_means_rest(tmp_path: Path) -> None:
     path = put(tmp_path / "token", token())
     with ArcInterface(log=None, auth="token", token_file=path, jobs_info_file=tmp_path / "jobs.dat") as arc:

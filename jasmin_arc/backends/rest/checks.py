@@ -19,7 +19,7 @@ from jasmin_arc.credentials.choice import choose, uses_token
 from jasmin_arc.credentials.proxy import ProxyManager
 from jasmin_arc.credentials.proxy_file import ProxyInfo
 from jasmin_arc.credentials.rfc3820 import belongs, name_text
-from jasmin_arc.credentials.token import TokenCredentials, scopes_text
+from jasmin_arc.credentials.token import TokenCredentials, scopes_text, token_is_there
 from jasmin_arc.credentials.user_certificate import read_chain, read_key
 from jasmin_arc.doctor import CheckFailed, Examination, Look, Outcome, skipped, warning
 from jasmin_arc.exceptions import Advice, InvalidConfigError, ProxyGenerationError
@@ -124,6 +124,9 @@ class _Site:
                 raise
             # No proxy can be made, but a user may have nothing but a proxy.
             info = self._manager.info()
+            if info is None and self.config.AUTH == "auto" and token_is_there(self.config):
+                found = "no proxy can be made (see above); there is a token, which is not used"
+                raise CheckFailed(found, "Set AUTH to token to use it.") from error
             if info is None:
                 raise skipped("a proxy needs a valid certificate and its key (see above)") from error
             if info.voms:

@@ -261,7 +261,7 @@ def is_complete(api: Api, native_id: str) -> bool:
 
 
 def _in_the_open(url: str) -> bool:
-    return url.partition(":")[0].lower() in ("http", "ftp")
+    return url.partition(":")[0].lower() in ("http", "dav", "ftp")
 
 
 def _cut(
