@@ -12,7 +12,14 @@ from faults.https_server import Certificates, HttpsServer, Reply, Request
 from faults.rest_setup import Setup, job, rest_setup
 from tokens import put, token
 
-from jasmin_arc import ConnectionConfig, CredentialsError, JobNotFoundError, OperationNotPossibleError, ServerError
+from jasmin_arc import (
+    ConnectionConfig,
+    CredentialsError,
+    JobNotFoundError,
+    JobSubmissionError,
+    OperationNotPossibleError,
+    ServerError,
+)
 from jasmin_arc.backends.http.client import Client
 from jasmin_arc.backends.http.client import Request as Ask
 from jasmin_arc.backends.rest.api import AREX
