@@ -17,18 +17,19 @@ from contract_kit import LOCAL_SLOTS
 
 from jasmin_arc import ArcInterface
 
-ON_ARC7 = ["rest-7", "rest-7-token"]
-# With what the scenarios about single methods show already; make soak runs the others.
-ON_ARC7_IN_PART = "rest-7-voms"
+ON_ARC7 = "rest-7-token"
+# The server is the same, and the other credentials are those of A-REX 6; make soak runs all scenarios on these, too.
+ON_ARC7_IN_PART = ["rest-7", "rest-7-voms"]
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "backend_name" in metafunc.fixturenames:
         bindings_too = any(metafunc.definition.iter_markers("bindings_too"))
-        on_grid = ["rest", *ON_ARC7] + ["bindings"] * bindings_too + ["slurm", "slurm-ssh", "lotus", "lotus-ssh"]
+        on_grid = ["rest", ON_ARC7] + ["bindings"] * bindings_too + ["slurm", "slurm-ssh", "lotus", "lotus-ssh"]
         names = [*(pytest.param(name, marks=pytest.mark.grid) for name in on_grid), "local"]
         rarely = [pytest.mark.grid, pytest.mark.soak]
-        names.append(pytest.param(ON_ARC7_IN_PART, marks=pytest.mark.grid if bindings_too else rarely))
+        in_part = pytest.mark.grid if bindings_too else rarely
+        names += [pytest.param(name, marks=in_part) for name in ON_ARC7_IN_PART]
         if bindings_too:
             names.append(pytest.param("bindings-7", marks=rarely))
         metafunc.parametrize("backend_name", names, indirect=True, scope="module")
