@@ -158,7 +158,9 @@ class ProxyManager(Credentials):
         return self.path()
 
     def sign(self, request: bytes) -> bytes:
-        return sign_request(request, self.read())
+        pem = self.read()
+        # Servers tell when what was delegated ends, and nothing of attributes that end before.
+        return sign_request(request, pem, until=proxy_info(self.path(), pem).expires)
 
     def create(self) -> Path:
         """Make a new proxy in place of the present one.
