@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,14 @@ from faults.https_server import Certificates, HttpsServer, Reply, Request
 from faults.rest_setup import Setup, job, rest_setup
 from tokens import put, token
 
-from jasmin_arc import ConnectionConfig, CredentialsError, JobSubmissionError, OperationNotPossibleError, ServerError
+from jasmin_arc import (
+    ConnectionConfig,
+    CredentialsError,
+    JobNotFoundError,
+    JobSubmissionError,
+    OperationNotPossibleError,
+    ServerError,
+)
 from jasmin_arc.backends.http.client import Client
 from jasmin_arc.backends.http.client import Request as Ask
 from jasmin_arc.backends.rest.api import AREX
@@ -203,9 +209,7 @@ def test_jobs_that_were_submitted_with_other_credentials_are_left_alone(
 ) -> None:
     """The server shows them to nobody else, so they look as if they were gone."""
     theirs = setup.url("theirs")
-    record = replace(
-        setup.job_list.record(job(), endpoint=setup.server.endpoint, token=new_token()), identity="/CN=Jane"
-    )
+    record = setup.job_list.record(job(), endpoint=setup.server.endpoint, token=new_token(), identity="/CN=Jane")
     setup.job_list.intend([record])
     setup.job_list.created({record.token: theirs})
     setup.job_list.release([record.token])
@@ -219,6 +223,20 @@ def test_jobs_that_were_submitted_with_other_credentials_are_left_alone(
     setup.backend.states([theirs])
     assert caplog.text.count("was submitted as /CN=Jane") == 1
     assert setup.job_list.ids() == [theirs]
+
+
+def test_a_file_of_a_job_of_other_credentials_is_missing_for_a_reason(
+    setup: Setup, caplog: pytest.LogCaptureFixture
+) -> None:
+    theirs = setup.url("theirs")
+    record = setup.job_list.record(job(), endpoint=setup.server.endpoint, token=new_token(), identity="/CN=Jane")
+    setup.job_list.intend([record])
+    setup.job_list.created({record.token: theirs})
+    setup.job_list.commit([theirs])
+    for look in (lambda: setup.backend.open(theirs, "stdout"), lambda: setup.backend.list_files(theirs)):
+        with pytest.raises(JobNotFoundError):
+            look()
+    assert caplog.text.count("was submitted as /CN=Jane") == 1
 
 
 def test_whose_a_job_is_stands_in_the_job_list(setup: Setup) -> None:

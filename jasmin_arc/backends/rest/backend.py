@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
@@ -154,9 +154,14 @@ class RestBackend(base.Backend):
 
     def list_files(self, job_id: str, path: str = "", *, recursive: bool = False) -> list[RemoteFile]:
         list_folder = partial(list_files, self._api)
-        return list_tree(list_folder, job_id, path) if recursive else list_folder(job_id, path)
+        with self._telling_of_others(job_id):
+            return list_tree(list_folder, job_id, path) if recursive else list_folder(job_id, path)
 
     def open(self, job_id: str, path: str, offset: int = 0) -> BinaryIO:
+        with self._telling_of_others(job_id):
+            return self._open(job_id, path, offset)
+
+    def _open(self, job_id: str, path: str, offset: int) -> BinaryIO:
         try:
             return open_file(self._api, job_id, path, offset)
         except JobNotFoundError:
@@ -235,6 +240,14 @@ class RestBackend(base.Backend):
                 self._log.warning("%s", error)
         except JasminArcError as error:
             self._log.debug("%s", error)
+
+    @contextlib.contextmanager
+    def _telling_of_others(self, job_id: str) -> Iterator[None]:
+        try:
+            yield
+        except JobNotFoundError:
+            self._tell_of_others([job_id], ())
+            raise
 
     def _own(self, job_ids: Iterable[str]) -> dict[str, str]:
         native_ids, foreign = self._api.native_ids(job_ids)

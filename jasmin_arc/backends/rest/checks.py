@@ -120,6 +120,8 @@ class _Site:
         try:
             self._manager.path()
         except ProxyGenerationError as error:
+            if self.outcomes.get("VOMS") is Outcome.FAILED and self._manager.info() is None:
+                raise skipped("no proxy can be made without the attributes of the VO (see above)") from error
             if Outcome.FAILED not in (self.outcomes["certificate"], self.outcomes["private key"]):
                 raise
             # No proxy can be made, but a user may have nothing but a proxy.

@@ -152,6 +152,8 @@ def create_command(context: Context) -> None:
     It has the attributes that the option VOMS asks for. One that has others, and has not ended, is not replaced.
     """
     context.arc.create_proxy()
+    if context.arc.credentials.is_token:
+        context.hint("This proxy is not used: AUTH is token, or a token is all that there was.")
     context.output.record(_credentials_row(context.arc.proxy.info(), _PROXY))
 
 
