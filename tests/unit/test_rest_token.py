@@ -24,6 +24,7 @@ from jasmin_arc.backends.http.client import Client
 from jasmin_arc.backends.http.client import Request as Ask
 from jasmin_arc.backends.rest.api import AREX
 from jasmin_arc.credentials.token import TokenCredentials
+from jasmin_arc.explain.gather import gather
 from jasmin_arc.job_list import new_token
 
 NEEDY: dict[str, Any] = {"inputs": {"data": "https://files.example.org/data"}}
@@ -223,6 +224,16 @@ def test_jobs_that_were_submitted_with_other_credentials_are_left_alone(
     setup.backend.states([theirs])
     assert caplog.text.count("was submitted as /CN=Jane") == 1
     assert setup.job_list.ids() == [theirs]
+
+
+def test_a_job_of_other_credentials_is_not_explained_as_erased(setup: Setup) -> None:
+    theirs = setup.url("theirs")
+    record = setup.job_list.record(job(), endpoint=setup.server.endpoint, token=new_token(), identity="/CN=Jane")
+    setup.job_list.intend([record])
+    setup.job_list.created({record.token: theirs})
+    setup.job_list.commit([theirs])
+    with pytest.raises(OperationNotPossibleError, match="was submitted as /CN=Jane"):
+        gather(setup.backend, setup.job_list, theirs)
 
 
 def test_a_file_of_a_job_of_other_credentials_is_missing_for_a_reason(
