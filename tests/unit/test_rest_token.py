@@ -176,6 +176,16 @@ def test_a_new_token_never_goes_over_the_old_ones_connection(
     assert [request.connection for request in server.requests] == [1, 2]
 
 
+def test_jobs_are_created_with_the_token_that_they_are_written_down_for(setup: Setup, file: Path) -> None:
+    setup.backend.list_jobs()
+    put(file, token(sub="john"))
+    (job_id,) = setup.backend.submit([job()])
+    assert isinstance(job_id, str)
+    (created,) = [request for request in setup.server.requests if request.path.endswith("jobs?action=new")]
+    assert created.headers["authorization"] == f"Bearer {file.read_text()}"
+    assert setup.job_list.get([job_id])[job_id].identity.endswith("/john")
+
+
 def test_a_token_is_not_sent_any_more_once_it_has_ended(client: tuple[HttpsServer, Client], file: Path) -> None:
     server, asks = client
     put(file, token(lasts=0.5))
