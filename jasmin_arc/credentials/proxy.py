@@ -51,7 +51,10 @@ _KEEP_VOMS = Advice(
     "make a new one with the program that made it, such as 'arcproxy -S' or 'voms-proxy-init'; or set VOMS, so that "
     "this library makes it; or run {proxy_destroy} to use a plain proxy"
 )
-_OTHER_VOMS = Advice("set VOMS to what it has, or run {proxy_destroy}, after which a new one is made")
+_OTHER_VOMS = Advice(
+    "set VOMS to what it has; or set PROXY_FILE to another path, to have both; or run {proxy_destroy}, after which a "
+    "new one is made"
+)
 
 
 class ProxyManager(Credentials):

@@ -115,6 +115,8 @@ def test_a_token_of_the_future_tells_of_the_clock(tmp_path: Path) -> None:
 def test_files_that_are_none(tmp_path: Path) -> None:
     with pytest.raises(CredentialsError, match=r"missing \(TOKEN_FILE\): No such file"):
         credentials(TOKEN_FILE=tmp_path / "missing").ensure()
+    with pytest.raises(CredentialsError, match="it is empty; get another one"):
+        credentials(TOKEN_FILE=put(tmp_path / "empty", "\n")).ensure()
     os.mkfifo(tmp_path / "pipe", 0o600)
     with pytest.raises(CredentialsError, match="not a file"):
         credentials(TOKEN_FILE=tmp_path / "pipe").ensure()

@@ -476,8 +476,8 @@ def test_a_proxy_with_other_attributes_is_neither_used_nor_replaced(
         with pytest.raises(ProxyGenerationError) as caught:
             action()
         assert str(caught.value) == (
-            f"the proxy {path} has {has}, and VOMS asks for {ROLE}; set VOMS to what it has, or run 'jasmin-arc proxy "
-            "destroy', after which a new one is made"
+            f"the proxy {path} has {has}, and VOMS asks for {ROLE}; set VOMS to what it has; or set PROXY_FILE to "
+            "another path, to have both; or run 'jasmin-arc proxy destroy', after which a new one is made"
         )
     assert path.read_bytes() == before and vo.asked == []
 
