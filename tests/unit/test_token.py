@@ -167,7 +167,9 @@ def test_auto_takes_a_token_only_where_nothing_is_of_a_certificate(
     put(tmp_path / NAME, token())
     assert uses_token(config(tmp_path))
     assert not uses_token(config(tmp_path, AUTH="certificate"))
-    # A path that was set is meant, also where it is misspelt.
+    # So does the default path that was written down: 'config init' does so.
+    assert uses_token(config(tmp_path, CLIENT_CERT="~/.arc/usercert.pem"))
+    # Another path that was set is meant, also where it is misspelt.
     assert not uses_token(config(tmp_path, CLIENT_CERT=tmp_path / "mistyped.pem"))
     (tmp_path / ".arc").mkdir()
     (tmp_path / ".arc" / "usercert.pem").touch()
