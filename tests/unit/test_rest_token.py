@@ -236,12 +236,17 @@ def test_jobs_that_were_submitted_with_other_credentials_are_left_alone(
     assert setup.job_list.ids() == [theirs]
 
 
-def test_a_job_of_other_credentials_is_not_explained_as_erased(setup: Setup) -> None:
+def listed_for_jane(setup: Setup) -> str:
     theirs = setup.url("theirs")
     record = setup.job_list.record(job(), endpoint=setup.server.endpoint, token=new_token(), identity="/CN=Jane")
     setup.job_list.intend([record])
     setup.job_list.created({record.token: theirs})
     setup.job_list.commit([theirs])
+    return theirs
+
+
+def test_a_job_of_other_credentials_is_not_explained_as_erased(setup: Setup) -> None:
+    theirs = listed_for_jane(setup)
     with pytest.raises(OperationNotPossibleError, match="was submitted as /CN=Jane"):
         gather(setup.backend, setup.job_list, theirs)
 
@@ -249,11 +254,7 @@ def test_a_job_of_other_credentials_is_not_explained_as_erased(setup: Setup) -> 
 def test_a_file_of_a_job_of_other_credentials_is_missing_for_a_reason(
     setup: Setup, caplog: pytest.LogCaptureFixture
 ) -> None:
-    theirs = setup.url("theirs")
-    record = setup.job_list.record(job(), endpoint=setup.server.endpoint, token=new_token(), identity="/CN=Jane")
-    setup.job_list.intend([record])
-    setup.job_list.created({record.token: theirs})
-    setup.job_list.commit([theirs])
+    theirs = listed_for_jane(setup)
     for look in (lambda: setup.backend.open(theirs, "stdout"), lambda: setup.backend.list_files(theirs)):
         with pytest.raises(JobNotFoundError):
             look()
