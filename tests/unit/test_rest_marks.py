@@ -116,6 +116,10 @@ def test_the_mark_tells_when_a_job_began_until_the_server_does(setup: Setup) -> 
     began = datetime.now(timezone.utc).replace(microsecond=0) - timedelta(seconds=5)
     begin(setup, job_id, at=began.isoformat())
     assert setup.backend.query([job_id])[job_id].started == began
+    # The server writes that it runs long before it writes since when.
+    for written in ("RUNNING", "EXITINGLRMS"):
+        setup.ce.jobs["queuing0"].written = written
+        assert setup.backend.query([job_id])[job_id].started == began
     setup.ce.jobs["queuing0"].info = f"<StartTime>{BEGAN:%Y-%m-%dT%H:%M:%SZ}</StartTime>"
     assert setup.backend.query([job_id])[job_id].started == BEGAN
 

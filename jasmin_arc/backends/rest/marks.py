@@ -74,6 +74,10 @@ class Marks:
         found = {job: self._begun[job] for job in waiting if job in self._begun}
         return {job: began for job, began in found.items() if began > since}
 
+    def began(self, job: str) -> datetime | None:
+        """Return when a job began, if its mark has been seen."""
+        return self._begun.get(job)
+
     def forget(self, native_ids: Iterable[str]) -> None:
         """Look anew for the marks of jobs that run again or are erased."""
         with self._lock:
