@@ -134,6 +134,10 @@ class Backend(ABC):
         """
         return self.states(job_ids)
 
+    def hidden(self, job_ids: Sequence[str]) -> dict[str, JasminArcError]:  # noqa: ARG002 - most places hide nothing
+        """Return why jobs that the place does not show may be there all the same: other credentials are needed."""
+        return {}
+
     @abstractmethod
     def list_jobs(self) -> list[str]:
         """Return the ids of all jobs that this user has there."""

@@ -36,8 +36,10 @@ def choose(config: ConnectionConfig, proxy: ProxyManager, log: logging.Logger) -
 
 def _certificate(config: ConnectionConfig) -> str:
     """Name the certificate or proxy that there is, usable or not; an empty text where there is none."""
-    # One that is configured is meant, also where its path is wrong. Attributes are for certificates alone.
-    if config.VOMS or not config.is_default("CLIENT_CERT") or os.path.lexists(config.CLIENT_CERT):
+    # One that is configured is meant, also where its path is wrong; but 'config init' writes the default path down.
+    configured = config.CLIENT_CERT != ConnectionConfig({}).CLIENT_CERT
+    # Attributes are for certificates alone.
+    if config.VOMS or configured or os.path.lexists(config.CLIENT_CERT):
         return f"the certificate {home_short(config.CLIENT_CERT)} (CLIENT_CERT)"
     try:
         info = ProxyManager(config, logging.Logger("jasmin_arc.quiet", logging.CRITICAL + 1)).info()

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import base64
 import re
-from datetime import timedelta
+from datetime import datetime
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 
-from jasmin_arc.credentials.rfc3820 import PublicKey, chain_pem, load_proxy, sign_proxy
+from jasmin_arc.credentials.rfc3820 import NEVER, PublicKey, chain_pem, load_proxy, sign_proxy
 from jasmin_arc.exceptions import ProxyGenerationError, ServerError
 
 _MAX_BYTES = 1 << 16
@@ -21,18 +21,19 @@ _VERSION_1 = b"\x02\x01\x00"
 _UNKNOWN_VERSIONS = (b"\x02\x01\x01", b"\x02\x01\x02")
 
 
-def sign_request(csr_pem: bytes, proxy_pem: bytes) -> bytes:
+def sign_request(csr_pem: bytes, proxy_pem: bytes, *, until: datetime = NEVER) -> bytes:
     """Sign the key of a certificate request, and return the chain to send back: no private key is in it.
 
-    It lasts as long as the proxy. Nothing in the request but its key is used.
+    Nothing in the request but its key is used.
 
+    :param until: when it ends at the latest; with the proxy in any case
     :raises ServerError: if the request makes no sense, is not signed by its own key, or the key is too weak
     :raises ProxyGenerationError: if the proxy cannot sign: it has expired, or is broken
     """
     public_key = _requested_key(csr_pem)
     try:
         chain, key = load_proxy(proxy_pem)
-        signed = sign_proxy(public_key, issuer_cert=chain[0], issuer_key=key, lifetime=timedelta.max)
+        signed = sign_proxy(public_key, issuer_cert=chain[0], issuer_key=key, until=until)
     except ValueError as error:
         raise ProxyGenerationError(f"cannot delegate: the proxy {error}", advice="make a new one") from error
     return chain_pem([signed, *chain])

@@ -51,7 +51,10 @@ _KEEP_VOMS = Advice(
     "make a new one with the program that made it, such as 'arcproxy -S' or 'voms-proxy-init'; or set VOMS, so that "
     "this library makes it; or run {proxy_destroy} to use a plain proxy"
 )
-_OTHER_VOMS = Advice("set VOMS to what it has, or run {proxy_destroy}, after which a new one is made")
+_OTHER_VOMS = Advice(
+    "set VOMS to what it has; or set PROXY_FILE to another path, to have both; or run {proxy_destroy}, after which a "
+    "new one is made"
+)
 
 
 class ProxyManager(Credentials):
@@ -158,7 +161,9 @@ class ProxyManager(Credentials):
         return self.path()
 
     def sign(self, request: bytes) -> bytes:
-        return sign_request(request, self.read())
+        pem = self.read()
+        # Servers tell when what was delegated ends, and nothing of attributes that end before.
+        return sign_request(request, pem, until=proxy_info(self.path(), pem).expires)
 
     def create(self) -> Path:
         """Make a new proxy in place of the present one.

@@ -20,6 +20,7 @@ from cryptography.x509.oid import NameOID, ObjectIdentifier
 PublicKey = Union[rsa.RSAPublicKey, ec.EllipticCurvePublicKey]
 PrivateKey = Union[rsa.RSAPrivateKey, ec.EllipticCurvePrivateKey]
 
+NEVER = datetime.max.replace(tzinfo=timezone.utc)
 PROXY_CERT_INFO = ObjectIdentifier("1.3.6.1.5.5.7.1.14")
 # The bytes of two extensions' names in a certificate (DER): the one above, and 1.3.6.1.4.1.8005.100.100.5
 _PROXY_CERT_INFO_BYTES = bytes.fromhex("06082b0601050507010e")
@@ -41,15 +42,17 @@ def sign_proxy(
     *,
     issuer_cert: x509.Certificate,
     issuer_key: PrivateKey,
-    lifetime: timedelta,
+    lifetime: timedelta = timedelta.max,
+    until: datetime = NEVER,
     more: Iterable[x509.UnrecognizedExtension] = (),
 ) -> x509.Certificate:
     """Sign a proxy certificate that inherits all rights of its issuer and never outlives it.
 
+    :param until: when it ends at the latest
     :param more: extensions that are not critical
     """
     now = datetime.now(timezone.utc).replace(microsecond=0)
-    end = issuer_cert.not_valid_after_utc
+    end = min(issuer_cert.not_valid_after_utc, until)
     if not issuer_cert.not_valid_before_utc <= now < end:
         raise ValueError("has expired, or is not valid yet")
     serial = secrets.randbits(63) + 1

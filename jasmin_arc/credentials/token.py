@@ -209,6 +209,8 @@ def _parsed(text: str, source: str) -> _Token:
 
 def _claims(text: str) -> Mapping[str, Any]:
     """Read what a token says; a ValueError never quotes it."""
+    if not text:
+        raise ValueError("is empty")
     found = _TOKEN.fullmatch(text)
     if found is None:
         raise ValueError("is not a JSON Web Token, of three parts with dots between them")

@@ -44,6 +44,8 @@ def gather(
     info = backend.query([job_id]).get(job_id)
     if info is None and record is None:
         raise not_found(job_id)
+    if info is None and (hidden := backend.hidden([job_id])):
+        raise hidden[job_id]
     known_end = record.final_state if record is not None else None
     description = None
     if record is not None and (text := record.description):

@@ -30,6 +30,7 @@ class Understanding(Parts):
         A job that only the job list still knows is explained from there.
 
         :raises JobNotFoundError: if there is no such job
+        :raises OperationNotPossibleError: if the job was submitted with other credentials, so that the place hides it
         :raises ServerError: if the server does not answer
         """
         from jasmin_arc.explain.conclude import explain

@@ -116,6 +116,10 @@ def test_the_mark_tells_when_a_job_began_until_the_server_does(setup: Setup) -> 
     began = datetime.now(timezone.utc).replace(microsecond=0) - timedelta(seconds=5)
     begin(setup, job_id, at=began.isoformat())
     assert setup.backend.query([job_id])[job_id].started == began
+    # The server writes that it runs long before it writes since when.
+    for written in ("RUNNING", "EXITINGLRMS"):
+        setup.ce.jobs["queuing0"].written = written
+        assert setup.backend.query([job_id])[job_id].started == began
     setup.ce.jobs["queuing0"].info = f"<StartTime>{BEGAN:%Y-%m-%dT%H:%M:%SZ}</StartTime>"
     assert setup.backend.query([job_id])[job_id].started == BEGAN
 
@@ -156,7 +160,10 @@ def test_a_start_is_looked_for_once_a_second_and_never_again_once_seen(setup: Se
     assert looks(setup) == []
 
 
-def test_many_jobs_that_wait_are_looked_at_in_turn(setup: Setup) -> None:
+def test_many_jobs_that_wait_are_looked_at_in_turn(setup: Setup, monkeypatch: pytest.MonkeyPatch) -> None:
+    # As many as may be, also on a machine that is busy.
+    monkeypatch.setattr("jasmin_arc.backends.rest.marks._ENOUGH_SECONDS", 10.0)
+    monkeypatch.setattr("jasmin_arc.backends.rest.marks._LOOK_SECONDS", 10.0)
     ids = put(setup, count=MANY)
     seen = []
     for _ in range(3):
@@ -167,6 +174,20 @@ def test_many_jobs_that_wait_are_looked_at_in_turn(setup: Setup) -> None:
     a_second_later(setup)
     counts = [list(setup.backend.states(ids).values()).count(JobState.RUNNING) for _ in range(3)]
     assert counts == [10, 20, 30]
+
+
+def test_looks_that_take_long_are_left_to_the_next_question(setup: Setup) -> None:
+    ids = put(setup, count=10)
+
+    def slowly(request: Request) -> None:
+        time.sleep(0.06 if "/session/" in request.path else 0.0)
+
+    setup.ce.before = slowly
+    setup.backend.states(ids)
+    assert sum(START_MARK_NAME in request for request in looks(setup)) == 1
+    setup.backend.states(ids)
+    # It is the turn of the others.
+    assert all("queuing0" not in request for request in looks(setup))
 
 
 def test_a_job_of_another_tool_is_looked_at_once(setup: Setup) -> None:

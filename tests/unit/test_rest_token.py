@@ -24,6 +24,7 @@ from jasmin_arc.backends.http.client import Client
 from jasmin_arc.backends.http.client import Request as Ask
 from jasmin_arc.backends.rest.api import AREX
 from jasmin_arc.credentials.token import TokenCredentials
+from jasmin_arc.explain.gather import gather
 from jasmin_arc.job_list import new_token
 
 NEEDY: dict[str, Any] = {"inputs": {"data": "https://files.example.org/data"}}
@@ -175,6 +176,16 @@ def test_a_new_token_never_goes_over_the_old_ones_connection(
     assert [request.connection for request in server.requests] == [1, 2]
 
 
+def test_jobs_are_created_with_the_token_that_they_are_written_down_for(setup: Setup, file: Path) -> None:
+    setup.backend.list_jobs()
+    put(file, token(sub="john"))
+    (job_id,) = setup.backend.submit([job()])
+    assert isinstance(job_id, str)
+    (created,) = [request for request in setup.server.requests if request.path.endswith("jobs?action=new")]
+    assert created.headers["authorization"] == f"Bearer {file.read_text()}"
+    assert setup.job_list.get([job_id])[job_id].identity.endswith("/john")
+
+
 def test_a_token_is_not_sent_any_more_once_it_has_ended(client: tuple[HttpsServer, Client], file: Path) -> None:
     server, asks = client
     put(file, token(lasts=0.5))
@@ -225,14 +236,25 @@ def test_jobs_that_were_submitted_with_other_credentials_are_left_alone(
     assert setup.job_list.ids() == [theirs]
 
 
-def test_a_file_of_a_job_of_other_credentials_is_missing_for_a_reason(
-    setup: Setup, caplog: pytest.LogCaptureFixture
-) -> None:
+def listed_for_jane(setup: Setup) -> str:
     theirs = setup.url("theirs")
     record = setup.job_list.record(job(), endpoint=setup.server.endpoint, token=new_token(), identity="/CN=Jane")
     setup.job_list.intend([record])
     setup.job_list.created({record.token: theirs})
     setup.job_list.commit([theirs])
+    return theirs
+
+
+def test_a_job_of_other_credentials_is_not_explained_as_erased(setup: Setup) -> None:
+    theirs = listed_for_jane(setup)
+    with pytest.raises(OperationNotPossibleError, match="was submitted as /CN=Jane"):
+        gather(setup.backend, setup.job_list, theirs)
+
+
+def test_a_file_of_a_job_of_other_credentials_is_missing_for_a_reason(
+    setup: Setup, caplog: pytest.LogCaptureFixture
+) -> None:
+    theirs = listed_for_jane(setup)
     for look in (lambda: setup.backend.open(theirs, "stdout"), lambda: setup.backend.list_files(theirs)):
         with pytest.raises(JobNotFoundError):
             look()

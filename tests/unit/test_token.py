@@ -115,6 +115,8 @@ def test_a_token_of_the_future_tells_of_the_clock(tmp_path: Path) -> None:
 def test_files_that_are_none(tmp_path: Path) -> None:
     with pytest.raises(CredentialsError, match=r"missing \(TOKEN_FILE\): No such file"):
         credentials(TOKEN_FILE=tmp_path / "missing").ensure()
+    with pytest.raises(CredentialsError, match="it is empty; get another one"):
+        credentials(TOKEN_FILE=put(tmp_path / "empty", "\n")).ensure()
     os.mkfifo(tmp_path / "pipe", 0o600)
     with pytest.raises(CredentialsError, match="not a file"):
         credentials(TOKEN_FILE=tmp_path / "pipe").ensure()
@@ -165,7 +167,9 @@ def test_auto_takes_a_token_only_where_nothing_is_of_a_certificate(
     put(tmp_path / NAME, token())
     assert uses_token(config(tmp_path))
     assert not uses_token(config(tmp_path, AUTH="certificate"))
-    # A path that was set is meant, also where it is misspelt.
+    # So does the default path that was written down: 'config init' does so.
+    assert uses_token(config(tmp_path, CLIENT_CERT="~/.arc/usercert.pem"))
+    # Another path that was set is meant, also where it is misspelt.
     assert not uses_token(config(tmp_path, CLIENT_CERT=tmp_path / "mistyped.pem"))
     (tmp_path / ".arc").mkdir()
     (tmp_path / ".arc" / "usercert.pem").touch()

@@ -16,6 +16,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
 from faults.https_server import RESET, Certificates, HttpsServer, Reply, Request, xml
 from hypothesis import given
 from hypothesis import strategies as st
@@ -475,8 +476,8 @@ def test_a_proxy_with_other_attributes_is_neither_used_nor_replaced(
         with pytest.raises(ProxyGenerationError) as caught:
             action()
         assert str(caught.value) == (
-            f"the proxy {path} has {has}, and VOMS asks for {ROLE}; set VOMS to what it has, or run 'jasmin-arc proxy "
-            "destroy', after which a new one is made"
+            f"the proxy {path} has {has}, and VOMS asks for {ROLE}; set VOMS to what it has; or set PROXY_FILE to "
+            "another path, to have both; or run 'jasmin-arc proxy destroy', after which a new one is made"
         )
     assert path.read_bytes() == before and vo.asked == []
 
@@ -517,6 +518,16 @@ def test_a_vo_that_gives_short_attributes_is_not_asked_by_each_request(vo: Vo, m
     manager = make_manager()
     assert len({manager.path().read_bytes() for _ in range(4)}) == 1
     assert len(vo.asked) == 1
+
+
+def test_what_is_delegated_ends_with_the_attributes(vo: Vo, make_manager: MakeManager) -> None:
+    vo.lifetime = 2 * HOUR
+    manager = make_manager()
+    built = x509.CertificateSigningRequestBuilder().subject_name(x509.Name([])).sign(rsa_key("ce"), hashes.SHA256())
+    made = load_certificates(manager.sign(built.public_bytes(serialization.Encoding.PEM)))
+    # To the second: one that ended before could be renewed again and again, without lasting longer.
+    assert made[0].not_valid_after_utc == manager.expires()
+    assert made[1].not_valid_after_utc > made[0].not_valid_after_utc + 9 * HOUR
 
 
 # By arcproxy

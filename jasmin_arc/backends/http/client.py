@@ -195,6 +195,11 @@ class Client:
 
         return self._patiently(begin)
 
+    def look_again(self) -> None:
+        """Have the credentials looked at again by the next request."""
+        with self._lock:
+            self._check_at = 0.0
+
     def close(self) -> None:
         """Close all connections. A later request opens new ones."""
         with self._lock:

@@ -93,6 +93,19 @@ class RestBackend(base.Backend):
         self._tell_of_others(job_ids, found)
         return found
 
+    def hidden(self, job_ids: Sequence[str]) -> dict[str, JasminArcError]:
+        if not job_ids:
+            return {}
+        owner = self._credentials.owner()
+        return {
+            job_id: OperationNotPossibleError(
+                f"{job_id} was submitted as {record.identity}, and you are {owner} now",
+                advice="use the credentials that it was submitted with (AUTH)",
+            )
+            for job_id, record in self._journal.job_list.get(job_ids).items()
+            if record.identity not in ("", owner)
+        }
+
     def list_jobs(self) -> list[str]:
         return [self._api.job_url(native_id) for native_id in self._api.jobs()]
 
@@ -106,7 +119,7 @@ class RestBackend(base.Backend):
         native_ids, failures = self._api.native_ids(job_ids)
         states = self._states.live_states(list(native_ids.values()))
         missing = [job_id for job_id, native_id in native_ids.items() if native_id not in states]
-        failures.update(self._of_others(missing))
+        failures.update(self.hidden(missing))
         for job_id, native_id in native_ids.items():
             state = states.get(native_id, "WIPED")
             if isinstance(state, JasminArcError):
@@ -217,26 +230,12 @@ class RestBackend(base.Backend):
     def close(self) -> None:
         self._client.close()
 
-    def _of_others(self, job_ids: Sequence[str]) -> dict[str, JasminArcError]:
-        """Return an error for each job that was submitted with other credentials: the server hides it from these."""
-        if not job_ids:
-            return {}
-        owner = self._credentials.owner()
-        return {
-            job_id: OperationNotPossibleError(
-                f"{job_id} was submitted as {record.identity}, and you are {owner} now",
-                advice="use the credentials that it was submitted with (AUTH)",
-            )
-            for job_id, record in self._journal.job_list.get(job_ids).items()
-            if record.identity not in ("", owner)
-        }
-
     def _tell_of_others(self, asked: Sequence[str], found: Collection[str]) -> None:
         """Say once of each job why it is not found, if that is because of the credentials."""
         missing = [job_id for job_id in asked if job_id not in found and job_id not in self._told_of]
         self._told_of.update(missing)
         try:
-            for error in self._of_others(missing).values():
+            for error in self.hidden(missing).values():
                 self._log.warning("%s", error)
         except JasminArcError as error:
             self._log.debug("%s", error)

@@ -60,8 +60,6 @@ class Marks:
         enough = time.monotonic() + _ENOUGH_SECONDS
         with limited(_LOOK_SECONDS):
             for job in self._due(waiting):
-                if time.monotonic() > enough:
-                    break
                 self._next[job] = time.monotonic() + _INTERVAL
                 try:
                     self._look(job)
@@ -70,9 +68,15 @@ class Marks:
                     break
                 except JasminArcError:
                     self._next[job] = time.monotonic() + _AFTER_ERROR
+                if time.monotonic() > enough:
+                    break
         since = datetime.now(timezone.utc) - _COUNTS_FOR
         found = {job: self._begun[job] for job in waiting if job in self._begun}
         return {job: began for job, began in found.items() if began > since}
+
+    def began(self, job: str) -> datetime | None:
+        """Return when a job began, if its mark has been seen."""
+        return self._begun.get(job)
 
     def forget(self, native_ids: Iterable[str]) -> None:
         """Look anew for the marks of jobs that run again or are erased."""

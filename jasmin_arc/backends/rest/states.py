@@ -37,6 +37,8 @@ _MAX_ONE_BY_ONE = 100
 _IN_BATCH_SYSTEM = _RUNNING = "RUNNING"
 """What is said live of each job in the batch system, and what was written of one that runs"""
 _SEEN_IN_BATCH_SYSTEM = frozenset({"QUEUING", "RUNNING", "HELD", "EXITINGLRMS", "OTHER"})
+_BEGUN = frozenset({"RUNNING", "EXITINGLRMS", "FINISHING"})
+"""States of jobs that have begun for certain. The server tells only after the end when they did"""
 _REST_STATES = {
     "ACCEPTED": "ACCEPTING",
     "PENDING:ACCEPTED": "ACCEPTED",
@@ -121,7 +123,7 @@ class States:
         for job, told in live.items():
             state = self._reconcile(job, told, _RUNNING if job in begun else written.get(job, ""))
             known = infos.get(job) or JobInfo(id="", native_id=job, state=JobState.UNDEFINED)
-            started = known.started or begun.get(job)
+            started = known.started or (self._marks.began(job) if state in _BEGUN else None)
             infos[job] = replace(known, state=general_state(state), native_state=state, started=started)
         late = {job: infos[job] for job in live if infos[job].native_state in ENDS and written.get(job) not in ENDS}
         infos.update(_raise_first(dict(zip(late, run_all(self._completed, late.values(), workers=_WORKERS)))))

@@ -134,6 +134,8 @@ class Submitter:
 
     def _delegate(self, jobs: Sequence[PendingJob]) -> None:
         """See that the server is there, and give credentials to the jobs that need them."""
+        # Jobs must belong to whom they are written down for, also where the token was replaced a moment ago.
+        self._api.client.look_again()
         needy = [job for job in jobs if job.needs_delegation]
         try:
             if needy:
