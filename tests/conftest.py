@@ -101,11 +101,12 @@ def arc7_folder() -> Path:
 
 
 @pytest.fixture(scope="session")
-def vomses(arc7_folder: Path) -> Iterator[Path]:
-    """The file that names the server of the VO of that grid, where this library and arcproxy find it."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("X509_VOMSES", str(arc7_folder / "client" / "vomses"))
-        yield arc7_folder / "client" / "vomses"
+def vomses(arc7_folder: Path) -> Path:
+    """The file that names the server of the VO of that grid. This library and arcproxy find it from now on."""
+    path = arc7_folder / "client" / "vomses"
+    # To the end: several tests at a time may need it, each for another while.
+    os.environ["X509_VOMSES"] = str(path)
+    return path
 
 
 @pytest.fixture

@@ -41,10 +41,7 @@ def backend_name(
 ) -> Iterator[str]:
     """How the configuration calls the backend; ``lotus`` is Slurm with the habits of JASMIN's, ``-ssh`` is over SSH."""
     name = str(request.param)
-    environment = slurm_environment(name) if name.startswith(("slurm", "lotus")) else nullcontext()
-    with pytest.MonkeyPatch.context() as patch, environment:
-        if name.endswith("-voms"):
-            patch.setenv("X509_VOMSES", f"{request.getfixturevalue('arc7_folder')}/client/vomses")
+    with slurm_environment(name) if name.startswith(("slurm", "lotus")) else nullcontext():
         yield name
 
 

@@ -597,7 +597,7 @@ def test_doctor_without_anything(shell: Shell) -> None:
         outcome, _, _, remedy = checks[name]
         assert (outcome, len(remedy) > 5) == ("failed", True), checks[name]
     assert checks["job list"][0] == "ok"
-    assert checks["proxy"][0] == "skipped"
+    assert checks["credentials"][0] == "skipped"
     assert answer.err == "jasmin-arc: 4 checks failed; begin with the first: certificate\n"
 
 

@@ -58,7 +58,8 @@ def test_many_jobs_at_once(arc: ArcInterface, count: int) -> None:
 
 def test_a_job_in_the_batch_system_is_seen_there(arc: ArcInterface) -> None:
     job_id = arc.submit_job("sleep", ["60"], slots=2)
-    info = eventually(lambda: arc.get_job_info(job_id), lambda info: info.state == "Running")
+    # That it runs is told live, and the rest once the server has written it.
+    info = eventually(lambda: arc.get_job_info(job_id), lambda info: info.state == "Running" and bool(info.queue))
     assert (info.native_state, info.slots, info.queue) == ("RUNNING", 2, "short")
     arc.cancel_job(job_id)
     assert eventually(lambda: arc.get_job_info(job_id), lambda info: info.final).state == "Killed"

@@ -21,6 +21,8 @@ from jasmin_arc import ArcInterface, JobDescription, JobInfo, JobStatuses
 
 pytestmark = pytest.mark.grid
 LIMIT = 240
+_BUSY = 8.0
+"""Seconds, for a machine that does other things as well; the server itself tells a start up to a minute late"""
 GRID = Path(__file__).resolve().parents[1] / "grid" / "grid.sh"
 BACKENDS = ["bindings", "rest"]
 
@@ -98,9 +100,9 @@ def test_a_start_is_seen_soon(watching: dict[str, tuple[ArcInterface, io.StringI
         seen, info = seen_start(arc, job_id)
         began = float(arc.job(job_id).stdout())
         delays[job_id] = seen - began
-        assert info.started is not None and abs(info.started.timestamp() - began) < 3
+        assert info.started is not None and abs(info.started.timestamp() - began) < _BUSY
         arc.cancel_job(job_id)
-    assert max(delays.values()) < 3, delays
+    assert max(delays.values()) < _BUSY, delays
 
 
 def test_an_end_is_seen_soon_after_a_rex_has_noted_it(

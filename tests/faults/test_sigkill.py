@@ -20,8 +20,14 @@ SEED = 20261120
 
 @pytest.mark.grid
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize("place", ["rest", "rest-7-token"])
-@pytest.mark.parametrize("rounds", [24, pytest.param(110, marks=pytest.mark.soak)])
+@pytest.mark.parametrize(
+    ("place", "rounds"),
+    [
+        ("rest", 24),
+        ("rest-7-token", 20),
+        *(pytest.param(place, 110, marks=pytest.mark.soak) for place in ("rest", "rest-7-token")),
+    ],
+)
 def test_wherever_a_submission_is_killed_no_job_is_lost_or_run_twice(
     make_arc: MakeArc, monkeypatch: pytest.MonkeyPatch, rounds: int, place: str
 ) -> None:
