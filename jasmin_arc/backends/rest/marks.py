@@ -56,8 +56,8 @@ class Marks:
 
         :param waiting: the jobs in the batch system of which nobody has written that they run
         """
-        # A file system that stands still must not hold up who asks for states.
         enough = time.monotonic() + _ENOUGH_SECONDS
+        # A file system that stands still must not hold up who asks for states.
         with limited(_LOOK_SECONDS):
             for job in self._due(waiting):
                 self._next[job] = time.monotonic() + _INTERVAL
