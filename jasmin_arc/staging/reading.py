@@ -12,7 +12,13 @@ from typing import BinaryIO
 from jasmin_arc._support.bulk import not_found
 from jasmin_arc.backends.base import Backend
 from jasmin_arc.constants import STDERR_NAME, STDOUT_NAME
-from jasmin_arc.exceptions import JasminArcError, JobNotFoundError, OutputError, ServerUnavailableError
+from jasmin_arc.exceptions import (
+    CredentialsError,
+    JasminArcError,
+    JobNotFoundError,
+    OutputError,
+    ServerUnavailableError,
+)
 from jasmin_arc.job_info import RemoteFile
 
 _BLOCK = 64 * 1024
@@ -23,6 +29,9 @@ UNPUBLISHED_FOR = 60.0
 """Seconds after a job's end in which a place may not yet tell where its standard output and error are"""
 MAX_OUTAGE_PAUSE = 10.0
 """Seconds between two questions while the server is out of reach"""
+
+PATIENCE = 60.0
+"""Seconds in which there may be no credentials, where there were some before"""
 
 
 def read_all(backend: Backend, job_id: str, name: str, *, offset: int = 0, limit: int | None = None) -> bytes:
@@ -51,15 +60,16 @@ def follow(
 ) -> Iterator[bytes]:
     """Yield the content of a file as it grows, until the job has ended and the file with it.
 
-    A file that is not there yet is waited for; so is a server that does not answer for a while, or breaks off.
+    A file that is not there yet is waited for; so is a server that does not answer for a while, or breaks off, and the
+    next token where one has ended meanwhile.
     """
-    offset, pause, outage, left = 0, MIN_PAUSE, False, UNPUBLISHED_FOR
+    offset, pause, outage, left, answered = 0, MIN_PAUSE, False, UNPUBLISHED_FOR, -math.inf
     while True:
         try:
             state = backend.watched_states([job_id]).get(job_id) or not_found(job_id)
             if isinstance(state, JasminArcError):
                 raise state
-            final = state.final
+            final, answered = state.final, time.monotonic()
             stream = _opened(backend, job_id, name, offset)
             for block in _new_blocks(stream) if stream is not None else ():
                 offset += len(block)
@@ -71,7 +81,9 @@ def follow(
             if outage:
                 log.warning("%s of %s can be read again", name, job_id)
                 pause, outage = MIN_PAUSE, False
-        except ServerUnavailableError as error:
+        except (ServerUnavailableError, CredentialsError) as error:
+            if isinstance(error, CredentialsError) and time.monotonic() - answered > PATIENCE:
+                raise
             if not outage:
                 log.warning("%s of %s cannot be read now, and is tried again: %s", name, job_id, error)
             final, outage = False, True

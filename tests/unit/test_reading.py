@@ -5,12 +5,12 @@ from __future__ import annotations
 import io
 import logging
 from collections.abc import Sequence
-from typing import BinaryIO
+from typing import BinaryIO, NoReturn
 
 import pytest
 from memory_backend import MemoryBackend
 
-from jasmin_arc import JasminArcError, JobNotFoundError, OutputError, ServerUnavailableError
+from jasmin_arc import CredentialsError, JasminArcError, JobNotFoundError, OutputError, ServerUnavailableError
 from jasmin_arc.constants import JobState
 from jasmin_arc.staging.reading import decoded, follow
 
@@ -64,6 +64,25 @@ def test_an_outage_is_told_once_and_so_is_its_end(caplog: pytest.LogCaptureFixtu
         "stdout of x://1 cannot be read now, and is tried again: down",
         "stdout of x://1 can be read again",
     ]
+
+
+def test_a_token_that_ends_meanwhile_is_waited_for_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
+    ended = CredentialsError("the token ended")
+    place = Place(ended, Broken, ended, Broken)
+    assert followed(place) == CONTENT
+    monkeypatch.setattr("jasmin_arc.staging.reading.PATIENCE", -1.0)
+    with pytest.raises(CredentialsError):
+        followed(Place(Broken, ended, Broken))
+
+
+def test_without_credentials_nothing_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    def states(job_ids: Sequence[str]) -> NoReturn:
+        raise CredentialsError("there is no token")
+
+    place = Place(io.BytesIO)
+    monkeypatch.setattr(place, "states", states)
+    with pytest.raises(CredentialsError):
+        followed(place)
 
 
 def test_a_server_that_is_away_is_asked_more_slowly() -> None:
