@@ -13,4 +13,5 @@ if ! "$PYTHON" -c 'import venv, ensurepip' 2>/dev/null; then
 fi
 
 "$PYTHON" -m venv --clear "$VENV"
-"$VENV/bin/python" -m pip install --quiet --disable-pip-version-check -e '.[dev]'
+# What is imported is compiled then. Most of it never is, and to compile all takes as long as the rest.
+"$VENV/bin/python" -m pip install --quiet --disable-pip-version-check --no-compile -e '.[dev]'
