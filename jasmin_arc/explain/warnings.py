@@ -23,17 +23,6 @@ SOON = timedelta(hours=12)
 """How long before a job's files are erased it is time to say so"""
 
 
-_RENEWED = (
-    "the proxy ends at {end}, and a job may run for {longest}. While a script waits for jobs or asks about them, their "
-    "credentials are renewed; otherwise call {renew}, or set PROXY_VALIDITY_PERIOD higher"
-)
-_FIXED_END = (
-    "the token ends at {end}, and a job may run for {longest}. What a job holds of a token cannot be renewed: outputs "
-    "that go to URLs may be lost. Keep outputs at the compute element, or use a token that lasts longer, or a "
-    "certificate"
-)
-
-
 class Warnings:
     """Warns in the log of one interface, of each thing once. What keeps it from doing so is no error of the caller."""
 
@@ -132,7 +121,20 @@ def short_credentials(
     longest = max((job.wall_time for job in jobs if job.wall_time is not None), default=timedelta())
     if longest <= left:
         return None
-    return Advice(_RENEWED if renewable else _FIXED_END, end=utc(expires), longest=duration(longest))
+    if renewable:
+        return Advice(
+            "the proxy ends at {end}, and a job may run for {longest}. While a script waits for jobs or asks about "
+            "them, their credentials are renewed; otherwise call {renew}, or set PROXY_VALIDITY_PERIOD higher",
+            end=utc(expires),
+            longest=duration(longest),
+        )
+    return Advice(
+        "the token ends at {end}, and a job may run for {longest}. What a job holds of a token cannot be renewed: "
+        "outputs that go to URLs may be lost. Keep outputs at the compute element, or use a token that lasts longer, "
+        "or a certificate",
+        end=utc(expires),
+        longest=duration(longest),
+    )
 
 
 def sessions_ending(

@@ -1,7 +1,10 @@
 """Each scenario of the contract runs on each backend; what differs is what a backend says that it can do.
 
+Where two places differ in little, ``make test`` runs those scenarios on the second one that have the mark
+``core``, and ``make soak`` the others.
+
 The bindings backend is the REST backend but for a few methods. Only the scenarios of these, which have the mark
-``bindings_too``, run on it. On A-REX 7 it speaks to a server that its ARC does not know yet, and that takes long.
+``core``, run on it. On A-REX 7 it speaks to a server that its ARC does not know yet, and that takes long.
 """
 
 from __future__ import annotations
@@ -17,22 +20,20 @@ from contract_kit import LOCAL_SLOTS
 
 from jasmin_arc import ArcInterface
 
-ON_ARC7 = "rest-7-token"
-# The server is the same, and the other credentials are those of A-REX 6; make soak runs all scenarios on these, too.
-ON_ARC7_IN_PART = ["rest-7", "rest-7-voms"]
+WHOLE = ["rest", "rest-7-token", "slurm-ssh", "lotus"]
+# What differs here from the places above are the credentials that A-REX 6 takes, too, and the way to the commands of
+# Slurm. All scenarios run on these in make soak.
+IN_PART = ["rest-7", "rest-7-voms", "slurm", "lotus-ssh"]
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "backend_name" in metafunc.fixturenames:
-        bindings_too = any(metafunc.definition.iter_markers("bindings_too"))
-        on_grid = ["rest", ON_ARC7] + ["bindings"] * bindings_too + ["slurm", "slurm-ssh", "lotus", "lotus-ssh"]
-        names = [*(pytest.param(name, marks=pytest.mark.grid) for name in on_grid), "local"]
-        rarely = [pytest.mark.grid, pytest.mark.soak]
-        in_part = pytest.mark.grid if bindings_too else rarely
-        names += [pytest.param(name, marks=in_part) for name in ON_ARC7_IN_PART]
-        if bindings_too:
-            names.append(pytest.param("bindings-7", marks=rarely))
-        metafunc.parametrize("backend_name", names, indirect=True, scope="module")
+        core = any(metafunc.definition.iter_markers("core"))
+        on_grid = [*WHOLE, *(["bindings", *IN_PART] if core else [])]
+        rarely = ["bindings-7"] if core else IN_PART
+        names = [pytest.param(name, marks=pytest.mark.grid) for name in on_grid]
+        names += [pytest.param(name, marks=[pytest.mark.grid, pytest.mark.soak]) for name in rarely]
+        metafunc.parametrize("backend_name", [*names, "local"], indirect=True, scope="module")
 
 
 @pytest.fixture(scope="module")

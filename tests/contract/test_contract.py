@@ -26,7 +26,7 @@ from jasmin_arc import (
 )
 
 
-@pytest.mark.bindings_too
+@pytest.mark.core
 def test_a_job_runs_and_its_output_comes_back(arc: ArcInterface) -> None:
     job_id = arc.submit_job("/bin/bash", ["-c", "echo out; echo err >&2; echo kept > output; echo lost > other"])
     assert "://" in job_id
@@ -35,7 +35,7 @@ def test_a_job_runs_and_its_output_comes_back(arc: ArcInterface) -> None:
     assert saved(arc, job_id) == {"output": b"kept\n", "stderr.txt": b"err\n", "stdout.txt": b"out\n"}
 
 
-@pytest.mark.bindings_too
+@pytest.mark.core
 def test_what_is_known_of_a_job_that_failed(arc: ArcInterface) -> None:
     job_id = arc.submit_job("/bin/sh", ["-c", "echo partial > output; exit 3"], name="précip-3")
     assert ended(arc, job_id) == [JobStatuses.FAILED]
@@ -54,7 +54,7 @@ def test_a_missing_executable_fails_and_says_which(arc: ArcInterface) -> None:
     assert b"/no/such/program" in saved(arc, job_id)["stderr.txt"]
 
 
-@pytest.mark.bindings_too
+@pytest.mark.core
 def test_input_files_arrive_whole(arc: ArcInterface, tmp_path: Path) -> None:
     (tmp_path / "f1.txt").write_text("This is file 1... ")
     (tmp_path / "f2.txt").write_text("And this is file 2")
@@ -63,7 +63,7 @@ def test_input_files_arrive_whole(arc: ArcInterface, tmp_path: Path) -> None:
     assert saved(arc, job_id)["stdout.txt"] == b"This is file 1... And this is file 2"
 
 
-@pytest.mark.bindings_too
+@pytest.mark.core
 def test_inputs_may_be_folders_contents_and_other_names(arc: ArcInterface, tmp_path: Path) -> None:
     (tmp_path / "tree" / "sub").mkdir(parents=True)
     (tmp_path / "tree" / "a").write_bytes(b"A")
@@ -75,7 +75,7 @@ def test_inputs_may_be_folders_contents_and_other_names(arc: ArcInterface, tmp_p
     assert saved(arc, job_id)["stdout.txt"] == b"ABfrom memoryA"
 
 
-@pytest.mark.bindings_too
+@pytest.mark.core
 def test_an_executable_among_the_inputs_runs_whatever_its_mode(arc: ArcInterface, tmp_path: Path) -> None:
     script = tmp_path / "run.sh"
     script.write_text("#!/bin/sh\necho ran with $1\n")
@@ -91,7 +91,7 @@ def test_a_program_without_a_slash_is_found_on_the_path(arc: ArcInterface) -> No
     assert saved(arc, job_id)["stdout.txt"] == b"a||"
 
 
-@pytest.mark.bindings_too
+@pytest.mark.core
 def test_a_folder_as_output_keeps_its_tree(arc: ArcInterface) -> None:
     job_id = arc.submit_job("/bin/sh", ["-c", "mkdir -p output/sub; echo 1 > output/one; echo 2 > output/sub/two"])
     assert ended(arc, job_id) == [JobStatuses.COMPLETED]
@@ -120,7 +120,7 @@ def arguments_of(arc: ArcInterface, job_id: str) -> list[str]:
     return saved(arc, job_id)["stdout.txt"].decode().split("\0")[:-1]
 
 
-@pytest.mark.bindings_too
+@pytest.mark.core
 def test_arguments_arrive_exactly_as_given(arc: ArcInterface) -> None:
     (job_id,) = arc.submit_jobs([echo_arguments(ARGUMENTS)])
     assert ended(arc, job_id) == [JobStatuses.COMPLETED]
@@ -138,7 +138,7 @@ def test_hostile_arguments_arrive_exactly_as_given(arc: ArcInterface, lists: lis
     assert [arguments_of(arc, job_id) for job_id in job_ids] == lists
 
 
-@pytest.mark.bindings_too
+@pytest.mark.core
 def test_the_environment_and_stdin_arrive_exactly_as_given(arc: ArcInterface) -> None:
     value = "a\nb \\n $HOME \"'`"
     description = shell('printf "%s|" "$VALUE"; cat', environment={"VALUE": value}, stdin=b"from \0 stdin\n")
@@ -147,14 +147,14 @@ def test_the_environment_and_stdin_arrive_exactly_as_given(arc: ArcInterface) ->
     assert saved(arc, job_id)["stdout.txt"] == value.encode() + b"|from \0 stdin\n"
 
 
-@pytest.mark.bindings_too
+@pytest.mark.core
 def test_bad_inputs_are_refused_before_anything_is_sent(arc: ArcInterface, tmp_path: Path) -> None:
     with pytest.raises(InputFileError, match="no-such-file"):
         arc.submit_job("/bin/true", [], [tmp_path / "no-such-file"])
     assert not Path(arc.config.JOBS_INFO_FILE).exists() or arc.job_list.ids() == []
 
 
-@pytest.mark.bindings_too
+@pytest.mark.core
 def test_an_unknown_job_is_not_found(arc: ArcInterface) -> None:
     known = arc.submit_job("/bin/true")
     head, _, last = known.rpartition("/")
@@ -166,7 +166,7 @@ def test_an_unknown_job_is_not_found(arc: ArcInterface) -> None:
         arc.get_job_status("512")
 
 
-@pytest.mark.bindings_too
+@pytest.mark.core
 def test_cancel_while_running(arc: ArcInterface) -> None:
     job_id = arc.submit_job("/bin/sleep", ["300"])
     running(arc, job_id)
@@ -199,7 +199,7 @@ def test_one_bad_job_does_not_spoil_the_rest(arc: ArcInterface, tmp_path: Path) 
     arc.clean_jobs(job_ids)
 
 
-@pytest.mark.bindings_too
+@pytest.mark.core
 def test_another_process_knows_the_job(arc: ArcInterface) -> None:
     job_id = arc.submit_job("/bin/sh", ["-c", "echo hello > output"])
     script = (

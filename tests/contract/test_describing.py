@@ -158,7 +158,7 @@ def test_an_impossible_value_is_refused_before_anything_is_sent(arc: ArcInterfac
     assert arc.list_jobs(since=timedelta(hours=1)) == []
 
 
-@pytest.mark.bindings_too
+@pytest.mark.core
 def test_an_unknown_runtime_environment_is_refused_or_explained(arc: ArcInterface) -> None:
     try:
         job_id = arc.submit_job("/bin/true", runtime_environments=["NO/SUCH-1.0"])
@@ -188,14 +188,14 @@ def test_an_account_is_refused_where_there_is_no_such(shared_arc: ArcInterface) 
     assert isinstance(caught.value.results[0], (InvalidJobDescription, JobSubmissionError))
 
 
-@pytest.mark.bindings_too
+@pytest.mark.core
 def test_an_unknown_queue_is_refused(arc: ArcInterface) -> None:
     with pytest.raises(JobSubmissionError, match="no-such-queue"):
         arc.submit_job("/bin/true", queue="no-such-queue")
     assert arc.list_jobs(since=timedelta(hours=1)) == []
 
 
-@pytest.mark.bindings_too
+@pytest.mark.core
 def test_check_finds_typos_and_what_is_too_much(shared_arc: ArcInterface) -> None:
     arc, queue = shared_arc, shared_arc.site().queues[0]
     assert arc.check(shell("true", queue=queue.name)) == []

@@ -13,7 +13,7 @@ from contract_kit import LIMIT
 from jasmin_arc import ArcInterface, JobFailedError, JobStatuses
 
 
-@pytest.mark.bindings_too
+@pytest.mark.core
 def test_results_come_back_and_the_jobs_are_gone(arc: ArcInterface) -> None:
     def twice(number: int) -> int:
         print(f"twice {number}")

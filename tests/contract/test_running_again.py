@@ -24,7 +24,7 @@ def failures(caught: pytest.ExceptionInfo[PartialFailureError]) -> list[JasminAr
     return [entry if isinstance(entry, JasminArcError) else None for entry in caught.value.results]
 
 
-@pytest.mark.bindings_too
+@pytest.mark.core
 def test_resubmitting_sends_the_same_again_and_links_it(arc: ArcInterface, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("first ")
     inputs = {"bytes": b"bytes \0 ", "file": tmp_path / "file"}
@@ -58,7 +58,7 @@ def test_resubmitting_what_cannot_be_sent_again(arc: ArcInterface, tmp_path: Pat
     assert ended(arc, new) == [JobStatuses.COMPLETED]
 
 
-@pytest.mark.bindings_too
+@pytest.mark.core
 def test_resubmitting_a_job_that_this_list_never_saw(
     arc: ArcInterface, make_arc: MakeArc, backend_name: str, tmp_path: Path
 ) -> None:
@@ -164,7 +164,7 @@ def test_nothing_to_recover(arc: ArcInterface) -> None:
     assert ended(arc, job_id) == [JobStatuses.COMPLETED]
 
 
-@pytest.mark.bindings_too
+@pytest.mark.core
 def test_nothing_to_do(arc: ArcInterface) -> None:
     assert arc.submit_jobs([]) == []
     assert arc.resubmit_jobs([]) == []

@@ -26,7 +26,7 @@ from jasmin_arc import (
 SLACK = timedelta(seconds=5)
 
 
-@pytest.mark.bindings_too
+@pytest.mark.core
 def test_what_is_known_of_jobs_that_ended(arc: ArcInterface) -> None:
     before = datetime.now(timezone.utc)
     good, bad = arc.submit_jobs([shell("sleep 4", name="good", slots=2), shell("echo why >&2; exit 7", name="bad")])
@@ -154,7 +154,7 @@ def test_unknown_jobs_among_those_that_are_waited_for(arc: ArcInterface) -> None
     assert arc.wait([]) == []
 
 
-@pytest.mark.bindings_too
+@pytest.mark.core
 def test_listing_by_status_name_and_time(arc: ArcInterface) -> None:
     names = ["model-a", "model-b", "other"]
     job_ids = arc.submit_jobs([shell(f"exit {code}", name=name) for code, name in enumerate(names)])
@@ -170,7 +170,7 @@ def test_listing_by_status_name_and_time(arc: ArcInterface) -> None:
     assert arc.list_jobs(since=timedelta(hours=1), status=JobStatuses.IN_PROGRESS) == []
 
 
-@pytest.mark.bindings_too
+@pytest.mark.core
 def test_the_site(arc: ArcInterface) -> None:
     site = arc.site()
     assert site.endpoint == arc.backend.endpoint

@@ -7,7 +7,7 @@ import resource
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
@@ -33,10 +33,14 @@ def arc(
         yield make_arc(place)
 
 
-def at(*places: str) -> pytest.MarkDecorator:
-    marks = {"local": ()}
+def at(*places: str, rarely: Collection[str] = ()) -> pytest.MarkDecorator:
+    """Run the test at these places, and at some of them in make soak alone."""
+    marks = {
+        name: [pytest.mark.grid] * (name != "local") + [pytest.mark.soak] * (name in rarely)
+        for name in (*places, *rarely)
+    }
     return pytest.mark.parametrize(
-        "arc", [pytest.param(name, marks=marks.get(name, pytest.mark.grid)) for name in places], indirect=True
+        "arc", [pytest.param(name, marks=marked) for name, marked in marks.items()], indirect=True
     )
 
 
@@ -77,18 +81,18 @@ def why(arc: ArcInterface, function: Callable[..., Any], *arguments: Any, **fiel
         return told(executor.submit(function, *arguments))
 
 
-@at("local", "slurm", "rest")
+@at("local", "rest", rarely=["slurm"])
 def test_killed(arc: ArcInterface) -> None:
     assert "The program was killed (SIGKILL)" in why(arc, killed)
 
 
-@at("local", "slurm", "rest")
+@at("local", "slurm", rarely=["rest"])
 def test_killed_with_all_around(arc: ArcInterface) -> None:
     words = {"local": "how the job ended is not known", "slurm": "killed from outside", "rest": "SIGKILL"}
     assert words[arc.config.BACKEND] in why(arc, killed_with_all_around)
 
 
-@at("slurm", "rest")
+@at("slurm", rarely=["rest"])
 def test_out_of_the_memory_that_a_process_may_have(arc: ArcInterface) -> None:
     told = why(arc, out_of_the_memory_that_a_process_may_have, memory="200 MB")
     assert "ran out of memory, of which it had asked for 200 MB per slot" in told
@@ -110,7 +114,7 @@ def test_out_of_time_where_that_is_counted_in_minutes(arc: ArcInterface) -> None
     assert "the wall time that it had asked for, 1 min" in why(arc, time.sleep, LIMIT, wall_time="1m")
 
 
-@at("slurm", "rest")
+@at("slurm", rarely=["rest"])
 def test_calls_of_a_job_that_died_keep_their_results(arc: ArcInterface) -> None:
     def call(number: int) -> int:
         if number == 1:
@@ -126,7 +130,7 @@ def test_calls_of_a_job_that_died_keep_their_results(arc: ArcInterface) -> None:
     assert first.job == second.job != third.job
 
 
-@at("slurm", "rest")
+@at("slurm", rarely=["rest"])
 def test_no_call_of_a_job_that_was_cancelled_is_made_by_another(arc: ArcInterface) -> None:
     def call(number: int) -> int:
         if number == 1:

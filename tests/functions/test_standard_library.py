@@ -1,6 +1,7 @@
 """The standard library's own tests of executors pass. They are the distribution's: libpython3.x-testsuite on Debian.
 
-Nothing of them is left out. On Slurm, make soak runs most of them, as they say the same of each backend.
+Nothing of them is left out. Each run has those of executors on the local backend; make soak runs the others, which say
+the same of each backend, and of futures.
 Their programs are run with an executor that takes the arguments of the standard library's.
 """
 
@@ -53,7 +54,7 @@ def make_tests(backend: str, name: str, module: ModuleType) -> type:
                 monkeypatch.setattr(module, "assert_python_ok", with_our_executor(module.assert_python_ok))
 
     marked = Tests if backend == "local" else pytest.mark.grid(Tests)
-    if backend != "local" and name != "ExecutorTest":
+    if backend != "local" or name in ("WaitTests", "AsCompletedTests"):
         marked = pytest.mark.soak(marked)
     marked.__name__ = marked.__qualname__ = f"Test{backend.capitalize()}{name.removesuffix('s').removesuffix('Test')}"
     return marked

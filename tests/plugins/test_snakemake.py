@@ -116,12 +116,9 @@ class TestSnakemakesOwnOnLocal(_SnakemakesOwn):
 
 
 @pytest.mark.grid
+@pytest.mark.soak  # it takes long, and each run has it on the local backend
 class TestSnakemakesOwnOnSlurm(_SnakemakesOwn):
     __test__ = True
-
-    @pytest.mark.soak  # it takes long, and each run has it on the local backend
-    def test_group_workflow(self, tmp_path: Path) -> None:
-        super().test_group_workflow(tmp_path)
 
     @pytest.fixture(autouse=True)
     def _on_slurm(
@@ -249,7 +246,7 @@ def test_ctrl_c_in_the_middle_of_a_submission_leaves_no_job(workflow: Workflow, 
     assert place.list_jobs() == []
 
 
-@pytest.mark.parametrize("options", [(), ("--rerun-incomplete",)])
+@pytest.mark.parametrize("options", [("--rerun-incomplete",), pytest.param((), marks=pytest.mark.soak)])
 def test_a_job_that_outlived_snakemake_is_not_run_again(
     workflow: Workflow, place: ArcInterface, options: tuple[str, ...]
 ) -> None:
