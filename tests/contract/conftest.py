@@ -1,10 +1,8 @@
 """Each scenario of the contract runs on each backend; what differs is what a backend says that it can do.
 
-Where two places differ in little, ``make test`` runs those scenarios on the second one that have the mark
-``core``, and ``make soak`` the others.
-
-The bindings backend is the REST backend but for a few methods. Only the scenarios of these, which have the mark
-``core``, run on it. On A-REX 7 it speaks to a server that its ARC does not know yet, and that takes long.
+Where two places differ in little, the second one has the scenarios with the mark ``core`` in each run, and all others in
+``make soak``. The core is about the methods that the bindings backend has of its own: in all else it is the REST
+backend, so it has no others.
 """
 
 from __future__ import annotations
