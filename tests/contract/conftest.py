@@ -1,7 +1,7 @@
 """Each scenario of the contract runs on each backend; what differs is what a backend says that it can do.
 
-Where two places differ in little, the second one has the scenarios with the mark ``core`` in each run, and all others in
-``make soak``. The core is about the methods that the bindings backend has of its own: in all else it is the REST
+Where two places differ in little, the second one has the scenarios with the mark ``core`` in each run, and all others
+in ``make soak``. The core is about the methods that the bindings backend has of its own: in all else it is the REST
 backend, so it has no others.
 """
 
