@@ -239,7 +239,7 @@ class JobExecutor(Executor):
         """Have a function called in a job, and return a future of its result.
 
         :raises RuntimeError: after :meth:`shutdown`, and when the interpreter ends
-        :raises ProxyGenerationError: if there are no credentials to submit with
+        :raises CredentialsError: if there are no credentials to submit with
         """
         self._dispatcher.refuse_if_over()
         future, task = self._task(lambda: self._prepare(fn), args, kwargs)

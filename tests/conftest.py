@@ -76,28 +76,27 @@ def grid_config() -> dict[str, Any]:
     pytest.skip(reason)
 
 
-@pytest.fixture(scope="session")
-def site_folder() -> Path:
-    """The folder of the grid that is like JASMIN (``GRID_SITE=jasmin``): Slurm with accounts and limits, and no CE."""
-    path = os.environ.get("JASMIN_ARC_TEST_SITE")
-    if path and (Path(path) / "slurm.json").is_file():
+def other_grid(variable: str, file: str, what: str) -> Path:
+    """The folder of a grid beside the first one, which a variable names."""
+    path = os.environ.get(variable)
+    if path and (Path(path) / file).is_file():
         return Path(path)
-    reason = "no site like JASMIN: 'tests/grid/grid.sh with-all' starts one and sets JASMIN_ARC_TEST_SITE"
+    reason = f"no {what}: 'tests/grid/grid.sh with-all' starts one and sets {variable}"
     if os.environ.get("CI"):
         pytest.fail(reason)
     pytest.skip(reason)
+
+
+@pytest.fixture(scope="session")
+def site_folder() -> Path:
+    """The folder of the grid that is like JASMIN (``GRID_SITE=jasmin``): Slurm with accounts and limits, and no CE."""
+    return other_grid("JASMIN_ARC_TEST_SITE", "slurm.json", "site like JASMIN")
 
 
 @pytest.fixture(scope="session")
 def arc7_folder() -> Path:
     """The folder of the grid with A-REX 7 (``GRID_ARC=7``), which takes certificates, tokens and attributes of a VO."""
-    path = os.environ.get("JASMIN_ARC_TEST_ARC7")
-    if path and (Path(path) / "config-token.json").is_file():
-        return Path(path)
-    reason = "no A-REX 7: 'tests/grid/grid.sh with-all' starts one and sets JASMIN_ARC_TEST_ARC7"
-    if os.environ.get("CI"):
-        pytest.fail(reason)
-    pytest.skip(reason)
+    return other_grid("JASMIN_ARC_TEST_ARC7", "config-token.json", "A-REX 7")
 
 
 @pytest.fixture(scope="session")
@@ -150,12 +149,8 @@ def slurm_folder(request: pytest.FixtureRequest, backend: str) -> Path:
     request.getfixturevalue("grid_config")
     if backend.startswith("slurm"):
         return Path(os.environ["JASMIN_ARC_TEST_CONFIG"]).parent
-    if "JASMIN_ARC_TEST_SITE" in os.environ:
-        return Path(os.environ["JASMIN_ARC_TEST_SITE"])
-    reason = "no grid with a site's habits: start it with 'make grid-up GRID_SITE=jasmin', and set JASMIN_ARC_TEST_SITE"
-    if os.environ.get("CI"):
-        pytest.fail(reason)
-    pytest.skip(reason)
+    folder: Path = request.getfixturevalue("site_folder")
+    return folder
 
 
 def slurm_options(request: pytest.FixtureRequest, backend: str) -> dict[str, Any]:

@@ -135,7 +135,8 @@ class ProxyManager(Credentials):
 
     def owner(self) -> str:
         """Return the name in the certificate that the proxy was made from, as ARC writes it."""
-        return read_proxy(self.path()).identity
+        info = self._described(self.path())
+        return info.identity if info is not None else ""
 
     def described(self) -> str:
         """Say what a server is shown, such as ``the certificate of /O=Example/CN=Jane (VOMS: /atlas)``."""

@@ -179,8 +179,7 @@ def test_the_site(arc: ArcInterface) -> None:
     for queue in site.queues:
         assert queue.total_slots
         assert queue.free_slots is None or 0 <= queue.free_slots <= queue.total_slots
-        # What has no batch system of its own runs more jobs than it has processors.
-        assert (queue.running or 0) >= 0
+        assert 0 <= (queue.running or 0) <= queue.total_slots
         assert (queue.waiting or 0) >= 0
 
 

@@ -46,11 +46,6 @@ LOG = logging.getLogger("test")
 ECHO = JobDescription(executable="echo", arguments=["<&>", "%n"], outputs=[])
 
 
-@pytest.fixture(scope="module")
-def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
-    return Certificates(tmp_path_factory.mktemp("certificates"))
-
-
 @pytest.fixture
 def ce() -> FakeCe:
     """The REST interface of the imaginary compute element."""

@@ -15,24 +15,13 @@ from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
-from faults.https_server import Certificates, Reply, Request
-from faults.rest_setup import Setup, job, rest_setup
+from faults.https_server import Reply, Request
+from faults.rest_setup import Setup, job
 
 from jasmin_arc import ArcInterface, JobDescription, JobListError, JobNotFoundError, JobStatuses
 from jasmin_arc.job_list import JobList, ledger
 
 LIMIT = 20
-
-
-@pytest.fixture(scope="module")
-def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
-    return Certificates(tmp_path_factory.mktemp("certificates"))
-
-
-@pytest.fixture
-def setup(tmp_path: Path, certificates: Certificates) -> Iterator[Setup]:
-    with rest_setup(tmp_path, certificates) as made:
-        yield made
 
 
 @pytest.fixture

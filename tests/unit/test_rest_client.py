@@ -33,11 +33,6 @@ LOG = logging.getLogger("test")
 TESTS = Path(__file__).parents[1]
 
 
-@pytest.fixture(scope="module")
-def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
-    return Certificates(tmp_path_factory.mktemp("certificates"))
-
-
 Serve = Callable[..., tuple[HttpsServer, Client]]
 
 

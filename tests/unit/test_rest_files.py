@@ -13,11 +13,6 @@ from jasmin_arc.exceptions import JobNotFoundError, OutputError, ServerError
 from jasmin_arc.job_info import RemoteFile
 
 
-@pytest.fixture(scope="module")
-def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
-    return Certificates(tmp_path_factory.mktemp("certificates"))
-
-
 @pytest.fixture
 def setup(tmp_path: Path, certificates: Certificates) -> Iterator[Setup]:
     with rest_setup(tmp_path, certificates, TIMEOUT=1) as made:

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 from faults.fake_ce import FakeJob
-from faults.https_server import Certificates, Reply, Request
-from faults.rest_setup import Setup, job, rest_setup
+from faults.https_server import Reply, Request
+from faults.rest_setup import Setup, job
 
 from jasmin_arc import JobDescription
 from jasmin_arc.backends.rest.documents import modified
@@ -23,17 +23,6 @@ from jasmin_arc.exceptions import ServerError
 MANY = 30
 SHELLS = [shell for shell in ("sh", "dash", "bash", "busybox") if shutil.which(shell)]
 BEGAN = datetime(2026, 11, 20, 8, 18, 13, tzinfo=timezone.utc)
-
-
-@pytest.fixture(scope="module")
-def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
-    return Certificates(tmp_path_factory.mktemp("certificates"))
-
-
-@pytest.fixture
-def setup(tmp_path: Path, certificates: Certificates) -> Iterator[Setup]:
-    with rest_setup(tmp_path, certificates) as made:
-        yield made
 
 
 def put(setup: Setup, *, written: str = "QUEUING", count: int = 1, ours: bool = True) -> list[str]:

@@ -3,15 +3,13 @@ from __future__ import annotations
 import itertools
 import logging
 import threading
-from collections.abc import Iterator
 from datetime import datetime, timedelta, timezone
-from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives import serialization
 from faults.fake_ce import FakeJob
-from faults.https_server import Certificates, Reply, Request, xml
-from faults.rest_setup import Setup, job, rest_setup
+from faults.https_server import Reply, Request, xml
+from faults.rest_setup import Setup, job
 from pki import certificate, rsa_key
 
 from jasmin_arc.backends.rest import delegations
@@ -20,17 +18,6 @@ from jasmin_arc.exceptions import JobNotFoundError, OperationNotPossibleError, S
 MANY = 30
 CANCELLED = "Job is canceled by external request\n"
 PAGE = b"<html><body><p>Please log in to this network</p></body></html>"
-
-
-@pytest.fixture(scope="module")
-def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
-    return Certificates(tmp_path_factory.mktemp("certificates"))
-
-
-@pytest.fixture
-def setup(tmp_path: Path, certificates: Certificates) -> Iterator[Setup]:
-    with rest_setup(tmp_path, certificates) as made:
-        yield made
 
 
 def put(setup: Setup, state: str, written: str = "", *, count: int = 1, **more: object) -> list[str]:

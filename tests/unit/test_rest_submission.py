@@ -37,11 +37,6 @@ NEEDY: dict[str, Any] = {"outputs": ["*.nc"]}
 """What makes a job need credentials"""
 
 
-@pytest.fixture(scope="module")
-def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
-    return Certificates(tmp_path_factory.mktemp("certificates"))
-
-
 @pytest.fixture
 def setup(tmp_path: Path, certificates: Certificates) -> Iterator[Setup]:
     with rest_setup(tmp_path, certificates, TIMEOUT=2) as made:

@@ -31,11 +31,6 @@ NEEDY: dict[str, Any] = {"inputs": {"data": "https://files.example.org/data"}}
 """What makes a job need a delegation"""
 
 
-@pytest.fixture(scope="module")
-def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
-    return Certificates(tmp_path_factory.mktemp("certificates"))
-
-
 @pytest.fixture
 def file(tmp_path: Path) -> Path:
     return put(tmp_path / "token", token())

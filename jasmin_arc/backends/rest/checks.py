@@ -15,7 +15,7 @@ from jasmin_arc._support.text import counted, home_short, told, utc
 from jasmin_arc.backends.http.connection import check_identity, make_context
 from jasmin_arc.backends.rest.api import AREX, Api
 from jasmin_arc.backends.rest.glue2 import parse_time, site_info
-from jasmin_arc.credentials.choice import choose, uses_token
+from jasmin_arc.credentials.choice import choose
 from jasmin_arc.credentials.proxy import ProxyManager
 from jasmin_arc.credentials.proxy_file import ProxyInfo
 from jasmin_arc.credentials.rfc3820 import belongs, name_text
@@ -61,8 +61,8 @@ class _Site:
         self.outcomes = examination.outcomes
         self._log = examination.log
         self._manager = ProxyManager(self.config, self._log)
-        self.uses_token = uses_token(self.config)
         self._credentials = choose(self.config, self._manager, self._log)
+        self.uses_token = self._credentials.is_token
         self._certificate: x509.Certificate | None = None
         self._published: bytes | None = None
         parts = urlsplit(self.config.endpoint)
